@@ -1,7 +1,7 @@
 """Where the CUDA sources are: one locator for a wheel, an editable install and a checkout.
 
-A wheel carries the top-level folder `kernels/` as `gpugrad/kernels`; in an editable install and in a checkout it
-lies beside the package. This module finds and reads the sources; it compiles nothing.
+A wheel carries the top-level folder `kernels/` as `gpugrad/kernels`; in an editable install and in a checkout
+it lies beside the package. This module finds and reads the sources; it compiles nothing.
 """
 
 import functools
