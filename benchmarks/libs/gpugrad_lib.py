@@ -1,0 +1,215 @@
+"""gpugrad's side, written against its public tensor face only: what any user would write.
+
+The two CPU variants (with Numba and with NumPy alone) are two worker processes with another environment.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from typing import Any
+
+import gpugrad as gg
+from benchmarks.data import ADAM_RATE, SGD_RATE, adam_data, digest, elementwise_data, mlp_data
+from benchmarks.libs.base import Library, Program
+
+F = gg.nn.functional
+
+_MODULES: dict[str, Callable[[], Any]] = {"relu": gg.nn.ReLU, "gelu": gg.nn.GELU, "tanh": gg.nn.Tanh}
+
+
+def _function(name: str) -> Callable[..., Any]:
+    if name == "gelu_tanh":
+        return lambda x: F.gelu(x, approximate="tanh")
+    if name == "sin":
+        return gg.sin
+    found: Callable[..., Any] = getattr(F, name)
+    return found
+
+
+def make(name: str, device: str) -> GpugradLibrary:
+    """gpugrad on a device.
+
+    Raises:
+        ImportError: the variant with Numba, where Numba is not installed.
+        RuntimeError: `device` is "cuda" and no device answers.
+    """
+    if (
+        device == "cpu"
+        and os.environ.get("GPUGRAD_NUMBA") == "1"
+        and importlib.util.find_spec("numba") is None
+    ):
+        raise ImportError("Numba is not installed (pip install 'gpugrad[cpu]')")
+    if device == "cuda" and not gg.cuda.is_available():
+        raise RuntimeError("gpugrad sees no CUDA device")
+    return GpugradLibrary(name, device)
+
+
+class GpugradLibrary(Library):
+    """gpugrad through its tensor face."""
+
+    def facts(self) -> dict[str, str]:
+        facts = {"numba": os.environ.get("GPUGRAD_NUMBA", "unset")}
+        if self.device == "cuda":
+            import cupy
+
+            facts["device"] = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
+            facts["tf32"] = os.environ.get("CUPY_TF32", "0")
+        return facts
+
+    def measure(self, run: Callable[[], object]) -> float:
+        if self.device == "cpu":
+            return super().measure(run)
+        import cupy
+
+        start, stop = cupy.cuda.Event(), cupy.cuda.Event()
+        start.record()
+        run()
+        stop.record()
+        stop.synchronize()
+        return float(cupy.cuda.get_elapsed_time(start, stop)) / 1e3
+
+    def memory_now(self) -> int:
+        if self.device == "cpu":
+            return super().memory_now()
+        import cupy
+
+        return int(cupy.get_default_memory_pool().used_bytes())
+
+    def memory_peak(self) -> int:
+        if self.device == "cpu":
+            return super().memory_peak()
+        import cupy
+
+        return int(cupy.get_default_memory_pool().total_bytes())
+
+    def reset_memory_peak(self) -> None:
+        if self.device == "cuda":
+            import cupy
+
+            cupy.get_default_memory_pool().free_all_blocks()
+        super().reset_memory_peak()
+
+    def _tensor(self, array: Any, requires_grad: bool = False) -> Any:
+        return gg.tensor(array, device=self.device, requires_grad=requires_grad)
+
+    def model(self, layers: list[tuple[Any, Any]], activation: str) -> Any:
+        """A Sequential of Linear layers with the given (out, in) weights and an activation between them."""
+        modules: list[Any] = []
+        for weight, bias in layers:
+            layer = gg.nn.Linear(weight.shape[1], weight.shape[0])
+            layer.load_state_dict({"weight": weight, "bias": bias})
+            modules += [layer, _MODULES[activation]()]
+        return gg.nn.Sequential(*modules[:-1]).to(self.device)
+
+    def mlp(self, params: dict[str, Any]) -> dict[str, Program]:
+        """The training step."""
+        data = mlp_data(params)
+        model = self.model(data.layers, params["activation"])
+        if params["optimizer"] == "sgd":
+            optimizer: Any = gg.optim.SGD(model.parameters(), lr=SGD_RATE)
+        else:
+            optimizer = gg.optim.Adam(model.parameters(), lr=ADAM_RATE)
+        x, labels = self._tensor(data.x), self._tensor(data.labels)
+
+        def step() -> Any:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), labels)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return {"step": Program(step, check=lambda: [float(step().item()), float(step().item())])}
+
+    def tape(self, params: dict[str, Any]) -> dict[str, Program]:
+        """A chain of `y * scale` and `y + shift`."""
+        x = gg.ones(params["width"], device=self.device, requires_grad=True)
+        ones = gg.ones(params["width"], device=self.device)
+        pairs, scale, shift = params["ops"] // 2, params["scale"], params["shift"]
+        kept: list[Any] = []
+
+        def forward() -> None:
+            y = x
+            for _ in range(pairs):
+                y = y * scale
+                y = y + shift
+            kept.append(y)
+
+        def backward() -> None:
+            kept.pop().backward(ones)
+
+        def fresh() -> None:
+            kept.clear()
+            x.grad = None
+
+        def ready() -> None:
+            fresh()
+            forward()
+
+        def check() -> list[float]:
+            ready()
+            values = digest(kept[0].detach().numpy())
+            backward()
+            return values + digest(x.grad.detach().numpy())
+
+        if params["phase"] == "forward":
+            return {"eager": Program(forward, fresh, check)}
+        return {"eager": Program(backward, ready, check)}
+
+    def elementwise(self, params: dict[str, Any]) -> dict[str, Program]:
+        """`y = f(x)` without a graph, or `y.backward(g, retain_graph=True)`."""
+        array, cotangent = elementwise_data(params)
+        function = _function(params["function"])
+        wants_grad = params["phase"] == "vjp"
+        x, g = self._tensor(array, wants_grad), self._tensor(cotangent)
+        extra = [gg.full((1,), 0.25, device=self.device, requires_grad=wants_grad)]
+        inputs = [x, *(extra if params["function"] == "prelu" else [])]
+        if not wants_grad:
+
+            def forward() -> Any:
+                with gg.no_grad():
+                    return function(*inputs)
+
+            return {"eager": Program(forward, check=lambda: digest(forward().numpy()))}
+        y = function(*inputs)
+
+        def vjp() -> None:
+            y.backward(g, retain_graph=True)
+            for tensor in inputs:
+                tensor.grad = None
+
+        def check() -> list[float]:
+            y.backward(g, retain_graph=True)
+            return digest(x.grad.numpy())
+
+        def fresh() -> None:
+            for tensor in inputs:
+                tensor.grad = None
+
+        return {"backward": Program(vjp, fresh, check)}
+
+    def adam(self, params: dict[str, Any]) -> dict[str, Program]:
+        """`optimizer.step()` with gradients in place."""
+        values, gradients = adam_data(params)
+        parameters = [self._tensor(value, requires_grad=True) for value in values]
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = self._tensor(gradient)
+        optimizer = gg.optim.Adam(parameters, lr=ADAM_RATE)
+
+        def check() -> list[float]:
+            optimizer.step()
+            optimizer.step()
+            return digest(parameters[0].detach().numpy()) + digest(parameters[-1].detach().numpy())
+
+        return {"step": Program(optimizer.step, check=check)}
+
+    def copy(self, params: dict[str, Any]) -> dict[str, Program]:
+        """One bare array copied into another: the bandwidth that the kernels are held against."""
+        source = self._tensor(elementwise_data(params)[0]).data
+        target = source.copy()
+
+        def copy() -> None:
+            target[...] = source
+
+        return {"copy": Program(copy)}

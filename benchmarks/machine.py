@@ -1,0 +1,173 @@
+"""The machine a figure comes from: processor, cores, BLAS kernels, versions, and whether it is quiet.
+
+Everything is read from /proc and from the libraries themselves; where a system does not tell, the entry says
+"unknown". No timing here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import os
+import platform
+import re
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+# Some machines preset these for one old processor, which halves the speed of NumPy's matrix products.
+BLAS_OVERRIDES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+
+_PACKAGES = (
+    "gpugrad",
+    "numpy",
+    "numba",
+    "torch",
+    "jax",
+    "jaxlib",
+    "autograd",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
+)
+_CORENAME_SYMBOLS = (
+    "scipy_openblas_get_corename64_",
+    "scipy_openblas_get_corename",
+    "openblas_get_corename64_",
+    "openblas_get_corename",
+)
+
+
+def child_environment(extra: dict[str, str] | None = None) -> dict[str, str]:
+    """The environment of a worker: this one, without what overrules OpenBLAS's own choice of kernels."""
+    environment = {key: value for key, value in os.environ.items() if key not in BLAS_OVERRIDES}
+    environment.update(extra or {})
+    return environment
+
+
+def _proc_field(path: str, pattern: str) -> str:
+    try:
+        found = re.search(pattern, Path(path).read_text(), re.MULTILINE)
+    except OSError:
+        return "unknown"
+    return found.group(1).strip() if found else "unknown"
+
+
+def describe() -> dict[str, Any]:
+    """Processor, cores, memory, system, Python and the date, as JSON values."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    model = _proc_field("/proc/cpuinfo", r"^model name\s*:\s*(.+)$")
+    kib = _proc_field("/proc/meminfo", r"^MemTotal:\s*(\d+) kB$")
+    return {
+        "cpu": model if model != "unknown" else platform.processor() or "unknown",
+        "cores": usable,
+        "memory_gib": round(int(kib) / 2**20, 1) if kib.isdigit() else "unknown",
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "load_at_start": list(os.getloadavg()) if hasattr(os, "getloadavg") else "unknown",
+        "preset_and_removed": {key: os.environ[key] for key in BLAS_OVERRIDES if key in os.environ},
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """The installed versions of the libraries that are compared."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def openblas_core() -> str:
+    """The kernel family ("SkylakeX", "Haswell", ...) that the OpenBLAS loaded in this process chose."""
+    try:
+        import threadpoolctl
+    except ImportError:
+        return _openblas_core_from_maps()
+    names = {
+        str(entry.get("architecture"))
+        for entry in threadpoolctl.threadpool_info()
+        if entry.get("internal_api") == "openblas"
+    }
+    return "+".join(sorted(names)) or "no OpenBLAS"
+
+
+def _openblas_core_from_maps() -> str:
+    try:
+        mapped = set(re.findall(r"(/\S*openblas\S*\.so\S*)", Path("/proc/self/maps").read_text()))
+    except OSError:
+        return "unknown"
+    for path in sorted(mapped):
+        library = ctypes.CDLL(path)
+        for symbol in _CORENAME_SYMBOLS:
+            function = getattr(library, symbol, None)
+            if function is not None:
+                function.restype = ctypes.c_char_p
+                return str(function().decode())
+    return "unknown" if mapped else "no OpenBLAS"
+
+
+def runnable_others() -> int:
+    """Tasks on the machine that want a processor now, this one not counted (0 where unknown)."""
+    running = _proc_field("/proc/loadavg", r"\s(\d+)/\d+\s")
+    return max(0, int(running) - 1) if running.isdigit() else 0
+
+
+def busy_seconds() -> float:
+    """Processor seconds that everything on this machine has used since it started (0.0 where unknown)."""
+    line = _proc_field("/proc/stat", r"^cpu\s+(.+)$")
+    if line == "unknown":
+        return 0.0
+    ticks = [int(value) for value in line.split()]
+    busy = sum(ticks[:3]) + sum(ticks[5:8])  # user nice system | idle iowait | irq softirq steal
+    return busy / os.sysconf("SC_CLK_TCK")
+
+
+class QuietWait:
+    """Waits until no other task is runnable, within a bound for each wait and for all of them together.
+
+    Args:
+        each: seconds that one wait may take.
+        total: seconds that all waits of a run may take together; after that `wait` only looks.
+        settle: seconds that every wait takes at least, in which the threads of the last worker stop spinning.
+    """
+
+    def __init__(self, each: float, total: float, settle: float = 0.03) -> None:
+        self.each = each
+        self.left = total
+        self.settle = settle
+
+    def wait(self) -> bool:
+        """True once three looks in a row, 10 ms apart, saw nobody else running; False when time ran out."""
+        time.sleep(self.settle)
+        started = time.monotonic()
+        end = started + min(self.each, self.left)
+        quiet_looks = 0
+        while True:
+            quiet_looks = quiet_looks + 1 if runnable_others() == 0 else 0
+            if quiet_looks == 3 or time.monotonic() >= end:
+                break
+            time.sleep(0.01)
+        self.left = max(0.0, self.left - (time.monotonic() - started))
+        return quiet_looks == 3
+
+
+def process_memory(field: str) -> int:
+    """A memory field of this process (`VmRSS`, `VmHWM`) in bytes.
+
+    Raises:
+        RuntimeError: where /proc does not tell (not Linux).
+    """
+    value = _proc_field("/proc/self/status", rf"^{field}:\s*(\d+) kB$")
+    if not value.isdigit():
+        raise RuntimeError(f"[benchmarks] /proc/self/status has no {field}: the memory suite needs Linux")
+    return int(value) * 1024
+
+
+def reset_peak_memory() -> None:
+    """Sets this process's `VmHWM` back to its present size."""
+    Path("/proc/self/clear_refs").write_text("5")
