@@ -50,6 +50,8 @@ ELEMENTWISE_MEAN_GOAL = 1.0
 ELEMENTWISE_WORST_GOAL = 1.6
 ELEMENTWISE_LARGE_GOAL = 0.4
 ELEMENTWISE_CACHE_SIZE = 1_000_000
+# Of the measured bandwidth of a copy, on a GPU.
+BANDWIDTH_GOAL = 0.85
 
 
 @dataclass(frozen=True)

@@ -137,24 +137,26 @@ def _figures(pool: Pool, job: Job, options: argparse.Namespace) -> dict[str, Any
     return figures
 
 
-def document(record: dict[str, Any]) -> str:
-    """The record as a Markdown page: where it was measured, and one table a suite."""
+def document(record: dict[str, Any], tables: bool = True) -> str:
+    """The record as a Markdown page: where it was measured and, with `tables`, one table a suite."""
     about = record["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     cores = {facts.get("openblas", "unknown") for facts in record.get("workers", {}).values()} - {
         "no OpenBLAS"
     }
+    gpus = {facts["device"] for facts in record.get("workers", {}).values() if "device" in facts}
     lines = [
         f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB, {about['system']},",
         f"Python {about['python']};",
         f"{versions}; OpenBLAS core type {', '.join(sorted(cores)) or 'not recorded'}; {about['date']}.",
     ]
+    if record["device"] == "cuda":
+        lines.append(f"Device: {', '.join(sorted(gpus))}.")
     if record["scale"] != "full":
         lines.append(f"This was a {record['scale']} run: not a record.")
     parts = ["\n".join(lines)]
     for suite, records in record["suites"].items():
-        if records:
-            parts.append(f"### {suite}")
+        if records and tables:
             parts.append(memory.markdown(records) if suite == "memory" else report.markdown(records))
     return "\n\n".join(parts) + "\n"
 

@@ -134,6 +134,31 @@ def elementwise_summary(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
+def bandwidth_summary(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Bytes that gpugrad's kernels move in a second, and as a fraction of what its copy moves."""
+    chosen = [record for record in records if record["job"]["suite"] == "bandwidth"]
+    rates: dict[str, float] = {}
+    for record in chosen:
+        row, params = record["libraries"].get(jobs.WITH_NUMBA), record["job"]["params"]
+        if row is not None:
+            # A VJP reads the cotangent and what was saved, and writes; everything else reads once and writes.
+            arrays = 3 if params.get("phase") == "vjp" else 2
+            rates[record["job"]["name"]] = arrays * 4 * params["n"] / row["min_s"]
+    copy = next((rates[name] for name in rates if name.startswith("copy")), None)
+    if copy is None:
+        return []
+    return [{"job": name, "rate": rate, "fraction": rate / copy} for name, rate in rates.items()]
+
+
+def _bandwidth_table(rows: list[dict[str, Any]]) -> str:
+    lines = ["| gpugrad, bytes moved | GB/s | of the copy |", "|---|---|---|"]
+    for row in rows:
+        verdict = "meets" if row["fraction"] >= jobs.BANDWIDTH_GOAL else "**misses**"
+        goal = "" if row["job"].startswith("copy") else f" {verdict} {jobs.BANDWIDTH_GOAL:.2f}"
+        lines.append(f"| {row['job']} | {row['rate'] / 1e9:.1f} | {row['fraction']:.2f}{goal} |")
+    return "\n".join(lines)
+
+
 def cell(row: dict[str, Any] | None, unit: str) -> str:
     """One library's figure as the tables show it: `0.52 (0.54)`, with the verdict if there is a goal."""
     if row is None:
@@ -158,7 +183,10 @@ def markdown(records: list[dict[str, Any]]) -> str:
             parts.append(_table(chosen, unit))
     summary = elementwise_summary(records)
     if summary:
-        parts.append(_summary_table(summary))
+        parts.append(summary_table(summary))
+    fractions = bandwidth_summary(records)
+    if fractions:
+        parts.append(_bandwidth_table(fractions))
     return "\n\n".join(parts)
 
 
@@ -188,7 +216,8 @@ def _table(records: list[dict[str, Any]], unit: str) -> str:
     return "\n".join(lines)
 
 
-def _summary_table(summary: list[dict[str, Any]]) -> str:
+def summary_table(summary: list[dict[str, Any]]) -> str:
+    """The rows of `elementwise_summary` as a Markdown table."""
     lines = [
         "| elementwise, x torch | size | geometric mean | worst | goals |",
         "|---|---|---|---|---|",

@@ -14,7 +14,7 @@ LIBRARIES: dict[str, tuple[str, dict[str, str]]] = {
     "gpugrad": ("gpugrad_lib", {"GPUGRAD_NUMBA": "1"}),
     "gpugrad-numpy": ("gpugrad_lib", {"GPUGRAD_NUMBA": "0"}),
     "torch": ("torch_lib", {}),
-    "jax": ("jax_lib", {}),
+    "jax": ("jax_lib", {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}),
     "autograd": ("autograd_lib", {}),
     "numpy": ("numpy_lib", {}),
 }
