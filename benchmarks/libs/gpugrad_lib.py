@@ -10,21 +10,21 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 import gpugrad as gg
 from benchmarks.data import ADAM_RATE, SGD_RATE, adam_data, digest, elementwise_data, mlp_data
 from benchmarks.libs.base import Library, Program
 
-F = gg.nn.functional
-
-_MODULES: dict[str, Callable[[], Any]] = {"relu": gg.nn.ReLU, "gelu": gg.nn.GELU, "tanh": gg.nn.Tanh}
+_MODULES = {"relu": "ReLU", "gelu": "GELU", "tanh": "Tanh"}
 
 
 def _function(name: str) -> Callable[..., Any]:
     if name == "gelu_tanh":
-        return lambda x: F.gelu(x, approximate="tanh")
+        return lambda x: gg.nn.functional.gelu(x, approximate="tanh")
     if name == "sin":
         return gg.sin
-    found: Callable[..., Any] = getattr(F, name)
+    found: Callable[..., Any] = getattr(gg.nn.functional, name)
     return found
 
 
@@ -89,6 +89,8 @@ class GpugradLibrary(Library):
             import cupy
 
             cupy.get_default_memory_pool().free_all_blocks()
+        else:
+            gg.backend.backend_of(np.empty(0)).pool.clear()
         super().reset_memory_peak()
 
     def _tensor(self, array: Any, requires_grad: bool = False) -> Any:
@@ -100,7 +102,7 @@ class GpugradLibrary(Library):
         for weight, bias in layers:
             layer = gg.nn.Linear(weight.shape[1], weight.shape[0])
             layer.load_state_dict({"weight": weight, "bias": bias})
-            modules += [layer, _MODULES[activation]()]
+            modules += [layer, getattr(gg.nn, _MODULES[activation])()]
         return gg.nn.Sequential(*modules[:-1]).to(self.device)
 
     def mlp(self, params: dict[str, Any]) -> dict[str, Program]:
@@ -115,7 +117,7 @@ class GpugradLibrary(Library):
 
         def step() -> Any:
             optimizer.zero_grad()
-            loss = F.cross_entropy(model(x), labels)
+            loss = gg.nn.functional.cross_entropy(model(x), labels)
             loss.backward()
             optimizer.step()
             return loss
