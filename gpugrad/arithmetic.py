@@ -1,0 +1,248 @@
+"""The short way for +, -, *, / on small CPU arrays: one ufunc call and one slotted node, nothing else.
+
+Small networks and scalar code are bound by the cost of an operation's bookkeeping, so these four operators have
+nodes of their own. Everything they do not take (large arrays, other devices, other dtypes) goes the general way of
+`ops.elementwise`, with the same results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from . import tape
+from .mutation import tick
+from .primitive import FUNCTIONS
+from .tape import Node, mode
+
+SMALL: Final = 16_384  # elements; above, recycled buffers and fused kernels are worth their overhead
+
+_ndarray = np.ndarray
+_asarray = np.asarray
+_FLOATS: Final[dict[Any, dict[Any, Any]]] = {np.dtype(np.float32): {}, np.dtype(np.float64): {}}
+
+
+def _constant(value: float, dtype: Any, known: dict[Any, Any]) -> Any:
+    """A number as a 0-d array of the tensor's dtype: ufuncs take it in half the time of a Python number."""
+    if len(known) > 4096:
+        known.clear()
+    found = _asarray(value, dtype)
+    if value != 0:  # 0.0 and -0.0 are one key
+        known[value] = found
+    return found
+
+
+class PassNode(Node):
+    """x + number: the cotangent goes through."""
+
+    __slots__ = ()
+    name = "add"
+    single = True
+    fresh = False
+
+    def vjp(self, g: Any) -> Any:
+        return g
+
+    vjp_graph = vjp
+
+
+class NegateNode(Node):
+    """number - x, and -x."""
+
+    __slots__ = ()
+    name = "subtract"
+    single = True
+
+    def vjp(self, g: Any) -> Any:
+        return -g if type(g) is _ndarray and g.shape else np.negative(g, out=np.empty_like(g))
+
+    def vjp_graph(self, g: Any) -> Any:
+        return -g
+
+
+class ScaleNode(Node):
+    """x * number."""
+
+    __slots__ = ()
+    name = "multiply"
+    single = True
+
+    def vjp(self, g: Any) -> Any:
+        y = g * self.saved
+        return y if type(y) is _ndarray else _asarray(y)
+
+    def vjp_graph(self, g: Any) -> Any:
+        return g * self.saved.item()
+
+
+class UnscaleNode(Node):
+    """x / number."""
+
+    __slots__ = ()
+    name = "divide"
+    single = True
+
+    def vjp(self, g: Any) -> Any:
+        y = g / self.saved
+        return y if type(y) is _ndarray else _asarray(y)
+
+    def vjp_graph(self, g: Any) -> Any:
+        return g / self.saved.item()
+
+
+class AddNode(Node):
+    """a + b."""
+
+    __slots__ = ()
+    name = "add"
+    fresh = False
+
+    def vjp(self, g: Any) -> Any:
+        return g, g
+
+    vjp_graph = vjp
+
+
+class SubtractNode(Node):
+    """a - b."""
+
+    __slots__ = ()
+    name = "subtract"
+    fresh = False
+
+    def vjp(self, g: Any) -> Any:
+        return g, (None if self.parents[1] is None else -g)
+
+    vjp_graph = vjp
+
+
+class MultiplyNode(Node):
+    """a * b; keeps of each factor what the other one's gradient needs."""
+
+    __slots__ = ()
+    name = "multiply"
+
+    def vjp(self, g: Any) -> Any:
+        a, b = self.saved
+        return (None if b is None else g * b), (None if a is None else g * a)
+
+    def vjp_graph(self, g: Any) -> Any:
+        a, b = self.saved
+        p, q = self.parents
+        return (
+            None if b is None else g * tape.new_tensor(b, q),
+            None if a is None else g * tape.new_tensor(a, p),
+        )
+
+
+class DivideNode(Node):
+    """a / b; keeps b, and a where b needs a gradient."""
+
+    __slots__ = ()
+    name = "divide"
+
+    def vjp(self, g: Any) -> Any:
+        a, b = self.saved
+        p, q = self.parents
+        quotient = g / b
+        return (None if p is None else quotient), (None if q is None else -(quotient * (a / b)))
+
+    def vjp_graph(self, g: Any) -> Any:
+        a, b = self.saved
+        p, q = self.parents
+        divisor = tape.new_tensor(b, q)
+        quotient = g / divisor
+        return (
+            None if p is None else quotient,
+            None if q is None else -(quotient * (tape.new_tensor(a, p) / divisor)),
+        )
+
+
+def _keep_nothing(x: Any, y: Any, p: Any, q: Any) -> Any:
+    return None
+
+
+def _keep_factors(x: Any, y: Any, p: Any, q: Any) -> Any:
+    return (None if q is None else x), (None if p is None else y)
+
+
+def _keep_quotient(x: Any, y: Any, p: Any, q: Any) -> Any:
+    return (None if q is None else x), y
+
+
+def operator(
+    name: str, scalar_node: type[Node] | None, node_type: type[Node], keep: Callable[..., Any], tensor_type: type
+) -> Callable[[Any, Any], Any]:
+    """The method for `tensor <op> other`: the short way where it is open, else `FUNCTIONS[name]`."""
+    ufunc = getattr(np, name)
+    new = object.__new__
+    keeps_constant = scalar_node in (ScaleNode, UnscaleNode)
+    float_types, floats, small, plain = (float, int), _FLOATS, SMALL, keep is _keep_nothing
+
+    def method(self: Any, other: Any) -> Any:
+        x = self.data
+        if type(x) is _ndarray and x.size < small:
+            kind = type(other)
+            if kind in float_types:
+                known = floats.get(x.dtype)
+                if known is not None:
+                    c = known.get(other)
+                    if c is None:
+                        c = _constant(other, x.dtype, known)
+                    y = ufunc(x, c)
+                    if type(y) is not _ndarray:
+                        y = _asarray(y)
+                    out = new(tensor_type)
+                    out.data = y
+                    p = self._node
+                    if p is None or not mode.enabled:
+                        out._node = None
+                        return out
+                    if mode.fast:
+                        out._node = node = new(scalar_node)
+                        node.parents = p
+                        node.saved = c if keeps_constant else None
+                        node.seq = tick()
+                        node.shape = y.shape
+                        node.dtype = y.dtype
+                        return out
+            elif kind is tensor_type:
+                z = other.data
+                if type(z) is _ndarray and z.dtype is x.dtype and x.dtype in floats and z.size < small:
+                    y = ufunc(x, z)
+                    if type(y) is not _ndarray:
+                        y = _asarray(y)
+                    out = new(tensor_type)
+                    out.data = y
+                    p, q = self._node, other._node
+                    if (p is None and q is None) or not mode.enabled:
+                        out._node = None
+                        return out
+                    if mode.fast:
+                        out._node = node = new(node_type)
+                        node.parents = (p, q)
+                        node.saved = None if plain else keep(x, z, p, q)
+                        node.seq = tick()
+                        node.shape = y.shape
+                        node.dtype = y.dtype
+                        return out
+        return FUNCTIONS[name](self, other)
+
+    method.__name__ = name
+    return method
+
+
+def install(tensor_type: type) -> None:
+    """Give the tensor class its four operators and their reflections."""
+    for symbol, name, scalar, node, keep in (
+        ("add", "add", PassNode, AddNode, _keep_nothing),
+        ("sub", "subtract", PassNode, SubtractNode, _keep_nothing),
+        ("mul", "multiply", ScaleNode, MultiplyNode, _keep_factors),
+        ("truediv", "divide", UnscaleNode, DivideNode, _keep_quotient),
+    ):
+        setattr(tensor_type, f"__{symbol}__", operator(name, scalar, node, keep, tensor_type))
+    # a + x and x + a are the same operation; the other two reflections have no short way of their own
+    tensor_type.__radd__ = tensor_type.__add__  # type: ignore[attr-defined]
+    tensor_type.__rmul__ = tensor_type.__mul__  # type: ignore[attr-defined]

@@ -1,0 +1,105 @@
+"""Where arrays live: devices, the backend of an array, and the default device.
+
+The only floor that says "NumPy or CuPy". CuPy is imported when a CUDA device is first asked for, or when an array
+of its arrives, never before.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import numpy as np
+
+from .base import Array, Backend
+from .device import CPU, Device, DeviceError, device
+from .pool import BufferPool, PoolStats
+
+__all__ = [
+    "CPU", "Array", "Backend", "BufferPool", "Device", "DeviceError", "PoolStats", "backend_for", "backend_of",
+    "cpu", "default_device", "device", "existing", "is_array", "set_default_device",
+]  # fmt: skip
+
+_CUDA: dict[int, Backend] = {}
+_CPU: list[Backend] = []
+_default: list[Device] = []
+_seed: list[int] = []  # the last manual_seed, for backends that are made later
+
+
+def cpu() -> Backend:
+    """The CPU backend."""
+    if not _CPU:
+        from .numpy_backend import NumpyBackend
+
+        _CPU.append(NumpyBackend())
+    return _CPU[0]
+
+
+def backend_for(where: Device | str | None = None) -> Backend:
+    """The backend of a device (the default device's, when none is named).
+
+    Raises:
+        DeviceError: CUDA is asked for where there is none; the message says what is missing and what mends it.
+    """
+    target = default_device() if where is None else device(where)
+    if target.type == "cpu":
+        return cpu()
+    found = _CUDA.get(target.index)
+    if found is None:
+        from .cupy_backend import CupyBackend, require_device
+
+        require_device(target)
+        found = _CUDA[target.index] = CupyBackend(target)
+        if _seed:
+            found.seed(_seed[0])
+    return found
+
+
+def existing(seed: int) -> list[Backend]:
+    """The backends in use so far; those made later start from `seed`."""
+    _seed[:] = [seed]
+    return [cpu(), *_CUDA.values()]
+
+
+def backend_of(array: Any) -> Backend:
+    """The backend of an array; anything that is not an array (a number, a list) belongs to the CPU."""
+    if type(array) is np.ndarray or "cupy" not in sys.modules:
+        return cpu()
+    if type(array).__module__.partition(".")[0] == "cupy" and hasattr(array, "device"):
+        return backend_for(Device("cuda", array.device.id))
+    return cpu()
+
+
+def is_array(value: Any) -> bool:
+    """Whether `value` is a bare array of one of the backends."""
+    if isinstance(value, np.ndarray):
+        return True
+    cupy = sys.modules.get("cupy")
+    return cupy is not None and isinstance(value, cupy.ndarray)
+
+
+def default_device() -> Device:
+    """The device of new tensors: `set_default_device`, else `GPUGRAD_DEVICE`, else the CPU."""
+    if not _default:
+        _default.append(_from_environment(os.environ.get("GPUGRAD_DEVICE", "auto")))
+    return _default[0]
+
+
+def _from_environment(name: str) -> Device:
+    if name != "auto":
+        return device(name)
+    from .cuda_probe import device_count
+
+    return Device("cuda", 0) if device_count() else CPU
+
+
+def set_default_device(where: Device | str) -> None:
+    """Make `where` the device of new tensors, from now on, in all threads.
+
+    Raises:
+        DeviceError: the device is not there.
+    """
+    target = device(where)
+    backend_for(target)
+    _default[:] = [target]

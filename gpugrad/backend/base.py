@@ -1,0 +1,115 @@
+"""What a backend is: the one object that knows where arrays live and how to compute there.
+
+Operations ask `backend_of(array)` once and use what this class lists; there is no `if gpu:` above this floor.
+The array module `xp` has NumPy's functions, so only what the two libraries do differently is a method here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..fusion import Formula
+from .device import Device
+
+Array = Any  # numpy.ndarray or cupy.ndarray
+Kernel = Callable[..., Any]
+
+
+class Backend(ABC):
+    """Arrays on one device.
+
+    Attributes:
+        device: the device; `name` is its type, "cpu" or "cuda".
+        xp: NumPy, or CuPy.
+        rows: the row kernels (softmax, cross_entropy, layer_norm, dropout, ...), one function each.
+        optim: the multi-tensor update kernels (sgd, adam, rmsprop, squared_norm).
+    """
+
+    device: Device
+    name: str
+    xp: Any
+    rows: Any
+    optim: Any
+
+    def __init__(self) -> None:
+        self._kernels: dict[Formula, Kernel] = {}
+
+    def kernel(self, formula: Formula) -> Kernel:
+        """The compiled formula: `kernel(*arrays_or_numbers, out=None)`; compiled at first use, then kept."""
+        found = self._kernels.get(formula)
+        if found is None:
+            found = self._kernels[formula] = self.compile(formula)
+        return found
+
+    @abstractmethod
+    def compile(self, formula: Formula) -> Kernel:
+        """Compile `formula` for this device."""
+
+    @abstractmethod
+    def source(self, formula: Formula, dtype: Any) -> str:
+        """The text that `formula` compiles to, for people to read."""
+
+    @abstractmethod
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """An uninitialised C-contiguous array, from the recycled buffers where they have one."""
+
+    @abstractmethod
+    def from_host(self, array: Any) -> Array:
+        """A copy on this device of a NumPy array."""
+
+    @abstractmethod
+    def to_host(self, array: Array) -> Any:
+        """A NumPy array with the values of `array` (itself where it is one); waits for the device."""
+
+    @abstractmethod
+    def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        """NumPy's matmul of two arrays of one dtype."""
+
+    @abstractmethod
+    def scatter_add(self, target: Array, index: Any, source: Array) -> None:
+        """`target[index] += source` in place, repeated indices added up, in a deterministic order."""
+
+    @abstractmethod
+    def storage(self, array: Array) -> object:
+        """The object that stands for the memory of `array`: the same for an array and its views."""
+
+    @abstractmethod
+    def synchronize(self) -> None:
+        """Wait until the device has done all that was asked of it."""
+
+    @abstractmethod
+    def seed(self, seed: int) -> None:
+        """Restart the backend's random generator."""
+
+    @abstractmethod
+    def random(self, kind: str, shape: tuple[int, ...], dtype: Any, low: Any = 0, high: Any = 1) -> Array:
+        """Random numbers.
+
+        Args:
+            kind: "uniform" in [low, high), "normal" (mean `low`, deviation `high`), "integers" in [low, high), or
+                "permutation" of 0 to n - 1 for `shape` (n,).
+        """
+
+    @abstractmethod
+    def philox(self, count: int) -> tuple[int, int]:
+        """Reserve `count` numbers of the counter-based stream; returns (seed, offset of the first)."""
+
+    @abstractmethod
+    def memory_stats(self) -> Any:
+        """What the allocator holds."""
+
+    def sum_to(self, array: Array, shape: tuple[int, ...]) -> Array:
+        """Sum `array` down to `shape`, the inverse of broadcasting; half precision adds up in float32."""
+        extra = array.ndim - len(shape)
+        axes = tuple(range(extra)) + tuple(
+            i + extra for i, n in enumerate(shape) if n == 1 and array.shape[i + extra] != 1
+        )
+        wide = "float32" if array.dtype.itemsize == 2 and array.dtype.kind in "fV" else None
+        total = array.sum(axis=axes, keepdims=True, dtype=wide) if axes else array
+        return total.reshape(shape).astype(array.dtype, copy=False)
+
+    def concatenate(self, arrays: Sequence[Array], axis: int) -> Array:
+        """Join along `axis`."""
+        return self.xp.concatenate(arrays, axis=axis)

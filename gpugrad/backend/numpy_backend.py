@@ -1,0 +1,150 @@
+"""The CPU backend: NumPy, with recycled buffers for large results and Numba kernels where Numba is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..fusion import Formula
+from ..fusion.numpy_compiler import compile_numpy
+from .base import Array, Backend, Kernel
+from .device import CPU
+from .pool import BufferPool, PoolStats
+
+
+def numba_wanted() -> bool:
+    """Whether large kernels go through Numba: `GPUGRAD_NUMBA` = 0 or 1, or whether it is installed."""
+    asked = os.environ.get("GPUGRAD_NUMBA", "")
+    if asked not in ("", "0", "1"):
+        raise ValueError(f"[numba] GPUGRAD_NUMBA = {asked!r}; expected 0, 1 or nothing")
+    installed = importlib.util.find_spec("numba") is not None
+    if asked == "1" and not installed:
+        raise ImportError('[numba] GPUGRAD_NUMBA = 1 but Numba is not installed; pip install "gpugrad[cpu]"')
+    return installed and asked != "0"
+
+
+class NumpyBackend(Backend):
+    """Arrays in main memory."""
+
+    name = "cpu"
+    device = CPU
+    xp = np
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = BufferPool()
+        self.generator = np.random.default_rng()
+        self._philox = [int(self.generator.integers(1 << 62)), 0]
+
+    @cached_property
+    def rows(self) -> Any:  # type: ignore[override]
+        """The row kernels of the CPU."""
+        from . import cpu_rows
+
+        return cpu_rows
+
+    @cached_property
+    def optim(self) -> Any:  # type: ignore[override]
+        """The update kernels of the CPU."""
+        from . import cpu_optim
+
+        return cpu_optim
+
+    def compile(self, formula: Formula) -> Kernel:
+        plain = compile_numpy(formula, alloc=self.pool.empty)
+        if not numba_wanted():
+            return plain
+        return _Fused(formula, plain, self.pool)
+
+    def source(self, formula: Formula, dtype: Any) -> str:
+        return str(compile_numpy(formula).source)
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        return self.pool.empty(shape, dtype)
+
+    def from_host(self, array: Any) -> Array:
+        return np.array(array)
+
+    def to_host(self, array: Array) -> Any:
+        return array
+
+    def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        if out is None and a.ndim > 1 and b.ndim == 2 and a.size * b.shape[1] >= self.pool.threshold:
+            out = self.pool.empty((*a.shape[:-1], b.shape[1]), a.dtype)
+        result = np.matmul(a, b) if out is None else np.matmul(a, b, out)
+        return result if type(result) is np.ndarray else np.asarray(result)
+
+    def scatter_add(self, target: Array, index: Any, source: Array) -> None:
+        rows = isinstance(index, np.ndarray) and index.dtype.kind in "iu" and target.ndim > 1
+        if rows and target.flags.c_contiguous and target.dtype == source.dtype:
+            self.rows.scatter_add_rows(target, index, source)
+        else:
+            np.add.at(target, index, source)
+
+    def storage(self, array: Array) -> object:
+        base = array.base
+        while type(base) is np.ndarray and base.base is not None:
+            base = base.base
+        return array if base is None else base
+
+    def synchronize(self) -> None:
+        return None
+
+    def seed(self, seed: int) -> None:
+        self.generator = np.random.default_rng(seed)
+        self._philox = [seed & (1 << 64) - 1, 0]
+
+    def random(self, kind: str, shape: tuple[int, ...], dtype: Any, low: Any = 0, high: Any = 1) -> Array:
+        dtype = np.dtype(dtype)
+        if kind == "integers":
+            return np.asarray(self.generator.integers(low, high, shape, dtype=dtype))
+        if kind == "permutation":
+            return self.generator.permutation(shape[0]).astype(dtype, copy=False)
+        native = dtype if dtype in (np.float32, np.float64) else np.dtype(np.float32)
+        draw = self.generator.random if kind == "uniform" else self.generator.standard_normal
+        values = np.asarray(draw(shape, dtype=native))
+        if (low, high) != (0, 1):
+            values *= high - low if kind == "uniform" else high
+            values += low
+        return values.astype(dtype, copy=False)
+
+    def philox(self, count: int) -> tuple[int, int]:
+        seed, offset = self._philox
+        self._philox[1] = offset + count
+        return seed, offset
+
+    def memory_stats(self) -> PoolStats:
+        return self.pool.stats()
+
+
+class _Fused:
+    """A formula compiled twice: Numba for large arrays of one float type, NumPy for all else."""
+
+    __slots__ = ("formula", "fused", "plain", "pool", "tried")
+
+    # Under this many elements a ufunc sequence costs about as much as the call of a compiled loop.
+    SMALL = 16_384
+
+    def __init__(self, formula: Formula, plain: Kernel, pool: BufferPool) -> None:
+        self.formula, self.plain, self.pool = formula, plain, pool
+        self.fused: Any = None
+        self.tried = False
+
+    def __call__(self, *arrays: Any, out: Any = None) -> Any:
+        for a in arrays:
+            if type(a) is np.ndarray and a.size >= self.SMALL:
+                return self._large(arrays, out)
+        return self.plain(*arrays, out=out)
+
+    def _large(self, arrays: tuple[Any, ...], out: Any) -> Any:
+        if not self.tried:
+            from ..fusion.numba_compiler import compile_numba
+
+            self.fused, self.tried = compile_numba(self.formula), True
+        if self.fused is None:
+            return self.plain(*arrays, out=out)
+        return self.fused.run(arrays, out, self.pool.empty, self.plain)

@@ -1,0 +1,131 @@
+"""Recycled buffers for large results on the CPU.
+
+A fresh array of some megabytes costs more in page faults than the arithmetic that fills it. The pool keeps the
+buffers of large results and hands one out again when nobody can see it any more: no array, view, memoryview or
+DLPack capsule refers to it. Small arrays are left to NumPy, whose allocator is faster there.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class PoolStats:
+    """What a pool holds and has done; sizes in bytes."""
+
+    held_bytes: int
+    in_use_bytes: int
+    limit_bytes: int
+    threshold_bytes: int
+    hits: int
+    misses: int
+
+
+def _references_when_idle() -> int:
+    """How many references `sys.getrefcount` counts on a buffer that only the pool's list holds."""
+    held = [np.empty(1, np.uint8)]
+    count = 0
+    for buffer in held:
+        count = sys.getrefcount(buffer)
+    return count
+
+
+_IDLE = _references_when_idle()
+
+
+class BufferPool:
+    """Buffers by size class (four classes to an octave, so at most a quarter of a buffer is unused).
+
+    Args:
+        limit: bytes that the pool may keep, idle and in use together; beyond it results are ordinary arrays.
+        threshold: results under this many bytes are ordinary arrays.
+    """
+
+    def __init__(self, limit: int = 8 << 30, threshold: int = 1 << 20) -> None:
+        self.limit = limit
+        self.threshold = threshold
+        self._classes: dict[int, list[Array]] = {}
+        self._held = 0
+        self._hits = 0
+        self._misses = 0
+        self._lock = threading.Lock()
+
+    def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+        """An uninitialised C-contiguous array, on a recycled buffer where one is idle."""
+        dtype = np.dtype(dtype)
+        nbytes = math.prod(shape) * dtype.itemsize
+        if nbytes < self.threshold or dtype.hasobject:
+            return np.empty(shape, dtype)
+        size = _size_class(nbytes)
+        with self._lock:
+            buffer = self._idle(size)
+            if buffer is None:
+                if not self._make_room(size):
+                    return np.empty(shape, dtype)
+                self._misses += 1
+                buffer = np.empty(size, np.uint8)
+                self._classes.setdefault(size, []).append(buffer)
+                self._held += size
+            else:
+                self._hits += 1
+            # The view is made under the lock: from here on the buffer counts as seen.
+            return np.ndarray(shape, dtype, buffer)
+
+    def _idle(self, size: int) -> Array | None:
+        for buffer in self._classes.get(size, ()):
+            if sys.getrefcount(buffer) <= _IDLE:
+                return buffer
+        return None
+
+    def _make_room(self, size: int) -> bool:
+        if self._held + size > self.limit:
+            self._drop_idle()
+        return self._held + size <= self.limit
+
+    def _drop_idle(self) -> None:
+        for size, buffers in list(self._classes.items()):
+            keep = []
+            for buffer in buffers:
+                if sys.getrefcount(buffer) > _IDLE:
+                    keep.append(buffer)
+            self._held -= size * (len(buffers) - len(keep))
+            self._classes[size] = keep
+
+    def clear(self) -> None:
+        """Give the idle buffers back to the system."""
+        with self._lock:
+            self._drop_idle()
+
+    def set_limit(self, limit: int) -> None:
+        """Bound what the pool keeps, in bytes; 0 switches recycling off."""
+        if limit < 0:
+            raise ValueError(f"[pool] limit = {limit} bytes; expected 0 or more")
+        with self._lock:
+            self.limit = limit
+            if self._held > limit:
+                self._drop_idle()
+
+    def stats(self) -> PoolStats:
+        """Sizes and counts as of now; `in_use_bytes` is found by looking at every buffer."""
+        with self._lock:
+            used = 0
+            for size, buffers in self._classes.items():
+                for buffer in buffers:
+                    if sys.getrefcount(buffer) > _IDLE:
+                        used += size
+            return PoolStats(self._held, used, self.limit, self.threshold, self._hits, self._misses)
+
+
+def _size_class(nbytes: int) -> int:
+    step = 1 << max(nbytes.bit_length() - 3, 12)
+    return -(-nbytes // step) * step

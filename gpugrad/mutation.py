@@ -1,0 +1,88 @@
+"""Which memory was changed in place, and when: what keeps the tape from using values that are no longer there.
+
+Recordings and in-place changes share one clock. A node is stale when memory that it keeps was changed after the
+node was recorded. Only changes made through gpugrad are seen here; `anomaly` finds the others by checksum.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from typing import Any, Final
+
+import numpy as np
+
+from .backend import backend_of
+
+tick: Final = itertools.count(1).__next__
+
+
+class _Change:
+    __slots__ = ("array", "owner", "seq", "what")
+
+    def __init__(self, owner: weakref.ref[Any], array: Any, seq: int, what: str) -> None:
+        self.owner, self.array, self.seq, self.what = owner, array, seq, what
+
+
+# id of the memory's owner -> the last changes of parts of it; empty as long as nothing is ever changed in place
+changes: Final[dict[int, list[_Change]]] = {}
+
+
+def changed(array: Any, what: str) -> None:
+    """Note that `what` (an operation's name) has just written to `array` in place."""
+    owner = array if type(array) is np.ndarray and array.base is None else backend_of(array).storage(array)
+    key = id(owner)
+    known = changes.get(key)
+    if known is not None and known[0].owner() is owner:
+        for change in known:
+            if change.array() is array:
+                change.seq, change.what = tick(), what
+                return
+        if len(known) < 256:
+            known.append(_Change(known[0].owner, _weak(array), tick(), what))
+        else:  # many views of one buffer: from here on the buffer counts as a whole
+            known[:] = [_Change(known[0].owner, _weak(owner), tick(), what)]
+        return
+    try:
+        reference = weakref.ref(owner, lambda _: changes.pop(key, None))
+    except TypeError:
+        return  # memory of a foreign owner that cannot be watched
+    changes[key] = [_Change(reference, _weak(array), tick(), what)]
+
+
+def _weak(array: Any) -> Any:
+    return weakref.ref(array)
+
+
+def stale(saved: Any, seq: int) -> str | None:
+    """The name of the operation that changed something of `saved` after the moment `seq`, or None."""
+    values = saved if type(saved) is tuple else (saved,)
+    for value in values:
+        base = getattr(value, "base", value)  # a kept number has no memory
+        if base is value:
+            continue
+        known = changes.get(id(value if base is None else backend_of(value).storage(value)))
+        if known is None:
+            continue
+        for change in known:
+            if change.seq > seq and _overlap(change.array(), value):
+                return change.what
+    return None
+
+
+def _overlap(changed_array: Any, kept: Any) -> bool:
+    if changed_array is None:  # the view is gone: nobody can tell any more which part it was
+        return True
+    if type(kept) is np.ndarray and type(changed_array) is np.ndarray:
+        return bool(np.may_share_memory(changed_array, kept))
+    low, high = _bounds(changed_array)
+    start, stop = _bounds(kept)
+    return low < stop and start < high
+
+
+def _bounds(array: Any) -> tuple[int, int]:
+    """First and one past last byte of an array with non-negative strides on any device."""
+    start = int(getattr(array, "data", array).ptr)
+    low = start + sum((n - 1) * s for n, s in zip(array.shape, array.strides, strict=True) if s < 0)
+    high = start + sum((n - 1) * s for n, s in zip(array.shape, array.strides, strict=True) if s > 0)
+    return low, high + int(array.itemsize)

@@ -1,0 +1,99 @@
+"""Operations that change how values are held, not what they are: dtype, device, copies, parts of complex numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..backend import backend_for, backend_of, device, is_array
+from ..primitive import Needs, Primitive, Shape, public
+from ..tensor import Tensor, apply
+
+
+def _no_flops(shapes: tuple[Shape, ...], out_shape: Shape, **static: Any) -> int:
+    return 0
+
+
+def _astype_forward(needs: Needs, x: Any, *, dtype: Any) -> tuple[Any, tuple[Any, ...]]:
+    return x.astype(dtype), ()
+
+
+# The engine casts a cotangent to its input's dtype, so the rule has nothing to do.
+ASTYPE = Primitive("astype", _astype_forward, lambda g, needs, *, dtype: (g,), fresh=False, flops=_no_flops)
+
+
+@public
+def astype(x: Any, dtype: Any, copy: bool = True) -> Any:
+    """`x` with another dtype. The gradient is cast back; towards integers and booleans there is none."""
+    x = x if isinstance(x, Tensor) or is_array(x) else np.asarray(x)
+    dtype = np.dtype(dtype)
+    if x.dtype == dtype and not copy:
+        return x
+    out = apply(ASTYPE, (x,), {"dtype": dtype})
+    return out.detach() if isinstance(out, Tensor) and dtype.kind in "iub" else out
+
+
+def _clone_forward(needs: Needs, x: Any) -> tuple[Any, tuple[Any, ...]]:
+    out = backend_of(x).empty(x.shape, x.dtype)
+    out[...] = x
+    return out, ()
+
+
+CLONE = Primitive("clone", _clone_forward, lambda g, needs: (g,), fresh=False, flops=_no_flops)
+
+
+@public
+def clone(x: Any) -> Any:
+    """A copy of `x` on memory of its own (C order); the gradient passes through."""
+    return apply(CLONE, (x if isinstance(x, Tensor) or is_array(x) else np.asarray(x),), {})
+
+
+def _to_device_forward(needs: Needs, x: Any, *, where: Any) -> tuple[Any, tuple[Any, ...]]:
+    source = backend_of(x)
+    return backend_for(where).from_host(source.to_host(x)), (source.device,)
+
+
+TO_DEVICE = Primitive(
+    "to_device",
+    _to_device_forward,
+    lambda g, needs, source, *, where: (to_device(g, source),),
+    flops=_no_flops,
+)
+
+
+@public
+def to_device(x: Any, where: Any) -> Any:
+    """`x` on another device ("cpu", "cuda:1"); waits for the copy. The gradient travels back."""
+    return apply(TO_DEVICE, (x,), {"where": device(where)})
+
+
+def _real_forward(needs: Needs, x: Any) -> tuple[Any, tuple[Any, ...]]:
+    return x.real.copy(), ()
+
+
+REAL_PART = Primitive("real", _real_forward, lambda g, needs: (g,), fresh=False, flops=_no_flops)
+IMAG_PART = Primitive("imag", lambda needs, x: (x.imag.copy(), ()), lambda g, needs: (g * -1j,), flops=_no_flops)
+CONJUGATE = Primitive("conj", lambda needs, x: (x.conj(), ()), lambda g, needs: (conj(g),), flops=_no_flops)
+
+
+def _is_complex(x: Any) -> bool:
+    return x.dtype.kind == "c"
+
+
+@public
+def real(x: Any) -> Any:
+    """The real part; a real `x` itself."""
+    return apply(REAL_PART, (x,), {}) if _is_complex(x) else x
+
+
+@public
+def imag(x: Any) -> Any:
+    """The imaginary part; zeros for a real `x`. Gradients follow df/dx - i df/dy, JAX's and autograd's convention."""
+    return apply(IMAG_PART, (x,), {}) if _is_complex(x) else x * 0
+
+
+@public
+def conj(x: Any) -> Any:
+    """The complex conjugate; a real `x` itself."""
+    return apply(CONJUGATE, (x,), {}) if _is_complex(x) else x

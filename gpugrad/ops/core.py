@@ -1,0 +1,348 @@
+"""`Elementwise`: an operation that is one formula, on arrays, tensors, and inside other formulas.
+
+Its forward kernel, its fused backward kernel and its derivatives of every order all come from the formula. The
+definitions are in `elementwise`; this module is how they run and are recorded.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import anomaly, mutation
+from ..backend import DeviceError, backend_of, is_array
+from ..backend.base import Backend
+from ..fusion import Expr, Formula, FormulaError, Vjp, trace
+from ..fusion.expr import substitute, var
+from ..primitive import ELEMENTWISE, FUNCTIONS, Needs, Shape
+from ..tape import Node, mode
+from ..tensor import Tensor, new_tensor
+
+_new = object.__new__
+
+
+class ElementwiseNode(Node):
+    """A recorded elementwise operation; keeps what its backward formula for `needs` takes."""
+
+    __slots__ = ("fresh", "needs", "op")
+    op: Elementwise
+    needs: Needs
+    fresh: bool
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.op.name
+
+    def vjp(self, g: Any) -> Any:
+        plan = self.op.plan(self.needs)
+        outs = plan.run(g, self.saved)
+        if all(self.needs):
+            return outs
+        it = iter(outs)
+        return tuple(next(it) if need else None for need in self.needs)
+
+    def vjp_graph(self, g: Any) -> Any:
+        plan = self.op.plan(self.needs)
+        tied = plan.tie(self)
+        it = iter([_apply(one, g, tied) for one in plan.single()])
+        return tuple(next(it) if need else None for need in self.needs)
+
+
+class UnaryNode(ElementwiseNode):
+    """An elementwise operation with one input that needs a gradient and no other parent: no tuples on the way."""
+
+    __slots__ = ()
+    single = True
+
+    def vjp(self, g: Any) -> Any:
+        return self.op.plan(self.needs).run(g, self.saved)[0]
+
+    def vjp_graph(self, g: Any) -> Any:
+        plan = self.op.plan(self.needs)
+        tied = plan.tie(self)
+        return _apply(plan.single()[0], g, tied)
+
+
+def _apply(one: tuple[Elementwise | None, tuple[int, ...]], g: Tensor, tied: list[Any]) -> Any:
+    """One cotangent as a recorded operation on the output's cotangent and what was kept."""
+    op, takes = one
+    if op is None:
+        return new_tensor(backend_of(g.data).xp.zeros_like(g.data), None)
+    return op(*(g if i < 0 else tied[i] for i in takes))
+
+
+class _Plan:
+    """The backward of one operation for one set of inputs that need gradients."""
+
+    def __init__(self, vjp: Vjp) -> None:
+        self.vjp = vjp
+        self.residuals = vjp.residuals
+        outputs = vjp.formula.outputs
+        # A cotangent that is just `g` is handed on, and one that is 0 needs no kernel.
+        self.passes = tuple(o.op == "input" and o.value == "g" for o in outputs)
+        self.zero = tuple(o.op == "const" for o in outputs)
+        self.fresh = not any(self.passes)
+        computed = tuple(o for o in outputs if not (o.op == "const" or (o.op == "input" and o.value == "g")))
+        self.plain = len(computed) == len(outputs)
+        self.body = Formula(vjp.formula.name, vjp.formula.inputs, computed) if computed else None
+        self._single: list[tuple[Elementwise | None, tuple[int, ...]]] | None = None
+
+    def run(self, g: Any, saved: tuple[Any, ...]) -> tuple[Any, ...]:
+        outs: Any = () if self.body is None else backend_of(g).kernel(self.body)(g, *saved)
+        if type(outs) is not tuple:
+            outs = (outs,)
+        if self.plain:
+            return outs  # type: ignore[no-any-return]
+        it = iter(outs)
+        return tuple(
+            backend_of(g).xp.zeros_like(g) if zero else g if passes else next(it)
+            for zero, passes in zip(self.zero, self.passes, strict=True)
+        )
+
+    def tie(self, node: ElementwiseNode) -> list[Any]:
+        """What was kept, as tensors that are part of the graph again."""
+        parents = (node.parents,) if node.single else node.parents
+        tied = []
+        needed = [i for i, need in enumerate(node.needs) if need]
+        for position, value in zip(self.residuals, node.saved, strict=True):
+            if not is_array(value):
+                tied.append(value)
+            elif position < 0:
+                tied.append(new_tensor(value, node))
+            else:
+                parent = parents[0 if node.single else position] if position in needed else None
+                tied.append(new_tensor(value, parent))
+        return tied
+
+    def single(self) -> list[tuple[Elementwise | None, tuple[int, ...]]]:
+        """Each cotangent as an operation of its own, and which of (g = -1, residuals...) it takes."""
+        if self._single is None:
+            self._single = []
+            names = self.vjp.formula.inputs
+            for k, out in enumerate(self.vjp.formula.outputs):
+                one = Formula(f"{self.vjp.formula.name}_{self.vjp.wrt[k]}", names, (out,))
+                used = one.used
+                one = Formula(one.name, used, (out,))
+                op = Elementwise(one) if used else None
+                self._single.append((op, tuple(names.index(n) - 1 for n in used)))
+        return self._single
+
+
+class Elementwise:
+    """An elementwise operation: call it with arrays, tensors and numbers, by position or by the formula's names.
+
+    Args:
+        formula: the formula, one output.
+        defaults: values of trailing inputs that may be left out.
+        differentiable: False for operations whose result has no useful derivative; their results are constants.
+    """
+
+    def __init__(
+        self, formula: Formula, defaults: dict[str, Any] | None = None, doc: str | None = None, differentiable: bool = True
+    ) -> None:
+        self.formula = formula
+        self.name = self.__name__ = formula.name
+        self.__doc__ = doc
+        self.differentiable = differentiable
+        self._defaults = defaults or {}
+        self._arity = len(formula.inputs)
+        self._plans: dict[Needs, _Plan] = {}
+
+    def __repr__(self) -> str:
+        return f"<elementwise {self.formula}>"
+
+    def source(self, device: Any = "cpu", dtype: Any = np.float32, backward: bool = False) -> str:
+        """The kernel's source as text: generated Python for "cpu" and "numba", CUDA C++ for "cuda".
+
+        Args:
+            device: "cpu", "numba" or "cuda" (no GPU is needed to print it).
+            dtype: element type of the inputs.
+            backward: the fused vector-Jacobian kernel instead of the forward.
+        """
+        formula = self.plan((True,) * self._arity).vjp.formula if backward else self.formula
+        return kernel_source(formula, str(device), np.dtype(dtype))
+
+    def flops(self, shapes: tuple[Shape, ...], out_shape: Shape) -> int:
+        """Arithmetic operations of the forward, every function counted as one."""
+        return max(self.formula.flops, 1) * math.prod(out_shape)
+
+    def vjp_flops(self, shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs) -> int:
+        """Arithmetic operations of the fused backward kernel."""
+        return self.plan(needs).vjp.formula.flops * math.prod(out_shape)
+
+    def plan(self, needs: Needs) -> _Plan:
+        """The backward for the inputs that `needs` names, made at first use."""
+        found = self._plans.get(needs)
+        if found is None:
+            wrt = tuple(i for i, need in enumerate(needs) if need)
+            found = self._plans[needs] = _Plan(self.formula.vjp(wrt))
+        return found
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if kwargs or len(args) != self._arity:
+            args = self._bind(args, kwargs)
+        arrays: list[Any] = []
+        parents: list[Node | None] = []
+        count = 0
+        tensors = False
+        first: Any = None
+        for a in args:
+            if isinstance(a, Tensor):
+                tensors = True
+                node = a._node
+                a = a.data
+                if node is not None:
+                    count += 1
+                parents.append(node)
+            else:
+                if isinstance(a, Expr):
+                    return self._inline(args)
+                parents.append(None)
+                if not is_array(a) and not isinstance(a, (int, float, complex)):
+                    a = np.asarray(a)
+            if first is None and is_array(a):
+                first = a
+            elif is_array(a) and type(a) is not type(first):
+                raise DeviceError(mixed(self.name, [first, a]))
+            arrays.append(a)
+        out = backend_of(first).kernel(self.formula)(*arrays)
+        if not tensors:
+            return out
+        if count and mode.enabled and self.differentiable and out.dtype.kind in "fcV":
+            return self._record(out, arrays, parents, count)
+        return new_tensor(out, None)
+
+    def _record(self, out: Any, arrays: list[Any], parents: list[Node | None], count: int) -> Tensor:
+        needs = tuple([p is not None for p in parents])
+        plan = self.plan(needs)
+        node: ElementwiseNode
+        if count == 1:
+            node = _new(UnaryNode)
+            node.parents = next(p for p in parents if p is not None)
+        else:
+            node = _new(ElementwiseNode)
+            node.parents = tuple(parents)
+        node.op, node.needs, node.fresh = self, needs, plan.fresh
+        node.saved = tuple([out if k < 0 else arrays[k] for k in plan.residuals])
+        node.seq, node.shape, node.dtype = mutation.tick(), out.shape, out.dtype
+        if anomaly.watching():
+            anomaly.check_forward(self.name, out, tuple(arrays))
+            anomaly.note(node)
+        return new_tensor(out, node)
+
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        names = self.formula.inputs
+        given = dict(zip(names, args, strict=False))
+        unknown = [k for k in kwargs if k not in names or k in given]
+        if unknown or len(args) > len(names):
+            raise TypeError(
+                f"[{self.name}] takes ({', '.join(names)}); got {len(args)} by position"
+                + (f" and {unknown[0]!r} by name, which it does not take or has already" if unknown else "")
+            )
+        given.update(kwargs)
+        missing = [n for n in names if n not in given and n not in self._defaults]
+        if missing:
+            raise TypeError(f"[{self.name}] takes ({', '.join(names)}); {missing[0]!r} is missing")
+        return tuple(given[n] if n in given else self._defaults[n] for n in names)
+
+    def _inline(self, args: tuple[Any, ...]) -> Expr:
+        """Inside another formula: this one's expression with its inputs replaced."""
+        from ..fusion.expr import lift
+
+        replacement = {var(n): lift(a) for n, a in zip(self.formula.inputs, args, strict=True)}
+        return substitute(self.formula.outputs, replacement)[0]
+
+
+def kernel_source(formula: Formula, device: str, dtype: Any) -> str:
+    """The source that `formula` compiles to on a kind of device, as text."""
+    if device == "numba":
+        from ..fusion.numba_compiler import numba_source
+
+        return numba_source(formula, dtype)
+    if device.partition(":")[0] == "cuda":
+        from ..fusion.cuda_compiler import cuda_source
+
+        names = (dtype.name,) * len(formula.inputs)
+        return str(cuda_source(formula, names, (dtype.name,) * len(formula.outputs)).text)
+    from ..backend import cpu
+
+    return cpu().source(formula, dtype)
+
+
+def mixed(name: str, arrays: list[Any]) -> str:
+    """The message for operands on different devices."""
+    shown = "; ".join(f"{tuple(a.shape)} {a.dtype} on {backend_of(a).device}" for a in arrays)
+    return f"[{name}] operands on different devices: {shown}; move one, e.g. x.to({str(backend_of(arrays[0]).device)!r})"
+
+
+def backend_for_all(name: str, *arrays: Any) -> Backend:
+    """The backend that all of `arrays` share.
+
+    Raises:
+        DeviceError: they live on different devices; names both.
+    """
+    found = backend_of(arrays[0])
+    for a in arrays[1:]:
+        if a is not None and type(a) is not type(arrays[0]) and is_array(a):
+            raise DeviceError(mixed(name, [arrays[0], a]))
+    return found
+
+
+def define(function: Callable[..., Any], name: str | None = None, *, differentiable: bool = True) -> Elementwise:
+    """Make a formula (a Python function over expressions) a public elementwise operation.
+
+    The function's default arguments become defaults of the operation, its docstring the operation's.
+
+    Raises:
+        FormulaError: the formula is not in the language, or cannot be differentiated; shows the formula.
+    """
+    op = make(function, name, differentiable=differentiable)
+    if op.name in ELEMENTWISE:
+        raise FormulaError(f"[{op.name}] an elementwise operation of this name is defined already")
+    ELEMENTWISE[op.name] = FUNCTIONS[op.name] = op
+    return op
+
+
+def make(function: Callable[..., Any], name: str | None = None, *, differentiable: bool = True) -> Elementwise:
+    """An elementwise operation from a function over expressions, not registered under its name."""
+    formula = trace(function, name)
+    if len(formula.outputs) != 1:
+        raise FormulaError(f"[{formula.name}] an elementwise operation has one output: {formula}")
+    if differentiable:
+        formula.derivatives()  # a missing derivative is an error here, not at the first backward
+    parameters = inspect.signature(function).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    return Elementwise(formula, defaults, inspect.getdoc(function), differentiable)
+
+
+def elementwise(function: Callable[..., Any] | None = None, *, name: str | None = None, differentiable: bool = True) -> Any:
+    """Decorator: a function of scalars becomes one fused, differentiable kernel on every device.
+
+    The body is run once on symbolic values; it may use arithmetic, comparisons, gpugrad's and NumPy's elementwise
+    functions, and `where(condition, a, b)` in place of `if`. Trailing parameters may have defaults.
+
+    Args:
+        function: the function; each parameter is an array, a tensor or a number at the call, and they broadcast.
+        name: the kernel's name in profilers; the function's name if not given.
+        differentiable: False allows functions without a derivative; results are then constants.
+
+    Raises:
+        FormulaError: an unknown function, a Python branch, or no derivative; shows the formula.
+
+    Example:
+        >>> import gpugrad as gg
+        >>> @gg.elementwise
+        ... def swish(x, beta=1.0):
+        ...     return x * gg.sigmoid(beta * x)
+        >>> x = gg.tensor([0.0, 1.0], requires_grad=True)
+        >>> swish(x).sum().backward()
+        >>> x.grad
+        tensor([0.5   , 0.9277])
+    """
+    if function is None:
+        return lambda f: make(f, name, differentiable=differentiable)
+    return make(function, name, differentiable=differentiable)

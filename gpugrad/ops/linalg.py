@@ -1,0 +1,188 @@
+"""Matrix products: matmul of every rank that NumPy takes, and `linear`, the affine map of a layer.
+
+The products themselves are the backend's; which routine runs on a GPU is decided there.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..backend import is_array
+from ..primitive import Needs, Primitive, Shape, public
+from ..tensor import Tensor, apply
+from .core import backend_for_all
+
+
+def _transposed(x: Any) -> Any:
+    return x.swapaxes(-1, -2)
+
+
+def _matmul_forward(needs: Needs, a: Any, b: Any) -> tuple[Any, tuple[Any, ...]]:
+    return backend_for_all("matmul", a, b).matmul(a, b), ()
+
+
+def _matmul_rule(g: Any, needs: Needs, a: Any, b: Any) -> tuple[Any, Any]:
+    ga = matmul(g, _transposed(b)) if needs[0] else None
+    if not needs[1]:
+        return ga, None
+    if g.ndim > 2 and a.ndim == g.ndim and _is_matrix_of(b, g):
+        # One product over all the rows instead of one for each matrix and a sum of the results.
+        return ga, matmul(a.reshape(-1, a.shape[-1]).T, g.reshape(-1, g.shape[-1]))
+    return ga, matmul(_transposed(a), g)
+
+
+def _is_matrix_of(b: Any, g: Any) -> bool:
+    return b is None or b.ndim == 2
+
+
+def _matmul_flops(shapes: tuple[Shape, ...], out_shape: Shape) -> int:
+    return 2 * math.prod(out_shape) * shapes[0][-1]
+
+
+def _matmul_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs) -> int:
+    return sum(needs) * _matmul_flops(shapes, out_shape)
+
+
+MATMUL = Primitive(
+    "matmul",
+    _matmul_forward,
+    _matmul_rule,
+    keeps=((1,), (0,)),
+    flops=_matmul_flops,
+    vjp_flops=_matmul_vjp_flops,
+)
+
+
+@public
+def matmul(a: Any, b: Any) -> Any:
+    """The matrix product, as `numpy.matmul`: stacks of matrices broadcast, vectors are rows or columns.
+
+    Args:
+        a: (*batch, m, k) or (k,).
+        b: (*batch, k, n) or (k,).
+
+    Returns:
+        (*batch, m, n), without the axes that a vector lacks.
+
+    Raises:
+        ValueError: the inner lengths differ, or an operand is a single number.
+    """
+    a = a if isinstance(a, Tensor) or is_array(a) else np.asarray(a)
+    b = b if isinstance(b, Tensor) or is_array(b) else np.asarray(b)
+    left, right = a.ndim, b.ndim
+    if not left or not right or a.shape[-1] != b.shape[-2 if right > 1 else 0]:
+        raise ValueError(
+            f"[matmul] shapes {tuple(a.shape)} and {tuple(b.shape)}: expected (..., m, k) and (..., k, n), or vectors (k,)"
+        )
+    if left > 1 and right > 1:
+        return apply(MATMUL, (a, b), {})
+    rows = a.reshape(1, -1) if left == 1 else a
+    columns = b.reshape(-1, 1) if right == 1 else b
+    out = apply(MATMUL, (rows, columns), {})
+    shape = out.shape[:-2] + (() if left == 1 else out.shape[-2:-1]) + (() if right == 1 else out.shape[-1:])
+    return out.reshape(shape)
+
+
+def _linear_forward(needs: Needs, x: Any, weight: Any, bias: Any = None) -> tuple[Any, tuple[Any, ...]]:
+    backend = backend_for_all("linear", x, weight, bias)
+    y = backend.matmul(x, weight.T)
+    if bias is not None:
+        y += bias
+    return y, ()
+
+
+def _linear_rule(g: Any, needs: Needs, x: Any, weight: Any, *_: Any) -> tuple[Any, ...]:
+    gx = matmul(g, weight) if needs[0] else None
+    rows = g if g.ndim == 2 else g.reshape(-1, g.shape[-1])
+    gw = matmul(rows.T, x if x.ndim == 2 else x.reshape(-1, x.shape[-1])) if needs[1] else None
+    gb = rows.sum(0) if needs[-1] and len(needs) == 3 else None
+    return (gx, gw, gb)[: len(needs)]
+
+
+def _linear_flops(shapes: tuple[Shape, ...], out_shape: Shape) -> int:
+    return math.prod(out_shape) * (2 * shapes[0][-1] + (len(shapes) == 3))
+
+
+def _linear_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs) -> int:
+    products = 2 * math.prod(out_shape) * shapes[0][-1] * (needs[0] + needs[1])
+    return products + (math.prod(out_shape) if len(needs) == 3 and needs[2] else 0)
+
+
+LINEAR = Primitive(
+    "linear",
+    _linear_forward,
+    _linear_rule,
+    keeps=((1,), (0,), ()),
+    flops=_linear_flops,
+    vjp_flops=_linear_vjp_flops,
+)
+
+
+@public
+def linear(x: Any, weight: Any, bias: Any = None) -> Any:
+    """The affine map `x @ weight.T + bias`.
+
+    Args:
+        x: (*batch, in).
+        weight: (out, in), of the dtype of `x`.
+        bias: (out,), or None.
+
+    Returns:
+        (*batch, out).
+
+    Raises:
+        ValueError: the lengths do not fit.
+        TypeError: `x` and `weight` differ in dtype; layers do not convert in silence.
+    """
+    x = x if isinstance(x, Tensor) or is_array(x) else np.asarray(x)
+    if weight.ndim != 2 or not x.ndim or x.shape[-1] != weight.shape[1] or (bias is not None and bias.shape != weight.shape[:1]):
+        raise ValueError(
+            f"[linear] x has shape {tuple(x.shape)}, weight {tuple(weight.shape)}"
+            f"{'' if bias is None else f', bias {tuple(bias.shape)}'}; expected (..., in), (out, in) and (out,)"
+        )
+    if x.dtype != weight.dtype:
+        raise TypeError(
+            f"[linear] x is {x.dtype} {tuple(x.shape)} but weight is {weight.dtype} {tuple(weight.shape)}; convert one: "
+            f"x.astype({weight.dtype.name!r}), or the layer with .to({x.dtype.name!r})"
+        )
+    if x.ndim == 1:
+        return linear(x.reshape(1, -1), weight, bias).reshape(-1)
+    return apply(LINEAR, (x, weight) if bias is None else (x, weight, bias), {})
+
+
+@public
+def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Any:  # noqa: A002 - PyTorch's name
+    """`beta * input + alpha * (mat1 @ mat2)`.
+
+    Args:
+        input: broadcasts to (n, p).
+        mat1: (n, m).
+        mat2: (m, p).
+        beta: factor of `input`; with 0, `input` is ignored, nan and infinity included.
+        alpha: factor of the product.
+    """
+    product = matmul(mat1, mat2)
+    if alpha != 1:
+        product = product * alpha
+    if beta == 0:
+        return product
+    return product + (input if beta == 1 else input * beta)
+
+
+@public
+def mm(a: Any, b: Any) -> Any:
+    """The product of two matrices, (m, k) and (k, n)."""
+    if a.ndim != 2 or b.ndim != 2:
+        raise ValueError(f"[mm] shapes {tuple(a.shape)} and {tuple(b.shape)}: expected two matrices; see matmul")
+    return matmul(a, b)
+
+
+@public
+def bmm(a: Any, b: Any) -> Any:
+    """The products of two stacks of matrices, (b, m, k) and (b, k, n)."""
+    if a.ndim != 3 or b.ndim != 3 or a.shape[0] != b.shape[0]:
+        raise ValueError(f"[bmm] shapes {tuple(a.shape)} and {tuple(b.shape)}: expected (b, m, k) and (b, k, n)")
+    return matmul(a, b)

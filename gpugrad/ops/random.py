@@ -1,0 +1,96 @@
+"""Random tensors, from one generator for each device, all restarted by `manual_seed`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import backend as _backends
+from ..backend import backend_for, backend_of
+from ..tensor import Tensor
+from .creation import _shape, get_default_dtype
+
+
+def manual_seed(seed: int) -> None:
+    """Restart the random generators of all devices; the same seed gives the same numbers on the same device.
+
+    Raises:
+        ValueError: the seed is negative.
+    """
+    if seed < 0:
+        raise ValueError(f"[manual_seed] seed = {seed}; expected 0 or more")
+    for backend in _backends.existing(seed):
+        backend.seed(seed)
+
+
+def _draw(
+    kind: str, shape: tuple[int, ...], dtype: Any, where: Any, requires_grad: bool, low: Any = 0, high: Any = 1
+) -> Tensor:
+    dtype = np.dtype(get_default_dtype() if dtype is None else dtype)
+    return Tensor(backend_for(where).random(kind, shape, dtype, low, high), requires_grad)
+
+
+def rand(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Uniform numbers in [0, 1); `rand(2, 3)` or `rand((2, 3))`."""
+    return _draw("uniform", _shape(size), dtype, device, requires_grad)
+
+
+def randn(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Normal numbers of mean 0 and variance 1."""
+    return _draw("normal", _shape(size), dtype, device, requires_grad)
+
+
+def normal(
+    mean: float = 0.0, std: float = 1.0, size: Any = (), *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Normal numbers of the given mean and standard deviation.
+
+    Raises:
+        ValueError: `std` is negative.
+    """
+    if std < 0:
+        raise ValueError(f"[normal] std = {std}; expected 0 or more")
+    return _draw("normal", _shape((size,)), dtype, device, requires_grad, mean, std)
+
+
+def uniform(
+    low: float = 0.0, high: float = 1.0, size: Any = (), *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Uniform numbers in [low, high)."""
+    return _draw("uniform", _shape((size,)), dtype, device, requires_grad, low, high)
+
+
+def randint(low: int, high: int | None = None, size: Any = (), *, dtype: Any = None, device: Any = None) -> Tensor:
+    """Integers in [low, high), or in [0, low) without `high`; int64 unless asked otherwise.
+
+    Raises:
+        ValueError: the range is empty.
+    """
+    if isinstance(high, tuple | list):
+        high, size = None, high
+    low, high = (0, low) if high is None else (low, high)
+    if low >= high:
+        raise ValueError(f"[randint] low = {low}, high = {high}: no integer lies in [low, high)")
+    return _draw("integers", _shape((size,)), np.int64 if dtype is None else dtype, device, False, low, high)
+
+
+def randperm(n: int, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """A random order of the integers 0 to n - 1, int64 unless asked otherwise."""
+    return _draw("permutation", (n,), np.int64 if dtype is None else dtype, device, False)
+
+
+def rand_like(x: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Uniform numbers in [0, 1) with the shape, dtype and device of `x`."""
+    return _draw_like("uniform", x, dtype, requires_grad)
+
+
+def randn_like(x: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Normal numbers with the shape, dtype and device of `x`."""
+    return _draw_like("normal", x, dtype, requires_grad)
+
+
+def _draw_like(kind: str, x: Any, dtype: Any, requires_grad: bool) -> Tensor:
+    source = x.data if isinstance(x, Tensor) else x
+    dtype = source.dtype if dtype is None else dtype
+    return _draw(kind, tuple(source.shape), dtype, backend_of(source).device, requires_grad)

@@ -1,0 +1,103 @@
+"""Operations as the tape sees them: a forward, a rule, and a cost.
+
+`Primitive` is the contract of an operation's author; `REGISTRY` lists every one, so that tests can ask for a row
+for each. Recording and walking belong to `tape`; calling with tensors belongs to `tensor`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+Shape = tuple[int, ...]
+Needs = tuple[bool, ...]
+
+OUT: Final = -1  # in `keeps`: the output itself
+
+REGISTRY: Final[dict[str, Primitive]] = {}
+ELEMENTWISE: Final[dict[str, Any]] = {}  # the elementwise operations: they have a formula in place of a rule
+FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {}  # every public function by name: what methods and protocols call
+
+
+def public(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Register a function under its name, so that tensor methods and NumPy's protocols find it."""
+    FUNCTIONS[function.__name__] = function
+    return function
+
+
+class Primitive:
+    """One differentiable operation on arrays.
+
+    Args:
+        name: its name in errors, profiles and the registry.
+        forward: `forward(needs, *arrays, **static) -> (output, extras)`. `needs[i]` says whether input i needs a
+            gradient. `extras` is a tuple of what else the rule wants (masks, indices, shapes): constants to the
+            derivative. With `outputs > 1` the output is a tuple of arrays.
+        rule: `rule(g, needs, *kept, *extras, **static) -> cotangents`, one for each input (None where `needs` is
+            False). Written with gpugrad's own functions, it serves every order: they take bare arrays and tensors
+            alike. `kept` are the values named in `keeps`, in order, None where not needed.
+        keeps: for each input, which values its cotangent is computed from: positions of inputs, or `OUT`.
+        reference: the same function as a composition of other operations. An operation whose rule works on
+            bare arrays only gives this one, and higher derivatives go through it.
+        fresh: whether the rule returns new arrays (never its cotangent `g` or a view of something kept).
+        flops: `flops(shapes, out_shape, **static)`, arithmetic operations of the forward; one for each element of
+            the output if not given. `vjp_flops(shapes, out_shape, needs, **static)` likewise for the rule.
+        outputs: how many outputs the forward has.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+
+    __slots__ = ("_flops", "_vjp_flops", "forward", "fresh", "keeps", "kept_for", "name", "outputs", "reference", "rule")
+
+    def __init__(
+        self,
+        name: str,
+        forward: Callable[..., tuple[Any, tuple[Any, ...]]],
+        rule: Callable[..., tuple[Any, ...]] | None,
+        *,
+        keeps: tuple[tuple[int, ...], ...] = (),
+        reference: Callable[..., Any] | None = None,
+        fresh: bool = True,
+        flops: Callable[..., int] | None = None,
+        vjp_flops: Callable[..., int] | None = None,
+        outputs: int = 1,
+    ) -> None:
+        if name in REGISTRY:
+            raise ValueError(f"[{name}] a primitive of this name is registered already")
+        self.name = name
+        self.forward = forward
+        self.rule = rule
+        self.keeps = keeps
+        self.reference = reference
+        self.fresh = fresh
+        self.outputs = outputs
+        self._flops = flops
+        self._vjp_flops = vjp_flops
+        self.kept_for: dict[Needs, tuple[tuple[int, bool], ...]] = {}
+        REGISTRY[name] = self
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    def kept(self, needs: Needs) -> tuple[tuple[int, bool], ...]:
+        """The values the rule takes, in order (inputs by position, then `OUT`), and whether `needs` asks for each."""
+        found = self.kept_for.get(needs)
+        if found is None:
+            every = sorted({k for keep in self.keeps for k in keep}, key=lambda k: (k == OUT, k))
+            wanted = {k for keep, need in zip(self.keeps, needs, strict=False) if need for k in keep}
+            found = self.kept_for[needs] = tuple((k, k in wanted) for k in every)
+        return found
+
+    def flops(self, shapes: tuple[Shape, ...], out_shape: Shape, **static: Any) -> int:
+        """Arithmetic operations of the forward, from shapes alone (a multiply-add counts as two)."""
+        if self._flops is not None:
+            return self._flops(shapes, out_shape, **static)
+        return math.prod(out_shape)
+
+    def vjp_flops(self, shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, **static: Any) -> int:
+        """Arithmetic operations of the rule for the inputs that `needs` names."""
+        if self._vjp_flops is not None:
+            return self._vjp_flops(shapes, out_shape, needs, **static)
+        return sum(needs) * self.flops(shapes, out_shape, **static)

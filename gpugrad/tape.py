@@ -1,0 +1,466 @@
+"""The tape: nodes that remember how to go back, grad mode, and the one walk that `backward`, `grad` and `vjp` share.
+
+A node holds its parents, its rule and what the rule needs kept; never its own value. The walk is iterative, visits
+nodes in reverse order of recording, and drops what a node kept as soon as its rule has run.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Collection, Sequence
+from heapq import heappop, heappush
+from typing import Any, ClassVar, Final, TypeVar
+
+from . import anomaly, mutation
+from .backend import backend_of
+from .primitive import OUT, Needs, Primitive
+
+F = TypeVar("F", bound=Callable[..., Any])
+FREED: Final = ("freed",)  # takes the place of what a walked node kept
+
+
+class GradientError(RuntimeError):
+    """A backward pass that cannot be done, or whose result would be wrong; the message names the operation."""
+
+
+class _Mode(threading.local):
+    enabled: bool = True  # operations are recorded
+    fast: bool = True  # recorded, and nobody watches: the operators' short way is open
+
+
+mode: Final = _Mode()
+new_tensor: Callable[[Any, Any], Any]  # set by `tensor`, which stands above: (array, node) -> Tensor
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded in this thread."""
+    return mode.enabled
+
+
+class set_grad_enabled:  # noqa: N801 - a context manager and decorator under PyTorch's name
+    """Record operations or not, within a `with` block or a decorated function; restored on every way out."""
+
+    def __init__(self, enabled: bool) -> None:
+        self._enabled = enabled
+        self._before: list[tuple[bool, bool]] = []
+
+    def __enter__(self) -> None:
+        self._before.append((mode.enabled, mode.fast))
+        mode.enabled = self._enabled
+        mode.fast = self._enabled and not anomaly.watching()
+
+    def __exit__(self, *exc: object) -> None:
+        mode.enabled, mode.fast = self._before.pop()
+
+    def __call__(self, function: F) -> F:
+        enabled = self._enabled
+
+        @functools.wraps(function)
+        def inner(*args: Any, **kwargs: Any) -> Any:
+            with set_grad_enabled(enabled):
+                return function(*args, **kwargs)
+
+        return inner  # type: ignore[return-value]
+
+
+def no_grad() -> set_grad_enabled:
+    """Within this block (or decorated function) nothing is recorded: results need no gradient."""
+    return set_grad_enabled(False)
+
+
+def enable_grad() -> set_grad_enabled:
+    """Within this block (or decorated function) operations are recorded, also inside `no_grad`."""
+    return set_grad_enabled(True)
+
+
+class detect_anomaly:  # noqa: N801 - a context manager under PyTorch's name
+    """Debug mode: remembers where each operation was recorded, and checksums of what it keeps.
+
+    Backward then refuses values that were changed behind the tape's back (also through a bare array), and reports
+    the first gradient that is nan or infinite, with the source line of the operation. Slow.
+    """
+
+    def __enter__(self) -> None:
+        self._before = mode.fast
+        anomaly.enter()
+        mode.fast = False
+
+    def __exit__(self, *exc: object) -> None:
+        anomaly.leave()
+        mode.fast = self._before
+
+
+class Node:
+    """One recorded operation. `shape` and `dtype` are its output's; `parents` lead to the inputs (None: constant).
+
+    A `single` node has one parent, given bare instead of in a tuple, and its rule takes and gives a bare cotangent.
+    """
+
+    __slots__ = ("__weakref__", "dtype", "parents", "saved", "seq", "shape")
+    name: ClassVar[str] = "node"
+    single: ClassVar[bool] = False
+    leaf: ClassVar[bool] = False
+    fresh: bool = True
+
+    parents: Any
+    saved: Any
+    seq: int
+    shape: Any
+    dtype: Any
+
+    def vjp(self, g: Any) -> Any:
+        """Cotangents of the parents from the output's, on bare arrays."""
+        raise NotImplementedError(self.name)
+
+    def vjp_graph(self, g: Any) -> Any:
+        """The same on tensors, recorded."""
+        raise NotImplementedError(self.name)
+
+    def vjp_to(self, g: Any, active: Collection[Node]) -> Any:
+        """`vjp` for the parents in `active` only, where the node can save work by it."""
+        return self.vjp(g)
+
+
+class Leaf(Node):
+    """Where a gradient ends: stands for a tensor that was made with `requires_grad` and keeps its `.grad`."""
+
+    __slots__ = ("grad",)
+    name = "leaf"
+    leaf = True
+    seq = 0  # type: ignore[misc]
+
+    def __init__(self, shape: Any, dtype: Any) -> None:
+        self.shape, self.dtype, self.grad = shape, dtype, None
+        self.parents = self.saved = None
+
+    def accumulate(self, g: Any, fresh: bool) -> None:
+        """Add the cotangent `g` (array, or tensor under create_graph) to `.grad`; `fresh` arrays may be kept as is."""
+        old = self.grad
+        if hasattr(g, "_node"):
+            self.grad = g if old is None else old + g
+        elif old is None:
+            self.grad = new_tensor(g if fresh else g.copy(), None)
+        elif old._node is None and old.data.dtype == g.dtype:
+            old.data += g
+        else:
+            self.grad = new_tensor(old.data + g, None)
+
+
+class PrimitiveNode(Node):
+    """A recorded `Primitive`: what it keeps is the values named by `keeps`, then the forward's extras."""
+
+    __slots__ = ("needs", "prim", "static")
+    prim: Primitive
+    needs: Needs
+    static: dict[str, Any]
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.prim.name
+
+    @property
+    def fresh(self) -> bool:  # type: ignore[override]
+        return self.prim.fresh
+
+    def vjp(self, g: Any) -> Any:
+        rule = self.prim.rule
+        if rule is None:
+            raise GradientError(f"[{self.name}] has no gradient rule; give it one with its Primitive's `rule`")
+        return rule(g, self.needs, *self.saved, **self.static)
+
+    def vjp_to(self, g: Any, active: Collection[Node]) -> Any:
+        needs = tuple(p is not None and p in active for p in self.parents)
+        return self.prim.rule(g, needs, *self.saved, **self.static)  # type: ignore[misc]
+
+    def vjp_graph(self, g: Any) -> Any:
+        """The rule on tensors: what was kept is tied to the graph again, so that the result can be differentiated."""
+        kept = self.prim.kept(self.needs)
+        if self.prim.reference is not None:
+            return self._through_reference(g, kept)
+        tied = []
+        for (position, wanted), value in zip(kept, self.saved, strict=False):
+            node = self if position == OUT else self.parents[position]
+            tied.append(new_tensor(value, node) if wanted and backend_of(value).xp.ndarray is type(value) else value)
+        return self.vjp_with(g, tied)
+
+    def vjp_with(self, g: Any, tied: list[Any]) -> Any:
+        """The rule on `tied` values in place of those kept."""
+        return self.prim.rule(g, self.needs, *tied, *self.saved[len(tied) :], **self.static)  # type: ignore[misc]
+
+    def _through_reference(self, g: Any, kept: tuple[tuple[int, bool], ...]) -> Any:
+        """Differentiate the operation's composition instead; each input stands behind a node of its own."""
+        values = {k: v for (k, _), v in zip(kept, self.saved, strict=False)}
+        xp = backend_of(g.data).xp
+        inputs, stops = [], []
+        for i, parent in enumerate(self.parents):
+            value = values.get(i)
+            if parent is None:
+                inputs.append(value)
+                continue
+            if value is None:  # by `keeps` no cotangent depends on this value
+                value = xp.zeros(parent.shape, parent.dtype)
+            stop = Alias.of(parent)
+            stops.append((i, stop))
+            inputs.append(new_tensor(value, stop))
+        out = self.prim.reference(*inputs, **self.static)  # type: ignore[misc]
+        found = walk([(out._node, g)], targets={s for _, s in stops}, retain=True, graph=True)
+        result: list[Any] = [None] * len(self.parents)
+        for i, stop in stops:
+            result[i] = found.get(stop)
+        return tuple(result)
+
+
+class Alias(Node):
+    """The identity: a node of its own in front of another, where a walk can stop or be watched."""
+
+    __slots__ = ("hook",)
+    name = "alias"
+    single = True
+    fresh = False
+
+    @classmethod
+    def of(cls, parent: Node, hook: Callable[[Any], Any] | None = None) -> Alias:
+        """A node that passes cotangents on to `parent`, through `hook` if there is one."""
+        node = cls()
+        node.parents, node.saved, node.hook = parent, None, hook
+        node.seq, node.shape, node.dtype = mutation.tick(), parent.shape, parent.dtype
+        return node
+
+    def vjp(self, g: Any) -> Any:
+        if self.hook is None:
+            return g
+        changed = self.hook(new_tensor(g, None))
+        return g if changed is None else getattr(changed, "data", changed)
+
+    def vjp_graph(self, g: Any) -> Any:
+        changed = None if self.hook is None else self.hook(g)
+        return g if changed is None else changed
+
+
+class OutputNode(Node):
+    """One output of an operation with several: hands its cotangent to the operation's node, in its place."""
+
+    __slots__ = ("count",)
+    name = "output"
+    fresh = False
+
+    def vjp(self, g: Any) -> Any:
+        gs = [None] * self.count
+        gs[self.saved] = g
+        return (gs,)
+
+    vjp_graph = vjp
+
+
+def walk(
+    roots: Sequence[tuple[Node, Any]],
+    *,
+    targets: Collection[Node] | None = None,
+    retain: bool = False,
+    graph: bool = False,
+) -> dict[Node, Any]:
+    """Carry cotangents from `roots` back, each node once, later recordings first.
+
+    Args:
+        roots: nodes and their cotangents (arrays; tensors with `graph`).
+        targets: the nodes whose cotangents are asked for; only what leads to them is walked. None: add the
+            cotangents of all leaves to their `.grad`.
+        retain: keep what the nodes hold, so that they can be walked again.
+        graph: run the rules on tensors and record them.
+
+    Returns:
+        The cotangent of each target that was reached.
+
+    Raises:
+        GradientError: something kept was freed or changed since, or a rule returned what does not fit.
+    """
+    visit = _Walk(targets, retain or graph, graph)
+    if targets is not None:
+        visit.active = _leading_to([n for n, _ in roots], targets)
+    with set_grad_enabled(graph):
+        for node, g in roots:
+            visit.arrive(node, g, False)
+        visit.run()
+    return visit.found
+
+
+class _Walk:
+    """The state of one walk: cotangents waiting at their nodes, and the nodes in a heap by time of recording."""
+
+    __slots__ = ("active", "found", "graph", "heap", "owned", "pending", "retain", "targets")
+
+    def __init__(self, targets: Collection[Node] | None, retain: bool, graph: bool) -> None:
+        self.targets, self.retain, self.graph = targets, retain, graph
+        self.active: set[Node] | None = None
+        self.pending: dict[Node, Any] = {}
+        self.owned: set[Node] = set()
+        self.heap: list[tuple[int, Node]] = []
+        self.found: dict[Node, Any] = {}
+
+    def arrive(self, node: Node, g: Any, fresh: bool) -> None:
+        """A cotangent reaches `node`: the first is borrowed, a second makes a sum, later ones are added in place."""
+        if self.active is not None and node not in self.active:
+            return
+        if node.leaf and self.targets is None:
+            node.accumulate(g, fresh)  # type: ignore[attr-defined]
+            return
+        waiting = self.pending.get(node)
+        if waiting is None:
+            self.pending[node] = g
+            heappush(self.heap, (-node.seq, node)) if not node.leaf else heappush(self.heap, (0, _Last(node)))  # type: ignore[arg-type]
+        else:
+            self.pending[node] = self._sum(node, waiting, g)
+
+    def _sum(self, node: Node, waiting: Any, g: Any) -> Any:
+        if type(g) is list:
+            return [b if a is None else a if b is None else a + b for a, b in zip(waiting, g, strict=True)]
+        if self.graph:
+            return waiting + g
+        if node in self.owned:
+            waiting += g
+            return waiting
+        self.owned.add(node)
+        total = waiting + g
+        return total if type(total) is type(waiting) else backend_of(waiting).xp.asarray(total)
+
+    def run(self) -> None:
+        """Walk until nothing waits. Along a chain the cotangent is handed on bare, without the heap."""
+        heap, pending, targets, graph, active = self.heap, self.pending, self.targets, self.graph, self.active
+        changes, retain, watched = mutation.changes, self.retain, anomaly.watching()
+        while heap:
+            entry = heappop(heap)[1]
+            node = entry if isinstance(entry, Node) else entry.node
+            g = pending.pop(node)
+            while True:
+                if targets is not None and node in targets:
+                    self.found[node] = g
+                    if node.leaf:
+                        break
+                saved = node.saved
+                if saved is not None and (saved is FREED or changes or watched):
+                    _check_usable(node)
+                if node.single:
+                    parent = node.parents
+                    g = node.vjp_graph(g) if graph else node.vjp(g)
+                    if not retain:
+                        node.saved = FREED
+                    if g.shape != parent.shape or g.dtype != parent.dtype:
+                        g = conform(g, parent, node)
+                    if watched:
+                        anomaly.check_finite(node, (g,))
+                    if not parent.leaf and (not heap or parent.seq > -heap[0][0]) and (active is None or parent in active):
+                        node = parent
+                        continue
+                    self.arrive(parent, g, node.fresh)
+                    break
+                self._branch(node, g, watched)
+                break
+
+    def _branch(self, node: Node, g: Any, watched: bool) -> None:
+        if self.graph:
+            gs = node.vjp_graph(g)
+        else:
+            gs = node.vjp(g) if self.active is None else node.vjp_to(g, self.active)
+        parents, fresh = node.parents, node.fresh
+        if not self.retain:
+            node.saved = FREED
+        if type(gs) is not tuple or len(gs) != len(parents):
+            raise GradientError(
+                f"[{node.name}] its rule returned {len(gs) if isinstance(gs, tuple) else type(gs).__name__} "
+                f"cotangents for {len(parents)} inputs; expected a tuple with one for each"
+            )
+        if watched:
+            anomaly.check_finite(node, gs)
+        kind = type(g)
+        for parent, gi in zip(parents, gs, strict=True):
+            if parent is None or gi is None:
+                continue
+            if type(gi) is list:
+                self.arrive(parent, gi, False)
+                continue
+            if type(gi) is not kind and type(g) is not list:
+                gi = _same_kind(gi, g, parent, node)
+            if gi.shape != parent.shape or gi.dtype != parent.dtype:
+                self.arrive(parent, conform(gi, parent, node), True)
+            else:
+                self.arrive(parent, gi, fresh)
+
+
+class _Last:
+    """Orders a leaf after every recorded node in the heap (all leaves share one moment)."""
+
+    __slots__ = ("node",)
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def __lt__(self, other: object) -> bool:
+        return False
+
+
+def conform(g: Any, parent: Node, node: Node) -> Any:
+    """Bring a cotangent to its input's shape and dtype: sum what was broadcast, cast back what was promoted.
+
+    Raises:
+        GradientError: the shapes have nothing to do with each other; names the operation.
+    """
+    if g.shape != parent.shape:
+        extra = len(g.shape) - len(parent.shape)
+        fits = extra >= 0 and all(p in (1, n) for p, n in zip(parent.shape, g.shape[extra:], strict=True))
+        if not fits:
+            raise GradientError(
+                f"[{node.name}] its rule returned a cotangent of shape {tuple(g.shape)} for an input of shape "
+                f"{tuple(parent.shape)}; expected that shape, or one that it broadcasts to"
+            )
+        g = g.sum_to(parent.shape) if hasattr(g, "_node") else backend_of(g).sum_to(g, parent.shape)
+    if g.dtype != parent.dtype:
+        if g.dtype.kind == "c" and parent.dtype.kind != "c":
+            g = g.real
+        g = g.astype(parent.dtype)
+    return g
+
+
+def _same_kind(gi: Any, g: Any, parent: Node, node: Node) -> Any:
+    """A rule may return NumPy scalars for 0-d results, and arrays under create_graph; anything else is its mistake."""
+    if hasattr(g, "_node"):
+        return gi if hasattr(gi, "_node") else new_tensor(backend_of(g.data).xp.asarray(gi, parent.dtype), None)
+    if hasattr(gi, "shape") and gi.shape == () and not hasattr(gi, "__cuda_array_interface__"):
+        return backend_of(g).xp.asarray(gi)
+    if node.name == "to_device":
+        return gi
+    raise GradientError(
+        f"[{node.name}] its rule returned {type(gi).__module__}.{type(gi).__name__} for an input of shape "
+        f"{tuple(parent.shape)}; expected {type(g).__module__}.{type(g).__name__}, an array on the same device"
+    )
+
+
+def _check_usable(node: Node) -> None:
+    if node.saved is FREED:
+        raise GradientError(
+            f"[backward] the graph was freed: what {node.name} kept is gone after the first backward pass; "
+            "call the first backward with retain_graph=True, or compute the output again"
+        )
+    what = mutation.stale(node.saved, node.seq)
+    if what is not None:
+        raise GradientError(
+            f"[backward] a value that {node.name} (output of shape {tuple(node.shape)}) saved for its gradient was "
+            f"changed in place by {what} afterwards; change a copy (x.clone()), or do it after backward"
+        )
+    anomaly.check_unchanged(node)
+
+
+def _leading_to(roots: Sequence[Node], targets: Collection[Node]) -> set[Node]:
+    """The nodes on a way from `roots` to a target (iterative depth-first search)."""
+    leads: dict[Node, bool] = {}
+    stack: list[tuple[Node, bool]] = [(r, False) for r in roots]
+    while stack:
+        node, done = stack.pop()
+        above = (node.parents,) if node.single else (node.parents or ())
+        if done:
+            leads[node] = leads[node] or any(p is not None and leads.get(p, False) for p in above)
+        elif node not in leads:
+            leads[node] = node in targets
+            stack.append((node, True))
+            stack.extend((p, False) for p in above if p is not None and p not in leads)
+    return {n for n, ok in leads.items() if ok}

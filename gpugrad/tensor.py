@@ -1,0 +1,537 @@
+"""`Tensor`: an array and its node on the tape, with the operators, conversions and protocols of both faces.
+
+What an operation computes lives in `ops`; the methods that only call an operation are in `methods`. `apply` is the
+one place where a `Primitive` meets tensors.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import numpy as np
+
+from . import anomaly, arithmetic, mutation, tape
+from .backend import Device, backend_for, backend_of, device, is_array
+from .methods import Methods
+from .primitive import FUNCTIONS, Primitive
+from .tape import Alias, GradientError, Leaf, Node, PrimitiveNode, mode, walk
+
+_new = object.__new__
+
+
+class Tensor(Methods):
+    """An array that can be differentiated.
+
+    Attributes:
+        data: the NumPy or CuPy array, shared, not copied.
+        grad: the gradient that `backward` left here, a tensor of the same shape and dtype; None before.
+        requires_grad: whether operations on this tensor are recorded.
+
+    Made by `gg.tensor`, `gg.zeros` and their kin. Python numbers never widen its dtype; otherwise NumPy's
+    promotion rules hold.
+    """
+
+    __slots__ = ("__weakref__", "_node", "data")
+    __array_priority__ = 1000
+
+    data: Any
+    _node: Node | None
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        self.data = data.data if isinstance(data, Tensor) else data if is_array(data) else np.asarray(data)
+        self._node = None
+        if requires_grad:
+            self.requires_grad = True
+
+    # What it is -------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        return self.data.shape  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> Any:
+        """The NumPy dtype of the elements."""
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self.data.ndim  # type: ignore[no-any-return]
+
+    @property
+    def device(self) -> Device:
+        """Where the array lives."""
+        return backend_of(self.data).device
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return self.data.itemsize  # type: ignore[no-any-return]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.data.nbytes  # type: ignore[no-any-return]
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802 - NumPy's name
+        """The tensor with its axes in reverse order."""
+        return FUNCTIONS["transpose"](self)  # type: ignore[no-any-return]
+
+    @property
+    def mT(self) -> Tensor:  # noqa: N802 - the array API's name
+        """The tensor with its last two axes swapped."""
+        return FUNCTIONS["matrix_transpose"](self)  # type: ignore[no-any-return]
+
+    @property
+    def real(self) -> Tensor:
+        """The real part."""
+        return FUNCTIONS["real"](self)  # type: ignore[no-any-return]
+
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part."""
+        return FUNCTIONS["imag"](self)  # type: ignore[no-any-return]
+
+    # The tape ---------------------------------------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on this tensor are recorded; set it on tensors that are not results."""
+        return self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        node = self._node
+        if node is not None and not node.leaf:
+            if not wanted:
+                raise GradientError(
+                    f"[requires_grad] this tensor is the result of {node.name}: it cannot be switched off; use x.detach()"
+                )
+        elif not wanted:
+            self._node = None
+        elif node is None:
+            if self.data.dtype.kind not in "fcV":
+                raise TypeError(
+                    f"[requires_grad] dtype = {self.data.dtype}: only floating point and complex tensors have "
+                    "gradients; convert first, e.g. x.astype(gg.float32)"
+                )
+            self._node = Leaf(self.data.shape, self.data.dtype)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Set `requires_grad` in place; returns the tensor."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the tensor was made, not computed under the tape: its gradient arrives in `.grad`."""
+        return self._node is None or self._node.leaf
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The accumulated gradient of a leaf (of any tensor after `retain_grad`); None before the first `backward`."""
+        node = self._node
+        if isinstance(node, Leaf):
+            return node.grad  # type: ignore[no-any-return]
+        return node.hook.grad if isinstance(node, Alias) and isinstance(node.hook, _Retained) else None
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        node = self._node
+        if not isinstance(node, Leaf):
+            if value is None:
+                return
+            raise GradientError("[grad] only a leaf with requires_grad has a gradient to set")
+        if value is not None and (value.shape != node.shape or value.dtype != node.dtype):
+            raise ValueError(
+                f"[grad] shape {value.shape} {value.dtype} for a tensor of shape {node.shape} {node.dtype}; "
+                "expected the same shape and dtype"
+            )
+        node.grad = value
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this intermediate tensor in `.grad` (for its uses from here on)."""
+        if self._node is None:
+            raise GradientError("[retain_grad] the tensor does not require a gradient; call requires_grad_() first")
+        if not self._node.leaf:
+            self._node = Alias.of(self._node, _Retained())
+
+    def register_hook(self, hook: Any) -> None:
+        """Call `hook(g)` with this tensor's gradient during backward, for its uses from here on.
+
+        What the hook returns, if anything, takes the gradient's place. On a leaf its uses from here on are meant too.
+        """
+        if self._node is None:
+            raise GradientError("[register_hook] the tensor does not require a gradient; call requires_grad_() first")
+        if self._node.leaf:
+            raise GradientError("[register_hook] on a leaf: register it on a result, e.g. y = x.view_as(x)")
+        self._node = Alias.of(self._node, hook)
+
+    def backward(self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
+        """Add the derivative of this tensor to the `.grad` of every leaf that it was computed from.
+
+        Args:
+            gradient: cotangent of the tensor's shape; may be left out for a single element (then 1).
+            retain_graph: keep what the graph holds, to walk it again.
+            create_graph: record the backward pass itself, so that the gradients can be differentiated.
+
+        Raises:
+            GradientError: the tensor needs no gradient; no `gradient` for more than one element, or one of another
+                shape; the graph was freed by an earlier walk; a kept value was changed in place since.
+        """
+        node = self._node
+        if node is None:
+            raise GradientError(
+                "[backward] the tensor does not require a gradient and was not computed from one that does (or under "
+                "no_grad); create the inputs with requires_grad=True"
+            )
+        g = self._cotangent(gradient, "backward")
+        walk([(node, g if create_graph else g.data)], retain=retain_graph, graph=create_graph)
+
+    def _cotangent(self, gradient: Any, who: str) -> Tensor:
+        """The start of a backward pass as a tensor of this one's shape, dtype and device."""
+        x = self.data
+        if gradient is None:
+            if x.size != 1:
+                raise GradientError(
+                    f"[{who}] the tensor has shape {x.shape}: only one of a single element can go without a gradient; "
+                    f"pass gradient= of that shape, or reduce first, e.g. y.sum().{who}()"
+                )
+            return new_tensor(backend_of(x).xp.ones(x.shape, x.dtype), None)
+        g = gradient if isinstance(gradient, Tensor) else Tensor(backend_of(x).xp.asarray(gradient))
+        if g.shape != x.shape:
+            raise GradientError(f"[{who}] gradient has shape {g.shape}; expected the tensor's shape {x.shape}")
+        if type(g.data) is not type(x):
+            raise GradientError(f"[{who}] gradient is on {g.device}, the tensor on {self.device}")
+        return g if g.dtype == x.dtype else FUNCTIONS["astype"](g, x.dtype)  # type: ignore[no-any-return]
+
+    def detach(self) -> Tensor:
+        """A tensor on the same array that the tape does not know of."""
+        return new_tensor(self.data, None)
+
+    # In and out -------------------------------------------------------------------------------------------------
+
+    def item(self) -> Any:
+        """The single element as a Python number; waits for the device.
+
+        Raises:
+            ValueError: the tensor has more than one element, or none.
+        """
+        if self.data.size != 1:
+            raise ValueError(f"[item] the tensor has shape {self.shape}; expected exactly one element")
+        return self.data.item()
+
+    def numpy(self) -> Any:
+        """The values as a NumPy array: the same memory on the CPU, a copy from a GPU (waits for the device).
+
+        Raises:
+            GradientError: the tensor requires a gradient, which the array would cut; call `.detach()` first.
+        """
+        if self._node is not None:
+            self._refuse_export("numpy()")
+        return backend_of(self.data).to_host(self.data)
+
+    def tolist(self) -> Any:
+        """The values as (nested lists of) Python numbers; waits for the device."""
+        return self.data.tolist()
+
+    def to(self, *args: Any, **kwargs: Any) -> Tensor:
+        """The tensor on another device and/or with another dtype: `to("cuda")`, `to(gg.float64)`, `to(device, dtype)`.
+
+        Itself where nothing changes. The gradient flows back across devices.
+        """
+        where, dtype = kwargs.pop("device", None), kwargs.pop("dtype", None)
+        if kwargs:
+            raise TypeError(f"[to] unknown argument {next(iter(kwargs))!r}; expected device and/or dtype")
+        for arg in args:
+            if isinstance(arg, Tensor):
+                where, dtype = arg.device, arg.dtype
+            elif isinstance(arg, Device) or (isinstance(arg, str) and arg.partition(":")[0] in ("cpu", "cuda")):
+                where = arg
+            elif arg is not None:
+                dtype = arg
+        out = self
+        if dtype is not None and np.dtype(dtype) != out.dtype:
+            out = FUNCTIONS["astype"](out, dtype)
+        if where is not None and device(where) != out.device:
+            out = FUNCTIONS["to_device"](out, device(where))
+        return out
+
+    def cpu(self) -> Tensor:
+        """The tensor in main memory (itself, if it is there)."""
+        return self.to("cpu")
+
+    def cuda(self, index: int | None = None) -> Tensor:
+        """The tensor on a GPU (GPU 0 if not named)."""
+        return self.to(Device("cuda", index or 0))
+
+    def _refuse_export(self, what: str) -> NoReturn:
+        raise GradientError(
+            f"[{what}] the tensor requires a gradient, and a bare array would cut the graph in silence; "
+            "use x.detach() (its array is x.detach().data)"
+        )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        if self._node is not None:
+            self._refuse_export("numpy.asarray")
+        return np.asarray(self.numpy(), dtype=dtype, copy=copy)
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        if self._node is not None:
+            self._refuse_export("__dlpack__")
+        return self.data.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> Any:
+        return self.data.__dlpack_device__()
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        function = FUNCTIONS.get(ufunc.__name__) if method == "__call__" else None
+        if function is None or kwargs:
+            what = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+            raise TypeError(
+                f"[{what}] on a tensor{' with ' + ', '.join(kwargs) + '=' if kwargs else ''} has no gradient rule; "
+                f"use the function of this name in gpugrad.numpy if there is one, or x.detach().data for the bare array"
+            )
+        return function(*inputs)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        function = FUNCTIONS.get(func.__name__)
+        if function is None:
+            raise TypeError(
+                f"[numpy.{func.__name__}] has no gradient rule for tensors; "
+                "use x.detach().data for the bare array, or define the rule with gpugrad.primitive.Primitive"
+            )
+        return function(*args, **kwargs)
+
+    def __reduce__(self) -> Any:
+        host = backend_of(self.data).to_host(self.data)
+        return _restore, (type(self), host, str(self.device), self._node is not None)
+
+    def __deepcopy__(self, memo: Any) -> Tensor:
+        if self._node is not None and not self._node.leaf:
+            raise GradientError(f"[deepcopy] the tensor is the result of {self._node.name}; copy x.detach() instead")
+        out = _new(type(self))
+        out.data = self.data.copy()
+        out._node = Leaf(self.data.shape, self.data.dtype) if self._node is not None else None
+        memo[id(self)] = out
+        return out
+
+    # Python's own protocols -------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        if not self.data.ndim:
+            raise TypeError("[len] the tensor has no axes (a single number)")
+        return len(self.data)
+
+    def __iter__(self) -> Any:
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if self.data.dtype.kind not in "iu":
+            raise TypeError(f"[index] a tensor of dtype {self.dtype} is no index; expected integers")
+        return int(self.item())
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self.data == (value.data if isinstance(value, Tensor) else value)).any())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and self.data.size == 1 else str(self)
+
+    def __repr__(self) -> str:
+        body = np.array2string(backend_of(self.data).to_host(self.data), separator=", ", prefix="tensor(", precision=4)
+        extra = "" if self.dtype == np.float32 and body != "[]" else f", dtype={self.dtype}"
+        if self.device.type != "cpu":
+            extra += f", device='{self.device}'"
+        if self._node is not None:
+            extra += ", requires_grad=True" if self._node.leaf else f", node={self._node.name}"
+        return f"tensor({body}{extra})"
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    # In-place changes -------------------------------------------------------------------------------------------
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._write("setitem", lambda: FUNCTIONS["index_put"](self, index, value), lambda x, v: x.__setitem__(_bare(index), v), value)
+
+    def __iadd__(self, other: Any) -> Tensor:
+        return self._inplace("add", other)
+
+    def __isub__(self, other: Any) -> Tensor:
+        return self._inplace("subtract", other)
+
+    def __imul__(self, other: Any) -> Tensor:
+        return self._inplace("multiply", other)
+
+    def __itruediv__(self, other: Any) -> Tensor:
+        return self._inplace("divide", other)
+
+    def _inplace(self, name: str, other: Any) -> Tensor:
+        def write(x: Any, v: Any) -> None:
+            getattr(backend_of(x).xp, name)(x, v, out=x)
+
+        self._write(name, lambda: FUNCTIONS[name](self, other), write, other)
+        return self
+
+    def _write(self, name: str, compute: Any, write: Any, value: Any) -> None:
+        """Change the tensor in place: on the array itself where nothing is recorded, else as a recorded result.
+
+        A recorded result takes this tensor's place; memory that the tape or a view shares is left as it was.
+        """
+        recorded = mode.enabled and (self._node is not None or (isinstance(value, Tensor) and value._node is not None))
+        if not recorded:
+            write(self.data, value.data if isinstance(value, Tensor) else value)
+            mutation.changed(self.data, name)
+            return
+        if self._node is not None and self._node.leaf:
+            raise GradientError(
+                f"[{name}] in place on a leaf that requires a gradient (shape {self.shape}): its gradient would mean "
+                "two things; compute a new tensor, or change it under gg.no_grad()"
+            )
+        storage = backend_of(self.data).storage(self.data)
+        if storage is not self.data and getattr(storage, "size", None) not in (None, 0) and _is_view(self.data, storage):
+            raise GradientError(
+                f"[{name}] in place on a view (shape {self.shape}) of another tensor while recording: the other tensor "
+                "would not know; write to that tensor directly, or to x.clone()"
+            )
+        result = compute()
+        if result.shape != self.shape:
+            raise ValueError(f"[{name}] the result has shape {result.shape}, the tensor {self.shape}; it cannot grow in place")
+        result = result if result.dtype == self.dtype else FUNCTIONS["astype"](result, self.dtype)
+        mutation.changed(self.data, name)
+        self.data, self._node = result.data, result._node
+
+    # PyTorch's in-place methods, for initialisers and hand-written updates under no_grad.
+    def copy_(self, other: Any) -> Tensor:
+        """Overwrite the values with those of `other` (broadcast, cast)."""
+        self[...] = other
+        return self
+
+    def fill_(self, value: float) -> Tensor:
+        """Overwrite every value with a number."""
+        self[...] = value
+        return self
+
+    def zero_(self) -> Tensor:
+        """Overwrite every value with 0."""
+        return self.fill_(0)
+
+    def add_(self, other: Any, alpha: float = 1) -> Tensor:
+        """Add `alpha * other` in place."""
+        return self._inplace("add", other if alpha == 1 else other * alpha)
+
+    def sub_(self, other: Any, alpha: float = 1) -> Tensor:
+        """Subtract `alpha * other` in place."""
+        return self._inplace("subtract", other if alpha == 1 else other * alpha)
+
+    def mul_(self, other: Any) -> Tensor:
+        """Multiply by `other` in place."""
+        return self._inplace("multiply", other)
+
+    def div_(self, other: Any) -> Tensor:
+        """Divide by `other` in place."""
+        return self._inplace("divide", other)
+
+
+class _Retained:
+    """A hook that keeps the gradient that passes."""
+
+    def __init__(self) -> None:
+        self.grad: Tensor | None = None
+
+    def __call__(self, g: Tensor) -> None:
+        self.grad = g if self.grad is None else self.grad + g
+
+
+def _is_view(array: Any, storage: Any) -> bool:
+    """Whether `array` shows memory that somebody else may show too (a whole recycled buffer is its own)."""
+    return getattr(storage, "dtype", None) != np.uint8 or array.dtype == np.uint8 or array.size * array.itemsize < storage.size // 2
+
+
+def _bare(index: Any) -> Any:
+    """An index with arrays in place of tensors."""
+    if isinstance(index, tuple):
+        return tuple(_bare(i) for i in index)
+    return index.data if isinstance(index, Tensor) else index
+
+
+def _restore(kind: type[Tensor], host: Any, where: str, requires_grad: bool) -> Tensor:
+    out = _new(kind)
+    out.data, out._node = backend_for(where).from_host(host), None
+    out.requires_grad = requires_grad
+    return out
+
+
+def new_tensor(data: Any, node: Node | None) -> Tensor:
+    """A tensor on an array, as the result that `node` recorded."""
+    out = _new(Tensor)
+    out.data = data
+    out._node = node
+    return out
+
+
+def apply(prim: Primitive, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
+    """Run a primitive on arrays and tensors; record it where a tensor needs a gradient. Arrays in, arrays out."""
+    arrays: list[Any] = []
+    parents: list[Node | None] = []
+    tensors = recorded = False
+    for a in args:
+        if isinstance(a, Tensor):
+            tensors = True
+            node = a._node
+            recorded = recorded or node is not None
+            arrays.append(a.data)
+            parents.append(node)
+        else:
+            arrays.append(a)
+            parents.append(None)
+    if recorded and mode.enabled:
+        return _record(prim, arrays, tuple(parents), static)
+    out, _ = prim.forward((False,) * len(arrays), *arrays, **static)
+    if not tensors:
+        return out
+    return tuple(new_tensor(o, None) for o in out) if prim.outputs > 1 else new_tensor(out, None)
+
+
+def _record(prim: Primitive, arrays: list[Any], parents: tuple[Node | None, ...], static: dict[str, Any]) -> Any:
+    needs = tuple(p is not None for p in parents)
+    out, extras = prim.forward(needs, *arrays, **static)
+    node = _new(PrimitiveNode)
+    node.prim, node.needs, node.static, node.parents = prim, needs, static, parents
+    node.saved = tuple(
+        [(out if k < 0 else arrays[k]) if wanted else None for k, wanted in prim.kept(needs)] + list(extras)
+    )
+    node.seq = mutation.tick()
+    if anomaly.watching():
+        anomaly.check_forward(prim.name, out, tuple(arrays))
+        anomaly.note(node)
+    if prim.outputs == 1:
+        node.shape, node.dtype = out.shape, out.dtype
+        return new_tensor(out, node)
+    node.shape, node.dtype = tuple(o.shape for o in out), None
+    results = []
+    for i, o in enumerate(out):
+        part = _new(tape.OutputNode)
+        part.parents, part.saved, part.count = (node,), i, prim.outputs
+        part.seq, part.shape, part.dtype = mutation.tick(), o.shape, o.dtype
+        results.append(new_tensor(o, part if o.dtype.kind in "fcV" else None))
+    return tuple(results)
+
+
+tape.new_tensor = new_tensor
+arithmetic.install(Tensor)
