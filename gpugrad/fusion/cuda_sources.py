@@ -1,0 +1,64 @@
+"""The hand-written CUDA sources: which there are, their entry points, and how a source becomes self-contained.
+
+Formulas are compiled to sources by `cuda_compiler`; what a kernel computes is said at the head of its own file.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from .locate import read_kernel
+
+__all__ = ["SOURCES", "RowSource", "inline_includes", "row_source"]
+
+_INCLUDE: Final = re.compile(r'^#include "([\w./]+)"[^\n]*\n', re.MULTILINE)
+_SELECT: Final = {"float32": "GG_FLOAT", "float64": "GG_DOUBLE", "float16": "GG_HALF", "bfloat16": "GG_BFLOAT16"}
+_TAGS: Final = {"float32": "f32", "float64": "f64", "float16": "f16", "bfloat16": "bf16"}
+
+
+@dataclass(frozen=True)
+class RowSource:
+    """One hand-written file: `kernels` are its kernels, each built for every one of `dtypes`."""
+
+    file: str
+    kernels: tuple[str, ...]
+    dtypes: tuple[str, ...] = ("float32", "float64", "float16", "bfloat16")
+
+    def entry(self, kernel: str, dtype: str) -> str:
+        """The entry point of `kernel` for arrays of `dtype`, such as "gg_softmax_warp_f32"."""
+        return f"gg_{kernel}_{_TAGS[dtype]}"
+
+
+SOURCES: Final[dict[str, RowSource]] = {}
+
+
+@functools.lru_cache(maxsize=256)
+def row_source(file: str, dtype: str) -> str:
+    """The complete text of the hand-written source `file` for arrays of `dtype`.
+
+    Raises:
+        ValueError: There is no such source, or not for this dtype.
+    """
+    source = SOURCES.get(file)
+    if source is None or dtype not in source.dtypes:
+        known = f"its dtypes are {', '.join(source.dtypes)}" if source else f"there are {', '.join(SOURCES)}"
+        raise ValueError(f"[row_source] no CUDA source, file = {file!r}, dtype = {dtype!r}; {known}")
+    return f"#define {_SELECT[dtype]}\n{inline_includes(read_kernel(file))}"
+
+
+def inline_includes(text: str) -> str:
+    """`text` with every `#include "x.cuh"` of a file in `kernels/` replaced by that file, each once."""
+    seen: set[str] = set()
+
+    def expand(match: re.Match[str]) -> str:
+        name = match[1]
+        if name in seen:
+            return ""
+        seen.add(name)
+        body = read_kernel(name)
+        return _INCLUDE.sub(expand, body)
+
+    return _INCLUDE.sub(expand, text)
