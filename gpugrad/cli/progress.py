@@ -1,0 +1,112 @@
+"""How a running training shows on a terminal, in a log file, and how Ctrl-C reaches it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType, TracebackType
+from typing import Any
+
+from gpugrad.train import EpochMetrics
+from gpugrad.train.extras import require
+
+LINES_IN_A_LOG = 10
+
+
+class Progress:
+    """A progress bar on a terminal, else about ten lines in all; nothing when quiet. Both go to stderr.
+
+    Args:
+        epochs: epochs of the training.
+        examples: examples of an epoch.
+        quiet: show nothing.
+    """
+
+    def __init__(self, epochs: int, examples: int, *, quiet: bool) -> None:
+        self.epochs = epochs
+        self._every = max(1, epochs // LINES_IN_A_LOG)
+        self._lines = not quiet and not sys.stderr.isatty()
+        self._bar: Any = None
+        if not quiet and not self._lines:
+            tqdm = require("tqdm", package="tqdm", purpose="show progress")
+            self._bar = tqdm.tqdm(
+                total=epochs * examples,
+                desc=f"epoch 1/{epochs}",
+                unit=" examples",
+                unit_scale=True,
+                dynamic_ncols=True,
+                file=sys.stderr,
+            )
+
+    def step(self, examples: int) -> None:
+        """Count the examples of a step."""
+        if self._bar is not None:
+            self._bar.update(examples)
+
+    def epoch(self, metrics: EpochMetrics) -> None:
+        """Show what an epoch reached."""
+        reached = (
+            f"loss {metrics.train_loss:.4f}, accuracy {metrics.train_accuracy:.1%}, "
+            f"test {metrics.test_accuracy:.1%}"
+        )
+        if self._bar is not None:
+            following = min(metrics.epoch + 1, self.epochs)
+            self._bar.set_description(f"epoch {following}/{self.epochs}", refresh=False)
+            self._bar.set_postfix_str(reached, refresh=False)
+        elif self._lines and (metrics.epoch % self._every == 0 or metrics.epoch in (1, self.epochs)):
+            count = f"{metrics.epoch:>{len(str(self.epochs))}}/{self.epochs}"
+            print(
+                f"epoch {count}: {reached}, {metrics.examples_per_second:,.0f} examples/s",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+class StoppedError(Exception):
+    """Ctrl-C was pressed, and a step has been completed since."""
+
+
+class Interrupt:
+    """While active, Ctrl-C is noted and acted on between two steps, so that weights are never half updated.
+
+    A second Ctrl-C raises KeyboardInterrupt at once. Outside the main thread, and where the process ignores
+    the signal, nothing is changed.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._previous: Any = None
+
+    def check(self) -> None:
+        """Raise StoppedError if Ctrl-C was pressed."""
+        if self.requested:
+            raise StoppedError
+
+    def __enter__(self) -> Interrupt:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            return self
+        try:
+            self._previous = signal.signal(signal.SIGINT, self._note)
+        except ValueError:  # not the main thread
+            self._previous = None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True

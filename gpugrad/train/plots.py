@@ -1,0 +1,200 @@
+"""The pictures of a run as Matplotlib figures: curves, learned features, confusion matrix, and all in one.
+
+Figures are drawn without pyplot, so no window opens and no global state is touched; nothing is imported until
+a figure is asked for.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpugrad.train.checkpoint import write_atomically
+from gpugrad.train.extras import require
+from gpugrad.train.trainer import EpochMetrics
+
+TRAIN_COLOUR = "#1f6feb"
+TEST_COLOUR = "#d1580b"
+GRID = {"color": "#d9dde3", "linewidth": 0.8}
+DOTS_PER_INCH = 110
+
+
+def curves(history: Sequence[EpochMetrics], *, loss_label: str = "cross entropy (nats)") -> Any:
+    """Loss and accuracy over the epochs, training and test.
+
+    Args:
+        history: the metrics of each epoch; at least one.
+        loss_label: label of the loss axis.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        MissingExtraError: Matplotlib is not installed.
+    """
+    figure = _figure(10.0, 4.0)
+    loss, accuracy = figure.subplots(1, 2)
+    _draw_loss(loss, history, loss_label)
+    _draw_accuracy(accuracy, history)
+    return figure
+
+
+def features(weights: NDArray[Any], image_shape: tuple[int, int], *, at_most: int = 64) -> Any:
+    """What each unit of the first layer looks for: its incoming weights as an image.
+
+    Args:
+        weights: `(units, height * width)` weights of the first layer.
+        image_shape: `(height, width)` of the inputs.
+        at_most: units shown; of more, those with the largest weights (by 2-norm) are.
+
+    Returns:
+        A `matplotlib.figure.Figure`: red weighs for a unit, blue against it, on one scale that is symmetric
+        about 0.
+
+    Raises:
+        MissingExtraError: Matplotlib is not installed.
+    """
+    figure = _figure(6.6, 6.4)
+    axes = figure.subplots()
+    shown = _draw_features(axes, weights, image_shape, at_most)
+    figure.colorbar(shown, ax=axes, label="weight", shrink=0.8)
+    return figure
+
+
+def confusion(matrix: NDArray[np.int64]) -> Any:
+    """The confusion matrix of the test part, with the counts written in.
+
+    Args:
+        matrix: `(classes, classes)` counts, row the true class, column the prediction.
+
+    Returns:
+        A `matplotlib.figure.Figure`; colours show shares of a row, so that rare classes count as much.
+
+    Raises:
+        MissingExtraError: Matplotlib is not installed.
+    """
+    figure = _figure(6.4, 5.8)
+    axes = figure.subplots()
+    shown = _draw_confusion(axes, matrix)
+    bar = figure.colorbar(shown, ax=axes, label="share of the true class", shrink=0.85)
+    bar.ax.yaxis.set_major_formatter(_ticker().PercentFormatter(1.0, decimals=0))
+    return figure
+
+
+def poster(
+    history: Sequence[EpochMetrics],
+    weights: NDArray[Any],
+    image_shape: tuple[int, int],
+    matrix: NDArray[np.int64],
+) -> Any:
+    """Accuracy curve, a few learned features and the confusion matrix side by side, as for a README.
+
+    Args and errors are those of `curves`, `features` and `confusion`.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    figure = _figure(13.0, 4.3)
+    left, middle, right = figure.subplots(1, 3, width_ratios=[1.25, 1.0, 1.0])
+    _draw_accuracy(left, history)
+    _draw_features(middle, weights, image_shape, 36)
+    _draw_confusion(right, matrix)
+    return figure
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write the figure as a PNG of `DOTS_PER_INCH`, in one step.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    content = io.BytesIO()
+    # Without the entry that names Matplotlib's version, equal figures are equal files.
+    figure.savefig(content, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    write_atomically(path, content.getvalue())
+
+
+def _ticker() -> Any:
+    return require("matplotlib.ticker", package="matplotlib", purpose="draw the pictures")
+
+
+def _figure(width: float, height: float) -> Any:
+    module = require("matplotlib.figure", package="matplotlib", purpose="draw the pictures")
+    return module.Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def _style(axes: Any, title: str, x: str, y: str) -> None:
+    axes.set_title(title, fontsize=12, fontweight="bold", loc="left")
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+
+
+def _draw_lines(
+    axes: Any, history: Sequence[EpochMetrics], train: Sequence[float], test: Sequence[float]
+) -> None:
+    epochs = [metrics.epoch for metrics in history]
+    marker = "o" if len(epochs) == 1 else None  # a line of one point would be invisible
+    axes.plot(epochs, train, color=TRAIN_COLOUR, linewidth=2, marker=marker, label="training (with dropout)")
+    axes.plot(epochs, test, color=TEST_COLOUR, linewidth=2, marker=marker, label="test")
+    axes.xaxis.set_major_locator(_ticker().MaxNLocator(integer=True))
+    axes.grid(**GRID)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+
+
+def _draw_loss(axes: Any, history: Sequence[EpochMetrics], label: str) -> None:
+    _draw_lines(axes, history, [m.train_loss for m in history], [m.test_loss for m in history])
+    _style(axes, "Loss", "epoch", label)
+
+
+def _draw_accuracy(axes: Any, history: Sequence[EpochMetrics]) -> None:
+    train, test = [100 * m.train_accuracy for m in history], [100 * m.test_accuracy for m in history]
+    _draw_lines(axes, history, train, test)
+    _style(axes, f"Accuracy: {test[-1]:.1f} % on unseen digits", "epoch", "accuracy (%)")
+    # The first epoch or two of a good run lie far below the rest, where the curves are worth reading.
+    floor = 80.0 if min(test) > 80.0 and len(test) > 1 else 0.0
+    axes.set_ylim(floor, 101.0 if floor else 103.0)
+    axes.legend(frameon=False, loc="lower right")
+
+
+def _draw_features(axes: Any, weights: NDArray[Any], image_shape: tuple[int, int], at_most: int) -> Any:
+    units = len(weights)
+    shown = np.sort(np.argsort(-np.linalg.norm(weights, axis=1), kind="stable")[:at_most])
+    columns = int(np.ceil(np.sqrt(len(shown))))
+    rows = int(np.ceil(len(shown) / columns))
+    height, width = image_shape
+    # One array with NaN gaps draws a hundred times faster than one set of axes for each unit.
+    sheet = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan)
+    for place, unit in enumerate(shown):
+        top, left = place // columns * (height + 1), place % columns * (width + 1)
+        sheet[top : top + height, left : left + width] = weights[unit].reshape(height, width)
+    limit = float(np.nanpercentile(np.abs(sheet), 99.5)) or 1.0
+    image = axes.imshow(sheet, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+    which = f"{len(shown)} of {units} units" if len(shown) < units else f"{units} units"
+    axes.set_title(f"Learned features: {which}", fontsize=12, fontweight="bold", loc="left")
+    axes.set_axis_off()
+    return image
+
+
+def _draw_confusion(axes: Any, matrix: NDArray[np.int64]) -> Any:
+    classes = len(matrix)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    for true in range(classes):
+        for predicted in range(classes):
+            count = int(matrix[true, predicted])
+            if count:
+                colour = "white" if shares[true, predicted] > 0.5 else "#b42318"
+                axes.text(predicted, true, str(count), ha="center", va="center", color=colour, fontsize=9)
+    wrong = int(matrix.sum() - np.trace(matrix))
+    _style(axes, f"{wrong} of {int(matrix.sum())} misread", "read as", "true digit")
+    axes.set_xticks(range(classes))
+    axes.set_yticks(range(classes))
+    axes.tick_params(length=0)
+    return image

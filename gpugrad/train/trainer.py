@@ -1,0 +1,251 @@
+"""The training loop of a classifier: epochs of steps over batches, and evaluation.
+
+It prints nothing and writes no file. Sums of loss and correct answers stay on the device and are read once an
+epoch, so a GPU is never waited for between steps.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import gpugrad as gg
+from gpugrad.train.data import Examples, batches, epoch_order
+
+LossFunction = Callable[[gg.Tensor, gg.Tensor], gg.Tensor]
+Schedule = Callable[[float], float]
+
+EVALUATION_BATCH = 4096
+
+
+def constant(progress: float) -> float:
+    """A schedule that leaves the learning rate as it is: 1 at any progress in [0, 1)."""
+    return 1.0
+
+
+def cosine(progress: float) -> float:
+    """A schedule along half a cosine, from 1 at progress 0 to 0 at 1 (Loshchilov and Hutter 2017)."""
+    return 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+SCHEDULES: dict[str, Schedule] = {"cosine": cosine, "constant": constant}
+
+
+class DivergedError(ArithmeticError):
+    """The loss became infinite or NaN; training on would only spread it."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean loss and the number of correct answers over `examples` examples."""
+
+    loss: float
+    correct: int
+    examples: int
+
+    @property
+    def accuracy(self) -> float:
+        """The share of correct answers, in [0, 1]."""
+        return self.correct / self.examples
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """One epoch: what `metrics.jsonl` holds a line of.
+
+    Attributes:
+        epoch: 1 for the first.
+        lr: learning rate of the epoch's last step.
+        train_loss: mean over the epoch's steps, in training mode, while the weights moved.
+        train_accuracy: likewise, in [0, 1].
+        test_loss: mean after the epoch, in evaluation mode.
+        test_accuracy: likewise, in [0, 1].
+        seconds: time of the epoch's steps, evaluation not included.
+        examples_per_second: training examples over `seconds`.
+    """
+
+    epoch: int
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    seconds: float
+    examples_per_second: float
+
+
+class _Sums:
+    """Loss and correct answers summed on the device; reading waits for it."""
+
+    def __init__(self) -> None:
+        self.loss: Any = 0.0
+        self.correct: Any = 0
+        self.examples = 0
+
+    def add(self, loss: gg.Tensor, logits: gg.Tensor, labels: gg.Tensor) -> None:
+        count = int(labels.shape[0])
+        self.loss = self.loss + loss.data * count
+        self.correct = self.correct + (logits.data.argmax(axis=1) == labels.data).sum()
+        self.examples += count
+
+    def read(self) -> Score:
+        return Score(float(self.loss) / self.examples, int(self.correct), self.examples)
+
+
+class Trainer:
+    """Trains a classifier on examples that lie on its device.
+
+    Args:
+        model: maps `(batch, *features)` to logits `(batch, classes)`.
+        optimizer: an optimizer of `gpugrad.optim` over the model's parameters.
+        loss: maps logits and `(batch,)` labels to their mean loss.
+        schedule: factor of the optimizer's learning rate, given the share of all steps that is done.
+        seed: decides the order of the examples in each epoch. (Initial weights and dropout follow
+            `gg.manual_seed`.)
+
+    Example:
+        >>> from gpugrad.train import load_digits, mlp
+        >>> digits = load_digits()
+        >>> network = mlp(64, [64], 10)
+        >>> optimizer = gg.optim.Adam(network.parameters(), lr=3e-3)
+        >>> trainer = Trainer(network, optimizer)
+        >>> train = Examples.on("cpu", digits.train_x, digits.train_y)
+        >>> test = Examples.on("cpu", digits.test_x, digits.test_y)
+        >>> history = list(trainer.fit(train, test, epochs=5, batch_size=64))
+        >>> history[-1].test_accuracy > 0.9  # a list of one entry for each epoch
+        True
+    """
+
+    def __init__(
+        self,
+        model: gg.nn.Module,
+        optimizer: gg.optim.Optimizer,
+        loss: LossFunction = gg.nn.functional.cross_entropy,
+        *,
+        schedule: Schedule = constant,
+        seed: int = 0,
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.loss = loss
+        self.schedule = schedule
+        self.seed = seed
+        self.steps_done = 0
+
+    def fit(
+        self,
+        train: Examples,
+        test: Examples,
+        *,
+        epochs: int,
+        batch_size: int,
+        on_step: Callable[[int], None] | None = None,
+    ) -> Iterator[EpochMetrics]:
+        """Train for a number of epochs, one for each item that is taken from the iterator.
+
+        Args:
+            train: examples to learn from.
+            test: examples to evaluate on after each epoch; nothing is ever chosen by them.
+            epochs: passes over `train`.
+            batch_size: examples of a step; the last step of an epoch takes what is left.
+            on_step: called after each complete step with its number of examples. What it raises ends the
+                training between two steps, with the weights of the last one.
+
+        Yields:
+            The metrics of each epoch, when it is over.
+
+        Raises:
+            DivergedError: the loss of an epoch or of its evaluation is infinite or NaN.
+        """
+        base_rate = _learning_rate(self.optimizer)
+        steps = epochs * math.ceil(len(train) / batch_size)
+        self.steps_done = 0
+        for epoch in range(1, epochs + 1):
+            start = time.perf_counter()
+            sums = _Sums()
+            self.model.train()
+            order = epoch_order(len(train), seed=self.seed, epoch=epoch)
+            for x, y in batches(train, batch_size, order):
+                rate = base_rate * self.schedule(self.steps_done / steps)
+                _set_learning_rate(self.optimizer, rate)
+                self.step(x, y, sums)
+                if on_step is not None:
+                    on_step(int(y.shape[0]))
+            trained = sums.read()
+            seconds = time.perf_counter() - start
+            self._require_finite(trained.loss, "training", epoch, base_rate)
+            tested = self.evaluate(test)
+            self._require_finite(tested.loss, "test", epoch, base_rate)
+            yield EpochMetrics(
+                epoch=epoch,
+                lr=rate,
+                train_loss=trained.loss,
+                train_accuracy=trained.accuracy,
+                test_loss=tested.loss,
+                test_accuracy=tested.accuracy,
+                seconds=seconds,
+                examples_per_second=len(train) / seconds,
+            )
+        _set_learning_rate(self.optimizer, base_rate)
+
+    def step(self, x: gg.Tensor, y: gg.Tensor, sums: _Sums) -> None:
+        """Forward, backward and update on one batch; adds its loss and correct answers to `sums`."""
+        # An overflow shows in the loss and is reported there, once; NumPy's warnings would only repeat it.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            self.optimizer.zero_grad()
+            logits = self.model(x)
+            loss = self.loss(logits, y)
+            loss.backward()
+            self.optimizer.step()
+            sums.add(loss, logits, y)
+        self.steps_done += 1
+
+    def evaluate(self, examples: Examples) -> Score:
+        """Mean loss and accuracy in evaluation mode; the mode that the model was in is restored."""
+        sums = _Sums()
+        with self._evaluating():
+            for x, y in batches(examples, EVALUATION_BATCH):
+                logits = self.model(x)
+                sums.add(self.loss(logits, y), logits, y)
+        return sums.read()
+
+    def predict(self, examples: Examples) -> NDArray[np.int64]:
+        """The most likely class of each example in evaluation mode: `(n,)` int64 on the host."""
+        parts = []
+        with self._evaluating():
+            for x, _ in batches(examples, EVALUATION_BATCH):
+                parts.append(np.asarray(self.model(x).numpy()).argmax(axis=1))
+        return np.concatenate(parts).astype(np.int64)
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        training = self.model.training
+        self.model.eval()
+        try:
+            with gg.no_grad(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                yield
+        finally:
+            self.model.train(training)
+
+    def _require_finite(self, loss: float, part: str, epoch: int, rate: float) -> None:
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"[train] the {part} loss is {loss} after epoch {epoch} (learning rate {rate:g}): "
+                "training diverged; lower the learning rate"
+            )
+
+
+def _learning_rate(optimizer: gg.optim.Optimizer) -> float:
+    return float(optimizer.param_groups[0]["lr"])
+
+
+def _set_learning_rate(optimizer: gg.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
