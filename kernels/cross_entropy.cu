@@ -1,0 +1,99 @@
+// Cross entropy of logits against class indices, one loss a row, with class weights, label smoothing and an index that
+// is ignored; and its vector-Jacobian product in one pass. With p = softmax(x), t = target[row], s = smoothing,
+// K = columns, w = the weights (all 1 where weight is null):
+//
+//   loss[row] = (1 - s) w[t] (lse - x[t]) + (s / K) sum_k w[k] (lse - x[k]),      lse = logsumexp(x)
+//   dx[k]     = g ((1 - s) w[t] (p[k] - [k = t]) + (s / K) (p[k] sum_j w[j] - w[k]))
+//
+//   cross_entropy(x, target, weight, loss, lse, rows, columns, ignore_index, smoothing)
+//   cross_entropy_vjp(g, x, target, weight, lse, dx, rows, columns, ignore_index, smoothing, g_step)
+//
+// x and dx: C-contiguous (rows, columns); target: long long; weight, loss, lse, g: the compute type (float for halves);
+// rows, columns, ignore_index, g_step: long long; smoothing: compute type. g is read at row * g_step: 0 for one
+// cotangent for all rows. A row whose target is ignore_index has loss and gradient 0; a target out of range has loss and
+// gradient nan. `_warp` and `_block` as in softmax.cu.
+#include "reduce.cuh"
+
+namespace gg {
+
+template <class By, class T, class C>
+__device__ void cross_entropy(const T* x, const long long* target, const C* weight, C* loss, C* lse, long long rows,
+                              long long columns, long long ignore_index, C smoothing) {
+  const long long row = By::row();
+  if (row >= rows) return;
+  x += row * columns;
+  C top = -infinity<C>();
+  for (long long c = By::rank(); c < columns; c += By::size()) top = maximum(top, load<C>(x[c]));
+  top = By::template reduce<Maximum, C>(top);
+  C sum = C(0), weights = C(0), weighted = C(0);
+  for (long long c = By::rank(); c < columns; c += By::size()) {
+    const C v = load<C>(x[c]), w = weight ? weight[c] : C(1);
+    sum += exp(v - top);
+    weights += w;
+    weighted += w * (v - top);
+  }
+  sum = By::sum(sum);
+  if (smoothing > C(0)) {
+    weights = By::sum(weights);
+    weighted = By::sum(weighted);
+  }
+  if (By::rank()) return;
+  const long long t = target[row];
+  const C log_sum = log(sum);
+  lse[row] = top + log_sum;
+  if (t == ignore_index) {
+    loss[row] = C(0);
+  } else if (t < 0 || t >= columns) {
+    loss[row] = quiet_nan<C>();
+  } else {
+    C v = (C(1) - smoothing) * (weight ? weight[t] : C(1)) * (log_sum - (load<C>(x[t]) - top));
+    if (smoothing > C(0)) v += smoothing / C(columns) * (weights * log_sum - weighted);
+    loss[row] = v;
+  }
+}
+
+template <class By, class T, class C>
+__device__ void cross_entropy_vjp(const C* g, const T* x, const long long* target, const C* weight, const C* lse, T* dx,
+                                  long long rows, long long columns, long long ignore_index, C smoothing,
+                                  long long g_step) {
+  const long long row = By::row();
+  if (row >= rows) return;
+  x += row * columns;
+  dx += row * columns;
+  const long long t = target[row];
+  const bool inside = t >= 0 && t < columns;
+  const C slope = t == ignore_index ? C(0) : inside ? g[row * g_step] : quiet_nan<C>();
+  const C share = smoothing / C(columns), hit = (C(1) - smoothing) * (weight && inside ? weight[t] : C(1));
+  C weights = C(columns);
+  if (weight && smoothing > C(0)) {
+    weights = C(0);
+    for (long long c = By::rank(); c < columns; c += By::size()) weights += weight[c];
+    weights = By::sum(weights);
+  }
+  const C level = lse[row], both = hit + share * weights;
+  for (long long c = By::rank(); c < columns; c += By::size()) {
+    if (t == ignore_index) {
+      dx[c] = store<T>(C(0));
+      continue;
+    }
+    const C p = exp(load<C>(x[c]) - level);
+    dx[c] = store<T>(slope * (both * p - (c == t ? hit : C(0)) - share * (weight ? weight[c] : C(1))));
+  }
+}
+
+}  // namespace gg
+
+#define GG_ONE(way, By, T, tag)                                                                                       \
+  extern "C" __global__ void gg_cross_entropy_##way##_##tag(                                                          \
+      const T* x, const long long* target, const gg::real<T>* weight, gg::real<T>* loss, gg::real<T>* lse,            \
+      long long rows, long long columns, long long ignore_index, gg::real<T> smoothing) {                             \
+    gg::cross_entropy<By>(x, target, weight, loss, lse, rows, columns, ignore_index, smoothing);                      \
+  }                                                                                                                   \
+  extern "C" __global__ void gg_cross_entropy_vjp_##way##_##tag(                                                      \
+      const gg::real<T>* g, const T* x, const long long* target, const gg::real<T>* weight, const gg::real<T>* lse,   \
+      T* dx, long long rows, long long columns, long long ignore_index, gg::real<T> smoothing, long long g_step) {    \
+    gg::cross_entropy_vjp<By>(g, x, target, weight, lse, dx, rows, columns, ignore_index, smoothing, g_step);         \
+  }
+#define GG_ENTRIES(T, tag) GG_ONE(warp, gg::Team<false>, T, tag) GG_ONE(block, gg::Team<true>, T, tag)
+#include "instantiate.cuh"
+#undef GG_ONE

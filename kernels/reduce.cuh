@@ -1,0 +1,81 @@
+// Reductions within a warp and a block, and the teams that share a row. Every combination runs in a fixed order, so
+// results do not change from run to run; half precision accumulates in float.
+#ifndef GG_REDUCE_CUH
+#define GG_REDUCE_CUH
+#include "math.cuh"
+
+namespace gg {
+
+// A reduction is: map an element, combine two partial results, finish (store times `scale`, at the kernels).
+struct Sum {
+  template <class C> static __device__ __forceinline__ C identity() { return C(0); }
+  template <class C> static __device__ __forceinline__ C map(C x) { return x; }
+  template <class C> static __device__ __forceinline__ C combine(C a, C b) { return a + b; }
+};
+struct SumSquares : Sum {
+  template <class C> static __device__ __forceinline__ C map(C x) { return x * x; }
+};
+struct Product {
+  template <class C> static __device__ __forceinline__ C identity() { return C(1); }
+  template <class C> static __device__ __forceinline__ C map(C x) { return x; }
+  template <class C> static __device__ __forceinline__ C combine(C a, C b) { return a * b; }
+};
+struct Maximum {
+  template <class C> static __device__ __forceinline__ C identity() { return -infinity<C>(); }
+  template <class C> static __device__ __forceinline__ C map(C x) { return x; }
+  template <class C> static __device__ __forceinline__ C combine(C a, C b) { return maximum(a, b); }
+};
+struct Minimum {
+  template <class C> static __device__ __forceinline__ C identity() { return infinity<C>(); }
+  template <class C> static __device__ __forceinline__ C map(C x) { return x; }
+  template <class C> static __device__ __forceinline__ C combine(C a, C b) { return minimum(a, b); }
+};
+
+__device__ __forceinline__ float exchange(float v, int lanes) { return __shfl_xor_sync(~0u, v, lanes); }
+__device__ __forceinline__ double exchange(double v, int lanes) { return __shfl_xor_sync(~0u, v, lanes); }
+__device__ __forceinline__ long long exchange(long long v, int lanes) { return __shfl_xor_sync(~0u, v, lanes); }
+
+// The threads that share one row. Warp: 32 of them, blockDim.x / 32 rows a block, grid >= rows / that. Block: all of
+// the block's (a multiple of 32), grid = rows. `reduce` gives every thread the result; V needs `exchange(V, int)`.
+template <bool IsBlock> struct Team {
+  static __device__ __forceinline__ int rank() { return IsBlock ? threadIdx.x : threadIdx.x & 31; }
+  static __device__ __forceinline__ int size() { return IsBlock ? blockDim.x : 32; }
+  static __device__ __forceinline__ long long row() {
+    return IsBlock ? (long long)blockIdx.x : (long long)blockIdx.x * (blockDim.x >> 5) + (threadIdx.x >> 5);
+  }
+  template <class Op, class V> static __device__ V reduce(V v) {
+#pragma unroll
+    for (int d = 16; d; d >>= 1) v = Op::combine(v, exchange(v, d));
+    if (!IsBlock) return v;
+    __shared__ V part[32];
+    const int warps = blockDim.x >> 5;
+    if ((threadIdx.x & 31) == 0) part[threadIdx.x >> 5] = v;
+    __syncthreads();
+    v = part[0];
+    for (int w = 1; w < warps; ++w) v = Op::combine(v, part[w]);
+    __syncthreads();  // the next reduction writes `part` again
+    return v;
+  }
+  template <class V> static __device__ __forceinline__ V sum(V v) { return reduce<Sum, V>(v); }
+};
+
+// Sum over rows of f(row, column), for one column a thread: blockDim = (32, 8), grid = (ceil(columns / 32), chunks).
+// The sum over the block's chunk of rows is left with the threads of threadIdx.y == 0.
+template <class Op, class C, class F>
+__device__ __forceinline__ C column_chunk(long long rows, long long rows_a_chunk, bool inside, F f) {
+  __shared__ C part[8][33];
+  const long long first = blockIdx.y * rows_a_chunk, last = first + rows_a_chunk < rows ? first + rows_a_chunk : rows;
+  C v = Op::template identity<C>();
+  if (inside)
+    for (long long r = first + threadIdx.y; r < last; r += 8) v = Op::combine(v, f(r));
+  __syncthreads();
+  part[threadIdx.y][threadIdx.x] = v;
+  __syncthreads();
+  if (threadIdx.y == 0)
+    for (int k = 1; k < 8; ++k) v = Op::combine(v, part[k][threadIdx.x]);
+  return v;
+}
+
+}  // namespace gg
+
+#endif
