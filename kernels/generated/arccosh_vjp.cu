@@ -1,0 +1,28 @@
+// Generated from the formula below; do not edit. Rewrite: python -m tests.cuda.library --write
+// arccosh_vjp(g, x) = (g * reciprocal((sqrt((x - 1.0)) * sqrt((x + 1.0)))))
+#include "elementwise.cuh"
+
+struct gg_arccosh_vjp_f32_f32_f32 {
+  static __device__ __forceinline__ void at(float in_g, float in_x, float& out_0) {
+    const float t0 = in_x - 1.0f;
+    const float t1 = sqrt(t0);
+    const float t2 = in_x + 1.0f;
+    const float t3 = sqrt(t2);
+    const float t4 = t1 * t3;
+    const float t5 = gg::reciprocal(t4);
+    const float t6 = in_g * t5;
+    out_0 = t6;
+  }
+};
+extern "C" __global__ void __launch_bounds__(256) gg_arccosh_vjp_f32_f32_f32_contiguous(long long n, const float* in_g, const float* in_x, float* out_0) {
+  gg::contiguous<gg_arccosh_vjp_f32_f32_f32, 4>(n, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x}, gg::Out<2, float, float>{out_0});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_arccosh_vjp_f32_f32_f32_rows(gg::Layout<int, 3> layout, const float* in_g, const float* in_x, float* out_0) {
+  gg::strided<gg_arccosh_vjp_f32_f32_f32, 4>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x}, gg::Out<2, float, float>{out_0});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_arccosh_vjp_f32_f32_f32_strided(gg::Layout<int, 3> layout, const float* in_g, const float* in_x, float* out_0) {
+  gg::strided<gg_arccosh_vjp_f32_f32_f32, 1>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x}, gg::Out<2, float, float>{out_0});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_arccosh_vjp_f32_f32_f32_strided64(gg::Layout<long long, 3> layout, const float* in_g, const float* in_x, float* out_0) {
+  gg::strided<gg_arccosh_vjp_f32_f32_f32, 1>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x}, gg::Out<2, float, float>{out_0});
+}

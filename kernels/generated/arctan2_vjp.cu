@@ -1,0 +1,30 @@
+// Generated from the formula below; do not edit. Rewrite: python -m tests.cuda.library --write
+// arctan2_vjp(g, x1, x2) = (g * (x2 / (square(x1) + square(x2)))), -((x1 / (square(x1) + square(x2))) * g)
+#include "elementwise.cuh"
+
+struct gg_arctan2_vjp_f32_f32_f32_f32_f32 {
+  static __device__ __forceinline__ void at(float in_g, float in_x1, float in_x2, float& out_0, float& out_1) {
+    const float t0 = gg::square(in_x1);
+    const float t1 = gg::square(in_x2);
+    const float t2 = t0 + t1;
+    const float t3 = in_x2 / t2;
+    const float t4 = in_g * t3;
+    const float t5 = in_x1 / t2;
+    const float t6 = t5 * in_g;
+    const float t7 = -t6;
+    out_0 = t4;
+    out_1 = t7;
+  }
+};
+extern "C" __global__ void __launch_bounds__(256) gg_arctan2_vjp_f32_f32_f32_f32_f32_contiguous(long long n, const float* in_g, const float* in_x1, const float* in_x2, float* out_0, float* out_1) {
+  gg::contiguous<gg_arctan2_vjp_f32_f32_f32_f32_f32, 4>(n, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x1}, gg::In<2, float, float>{in_x2}, gg::Out<3, float, float>{out_0}, gg::Out<4, float, float>{out_1});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_arctan2_vjp_f32_f32_f32_f32_f32_rows(gg::Layout<int, 5> layout, const float* in_g, const float* in_x1, const float* in_x2, float* out_0, float* out_1) {
+  gg::strided<gg_arctan2_vjp_f32_f32_f32_f32_f32, 4>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x1}, gg::In<2, float, float>{in_x2}, gg::Out<3, float, float>{out_0}, gg::Out<4, float, float>{out_1});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_arctan2_vjp_f32_f32_f32_f32_f32_strided(gg::Layout<int, 5> layout, const float* in_g, const float* in_x1, const float* in_x2, float* out_0, float* out_1) {
+  gg::strided<gg_arctan2_vjp_f32_f32_f32_f32_f32, 1>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x1}, gg::In<2, float, float>{in_x2}, gg::Out<3, float, float>{out_0}, gg::Out<4, float, float>{out_1});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_arctan2_vjp_f32_f32_f32_f32_f32_strided64(gg::Layout<long long, 5> layout, const float* in_g, const float* in_x1, const float* in_x2, float* out_0, float* out_1) {
+  gg::strided<gg_arctan2_vjp_f32_f32_f32_f32_f32, 1>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x1}, gg::In<2, float, float>{in_x2}, gg::Out<3, float, float>{out_0}, gg::Out<4, float, float>{out_1});
+}

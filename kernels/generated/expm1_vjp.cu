@@ -1,0 +1,23 @@
+// Generated from the formula below; do not edit. Rewrite: python -m tests.cuda.library --write
+// expm1_vjp(g, y) = (g * (y + 1.0))
+#include "elementwise.cuh"
+
+struct gg_expm1_vjp_f32_f32_f32 {
+  static __device__ __forceinline__ void at(float in_g, float in_y, float& out_0) {
+    const float t0 = in_y + 1.0f;
+    const float t1 = in_g * t0;
+    out_0 = t1;
+  }
+};
+extern "C" __global__ void __launch_bounds__(256) gg_expm1_vjp_f32_f32_f32_contiguous(long long n, const float* in_g, const float* in_y, float* out_0) {
+  gg::contiguous<gg_expm1_vjp_f32_f32_f32, 4>(n, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_y}, gg::Out<2, float, float>{out_0});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_expm1_vjp_f32_f32_f32_rows(gg::Layout<int, 3> layout, const float* in_g, const float* in_y, float* out_0) {
+  gg::strided<gg_expm1_vjp_f32_f32_f32, 4>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_y}, gg::Out<2, float, float>{out_0});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_expm1_vjp_f32_f32_f32_strided(gg::Layout<int, 3> layout, const float* in_g, const float* in_y, float* out_0) {
+  gg::strided<gg_expm1_vjp_f32_f32_f32, 1>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_y}, gg::Out<2, float, float>{out_0});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_expm1_vjp_f32_f32_f32_strided64(gg::Layout<long long, 3> layout, const float* in_g, const float* in_y, float* out_0) {
+  gg::strided<gg_expm1_vjp_f32_f32_f32, 1>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_y}, gg::Out<2, float, float>{out_0});
+}

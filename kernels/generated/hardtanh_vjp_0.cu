@@ -1,0 +1,25 @@
+// Generated from the formula below; do not edit. Rewrite: python -m tests.cuda.library --write
+// hardtanh_vjp_0(g, x, min_val, max_val) = where((x >= max_val), 0.0, where((x <= min_val), 0.0, g))
+#include "elementwise.cuh"
+
+struct gg_hardtanh_vjp_0_f32_f32_s_s_f32 {
+  static __device__ __forceinline__ void at(float in_g, float in_x, float in_min_val, float in_max_val, float& out_0) {
+    const bool t0 = in_x >= in_max_val;
+    const bool t1 = in_x <= in_min_val;
+    const float t2 = t1 ? 0.0f : in_g;
+    const float t3 = t0 ? 0.0f : t2;
+    out_0 = t3;
+  }
+};
+extern "C" __global__ void __launch_bounds__(256) gg_hardtanh_vjp_0_f32_f32_s_s_f32_contiguous(long long n, const float* in_g, const float* in_x, float in_min_val, float in_max_val, float* out_0) {
+  gg::contiguous<gg_hardtanh_vjp_0_f32_f32_s_s_f32, 4>(n, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x}, gg::Value<float>{in_min_val}, gg::Value<float>{in_max_val}, gg::Out<2, float, float>{out_0});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_hardtanh_vjp_0_f32_f32_s_s_f32_rows(gg::Layout<int, 3> layout, const float* in_g, const float* in_x, float in_min_val, float in_max_val, float* out_0) {
+  gg::strided<gg_hardtanh_vjp_0_f32_f32_s_s_f32, 4>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x}, gg::Value<float>{in_min_val}, gg::Value<float>{in_max_val}, gg::Out<2, float, float>{out_0});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_hardtanh_vjp_0_f32_f32_s_s_f32_strided(gg::Layout<int, 3> layout, const float* in_g, const float* in_x, float in_min_val, float in_max_val, float* out_0) {
+  gg::strided<gg_hardtanh_vjp_0_f32_f32_s_s_f32, 1>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x}, gg::Value<float>{in_min_val}, gg::Value<float>{in_max_val}, gg::Out<2, float, float>{out_0});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_hardtanh_vjp_0_f32_f32_s_s_f32_strided64(gg::Layout<long long, 3> layout, const float* in_g, const float* in_x, float in_min_val, float in_max_val, float* out_0) {
+  gg::strided<gg_hardtanh_vjp_0_f32_f32_s_s_f32, 1>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x}, gg::Value<float>{in_min_val}, gg::Value<float>{in_max_val}, gg::Out<2, float, float>{out_0});
+}

@@ -1,0 +1,30 @@
+// Generated from the formula below; do not edit. Rewrite: python -m tests.cuda.library --write
+// mish_vjp(g, x) = (g * (tanh(softplus(x)) + ((sigmoid(x) * (1.0 - square(tanh(softplus(x))))) * x)))
+#include "elementwise.cuh"
+
+struct gg_mish_vjp_f32_f32_f32 {
+  static __device__ __forceinline__ void at(float in_g, float in_x, float& out_0) {
+    const float t0 = gg::softplus(in_x);
+    const float t1 = tanh(t0);
+    const float t2 = gg::sigmoid(in_x);
+    const float t3 = gg::square(t1);
+    const float t4 = 1.0f - t3;
+    const float t5 = t2 * t4;
+    const float t6 = t5 * in_x;
+    const float t7 = t1 + t6;
+    const float t8 = in_g * t7;
+    out_0 = t8;
+  }
+};
+extern "C" __global__ void __launch_bounds__(256) gg_mish_vjp_f32_f32_f32_contiguous(long long n, const float* in_g, const float* in_x, float* out_0) {
+  gg::contiguous<gg_mish_vjp_f32_f32_f32, 4>(n, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x}, gg::Out<2, float, float>{out_0});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_mish_vjp_f32_f32_f32_rows(gg::Layout<int, 3> layout, const float* in_g, const float* in_x, float* out_0) {
+  gg::strided<gg_mish_vjp_f32_f32_f32, 4>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x}, gg::Out<2, float, float>{out_0});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_mish_vjp_f32_f32_f32_strided(gg::Layout<int, 3> layout, const float* in_g, const float* in_x, float* out_0) {
+  gg::strided<gg_mish_vjp_f32_f32_f32, 1>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x}, gg::Out<2, float, float>{out_0});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_mish_vjp_f32_f32_f32_strided64(gg::Layout<long long, 3> layout, const float* in_g, const float* in_x, float* out_0) {
+  gg::strided<gg_mish_vjp_f32_f32_f32, 1>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x}, gg::Out<2, float, float>{out_0});
+}

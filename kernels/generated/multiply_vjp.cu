@@ -1,0 +1,24 @@
+// Generated from the formula below; do not edit. Rewrite: python -m tests.cuda.library --write
+// multiply_vjp(g, x1, x2) = (g * x2), (g * x1)
+#include "elementwise.cuh"
+
+struct gg_multiply_vjp_f32_f32_f32_f32_f32 {
+  static __device__ __forceinline__ void at(float in_g, float in_x1, float in_x2, float& out_0, float& out_1) {
+    const float t0 = in_g * in_x2;
+    const float t1 = in_g * in_x1;
+    out_0 = t0;
+    out_1 = t1;
+  }
+};
+extern "C" __global__ void __launch_bounds__(256) gg_multiply_vjp_f32_f32_f32_f32_f32_contiguous(long long n, const float* in_g, const float* in_x1, const float* in_x2, float* out_0, float* out_1) {
+  gg::contiguous<gg_multiply_vjp_f32_f32_f32_f32_f32, 4>(n, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x1}, gg::In<2, float, float>{in_x2}, gg::Out<3, float, float>{out_0}, gg::Out<4, float, float>{out_1});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_multiply_vjp_f32_f32_f32_f32_f32_rows(gg::Layout<int, 5> layout, const float* in_g, const float* in_x1, const float* in_x2, float* out_0, float* out_1) {
+  gg::strided<gg_multiply_vjp_f32_f32_f32_f32_f32, 4>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x1}, gg::In<2, float, float>{in_x2}, gg::Out<3, float, float>{out_0}, gg::Out<4, float, float>{out_1});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_multiply_vjp_f32_f32_f32_f32_f32_strided(gg::Layout<int, 5> layout, const float* in_g, const float* in_x1, const float* in_x2, float* out_0, float* out_1) {
+  gg::strided<gg_multiply_vjp_f32_f32_f32_f32_f32, 1>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x1}, gg::In<2, float, float>{in_x2}, gg::Out<3, float, float>{out_0}, gg::Out<4, float, float>{out_1});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_multiply_vjp_f32_f32_f32_f32_f32_strided64(gg::Layout<long long, 5> layout, const float* in_g, const float* in_x1, const float* in_x2, float* out_0, float* out_1) {
+  gg::strided<gg_multiply_vjp_f32_f32_f32_f32_f32, 1>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x1}, gg::In<2, float, float>{in_x2}, gg::Out<3, float, float>{out_0}, gg::Out<4, float, float>{out_1});
+}

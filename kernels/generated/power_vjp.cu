@@ -1,0 +1,34 @@
+// Generated from the formula below; do not edit. Rewrite: python -m tests.cuda.library --write
+// power_vjp(g, x1, x2) = where((x2 == 0.0), 0.0, ((x2 * (x1 ** (x2 - 1.0))) * g)), where((x1 == 0.0), 0.0, (((x1 ** x2) * log(x1)) * g))
+#include "elementwise.cuh"
+
+struct gg_power_vjp_f32_f32_f32_f32_f32 {
+  static __device__ __forceinline__ void at(float in_g, float in_x1, float in_x2, float& out_0, float& out_1) {
+    const bool t0 = in_x2 == 0.0f;
+    const float t1 = in_x2 - 1.0f;
+    const float t2 = pow(in_x1, t1);
+    const float t3 = in_x2 * t2;
+    const float t4 = t3 * in_g;
+    const float t5 = t0 ? 0.0f : t4;
+    const bool t6 = in_x1 == 0.0f;
+    const float t7 = pow(in_x1, in_x2);
+    const float t8 = log(in_x1);
+    const float t9 = t7 * t8;
+    const float t10 = t9 * in_g;
+    const float t11 = t6 ? 0.0f : t10;
+    out_0 = t5;
+    out_1 = t11;
+  }
+};
+extern "C" __global__ void __launch_bounds__(256) gg_power_vjp_f32_f32_f32_f32_f32_contiguous(long long n, const float* in_g, const float* in_x1, const float* in_x2, float* out_0, float* out_1) {
+  gg::contiguous<gg_power_vjp_f32_f32_f32_f32_f32, 4>(n, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x1}, gg::In<2, float, float>{in_x2}, gg::Out<3, float, float>{out_0}, gg::Out<4, float, float>{out_1});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_power_vjp_f32_f32_f32_f32_f32_rows(gg::Layout<int, 5> layout, const float* in_g, const float* in_x1, const float* in_x2, float* out_0, float* out_1) {
+  gg::strided<gg_power_vjp_f32_f32_f32_f32_f32, 4>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x1}, gg::In<2, float, float>{in_x2}, gg::Out<3, float, float>{out_0}, gg::Out<4, float, float>{out_1});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_power_vjp_f32_f32_f32_f32_f32_strided(gg::Layout<int, 5> layout, const float* in_g, const float* in_x1, const float* in_x2, float* out_0, float* out_1) {
+  gg::strided<gg_power_vjp_f32_f32_f32_f32_f32, 1>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x1}, gg::In<2, float, float>{in_x2}, gg::Out<3, float, float>{out_0}, gg::Out<4, float, float>{out_1});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_power_vjp_f32_f32_f32_f32_f32_strided64(gg::Layout<long long, 5> layout, const float* in_g, const float* in_x1, const float* in_x2, float* out_0, float* out_1) {
+  gg::strided<gg_power_vjp_f32_f32_f32_f32_f32, 1>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x1}, gg::In<2, float, float>{in_x2}, gg::Out<3, float, float>{out_0}, gg::Out<4, float, float>{out_1});
+}

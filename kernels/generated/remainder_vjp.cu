@@ -1,0 +1,26 @@
+// Generated from the formula below; do not edit. Rewrite: python -m tests.cuda.library --write
+// remainder_vjp(g, x1, x2) = g, -(floor((x1 / x2)) * g)
+#include "elementwise.cuh"
+
+struct gg_remainder_vjp_f32_f32_f32_f32_f32 {
+  static __device__ __forceinline__ void at(float in_g, float in_x1, float in_x2, float& out_0, float& out_1) {
+    const float t0 = in_x1 / in_x2;
+    const float t1 = floor(t0);
+    const float t2 = t1 * in_g;
+    const float t3 = -t2;
+    out_0 = in_g;
+    out_1 = t3;
+  }
+};
+extern "C" __global__ void __launch_bounds__(256) gg_remainder_vjp_f32_f32_f32_f32_f32_contiguous(long long n, const float* in_g, const float* in_x1, const float* in_x2, float* out_0, float* out_1) {
+  gg::contiguous<gg_remainder_vjp_f32_f32_f32_f32_f32, 4>(n, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x1}, gg::In<2, float, float>{in_x2}, gg::Out<3, float, float>{out_0}, gg::Out<4, float, float>{out_1});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_remainder_vjp_f32_f32_f32_f32_f32_rows(gg::Layout<int, 5> layout, const float* in_g, const float* in_x1, const float* in_x2, float* out_0, float* out_1) {
+  gg::strided<gg_remainder_vjp_f32_f32_f32_f32_f32, 4>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x1}, gg::In<2, float, float>{in_x2}, gg::Out<3, float, float>{out_0}, gg::Out<4, float, float>{out_1});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_remainder_vjp_f32_f32_f32_f32_f32_strided(gg::Layout<int, 5> layout, const float* in_g, const float* in_x1, const float* in_x2, float* out_0, float* out_1) {
+  gg::strided<gg_remainder_vjp_f32_f32_f32_f32_f32, 1>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x1}, gg::In<2, float, float>{in_x2}, gg::Out<3, float, float>{out_0}, gg::Out<4, float, float>{out_1});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_remainder_vjp_f32_f32_f32_f32_f32_strided64(gg::Layout<long long, 5> layout, const float* in_g, const float* in_x1, const float* in_x2, float* out_0, float* out_1) {
+  gg::strided<gg_remainder_vjp_f32_f32_f32_f32_f32, 1>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x1}, gg::In<2, float, float>{in_x2}, gg::Out<3, float, float>{out_0}, gg::Out<4, float, float>{out_1});
+}

@@ -1,0 +1,28 @@
+// Generated from the formula below; do not edit. Rewrite: python -m tests.cuda.library --write
+// rsqrt_vjp(g, x) = -((square(reciprocal(sqrt(x))) * (0.5 / sqrt(x))) * g)
+#include "elementwise.cuh"
+
+struct gg_rsqrt_vjp_f32_f32_f32 {
+  static __device__ __forceinline__ void at(float in_g, float in_x, float& out_0) {
+    const float t0 = sqrt(in_x);
+    const float t1 = gg::reciprocal(t0);
+    const float t2 = gg::square(t1);
+    const float t3 = 0.5f / t0;
+    const float t4 = t2 * t3;
+    const float t5 = t4 * in_g;
+    const float t6 = -t5;
+    out_0 = t6;
+  }
+};
+extern "C" __global__ void __launch_bounds__(256) gg_rsqrt_vjp_f32_f32_f32_contiguous(long long n, const float* in_g, const float* in_x, float* out_0) {
+  gg::contiguous<gg_rsqrt_vjp_f32_f32_f32, 4>(n, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x}, gg::Out<2, float, float>{out_0});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_rsqrt_vjp_f32_f32_f32_rows(gg::Layout<int, 3> layout, const float* in_g, const float* in_x, float* out_0) {
+  gg::strided<gg_rsqrt_vjp_f32_f32_f32, 4>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x}, gg::Out<2, float, float>{out_0});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_rsqrt_vjp_f32_f32_f32_strided(gg::Layout<int, 3> layout, const float* in_g, const float* in_x, float* out_0) {
+  gg::strided<gg_rsqrt_vjp_f32_f32_f32, 1>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x}, gg::Out<2, float, float>{out_0});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_rsqrt_vjp_f32_f32_f32_strided64(gg::Layout<long long, 3> layout, const float* in_g, const float* in_x, float* out_0) {
+  gg::strided<gg_rsqrt_vjp_f32_f32_f32, 1>(layout, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x}, gg::Out<2, float, float>{out_0});
+}

@@ -1,0 +1,21 @@
+// Generated from the formula below; do not edit. Rewrite: python -m tests.cuda.library --write
+// trunc_vjp(g) = 0.0
+#include "elementwise.cuh"
+
+struct gg_trunc_vjp_f32_f32 {
+  static __device__ __forceinline__ void at(float in_g, float& out_0) {
+    out_0 = 0.0f;
+  }
+};
+extern "C" __global__ void __launch_bounds__(256) gg_trunc_vjp_f32_f32_contiguous(long long n, const float* in_g, float* out_0) {
+  gg::contiguous<gg_trunc_vjp_f32_f32, 4>(n, gg::In<0, float, float>{in_g}, gg::Out<1, float, float>{out_0});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_trunc_vjp_f32_f32_rows(gg::Layout<int, 2> layout, const float* in_g, float* out_0) {
+  gg::strided<gg_trunc_vjp_f32_f32, 4>(layout, gg::In<0, float, float>{in_g}, gg::Out<1, float, float>{out_0});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_trunc_vjp_f32_f32_strided(gg::Layout<int, 2> layout, const float* in_g, float* out_0) {
+  gg::strided<gg_trunc_vjp_f32_f32, 1>(layout, gg::In<0, float, float>{in_g}, gg::Out<1, float, float>{out_0});
+}
+extern "C" __global__ void __launch_bounds__(256) gg_trunc_vjp_f32_f32_strided64(gg::Layout<long long, 2> layout, const float* in_g, float* out_0) {
+  gg::strided<gg_trunc_vjp_f32_f32, 1>(layout, gg::In<0, float, float>{in_g}, gg::Out<1, float, float>{out_0});
+}
