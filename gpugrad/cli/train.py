@@ -155,7 +155,7 @@ class _Task:
         smoothed = f", label smoothing {smoothing:g}" if smoothing else ""
         curves = plots.curves(self.history, loss_label=f"cross entropy (nats{smoothed})")
         self.folder.draw("curves.png", curves)
-        weights = np.asarray(self.model[0].weight.detach().numpy())
+        weights = np.asarray(next(iter(self.model.parameters())).detach().numpy())
         self.folder.draw("features.png", plots.features(weights, IMAGE_SHAPE))
         self.folder.draw("confusion.png", plots.confusion(matrix))
 

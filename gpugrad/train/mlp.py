@@ -28,6 +28,7 @@ ACTIVATIONS = {
     "hardswish": "Hardswish",
     "softsign": "Softsign",
     "relu6": "ReLU6",
+    "maxout": "Maxout",
 }
 
 
@@ -59,7 +60,10 @@ def mlp(
         raise ValueError(f"[mlp] activation = {activation!r}; expected one of {', '.join(ACTIVATIONS)}")
     layers: list[gg.nn.Module] = []
     for units in hidden:
-        layers += [gg.nn.Linear(inputs, units), getattr(gg.nn, ACTIVATIONS[activation])()]
+        if activation == "maxout":  # an affine map and its activation in one, with two pieces for each unit
+            layers.append(gg.nn.Maxout(inputs, units))
+        else:
+            layers += [gg.nn.Linear(inputs, units), getattr(gg.nn, ACTIVATIONS[activation])()]
         # Something always stands in this place, so that weights have the same names with dropout and without.
         layers.append(gg.nn.Dropout(dropout) if dropout > 0 else gg.nn.Identity())
         inputs = units

@@ -20,6 +20,7 @@ from gpugrad.train.trainer import EpochMetrics
 
 TRAIN_COLOUR = "#1f6feb"
 TEST_COLOUR = "#d1580b"
+FRAME_COLOUR = "#aeb6c0"
 GRID = {"color": "#d9dde3", "linewidth": 0.8}
 DOTS_PER_INCH = 110
 
@@ -59,7 +60,7 @@ def features(weights: NDArray[Any], image_shape: tuple[int, int], *, at_most: in
     Raises:
         MissingExtraError: Matplotlib is not installed.
     """
-    figure = _figure(6.6, 6.4)
+    figure = _figure(6.8, 5.9)
     axes = figure.subplots()
     shown = _draw_features(axes, weights, image_shape, at_most)
     figure.colorbar(shown, ax=axes, label="weight", shrink=0.8)
@@ -82,7 +83,7 @@ def confusion(matrix: NDArray[np.int64]) -> Any:
     axes = figure.subplots()
     shown = _draw_confusion(axes, matrix)
     bar = figure.colorbar(shown, ax=axes, label="share of the true class", shrink=0.85)
-    bar.ax.yaxis.set_major_formatter(_ticker().PercentFormatter(1.0, decimals=0))
+    bar.ax.yaxis.set_major_formatter(_matplotlib(".ticker").PercentFormatter(1.0, decimals=0))
     return figure
 
 
@@ -119,13 +120,14 @@ def save(figure: Any, path: Path) -> None:
     write_atomically(path, content.getvalue())
 
 
-def _ticker() -> Any:
-    return require("matplotlib.ticker", package="matplotlib", purpose="draw the pictures")
+def _matplotlib(module: str = "") -> Any:
+    return require(f"matplotlib{module}", package="matplotlib", purpose="draw the pictures")
 
 
 def _figure(width: float, height: float) -> Any:
-    module = require("matplotlib.figure", package="matplotlib", purpose="draw the pictures")
-    return module.Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    figure = _matplotlib(".figure").Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)  # inches
+    return figure
 
 
 def _style(axes: Any, title: str, x: str, y: str) -> None:
@@ -139,9 +141,9 @@ def _draw_lines(
 ) -> None:
     epochs = [metrics.epoch for metrics in history]
     marker = "o" if len(epochs) == 1 else None  # a line of one point would be invisible
-    axes.plot(epochs, train, color=TRAIN_COLOUR, linewidth=2, marker=marker, label="training (with dropout)")
+    axes.plot(epochs, train, color=TRAIN_COLOUR, linewidth=2, marker=marker, label="training")
     axes.plot(epochs, test, color=TEST_COLOUR, linewidth=2, marker=marker, label="test")
-    axes.xaxis.set_major_locator(_ticker().MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(_matplotlib(".ticker").MaxNLocator(integer=True))
     axes.grid(**GRID)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -170,12 +172,13 @@ def _draw_features(axes: Any, weights: NDArray[Any], image_shape: tuple[int, int
     rows = int(np.ceil(len(shown) / columns))
     height, width = image_shape
     # One array with NaN gaps draws a hundred times faster than one set of axes for each unit.
-    sheet = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan)
+    sheet = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1), np.nan)
     for place, unit in enumerate(shown):
-        top, left = place // columns * (height + 1), place % columns * (width + 1)
+        top, left = place // columns * (height + 1) + 1, place % columns * (width + 1) + 1
         sheet[top : top + height, left : left + width] = weights[unit].reshape(height, width)
     limit = float(np.nanpercentile(np.abs(sheet), 99.5)) or 1.0
-    image = axes.imshow(sheet, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+    colours = _matplotlib().colormaps["RdBu_r"].with_extremes(bad=FRAME_COLOUR)
+    image = axes.imshow(sheet, cmap=colours, vmin=-limit, vmax=limit, interpolation="nearest")
     which = f"{len(shown)} of {units} units" if len(shown) < units else f"{units} units"
     axes.set_title(f"Learned features: {which}", fontsize=12, fontweight="bold", loc="left")
     axes.set_axis_off()
