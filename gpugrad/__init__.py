@@ -11,5 +11,6 @@ from .ops.creation import *
 from .ops.random import *
 from .ops.core import elementwise
 from .primitive import FUNCTIONS as _F
+from . import cpu
 globals().update(_F)
 from .transforms import check_grads, grad, value_and_grad, vjp

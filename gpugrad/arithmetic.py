@@ -15,7 +15,7 @@ import numpy as np
 from . import tape
 from .mutation import tick
 from .primitive import FUNCTIONS
-from .tape import Node, mode
+from .tape import Node, short_way
 
 SMALL: Final = 16_384  # elements; above, recycled buffers and fused kernels are worth their overhead
 
@@ -32,6 +32,11 @@ def _constant(value: float, dtype: Any, known: dict[Any, Any]) -> Any:
     if value != 0:  # 0.0 and -0.0 are one key
         known[value] = found
     return found
+
+
+def scalars_of(x: Any) -> dict[Any, Any] | None:
+    """The numbers kept for arrays like `x`; None where the short way is closed (large, not a float, not NumPy)."""
+    return _FLOATS.get(x.dtype) if type(x) is _ndarray and x.size < SMALL else None
 
 
 class PassNode(Node):
@@ -179,54 +184,48 @@ def operator(
     ufunc = getattr(np, name)
     new = object.__new__
     keeps_constant = scalar_node in (ScaleNode, UnscaleNode)
-    float_types, floats, small, plain = (float, int), _FLOATS, SMALL, keep is _keep_nothing
+    plain = keep is _keep_nothing
 
     def method(self: Any, other: Any) -> Any:
-        x = self.data
-        if type(x) is _ndarray and x.size < small:
-            kind = type(other)
-            if kind in float_types:
-                known = floats.get(x.dtype)
-                if known is not None:
-                    c = known.get(other)
-                    if c is None:
-                        c = _constant(other, x.dtype, known)
-                    y = ufunc(x, c)
-                    if type(y) is not _ndarray:
-                        y = _asarray(y)
-                    out = new(tensor_type)
-                    out.data = y
-                    p = self._node
-                    if p is None or not mode.enabled:
-                        out._node = None
-                        return out
-                    if mode.fast:
-                        out._node = node = new(scalar_node)
-                        node.parents = p
-                        node.saved = c if keeps_constant else None
-                        node.seq = tick()
-                        node.shape = y.shape
-                        node.dtype = y.dtype
-                        return out
-            elif kind is tensor_type:
-                z = other.data
-                if type(z) is _ndarray and z.dtype is x.dtype and x.dtype in floats and z.size < small:
-                    y = ufunc(x, z)
-                    if type(y) is not _ndarray:
-                        y = _asarray(y)
-                    out = new(tensor_type)
-                    out.data = y
-                    p, q = self._node, other._node
-                    if (p is None and q is None) or not mode.enabled:
-                        out._node = None
-                        return out
-                    if mode.fast:
-                        out._node = node = new(node_type)
+        kind = type(other)
+        p = self._node
+        if kind is float or kind is int:
+            if p is not None and (known := p.scalars) is not None and short_way():
+                c = known.get(other)
+                if c is None:
+                    c = _constant(other, p.dtype, known)
+                y = ufunc(self.data, c)
+                out = new(tensor_type)
+                out.data = y if type(y) is _ndarray else _asarray(y)
+                out._node = node = scalar_node()
+                node.parents = p
+                node.saved = c if keeps_constant else None
+                node.seq = tick()
+                node.shape = p.shape
+                node.dtype = p.dtype
+                node.scalars = known
+                return out
+        elif kind is tensor_type:
+            x, z = self.data, other.data
+            if type(x) is _ndarray and type(z) is _ndarray and x.dtype is z.dtype:
+                known = scalars_of(x)
+                if known is not None and z.size < SMALL:
+                    q = other._node
+                    recorded = p is not None or q is not None
+                    if not recorded or short_way():
+                        y = ufunc(x, z)
+                        out = new(tensor_type)
+                        out.data = y = y if type(y) is _ndarray else _asarray(y)
+                        if not recorded:
+                            out._node = None
+                            return out
+                        out._node = node = node_type()
                         node.parents = (p, q)
                         node.saved = None if plain else keep(x, z, p, q)
                         node.seq = tick()
                         node.shape = y.shape
                         node.dtype = y.dtype
+                        node.scalars = known
                         return out
         return FUNCTIONS[name](self, other)
 

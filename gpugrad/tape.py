@@ -7,13 +7,13 @@ nodes in reverse order of recording, and drops what a node kept as soon as its r
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable, Collection, Sequence
+from contextvars import ContextVar
 from heapq import heappop, heappush
 from typing import Any, ClassVar, Final, TypeVar
 
 from . import anomaly, mutation
-from .backend import backend_of
+from .backend import backend_of, is_array
 from .primitive import OUT, Needs, Primitive
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,18 +24,17 @@ class GradientError(RuntimeError):
     """A backward pass that cannot be done, or whose result would be wrong; the message names the operation."""
 
 
-class _Mode(threading.local):
-    enabled: bool = True  # operations are recorded
-    fast: bool = True  # recorded, and nobody watches: the operators' short way is open
-
-
-mode: Final = _Mode()
+# Context variables: each thread (and each async task) has its own, and reading one costs half a thread-local.
+_recording: Final[ContextVar[bool]] = ContextVar("gpugrad_recording", default=True)
+_short_way: Final[ContextVar[bool]] = ContextVar("gpugrad_short_way", default=True)
+recording: Final = _recording.get  # operations are recorded
+short_way: Final = _short_way.get  # recorded, and nobody watches: the operators' short way is open
 new_tensor: Callable[[Any, Any], Any]  # set by `tensor`, which stands above: (array, node) -> Tensor
 
 
 def is_grad_enabled() -> bool:
     """Whether operations are recorded in this thread."""
-    return mode.enabled
+    return recording()
 
 
 class set_grad_enabled:  # noqa: N801 - a context manager and decorator under PyTorch's name
@@ -46,12 +45,14 @@ class set_grad_enabled:  # noqa: N801 - a context manager and decorator under Py
         self._before: list[tuple[bool, bool]] = []
 
     def __enter__(self) -> None:
-        self._before.append((mode.enabled, mode.fast))
-        mode.enabled = self._enabled
-        mode.fast = self._enabled and not anomaly.watching()
+        self._before.append((recording(), short_way()))
+        _recording.set(self._enabled)
+        _short_way.set(self._enabled and not anomaly.watching())
 
     def __exit__(self, *exc: object) -> None:
-        mode.enabled, mode.fast = self._before.pop()
+        before, short_before = self._before.pop()
+        _recording.set(before)
+        _short_way.set(short_before)
 
     def __call__(self, function: F) -> F:
         enabled = self._enabled
@@ -82,22 +83,23 @@ class detect_anomaly:  # noqa: N801 - a context manager under PyTorch's name
     """
 
     def __enter__(self) -> None:
-        self._before = mode.fast
+        self._before = short_way()
         anomaly.enter()
-        mode.fast = False
+        _short_way.set(False)
 
     def __exit__(self, *exc: object) -> None:
         anomaly.leave()
-        mode.fast = self._before
+        _short_way.set(self._before)
 
 
 class Node:
     """One recorded operation. `shape` and `dtype` are its output's; `parents` lead to the inputs (None: constant).
 
     A `single` node has one parent, given bare instead of in a tuple, and its rule takes and gives a bare cotangent.
+    `scalars` is the short way's: the numbers it keeps as arrays of this dtype, or None where it is closed or unknown.
     """
 
-    __slots__ = ("__weakref__", "dtype", "parents", "saved", "seq", "shape")
+    __slots__ = ("__weakref__", "dtype", "parents", "saved", "scalars", "seq", "shape")
     name: ClassVar[str] = "node"
     single: ClassVar[bool] = False
     leaf: ClassVar[bool] = False
@@ -108,6 +110,7 @@ class Node:
     seq: int
     shape: Any
     dtype: Any
+    scalars: dict[Any, Any] | None
 
     def vjp(self, g: Any) -> Any:
         """Cotangents of the parents from the output's, on bare arrays."""
@@ -117,9 +120,9 @@ class Node:
         """The same on tensors, recorded."""
         raise NotImplementedError(self.name)
 
-    def vjp_to(self, g: Any, active: Collection[Node]) -> Any:
-        """`vjp` for the parents in `active` only, where the node can save work by it."""
-        return self.vjp(g)
+    def vjp_to(self, g: Any, active: Collection[Node], graph: bool) -> Any:
+        """`vjp` or `vjp_graph` for the parents in `active` only, where the node can save work by it."""
+        return self.vjp_graph(g) if graph else self.vjp(g)
 
 
 class Leaf(Node):
@@ -132,7 +135,7 @@ class Leaf(Node):
 
     def __init__(self, shape: Any, dtype: Any) -> None:
         self.shape, self.dtype, self.grad = shape, dtype, None
-        self.parents = self.saved = None
+        self.parents = self.saved = self.scalars = None
 
     def accumulate(self, g: Any, fresh: bool) -> None:
         """Add the cotangent `g` (array, or tensor under create_graph) to `.grad`; `fresh` arrays may be kept as is."""
@@ -164,29 +167,31 @@ class PrimitiveNode(Node):
         return self.prim.fresh
 
     def vjp(self, g: Any) -> Any:
-        rule = self.prim.rule
-        if rule is None:
-            raise GradientError(f"[{self.name}] has no gradient rule; give it one with its Primitive's `rule`")
-        return rule(g, self.needs, *self.saved, **self.static)
-
-    def vjp_to(self, g: Any, active: Collection[Node]) -> Any:
-        needs = tuple(p is not None and p in active for p in self.parents)
-        return self.prim.rule(g, needs, *self.saved, **self.static)  # type: ignore[misc]
+        return self._rule(g, self.needs, self.saved)
 
     def vjp_graph(self, g: Any) -> Any:
         """The rule on tensors: what was kept is tied to the graph again, so that the result can be differentiated."""
+        return self._rule_on_tensors(g, self.needs)
+
+    def vjp_to(self, g: Any, active: Collection[Node], graph: bool) -> Any:
+        needs = tuple([p is not None and p in active for p in self.parents])
+        return self._rule_on_tensors(g, needs) if graph else self._rule(g, needs, self.saved)
+
+    def _rule(self, g: Any, needs: Needs, kept: Sequence[Any]) -> Any:
+        rule = self.prim.rule
+        if rule is None:
+            raise GradientError(f"[{self.name}] has no gradient rule; give it one with its Primitive's `rule`")
+        return rule(g, needs, *kept, **self.static)
+
+    def _rule_on_tensors(self, g: Any, needs: Needs) -> Any:
         kept = self.prim.kept(self.needs)
         if self.prim.reference is not None:
             return self._through_reference(g, kept)
-        tied = []
-        for (position, wanted), value in zip(kept, self.saved, strict=False):
-            node = self if position == OUT else self.parents[position]
-            tied.append(new_tensor(value, node) if wanted and backend_of(value).xp.ndarray is type(value) else value)
-        return self.vjp_with(g, tied)
-
-    def vjp_with(self, g: Any, tied: list[Any]) -> Any:
-        """The rule on `tied` values in place of those kept."""
-        return self.prim.rule(g, self.needs, *tied, *self.saved[len(tied) :], **self.static)  # type: ignore[misc]
+        tied = list(self.saved)
+        for i, (position, wanted) in enumerate(kept):
+            if wanted and is_array(tied[i]):
+                tied[i] = new_tensor(tied[i], self if position == OUT else self.parents[position])
+        return self._rule(g, needs, tied)
 
     def _through_reference(self, g: Any, kept: tuple[tuple[int, bool], ...]) -> Any:
         """Differentiate the operation's composition instead; each input stands behind a node of its own."""
@@ -224,7 +229,7 @@ class Alias(Node):
         """A node that passes cotangents on to `parent`, through `hook` if there is one."""
         node = cls()
         node.parents, node.saved, node.hook = parent, None, hook
-        node.seq, node.shape, node.dtype = mutation.tick(), parent.shape, parent.dtype
+        node.seq, node.shape, node.dtype, node.scalars = mutation.tick(), parent.shape, parent.dtype, None
         return node
 
     def vjp(self, g: Any) -> Any:
@@ -358,10 +363,10 @@ class _Walk:
                 break
 
     def _branch(self, node: Node, g: Any, watched: bool) -> None:
-        if self.graph:
-            gs = node.vjp_graph(g)
+        if self.active is not None:
+            gs = node.vjp_to(g, self.active, self.graph)
         else:
-            gs = node.vjp(g) if self.active is None else node.vjp_to(g, self.active)
+            gs = node.vjp_graph(g) if self.graph else node.vjp(g)
         parents, fresh = node.parents, node.fresh
         if not self.retain:
             node.saved = FREED
@@ -376,7 +381,7 @@ class _Walk:
         for parent, gi in zip(parents, gs, strict=True):
             if parent is None or gi is None:
                 continue
-            if type(gi) is list:
+            if type(gi) is list and type(node) is OutputNode:
                 self.arrive(parent, gi, False)
                 continue
             if type(gi) is not kind and type(g) is not list:

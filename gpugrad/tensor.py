@@ -14,7 +14,7 @@ from . import anomaly, arithmetic, mutation, tape
 from .backend import Device, backend_for, backend_of, device, is_array
 from .methods import Methods
 from .primitive import FUNCTIONS, Primitive
-from .tape import Alias, GradientError, Leaf, Node, PrimitiveNode, mode, walk
+from .tape import Alias, GradientError, Leaf, Node, PrimitiveNode, recording, walk
 
 _new = object.__new__
 
@@ -118,7 +118,7 @@ class Tensor(Methods):
                     f"[requires_grad] dtype = {self.data.dtype}: only floating point and complex tensors have "
                     "gradients; convert first, e.g. x.astype(gg.float32)"
                 )
-            self._node = Leaf(self.data.shape, self.data.dtype)
+            self._node = new_leaf(self.data)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Set `requires_grad` in place; returns the tensor."""
@@ -315,7 +315,7 @@ class Tensor(Methods):
             raise GradientError(f"[deepcopy] the tensor is the result of {self._node.name}; copy x.detach() instead")
         out = _new(type(self))
         out.data = self.data.copy()
-        out._node = Leaf(self.data.shape, self.data.dtype) if self._node is not None else None
+        out._node = new_leaf(out.data) if self._node is not None else None
         memo[id(self)] = out
         return out
 
@@ -393,7 +393,7 @@ class Tensor(Methods):
 
         A recorded result takes this tensor's place; memory that the tape or a view shares is left as it was.
         """
-        recorded = mode.enabled and (self._node is not None or (isinstance(value, Tensor) and value._node is not None))
+        recorded = recording() and (self._node is not None or (isinstance(value, Tensor) and value._node is not None))
         if not recorded:
             write(self.data, value.data if isinstance(value, Tensor) else value)
             mutation.changed(self.data, name)
@@ -485,6 +485,13 @@ def new_tensor(data: Any, node: Node | None) -> Tensor:
     return out
 
 
+def new_leaf(data: Any) -> Leaf:
+    """The node of a tensor that is differentiated but not computed."""
+    node = Leaf(data.shape, data.dtype)
+    node.scalars = arithmetic.scalars_of(data)
+    return node
+
+
 def apply(prim: Primitive, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
     """Run a primitive on arrays and tensors; record it where a tensor needs a gradient. Arrays in, arrays out."""
     arrays: list[Any] = []
@@ -500,7 +507,7 @@ def apply(prim: Primitive, args: tuple[Any, ...], static: dict[str, Any]) -> Any
         else:
             arrays.append(a)
             parents.append(None)
-    if recorded and mode.enabled:
+    if recorded and recording():
         return _record(prim, arrays, tuple(parents), static)
     out, _ = prim.forward((False,) * len(arrays), *arrays, **static)
     if not tensors:
@@ -516,7 +523,7 @@ def _record(prim: Primitive, arrays: list[Any], parents: tuple[Node | None, ...]
     node.saved = tuple(
         [(out if k < 0 else arrays[k]) if wanted else None for k, wanted in prim.kept(needs)] + list(extras)
     )
-    node.seq = mutation.tick()
+    node.seq, node.scalars = mutation.tick(), None
     if anomaly.watching():
         anomaly.check_forward(prim.name, out, tuple(arrays))
         anomaly.note(node)
@@ -528,7 +535,7 @@ def _record(prim: Primitive, arrays: list[Any], parents: tuple[Node | None, ...]
     for i, o in enumerate(out):
         part = _new(tape.OutputNode)
         part.parents, part.saved, part.count = (node,), i, prim.outputs
-        part.seq, part.shape, part.dtype = mutation.tick(), o.shape, o.dtype
+        part.seq, part.shape, part.dtype, part.scalars = mutation.tick(), o.shape, o.dtype, None
         results.append(new_tensor(o, part if o.dtype.kind in "fcV" else None))
     return tuple(results)
 

@@ -19,7 +19,7 @@ from ..backend.base import Backend
 from ..fusion import Expr, Formula, FormulaError, Vjp, trace
 from ..fusion.expr import substitute, var
 from ..primitive import ELEMENTWISE, FUNCTIONS, Needs, Shape
-from ..tape import Node, mode
+from ..tape import Node, recording
 from ..tensor import Tensor, new_tensor
 
 _new = object.__new__
@@ -212,7 +212,7 @@ class Elementwise:
         out = backend_of(first).kernel(self.formula)(*arrays)
         if not tensors:
             return out
-        if count and mode.enabled and self.differentiable and out.dtype.kind in "fcV":
+        if count and recording() and self.differentiable and out.dtype.kind in "fcV":
             return self._record(out, arrays, parents, count)
         return new_tensor(out, None)
 
@@ -228,7 +228,7 @@ class Elementwise:
             node.parents = tuple(parents)
         node.op, node.needs, node.fresh = self, needs, plan.fresh
         node.saved = tuple([out if k < 0 else arrays[k] for k in plan.residuals])
-        node.seq, node.shape, node.dtype = mutation.tick(), out.shape, out.dtype
+        node.seq, node.shape, node.dtype, node.scalars = mutation.tick(), out.shape, out.dtype, None
         if anomaly.watching():
             anomaly.check_forward(self.name, out, tuple(arrays))
             anomaly.note(node)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of, is_array
-from ..tape import Alias, GradientError, Leaf, Node, enable_grad, mode, walk
-from ..tensor import Tensor, new_tensor
+from ..tape import Alias, GradientError, Node, enable_grad, recording, walk
+from ..tensor import Tensor, new_leaf, new_tensor
 from .tree import flatten
 
 
@@ -34,7 +34,7 @@ class _Inputs:
         self.tensors = [_stand_in(leaf, who) for leaf in leaves]
         self.nodes: list[Node] = [t._node for t in self.tensors if t._node is not None]
         # A result is recorded in its turn when somebody further out may differentiate it.
-        outer = mode.enabled and any(isinstance(leaf, Tensor) and leaf._node is not None for leaf in leaves)
+        outer = recording() and any(isinstance(leaf, Tensor) and leaf._node is not None for leaf in leaves)
         self.graph = outer or _depth.value > 0
         self.bare = not any(isinstance(leaf, Tensor) for leaf in leaves)
 
@@ -65,7 +65,7 @@ def _stand_in(leaf: Any, who: str) -> Tensor:
             f"[{who}] an argument to differentiate is {type(leaf).__name__} of dtype {data.dtype}; expected floating "
             "point or complex: write 3.0 for 3, or convert with .astype(float)"
         )
-    return new_tensor(data, Leaf(data.shape, data.dtype) if node is None else Alias.of(node))
+    return new_tensor(data, new_leaf(data) if node is None else Alias.of(node))
 
 
 def _run(f: Callable[..., Any], inputs: _Inputs, call: Callable[[Any], Any]) -> Any:
