@@ -19,10 +19,8 @@ from ..backend.base import Backend
 from ..fusion import Expr, Formula, FormulaError, Vjp, trace
 from ..fusion.expr import substitute, var
 from ..primitive import ELEMENTWISE, FUNCTIONS, Needs, Shape
-from ..tape import Node, recording
+from ..tape import Node, recording, short_way
 from ..tensor import Tensor, new_tensor
-
-_new = object.__new__
 
 
 class ElementwiseNode(Node):
@@ -151,6 +149,8 @@ class Elementwise:
         self._defaults = defaults or {}
         self._arity = len(formula.inputs)
         self._plans: dict[Needs, _Plan] = {}
+        self._cpu: Any = None
+        self._alone: _Plan | None = None
 
     def __repr__(self) -> str:
         return f"<elementwise {self.formula}>"
@@ -185,6 +185,8 @@ class Elementwise:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs or len(args) != self._arity:
             args = self._bind(args, kwargs)
+        if self._arity == 1 and isinstance(args[0], Tensor):
+            return self._unary(args[0])
         arrays: list[Any] = []
         parents: list[Node | None] = []
         count = 0
@@ -209,22 +211,50 @@ class Elementwise:
             elif is_array(a) and type(a) is not type(first):
                 raise DeviceError(mixed(self.name, [first, a]))
             arrays.append(a)
-        out = backend_of(first).kernel(self.formula)(*arrays)
+        kernel = self._cpu if self._cpu is not None and type(first) is np.ndarray else self._kernel(first)
+        out = kernel(*arrays)
         if not tensors:
             return out
         if count and recording() and self.differentiable and out.dtype.kind in "fcV":
             return self._record(out, arrays, parents, count)
         return new_tensor(out, None)
 
+    def _kernel(self, array: Any) -> Any:
+        """The compiled formula for the device of `array`; the CPU's is kept at hand."""
+        backend = backend_of(array)
+        kernel = backend.kernel(self.formula)
+        if backend.name == "cpu":
+            self._cpu = kernel
+        return kernel
+
+    def _unary(self, x: Tensor) -> Tensor:
+        """The common case, one tensor: the same as the general way with less to look at."""
+        a = x.data
+        out = (self._cpu if self._cpu is not None and type(a) is np.ndarray else self._kernel(a))(a)
+        parent = x._node
+        if parent is None or not short_way() or not self.differentiable or out.dtype.kind not in "fcV":
+            if parent is not None and recording() and self.differentiable and out.dtype.kind in "fcV":
+                return self._record(out, [a], [parent], 1)
+            return new_tensor(out, None)
+        plan = self._alone
+        if plan is None:
+            plan = self._alone = self.plan((True,))
+        node = UnaryNode()
+        node.parents, node.op, node.needs, node.fresh = parent, self, (True,), plan.fresh
+        kept = plan.residuals
+        node.saved = (out if kept[0] < 0 else a,) if len(kept) == 1 else (a, out) if kept else ()
+        node.seq, node.shape, node.dtype, node.scalars = mutation.tick(), out.shape, out.dtype, None
+        return new_tensor(out, node)
+
     def _record(self, out: Any, arrays: list[Any], parents: list[Node | None], count: int) -> Tensor:
         needs = tuple([p is not None for p in parents])
         plan = self.plan(needs)
         node: ElementwiseNode
         if count == 1:
-            node = _new(UnaryNode)
-            node.parents = next(p for p in parents if p is not None)
+            node = UnaryNode()
+            node.parents = parents[needs.index(True)]
         else:
-            node = _new(ElementwiseNode)
+            node = ElementwiseNode()
             node.parents = tuple(parents)
         node.op, node.needs, node.fresh = self, needs, plan.fresh
         node.saved = tuple([out if k < 0 else arrays[k] for k in plan.residuals])

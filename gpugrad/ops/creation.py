@@ -40,8 +40,8 @@ def _finish(array: Any, where: Any, requires_grad: bool) -> Tensor:
 def _from_python(data: Any) -> Any:
     """Nested Python data as a NumPy array, floats in the default dtype."""
     array = np.asarray(_bare(data))
-    if array.dtype == object:
-        raise TypeError(f"[tensor] cannot make a tensor of {type(data).__name__}: rows of unequal length, or no numbers")
+    if array.dtype.kind not in "biufcV":
+        raise TypeError(f"[tensor] cannot make a tensor of {type(data).__name__} {str(data)[:60]!r}; expected numbers")
     if array.dtype == np.float64 and not isinstance(data, np.generic):
         return array.astype(get_default_dtype())
     if array.dtype == np.complex128 and get_default_dtype() == np.float32 and not isinstance(data, np.generic):
