@@ -1,0 +1,56 @@
+"""Neural networks: modules, layers, activations, losses and initialisers, under PyTorch's names.
+
+`functional` has the same as functions, `init` the initialisers, `utils` gradient clipping.
+"""
+
+from . import functional, init, utils
+from .activation import (
+    CELU,
+    ELU,
+    GELU,
+    SELU,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    LeakyReLU,
+    LogSigmoid,
+    LogSoftmax,
+    Mish,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Sin,
+    Softmax,
+    Softplus,
+    Softsign,
+    Step,
+    Tanh,
+    Threshold,
+)
+from .containers import ModuleDict, ModuleList, Sequential
+from .layers import Dropout, Flatten, Identity, LayerNorm, Linear, Maxout, RMSNorm, Unflatten
+from .loss import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HingeLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    PerceptronLoss,
+    SmoothL1Loss,
+)
+from .module import LoadedKeys, Module, Parameter
+
+__all__ = [
+    "CELU", "ELU", "GELU", "SELU", "BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "Dropout", "Flatten",
+    "Hardsigmoid", "Hardswish", "Hardtanh", "HingeLoss", "HuberLoss", "Identity", "KLDivLoss", "L1Loss", "LayerNorm",
+    "LeakyReLU", "Linear", "LoadedKeys", "LogSigmoid", "LogSoftmax", "MSELoss", "Maxout", "Mish", "Module",
+    "ModuleDict", "ModuleList", "NLLLoss", "PReLU", "Parameter", "PerceptronLoss", "RMSNorm", "ReLU", "ReLU6",
+    "Sequential", "SiLU", "Sigmoid", "Sin", "SmoothL1Loss", "Softmax", "Softplus", "Softsign", "Step", "Tanh",
+    "Threshold", "Unflatten", "functional", "init", "utils",
+]  # fmt: skip

@@ -1,0 +1,139 @@
+"""What the layers compute, as functions under PyTorch's names; the losses are in `losses` and shown here too.
+
+Most are operations of the `ops` floor, which take bare arrays as well as tensors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ..ops.arguments import axis_index, bare, constant, module, operand
+from ..ops.core import elementwise
+from ..ops.elementwise import (
+    celu,
+    elu,
+    gelu,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    identity,
+    leaky_relu,
+    log_sigmoid,
+    mish,
+    relu,
+    relu6,
+    selu,
+    sigmoid,
+    silu,
+    sin,
+    softplus,
+    softsign,
+    step,
+    tanh,
+    where,
+)
+from ..ops.elementwise import prelu as _prelu
+from ..ops.entropy import cross_entropy
+from ..ops.linalg import linear
+from ..ops.rows import dropout, layer_norm, log_softmax, logsumexp, maxout, rms_norm, softmax
+from .losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    hinge_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+    perceptron_loss,
+    smooth_l1_loss,
+)
+
+__all__ = [
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "cross_entropy", "dropout", "elu", "flatten",
+    "gelu", "hardsigmoid", "hardswish", "hardtanh", "hinge_loss", "huber_loss", "identity", "kl_div", "l1_loss",
+    "layer_norm", "leaky_relu", "linear", "log_sigmoid", "log_softmax", "logsigmoid", "logsumexp", "maxout", "mish",
+    "mse_loss", "nll_loss", "one_hot", "perceptron_loss", "prelu", "relu", "relu6", "rms_norm", "selu", "sigmoid",
+    "silu", "sin", "smooth_l1_loss", "softmax", "softplus", "softsign", "step", "tanh", "threshold", "unflatten",
+]  # fmt: skip
+
+logsigmoid = log_sigmoid
+
+
+@elementwise(name="threshold")
+def threshold(x: Any, threshold: Any, value: Any) -> Any:
+    """`x` where it is over `threshold`, else `value`."""
+    return where(x > threshold, x, value)
+
+
+def prelu(x: Any, weight: Any) -> Any:
+    """`x` where it is positive, else `weight * x`.
+
+    Args:
+        x: (batch, channels, *axes).
+        weight: (1,), or (channels,) for a slope for each channel.
+
+    Raises:
+        ValueError: the number of slopes is neither 1 nor the number of channels.
+    """
+    x, weight = operand(x), operand(weight)
+    if weight.ndim == 1 and weight.shape[0] != 1:
+        channels = x.shape[1] if x.ndim > 1 else 1
+        if weight.shape[0] != channels:
+            raise ValueError(
+                f"[prelu] weight has {weight.shape[0]} slopes, x has {channels} channels (x: {tuple(x.shape)}); expected "
+                "one slope, or one for each channel"
+            )
+        if x.ndim > 2:
+            weight = weight.reshape((-1,) + (1,) * (x.ndim - 2))
+    return _prelu(x, weight)
+
+
+def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+    """Join the axes from `start_dim` to `end_dim`, both included, into one.
+
+    Raises:
+        ValueError: the axes are in the wrong order.
+        numpy.exceptions.AxisError: there is no such axis.
+    """
+    x = operand(x)
+    if not x.ndim:
+        return x.reshape(1)
+    first, last = axis_index("flatten", start_dim, x.shape), axis_index("flatten", end_dim, x.shape)
+    if first > last:
+        raise ValueError(f"[flatten] start_dim = {start_dim} lies behind end_dim = {end_dim} for shape {tuple(x.shape)}")
+    return x.reshape((*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :]))
+
+
+def unflatten(x: Any, dim: int, sizes: Sequence[int]) -> Any:
+    """Split axis `dim` into axes of lengths `sizes`, one of which may be -1.
+
+    Raises:
+        ValueError: the lengths do not multiply to the axis's.
+    """
+    x = operand(x)
+    axis = axis_index("unflatten", dim, x.shape)
+    known = math.prod(n for n in sizes if n != -1)
+    full = tuple(x.shape[axis] // known if n == -1 and known else n for n in sizes)
+    if math.prod(full) != x.shape[axis] or list(sizes).count(-1) > 1:
+        raise ValueError(f"[unflatten] axis {dim} of {tuple(x.shape)} cannot be split into {tuple(sizes)}")
+    return x.reshape((*x.shape[:axis], *full, *x.shape[axis + 1 :]))
+
+
+def one_hot(labels: Any, num_classes: int = -1) -> Any:
+    """Rows that are 1 at the label and 0 elsewhere.
+
+    Args:
+        labels: integers from 0, any shape.
+        num_classes: length of a row; the largest label and one more if -1 (waits for the device).
+
+    Returns:
+        (*labels.shape, num_classes), of the labels' dtype; no gradient.
+    """
+    labels = operand(labels)
+    if num_classes == -1:
+        num_classes = int(labels.max()) + 1
+    values = bare(labels)
+    return constant(labels, (values[..., None] == module(labels).arange(num_classes)).astype(values.dtype))

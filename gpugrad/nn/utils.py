@@ -1,0 +1,110 @@
+"""What one does with a network's parameters as a whole: clip their gradients, view them as one vector."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from .. import mutation
+from ..backend import backend_of
+from ..ops.joining import concatenate
+from ..tensor import Tensor, new_tensor
+
+
+def _gradients(parameters: Any) -> list[Any]:
+    """The bare gradients of a tensor or of several; parameters without one are left out."""
+    each = [parameters] if isinstance(parameters, Tensor) else parameters
+    return [p.grad.data for p in each if p.grad is not None]
+
+
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+) -> Tensor:
+    """Scale all gradients, in place, by one factor that makes their common norm at most `max_norm`.
+
+    Args:
+        parameters: a tensor or several; those without a gradient are left out.
+        max_norm: the largest norm allowed.
+        norm_type: p of the norm; `math.inf` for the largest absolute value.
+        error_if_nonfinite: refuse a norm that is nan or infinite (reads it, which waits for a GPU).
+
+    Returns:
+        The norm of all gradients together before clipping, a single number. The factor is
+        `max_norm / (norm + 1e-6)`, as in PyTorch, and never above 1.
+
+    Raises:
+        ValueError: `max_norm` is negative, or `norm_type` not positive.
+        RuntimeError: the norm is not finite and `error_if_nonfinite` is set.
+    """
+    if max_norm < 0 or norm_type <= 0:
+        raise ValueError(
+            f"[clip_grad_norm_] max_norm = {max_norm}, norm_type = {norm_type}; expected 0 or more, and over 0"
+        )
+    grads = _gradients(parameters)
+    if not grads:
+        return Tensor(0.0)
+    backend = backend_of(grads[0])
+    xp = backend.xp
+    if norm_type == 2.0:
+        total = xp.sqrt(xp.asarray(backend.optim.squared_norm(grads)))
+    elif norm_type == math.inf:
+        total = xp.stack([abs(g).max() for g in grads]).max()
+    else:
+        total = xp.stack([(abs(g) ** norm_type).sum() for g in grads]).sum() ** (1.0 / norm_type)
+    total = xp.asarray(total, dtype=grads[0].dtype)
+    if error_if_nonfinite and not math.isfinite(float(total)):
+        raise RuntimeError(
+            f"[clip_grad_norm_] the norm of the gradients is {float(total)}; nothing was clipped. Find the first bad "
+            "gradient with gg.detect_anomaly()"
+        )
+    factor = xp.minimum(max_norm / (total + 1e-6), 1.0)
+    for g in grads:
+        g *= factor.astype(g.dtype)
+        mutation.changed(g, "clip_grad_norm_")
+    return new_tensor(total, None)
+
+
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+    """Cut every element of the gradients to [-clip_value, clip_value], in place.
+
+    Raises:
+        ValueError: `clip_value` is negative.
+    """
+    if clip_value < 0:
+        raise ValueError(f"[clip_grad_value_] clip_value = {clip_value}; expected 0 or more")
+    for g in _gradients(parameters):
+        backend_of(g).xp.clip(g, -clip_value, clip_value, out=g)
+        mutation.changed(g, "clip_grad_value_")
+
+
+def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
+    """All parameters one after the other, as one vector; differentiable.
+
+    Raises:
+        ValueError: there are none.
+    """
+    flat = [p.reshape(-1) for p in parameters]
+    if not flat:
+        raise ValueError("[parameters_to_vector] no parameters; expected one or more")
+    return concatenate(flat)  # type: ignore[no-any-return]
+
+
+def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
+    """Copy a vector's parts into the parameters, in place; the inverse of `parameters_to_vector`.
+
+    Raises:
+        ValueError: the vector's length is not the number of all elements.
+    """
+    each = list(parameters)
+    total = sum(p.data.size for p in each)
+    if vec.shape != (total,):
+        raise ValueError(f"[vector_to_parameters] vec has shape {vec.shape}; expected ({total},), all elements")
+    start = 0
+    for p in each:
+        p.data[...] = vec.data[start : start + p.data.size].reshape(p.shape)
+        mutation.changed(p.data, "vector_to_parameters")
+        start += p.data.size

@@ -1,0 +1,371 @@
+"""Operations along the last axis that are one kernel each: softmax and its kin, the norms, maxout, dropout.
+
+The kernels are the backend's (`backend.rows`) and take bare arrays; on tensors a rule is the same formula in
+gpugrad's own functions, so that it is recorded. Cross entropy, with its labels and layouts, is in `entropy`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..backend import backend_of, is_array
+from ..primitive import Needs, Primitive, Shape, public
+from ..tensor import Tensor, apply
+from .arguments import axis_index, axis_tuple, bare, operand, reduction, spelled
+from .core import backend_for_all
+from .elementwise import exp, rsqrt, square
+from .shape import moveaxis
+
+
+def _flops(each: int) -> Any:
+    """`each` arithmetic operations for every element of the first input."""
+    return lambda shapes, out_shape, **static: each * math.prod(shapes[0])
+
+
+def _vjp_flops(each: int) -> Any:
+    return lambda shapes, out_shape, needs, **static: each * math.prod(shapes[0])
+
+
+# Softmax, log-softmax, logsumexp -------------------------------------------------------------------------------------
+
+
+def _softmax_rule(g: Any, needs: Needs, y: Any) -> tuple[Any]:
+    if is_array(g):
+        return (backend_of(g).rows.softmax_vjp(g, y),)
+    return (y * (g - (g * y).sum(axis=-1, keepdims=True)),)
+
+
+def _log_softmax_rule(g: Any, needs: Needs, y: Any) -> tuple[Any]:
+    if is_array(g):
+        return (backend_of(g).rows.log_softmax_vjp(g, y),)
+    return (g - exp(y) * g.sum(axis=-1, keepdims=True),)
+
+
+def _logsumexp_rule(g: Any, needs: Needs, x: Any, y: Any) -> tuple[Any]:
+    if is_array(g):
+        return (backend_of(g).rows.logsumexp_vjp(g, x, y),)
+    return (g.reshape((*g.shape, 1)) * softmax(x),)
+
+
+SOFTMAX = Primitive(
+    "softmax",
+    lambda needs, x: (backend_of(x).rows.softmax(x), ()),
+    _softmax_rule,
+    keeps=((-1,),),
+    flops=_flops(5),
+    vjp_flops=_vjp_flops(4),
+)
+LOG_SOFTMAX = Primitive(
+    "log_softmax",
+    lambda needs, x: (backend_of(x).rows.log_softmax(x), ()),
+    _log_softmax_rule,
+    keeps=((-1,),),
+    flops=_flops(5),
+    vjp_flops=_vjp_flops(4),
+)
+LOGSUMEXP = Primitive(
+    "logsumexp",
+    lambda needs, x: (backend_of(x).rows.logsumexp(x), ()),
+    _logsumexp_rule,
+    keeps=((0, -1),),
+    flops=_flops(4),
+    vjp_flops=_vjp_flops(3),
+)
+
+
+def _floating(name: str, x: Any) -> Any:
+    """The operand; integers become floats, as NumPy's functions do it."""
+    x = operand(x)
+    if x.dtype.kind in "iub":
+        return x.astype(np.float64)
+    if x.dtype.kind == "c":
+        raise TypeError(f"[{name}] x is {x.dtype} {tuple(x.shape)}; expected real numbers")
+    return x
+
+
+def _along(prim: Primitive, x: Any, axis: Any) -> Any:
+    """Apply a row operation along `axis`, by turning that axis to the end and back."""
+    x = _floating(prim.name, x)
+    if not x.ndim:
+        if axis not in (-1, 0):
+            axis_index(prim.name, axis, x.shape)
+        return apply(prim, (x.reshape(1),), {}).reshape(())
+    if axis in (-1, x.ndim - 1):
+        return apply(prim, (x,), {})
+    axis = axis_index(prim.name, axis, x.shape)
+    return moveaxis(apply(prim, (moveaxis(x, axis, -1),), {}), -1, axis)
+
+
+@public
+@spelled
+def softmax(x: Any, axis: int = -1) -> Any:
+    """`exp(x)` divided by its sum along an axis, without overflow; also `softmax(x, dim=...)`.
+
+    Args:
+        x: any shape, of a floating point dtype (integers become float64).
+        axis: the axis along which the results add up to 1.
+
+    Returns:
+        The same shape. A row of -inf only gives nan, as in PyTorch.
+    """
+    return _along(SOFTMAX, x, axis)
+
+
+@public
+@spelled
+def log_softmax(x: Any, axis: int = -1) -> Any:
+    """The logarithm of `softmax`, `x - logsumexp(x)`, exact where the probability underflows.
+
+    Args:
+        x: any shape.
+        axis: the axis of the classes; also `dim=`.
+    """
+    return _along(LOG_SOFTMAX, x, axis)
+
+
+@public
+@reduction
+def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """`log(sum(exp(x)))` along axes, without overflow.
+
+    Args:
+        x: any shape.
+        axis: an axis, several, or None for all; also `dim=`.
+        keepdims: keep the axes with length 1; also `keepdim=`.
+
+    Returns:
+        -inf where everything is -inf.
+    """
+    x = _floating("logsumexp", x)
+    axes = axis_tuple("logsumexp", axis, x.shape)
+    if axes is None:
+        axes = tuple(range(x.ndim))
+    rest = [i for i in range(x.ndim) if i not in axes]
+    rows = x
+    if tuple(rest) + tuple(sorted(axes)) != tuple(range(x.ndim)):
+        rows = x.transpose(*rest, *axes)
+    if len(axes) != 1:
+        rows = rows.reshape((*rows.shape[: len(rest)], math.prod(x.shape[a] for a in axes)))
+    out = apply(LOGSUMEXP, (rows,), {})
+    return out.reshape(tuple(1 if i in axes else n for i, n in enumerate(x.shape))) if keepdims else out
+
+
+# Norms ---------------------------------------------------------------------------------------------------------------
+
+
+def _layer_norm_reference(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
+    centred = x - x.mean(axis=-1, keepdims=True)
+    y = centred * rsqrt(square(centred).mean(axis=-1, keepdims=True) + eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
+
+def _layer_norm_forward(needs: Needs, x: Any, weight: Any, bias: Any, *, eps: float) -> tuple[Any, tuple[Any, ...]]:
+    y, mean, rstd = backend_for_all("layer_norm", x, weight, bias).rows.layer_norm(x, weight, bias, eps)
+    return y, (mean, rstd)
+
+
+def _layer_norm_rule(g: Any, needs: Needs, x: Any, weight: Any, mean: Any, rstd: Any, *, eps: float) -> tuple[Any, ...]:
+    dx, dw, db = backend_of(g).rows.layer_norm_vjp(g, x, weight, mean, rstd)
+    return (dx if needs[0] else None), (dw if needs[1] else None), (db if needs[2] else None)
+
+
+LAYER_NORM = Primitive(
+    "layer_norm",
+    _layer_norm_forward,
+    _layer_norm_rule,
+    keeps=((0, 1), (0, 1), (0, 1)),
+    reference=_layer_norm_reference,
+    flops=_flops(8),
+    vjp_flops=_vjp_flops(14),
+)
+
+
+def _rms_norm_reference(x: Any, weight: Any, *, eps: float) -> Any:
+    y = x * rsqrt(square(x).mean(axis=-1, keepdims=True) + eps)
+    return y if weight is None else y * weight
+
+
+def _rms_norm_forward(needs: Needs, x: Any, weight: Any, *, eps: float) -> tuple[Any, tuple[Any, ...]]:
+    y, rstd = backend_for_all("rms_norm", x, weight).rows.rms_norm(x, weight, eps)
+    return y, (rstd,)
+
+
+def _rms_norm_rule(g: Any, needs: Needs, x: Any, weight: Any, rstd: Any, *, eps: float) -> tuple[Any, ...]:
+    dx, dw = backend_of(g).rows.rms_norm_vjp(g, x, weight, rstd)
+    return (dx if needs[0] else None), (dw if needs[1] else None)
+
+
+RMS_NORM = Primitive(
+    "rms_norm",
+    _rms_norm_forward,
+    _rms_norm_rule,
+    keeps=((0, 1), (0, 1)),
+    reference=_rms_norm_reference,
+    flops=_flops(5),
+    vjp_flops=_vjp_flops(9),
+)
+
+
+def _normalised(name: str, x: Any, shape: int | Sequence[int], **affine: Any) -> tuple[Any, tuple[int, ...]]:
+    """`x` with the axes to normalise joined into one, and the lengths of those axes, all checked."""
+    x = _floating(name, x)
+    axes = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+    if not axes or tuple(x.shape[-len(axes) :]) != axes:
+        raise ValueError(
+            f"[{name}] x has shape {tuple(x.shape)}, normalized_shape = {axes}; expected x to end with these lengths"
+        )
+    for what, a in affine.items():
+        if a is not None and (tuple(a.shape) != axes or a.dtype != x.dtype):
+            raise (ValueError if tuple(a.shape) != axes else TypeError)(
+                f"[{name}] {what} is {a.dtype} {tuple(a.shape)}, x is {x.dtype} {tuple(x.shape)}; expected {what} of "
+                f"shape {axes} and of x's dtype (convert x with x.astype({a.dtype.name!r}), or the layer with .to)"
+            )
+    return (x if len(axes) == 1 else x.reshape((*x.shape[: x.ndim - len(axes)], math.prod(axes)))), axes
+
+
+def _flat(a: Any) -> Any:
+    return a if a is None or a.ndim == 1 else a.reshape(-1)
+
+
+@public
+def layer_norm(
+    x: Any, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Any:
+    """`(x - mean) / sqrt(variance + eps) * weight + bias` over the last axes (Ba et al. 2016).
+
+    Args:
+        x: (*batch, *normalized_shape).
+        normalized_shape: lengths of the axes over which mean and (biased) variance are taken.
+        weight: normalized_shape, of x's dtype, or None.
+        bias: likewise.
+        eps: added to the variance.
+
+    Returns:
+        The shape and dtype of `x`; half precision computes in float32.
+
+    Raises:
+        ValueError: shapes do not fit.
+        TypeError: weight or bias differ from `x` in dtype.
+    """
+    rows, _ = _normalised("layer_norm", x, normalized_shape, weight=weight, bias=bias)
+    out = apply(LAYER_NORM, (rows, _flat(weight), _flat(bias)), {"eps": float(eps)})
+    return out if out.ndim == np.ndim(bare(x)) else out.reshape(x.shape)
+
+
+@public
+def rms_norm(x: Any, normalized_shape: int | Sequence[int], weight: Any = None, eps: float | None = None) -> Any:
+    """`x / sqrt(mean(x^2) + eps) * weight` over the last axes (Zhang and Sennrich 2019).
+
+    Args:
+        x: (*batch, *normalized_shape).
+        normalized_shape: lengths of the axes over which the mean is taken.
+        weight: normalized_shape, of x's dtype, or None.
+        eps: added to the mean square; the machine epsilon of x's dtype if None.
+
+    Raises:
+        ValueError: shapes do not fit.
+        TypeError: the weight differs from `x` in dtype.
+    """
+    rows, _ = _normalised("rms_norm", x, normalized_shape, weight=weight)
+    eps = float(np.finfo(rows.dtype).eps) if eps is None else float(eps)
+    out = apply(RMS_NORM, (rows, _flat(weight)), {"eps": eps})
+    return out if out.ndim == np.ndim(bare(x)) else out.reshape(x.shape)
+
+
+# Maxout and dropout --------------------------------------------------------------------------------------------------
+
+
+def _maxout_reference(x: Any, *, pieces: int) -> Any:
+    return x.reshape((*x.shape[:-1], x.shape[-1] // pieces, pieces)).max(axis=-1)
+
+
+def _maxout_forward(needs: Needs, x: Any, *, pieces: int) -> tuple[Any, tuple[Any, ...]]:
+    return backend_of(x).rows.maxout(x, pieces), ()
+
+
+def _maxout_rule(g: Any, needs: Needs, x: Any, y: Any, *, pieces: int) -> tuple[Any]:
+    return (backend_of(g).rows.maxout_vjp(g, x, y, pieces),)
+
+
+MAXOUT = Primitive(
+    "maxout",
+    _maxout_forward,
+    _maxout_rule,
+    keeps=((0, -1),),
+    reference=_maxout_reference,
+    flops=_flops(1),
+    vjp_flops=_vjp_flops(2),
+)
+
+
+@public
+@spelled
+def maxout(x: Any, pieces: int, axis: int = -1) -> Any:
+    """The largest of each `pieces` neighbours along an axis (Goodfellow et al. 2013).
+
+    Args:
+        x: any shape; the axis has `pieces` times the outputs, those of one output side by side.
+        pieces: how many make one.
+        axis: which axis; also `dim=`.
+
+    Returns:
+        The shape of `x` with that axis shorter by the factor `pieces`. Pieces that tie share the gradient equally.
+
+    Raises:
+        ValueError: the axis's length is no multiple of `pieces`.
+    """
+    x = operand(x)
+    axis = axis_index("maxout", axis, x.shape)
+    if pieces < 1 or x.shape[axis] % pieces:
+        raise ValueError(
+            f"[maxout] axis {axis} of x {tuple(x.shape)} has length {x.shape[axis]}, pieces = {pieces}; expected a "
+            "multiple of pieces"
+        )
+    static = {"pieces": int(pieces)}
+    if axis == x.ndim - 1:
+        return apply(MAXOUT, (x,), static)
+    return moveaxis(apply(MAXOUT, (moveaxis(x, axis, -1),), static), -1, axis)
+
+
+def _dropout_forward(needs: Needs, x: Any, *, p: float, seed: int, offset: int) -> tuple[Any, tuple[Any, ...]]:
+    return backend_of(x).rows.dropout(x, p, seed, offset), ()
+
+
+def _dropout_rule(g: Any, needs: Needs, *, p: float, seed: int, offset: int) -> tuple[Any]:
+    return (apply(DROPOUT, (g,), {"p": p, "seed": seed, "offset": offset}),)
+
+
+# Linear in x, with a mask that seed and offset give again: the rule is the operation itself.
+DROPOUT = Primitive("dropout", _dropout_forward, _dropout_rule, keeps=((),), flops=_flops(1))
+
+
+@public
+def dropout(x: Any, p: float = 0.5, training: bool = True) -> Any:
+    """Each element 0 with probability `p`, else divided by `1 - p`; `x` itself where not in training.
+
+    Args:
+        x: any shape, of a floating point dtype.
+        p: probability of a zero, in [0, 1].
+        training: whether to do anything.
+
+    Returns:
+        The shape of `x`. The mask comes from the device's counter-based generator (`gg.manual_seed`) and is not kept:
+        backward computes it again.
+
+    Raises:
+        ValueError: `p` is not in [0, 1].
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"[dropout] p = {p}; expected a probability in [0, 1]")
+    x = _floating("dropout", x)
+    if not training or p == 0:
+        return x
+    if p == 1:
+        return x * 0.0
+    seed, offset = backend_of(bare(x)).philox(math.prod(x.shape))
+    return apply(DROPOUT, (x,), {"p": float(p), "seed": seed, "offset": offset})
