@@ -19,7 +19,7 @@ INCLUDE = Path(__file__).parent / "include"
 _MARKS = ("-D__global__=__gg_global__", "-D__shared__=__gg_shared__", "-D__launch_bounds__=__gg_bounds__")
 _FLAGS = (
     "-std=gnu++17",
-    "-O1",
+    "-Og",
     "-fPIC",
     "-shared",
     "-w",

@@ -1,0 +1,148 @@
+"""Every CUDA source compiles for every architecture, without double arithmetic in float32, and is kept current.
+
+Compiles with NVRTC, which needs no GPU; a representative set on each push, all of them in the run marked slow.
+"""
+
+import re
+
+import pytest
+
+from gpugrad.fusion import FormulaError, trace
+from gpugrad.fusion.cuda_compiler import SOURCES, cuda_source, row_source
+from gpugrad.fusion.locate import kernel_dir
+from tests.cuda.library import Case, cases, generated
+from tests.cuda.nvrtc import NvrtcError, architectures, compile_source, missing_nvrtc
+
+needs_nvrtc = pytest.mark.skipif(missing_nvrtc() is not None, reason=str(missing_nvrtc()))
+FLOATS = ("float32", "float64", "float16", "bfloat16")
+# One of each kind: activation, its gradient, truth values, selection, a long series, a special function.
+ON_EACH_PUSH = ("gelu_erf", "gelu_tanh_vjp", "softplus_vjp_0", "less", "where_vjp_1_2", "power_vjp", "remainder", "erfc")
+ROWS = [(file, dtype) for file, source in SOURCES.items() for dtype in source.dtypes]
+
+
+def by_name(name: str) -> Case:
+    return next(case for case in cases() if case.name == name)
+
+
+def check_lint(ptx: str, dtype: str) -> None:
+    doubles = [line.strip() for line in ptx.splitlines() if ".f64" in line]
+    assert dtype == "float64" or not doubles, f"double arithmetic in a {dtype} kernel: {doubles[:5]}"
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("name", ON_EACH_PUSH)
+def test_a_formula_compiles_for_a_recent_device(name: str) -> None:
+    check_lint(compile_source(by_name(name).source("float32").text, 90, ptx=True).decode(), "float32")
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_formula_compiles_for_every_float_and_architecture(dtype: str) -> None:
+    text = by_name("silu_vjp").source(dtype).text
+    for arch in architectures():
+        assert compile_source(text, arch)
+    check_lint(compile_source(text, 90, ptx=True).decode(), dtype)
+
+
+@needs_nvrtc
+def test_mixed_and_integer_dtypes_compile() -> None:
+    add = by_name("add").formula
+    for dtypes, out in [
+        (("float16", "float32"), "float32"), (("int64", "int64"), "int64"), (("int32", "scalar"), "float64"),
+        (("bool", "float32"), "float32"), (("uint8", "bfloat16"), "bfloat16"),
+    ]:  # fmt: skip
+        assert compile_source(cuda_source(add, dtypes, (out,)).text, 90)
+
+
+@needs_nvrtc
+def test_wide_accesses_stay_whole() -> None:
+    ptx = compile_source(by_name("silu_vjp").source("float32").text, 90, ptx=True).decode()
+    body = ptx[ptx.index("_contiguous(") : ptx.index("_rows(")]
+    assert len(re.findall(r"ld\.global\S*\.v4", body)) == 6  # two inputs: two accesses in flight, and the last one
+    assert len(re.findall(r"st\.global\S*\.v4", body)) == 3
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("file", SOURCES)
+def test_a_row_source_compiles_for_float32(file: str) -> None:
+    check_lint(compile_source(row_source(file, "float32"), 90, ptx=True).decode(), "float32")
+
+
+@needs_nvrtc
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", architectures())
+@pytest.mark.parametrize(("file", "dtype"), ROWS)
+def test_every_row_source_compiles(file: str, dtype: str, arch: int) -> None:
+    assert compile_source(row_source(file, dtype), arch)
+    if arch == 90:
+        check_lint(compile_source(row_source(file, dtype), arch, ptx=True).decode(), dtype)
+
+
+@needs_nvrtc
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", architectures())
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_every_formula_compiles(dtype: str, arch: int) -> None:
+    # Functors have names of their own, so that many fit into one program: the skeleton is read once, not 174 times.
+    everything = cases()
+    for start in range(0, len(everything), 30):
+        text = "\n".join(case.source(dtype).text for case in everything[start : start + 30])
+        assert compile_source(text, arch)
+        if arch == 90 and dtype != "float64":
+            check_lint(compile_source(text, arch, ptx=True).decode(), dtype)
+
+
+@needs_nvrtc
+def test_the_lint_sees_a_double_and_the_compiler_a_mistake() -> None:
+    leak = 'extern "C" __global__ void f(float* x) { *x = *x + 0.1; }'
+    with pytest.raises(AssertionError, match="double arithmetic"):
+        check_lint(compile_source(leak, 90, ptx=True).decode(), "float32")
+    with pytest.raises(NvrtcError, match="undefined"):
+        compile_source('extern "C" __global__ void f(float* x) { *x = nowhere; }', 90)
+
+
+def test_generated_sources_are_current() -> None:
+    found = {p.name: p.read_text() for p in (kernel_dir() / "generated").glob("*.cu")}
+    wanted = generated()
+    assert set(found) == set(wanted)
+    stale = [name for name, text in wanted.items() if found[name] != text]
+    assert not stale, f"run `python -m tests.cuda.library --write`: {stale}"
+
+
+def test_every_source_file_is_registered_and_its_head_names_every_kernel() -> None:
+    files = {p.name for p in kernel_dir().glob("*.cu")}
+    assert files == set(SOURCES)
+    for file, source in SOURCES.items():
+        text = (kernel_dir() / file).read_text()
+        head = text[: text.index("#include")]
+        for kernel in source.kernels:
+            family = re.sub(r"_(warp|block)$", "", kernel)
+            generic = re.sub(r"_(sum_squares|sum|prod|max|min)(?=$|_)", "_OP", family)
+            assert family in head or generic in head, f"{file}: {family} is not described at the head"
+
+
+def test_the_source_is_complete_in_itself() -> None:
+    for text in (by_name("silu").source("float32").text, *(row_source(f, "float32") for f in SOURCES)):
+        assert '#include "' not in text
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "outs", "said"),
+    [
+        (("complex64", "float32"), ("float32",), "complex64"),
+        (("float32",), ("float32",), "1 input"),
+        (("float32", "float32"), ("scalar",), "scalar"),
+    ],
+)
+def test_dtypes_that_no_kernel_takes_are_refused(
+    dtypes: tuple[str, ...], outs: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(FormulaError, match=said):
+        cuda_source(trace(lambda x, y: x + y, "plus"), dtypes, outs)
+
+
+def test_an_unknown_row_source_is_refused_with_what_there_is() -> None:
+    with pytest.raises(ValueError, match=r"softmax\.cu"):
+        row_source("sofmax.cu", "float32")
+    with pytest.raises(ValueError, match="bfloat16"):
+        row_source("softmax.cu", "int32")
