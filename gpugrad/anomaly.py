@@ -87,7 +87,8 @@ def check_finite(node: Any, cotangents: tuple[Any, ...]) -> None:
             where = _records.get(node, ("an operation recorded outside detect_anomaly", ()))[0]
             raise AnomalyError(
                 f"[{node.name}] the gradient towards its input {i}, shape {tuple(array.shape)} {array.dtype}, has "
-                f"{int(array.size - finite.sum())} of {array.size} elements that are nan or infinite; recorded at {where}"
+                f"{int(array.size - finite.sum())} of {array.size} elements that are nan or infinite; recorded "
+                f"at {where}"
             )
 
 
@@ -99,5 +100,7 @@ def check_forward(name: str, out: Any, inputs: tuple[Any, ...]) -> None:
             continue
         arrays = [a for a in inputs if is_array(a) and a.size and a.dtype.kind in "fiu"]
         if all(bool(backend_of(a).xp.isfinite(a).all()) for a in arrays):
-            ranges = ", ".join(f"{tuple(a.shape)} {a.dtype} in [{float(a.min()):.4g}, {float(a.max()):.4g}]" for a in arrays)
+            ranges = ", ".join(
+                f"{tuple(a.shape)} {a.dtype} in [{float(a.min()):.4g}, {float(a.max()):.4g}]" for a in arrays
+            )
             raise AnomalyError(f"[{name}] its result is not finite though its inputs are: {ranges or 'numbers'}")

@@ -13,9 +13,10 @@ from typing import Any, Final
 import numpy as np
 
 from . import tape
+from .gradmode import short_way
 from .mutation import tick
 from .primitive import FUNCTIONS
-from .tape import Node, short_way
+from .tape import Node
 
 SMALL: Final = 16_384  # elements; above, recycled buffers and fused kernels are worth their overhead
 
@@ -178,7 +179,11 @@ def _keep_quotient(x: Any, y: Any, p: Any, q: Any) -> Any:
 
 
 def operator(
-    name: str, scalar_node: type[Node] | None, node_type: type[Node], keep: Callable[..., Any], tensor_type: type
+    name: str,
+    scalar_node: type[Node],
+    node_type: type[Node],
+    keep: Callable[..., Any],
+    tensor_type: type,
 ) -> Callable[[Any, Any], Any]:
     """The method for `tensor <op> other`: the short way where it is open, else `FUNCTIONS[name]`."""
     ufunc = getattr(np, name)
@@ -187,6 +192,7 @@ def operator(
     plain = keep is _keep_nothing
 
     def method(self: Any, other: Any) -> Any:
+        out: Any
         kind = type(other)
         p = self._node
         if kind is float or kind is int:
@@ -243,5 +249,5 @@ def install(tensor_type: type) -> None:
     ):
         setattr(tensor_type, f"__{symbol}__", operator(name, scalar, node, keep, tensor_type))
     # a + x and x + a are the same operation; the other two reflections have no short way of their own
-    tensor_type.__radd__ = tensor_type.__add__  # type: ignore[attr-defined]
-    tensor_type.__rmul__ = tensor_type.__mul__  # type: ignore[attr-defined]
+    setattr(tensor_type, "__radd__", getattr(tensor_type, "__add__"))  # noqa: B009, B010 - unknown to type checkers
+    setattr(tensor_type, "__rmul__", getattr(tensor_type, "__mul__"))  # noqa: B009, B010

@@ -49,7 +49,18 @@ class Primitive:
         ValueError: the name is taken.
     """
 
-    __slots__ = ("_flops", "_vjp_flops", "forward", "fresh", "keeps", "kept_for", "name", "outputs", "reference", "rule")
+    __slots__ = (
+        "_flops",
+        "_vjp_flops",
+        "forward",
+        "fresh",
+        "keeps",
+        "kept_for",
+        "name",
+        "outputs",
+        "reference",
+        "rule",
+    )
 
     def __init__(
         self,

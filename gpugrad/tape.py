@@ -1,4 +1,4 @@
-"""The tape: nodes that remember how to go back, grad mode, and the one walk that `backward`, `grad` and `vjp` share.
+"""The tape: nodes that remember how to go back, and the one walk that `backward`, `grad` and `vjp` share.
 
 A node holds its parents, its rule and what the rule needs kept; never its own value. The walk is iterative, visits
 nodes in reverse order of recording, and drops what a node kept as soon as its rule has run.
@@ -6,17 +6,15 @@ nodes in reverse order of recording, and drops what a node kept as soon as its r
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Collection, Sequence
-from contextvars import ContextVar
 from heapq import heappop, heappush
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final
 
 from . import anomaly, mutation
 from .backend import backend_of, is_array
+from .gradmode import set_grad_enabled
 from .primitive import OUT, Needs, Primitive
 
-F = TypeVar("F", bound=Callable[..., Any])
 FREED: Final = ("freed",)  # takes the place of what a walked node kept
 
 
@@ -24,72 +22,12 @@ class GradientError(RuntimeError):
     """A backward pass that cannot be done, or whose result would be wrong; the message names the operation."""
 
 
-# Context variables: each thread (and each async task) has its own, and reading one costs half a thread-local.
-_recording: Final[ContextVar[bool]] = ContextVar("gpugrad_recording", default=True)
-_short_way: Final[ContextVar[bool]] = ContextVar("gpugrad_short_way", default=True)
-recording: Final = _recording.get  # operations are recorded
-short_way: Final = _short_way.get  # recorded, and nobody watches: the operators' short way is open
-new_tensor: Callable[[Any, Any], Any]  # set by `tensor`, which stands above: (array, node) -> Tensor
+_make: list[Callable[[Any, Any], Any]] = []  # set by `tensor`, which stands above: (array, node) -> Tensor
 
 
-def is_grad_enabled() -> bool:
-    """Whether operations are recorded in this thread."""
-    return recording()
-
-
-class set_grad_enabled:  # noqa: N801 - a context manager and decorator under PyTorch's name
-    """Record operations or not, within a `with` block or a decorated function; restored on every way out."""
-
-    def __init__(self, enabled: bool) -> None:
-        self._enabled = enabled
-        self._before: list[tuple[bool, bool]] = []
-
-    def __enter__(self) -> None:
-        self._before.append((recording(), short_way()))
-        _recording.set(self._enabled)
-        _short_way.set(self._enabled and not anomaly.watching())
-
-    def __exit__(self, *exc: object) -> None:
-        before, short_before = self._before.pop()
-        _recording.set(before)
-        _short_way.set(short_before)
-
-    def __call__(self, function: F) -> F:
-        enabled = self._enabled
-
-        @functools.wraps(function)
-        def inner(*args: Any, **kwargs: Any) -> Any:
-            with set_grad_enabled(enabled):
-                return function(*args, **kwargs)
-
-        return inner  # type: ignore[return-value]
-
-
-def no_grad() -> set_grad_enabled:
-    """Within this block (or decorated function) nothing is recorded: results need no gradient."""
-    return set_grad_enabled(False)
-
-
-def enable_grad() -> set_grad_enabled:
-    """Within this block (or decorated function) operations are recorded, also inside `no_grad`."""
-    return set_grad_enabled(True)
-
-
-class detect_anomaly:  # noqa: N801 - a context manager under PyTorch's name
-    """Debug mode: remembers where each operation was recorded, and checksums of what it keeps.
-
-    Backward then refuses values that were changed behind the tape's back (also through a bare array), and reports
-    the first gradient that is nan or infinite, with the source line of the operation. Slow.
-    """
-
-    def __enter__(self) -> None:
-        self._before = short_way()
-        anomaly.enter()
-        _short_way.set(False)
-
-    def __exit__(self, *exc: object) -> None:
-        anomaly.leave()
-        _short_way.set(self._before)
+def new_tensor(array: Any, node: Node | None) -> Any:
+    """A tensor on `array`, as the result of `node`."""
+    return _make[0](array, node)
 
 
 class Node:
@@ -129,9 +67,10 @@ class Leaf(Node):
     """Where a gradient ends: stands for a tensor that was made with `requires_grad` and keeps its `.grad`."""
 
     __slots__ = ("grad",)
+    grad: Any
     name = "leaf"
     leaf = True
-    seq = 0  # type: ignore[misc]
+    seq = 0
 
     def __init__(self, shape: Any, dtype: Any) -> None:
         self.shape, self.dtype, self.grad = shape, dtype, None
@@ -220,6 +159,7 @@ class Alias(Node):
     """The identity: a node of its own in front of another, where a walk can stop or be watched."""
 
     __slots__ = ("hook",)
+    hook: Callable[[Any], Any] | None
     name = "alias"
     single = True
     fresh = False
@@ -247,6 +187,7 @@ class OutputNode(Node):
     """One output of an operation with several: hands its cotangent to the operation's node, in its place."""
 
     __slots__ = ("count",)
+    count: int
     name = "output"
     fresh = False
 
@@ -300,7 +241,7 @@ class _Walk:
         self.active: set[Node] | None = None
         self.pending: dict[Node, Any] = {}
         self.owned: set[Node] = set()
-        self.heap: list[tuple[int, Node]] = []
+        self.heap: list[tuple[int, Any]] = []
         self.found: dict[Node, Any] = {}
 
     def arrive(self, node: Node, g: Any, fresh: bool) -> None:
@@ -313,7 +254,7 @@ class _Walk:
         waiting = self.pending.get(node)
         if waiting is None:
             self.pending[node] = g
-            heappush(self.heap, (-node.seq, node)) if not node.leaf else heappush(self.heap, (0, _Last(node)))  # type: ignore[arg-type]
+            heappush(self.heap, (0, _Last(node)) if node.leaf else (-node.seq, node))
         else:
             self.pending[node] = self._sum(node, waiting, g)
 
@@ -354,7 +295,11 @@ class _Walk:
                         g = conform(g, parent, node)
                     if watched:
                         anomaly.check_finite(node, (g,))
-                    if not parent.leaf and (not heap or parent.seq > -heap[0][0]) and (active is None or parent in active):
+                    if (
+                        not parent.leaf
+                        and (not heap or parent.seq > -heap[0][0])
+                        and (active is None or parent in active)
+                    ):
                         node = parent
                         continue
                     self.arrive(parent, g, node.fresh)

@@ -12,14 +12,16 @@ import numpy as np
 
 from . import anomaly, arithmetic, mutation, tape
 from .backend import Device, backend_for, backend_of, device, is_array
+from .gradmode import recording
+from .inplace import InPlace
 from .methods import Methods
 from .primitive import FUNCTIONS, Primitive
-from .tape import Alias, GradientError, Leaf, Node, PrimitiveNode, recording, walk
+from .tape import Alias, GradientError, Leaf, Node, PrimitiveNode, walk
 
 _new = object.__new__
 
 
-class Tensor(Methods):
+class Tensor(InPlace, Methods):
     """An array that can be differentiated.
 
     Attributes:
@@ -44,16 +46,6 @@ class Tensor(Methods):
             self.requires_grad = True
 
     # What it is -------------------------------------------------------------------------------------------------
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of the axes."""
-        return self.data.shape  # type: ignore[no-any-return]
-
-    @property
-    def dtype(self) -> Any:
-        """The NumPy dtype of the elements."""
-        return self.data.dtype
 
     @property
     def ndim(self) -> int:
@@ -108,7 +100,8 @@ class Tensor(Methods):
         if node is not None and not node.leaf:
             if not wanted:
                 raise GradientError(
-                    f"[requires_grad] this tensor is the result of {node.name}: it cannot be switched off; use x.detach()"
+                    f"[requires_grad] this tensor is the result of {node.name}: it cannot be switched off; "
+                    "use x.detach()"
                 )
         elif not wanted:
             self._node = None
@@ -206,7 +199,7 @@ class Tensor(Methods):
             raise GradientError(f"[{who}] gradient has shape {g.shape}; expected the tensor's shape {x.shape}")
         if type(g.data) is not type(x):
             raise GradientError(f"[{who}] gradient is on {g.device}, the tensor on {self.device}")
-        return g if g.dtype == x.dtype else FUNCTIONS["astype"](g, x.dtype)  # type: ignore[no-any-return]
+        return g if g.dtype == x.dtype else FUNCTIONS["astype"](g, x.dtype)
 
     def detach(self) -> Tensor:
         """A tensor on the same array that the tape does not know of."""
@@ -364,89 +357,6 @@ class Tensor(Methods):
     def __hash__(self) -> int:
         return id(self)
 
-    # In-place changes -------------------------------------------------------------------------------------------
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        self._write("setitem", lambda: FUNCTIONS["index_put"](self, index, value), lambda x, v: x.__setitem__(_bare(index), v), value)
-
-    def __iadd__(self, other: Any) -> Tensor:
-        return self._inplace("add", other)
-
-    def __isub__(self, other: Any) -> Tensor:
-        return self._inplace("subtract", other)
-
-    def __imul__(self, other: Any) -> Tensor:
-        return self._inplace("multiply", other)
-
-    def __itruediv__(self, other: Any) -> Tensor:
-        return self._inplace("divide", other)
-
-    def _inplace(self, name: str, other: Any) -> Tensor:
-        def write(x: Any, v: Any) -> None:
-            getattr(backend_of(x).xp, name)(x, v, out=x)
-
-        self._write(name, lambda: FUNCTIONS[name](self, other), write, other)
-        return self
-
-    def _write(self, name: str, compute: Any, write: Any, value: Any) -> None:
-        """Change the tensor in place: on the array itself where nothing is recorded, else as a recorded result.
-
-        A recorded result takes this tensor's place; memory that the tape or a view shares is left as it was.
-        """
-        recorded = recording() and (self._node is not None or (isinstance(value, Tensor) and value._node is not None))
-        if not recorded:
-            write(self.data, value.data if isinstance(value, Tensor) else value)
-            mutation.changed(self.data, name)
-            return
-        if self._node is not None and self._node.leaf:
-            raise GradientError(
-                f"[{name}] in place on a leaf that requires a gradient (shape {self.shape}): its gradient would mean "
-                "two things; compute a new tensor, or change it under gg.no_grad()"
-            )
-        storage = backend_of(self.data).storage(self.data)
-        if storage is not self.data and getattr(storage, "size", None) not in (None, 0) and _is_view(self.data, storage):
-            raise GradientError(
-                f"[{name}] in place on a view (shape {self.shape}) of another tensor while recording: the other tensor "
-                "would not know; write to that tensor directly, or to x.clone()"
-            )
-        result = compute()
-        if result.shape != self.shape:
-            raise ValueError(f"[{name}] the result has shape {result.shape}, the tensor {self.shape}; it cannot grow in place")
-        result = result if result.dtype == self.dtype else FUNCTIONS["astype"](result, self.dtype)
-        mutation.changed(self.data, name)
-        self.data, self._node = result.data, result._node
-
-    # PyTorch's in-place methods, for initialisers and hand-written updates under no_grad.
-    def copy_(self, other: Any) -> Tensor:
-        """Overwrite the values with those of `other` (broadcast, cast)."""
-        self[...] = other
-        return self
-
-    def fill_(self, value: float) -> Tensor:
-        """Overwrite every value with a number."""
-        self[...] = value
-        return self
-
-    def zero_(self) -> Tensor:
-        """Overwrite every value with 0."""
-        return self.fill_(0)
-
-    def add_(self, other: Any, alpha: float = 1) -> Tensor:
-        """Add `alpha * other` in place."""
-        return self._inplace("add", other if alpha == 1 else other * alpha)
-
-    def sub_(self, other: Any, alpha: float = 1) -> Tensor:
-        """Subtract `alpha * other` in place."""
-        return self._inplace("subtract", other if alpha == 1 else other * alpha)
-
-    def mul_(self, other: Any) -> Tensor:
-        """Multiply by `other` in place."""
-        return self._inplace("multiply", other)
-
-    def div_(self, other: Any) -> Tensor:
-        """Divide by `other` in place."""
-        return self._inplace("divide", other)
-
 
 class _Retained:
     """A hook that keeps the gradient that passes."""
@@ -456,18 +366,6 @@ class _Retained:
 
     def __call__(self, g: Tensor) -> None:
         self.grad = g if self.grad is None else self.grad + g
-
-
-def _is_view(array: Any, storage: Any) -> bool:
-    """Whether `array` shows memory that somebody else may show too (a whole recycled buffer is its own)."""
-    return getattr(storage, "dtype", None) != np.uint8 or array.dtype == np.uint8 or array.size * array.itemsize < storage.size // 2
-
-
-def _bare(index: Any) -> Any:
-    """An index with arrays in place of tensors."""
-    if isinstance(index, tuple):
-        return tuple(_bare(i) for i in index)
-    return index.data if isinstance(index, Tensor) else index
 
 
 def _restore(kind: type[Tensor], host: Any, where: str, requires_grad: bool) -> Tensor:
@@ -540,5 +438,5 @@ def _record(prim: Primitive, arrays: list[Any], parents: tuple[Node | None, ...]
     return tuple(results)
 
 
-tape.new_tensor = new_tensor
+tape._make[:] = [new_tensor]
 arithmetic.install(Tensor)

@@ -85,11 +85,10 @@ class Backend(ABC):
 
     @abstractmethod
     def random(self, kind: str, shape: tuple[int, ...], dtype: Any, low: Any = 0, high: Any = 1) -> Array:
-        """Random numbers.
+        """Random numbers of a shape and dtype.
 
-        Args:
-            kind: "uniform" in [low, high), "normal" (mean `low`, deviation `high`), "integers" in [low, high), or
-                "permutation" of 0 to n - 1 for `shape` (n,).
+        Kinds: "uniform" in [low, high), "normal" (mean `low`, deviation `high`), "integers" in [low, high), and
+        "permutation" of 0 to n - 1 for `shape` (n,).
         """
 
     @abstractmethod

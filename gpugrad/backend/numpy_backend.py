@@ -41,14 +41,14 @@ class NumpyBackend(Backend):
         self._philox = [int(self.generator.integers(1 << 62)), 0]
 
     @cached_property
-    def rows(self) -> Any:  # type: ignore[override]
+    def rows(self) -> Any:
         """The row kernels of the CPU."""
         from . import cpu_rows
 
         return cpu_rows
 
     @cached_property
-    def optim(self) -> Any:  # type: ignore[override]
+    def optim(self) -> Any:
         """The update kernels of the CPU."""
         from . import cpu_optim
 

@@ -95,9 +95,9 @@ class BufferPool:
     def _drop_idle(self) -> None:
         for size, buffers in list(self._classes.items()):
             keep = []
-            for buffer in buffers:
+            for buffer in buffers:  # a plain loop: a comprehension may hold references of its own
                 if sys.getrefcount(buffer) > _IDLE:
-                    keep.append(buffer)
+                    keep += [buffer]
             self._held -= size * (len(buffers) - len(keep))
             self._classes[size] = keep
 

@@ -194,7 +194,8 @@ SIGNATURES: Final[dict[str, tuple[int, str]]] = {
     ),
     **dict.fromkeys("logical_not isnan isinf isfinite signbit".split(), (1, BOOL)),
     **dict.fromkeys(
-        "greater greater_equal less less_equal equal not_equal logical_and logical_or logical_xor".split(), (2, BOOL)
+        "greater greater_equal less less_equal equal not_equal logical_and logical_or logical_xor".split(),
+        (2, BOOL),
     ),
     "where": (3, REAL),
 }
@@ -210,7 +211,7 @@ ALIASES: Final = {
 
 # Functions that are compositions, not vocabulary: they expand when called.
 _COMPOSED: Final[dict[str, Callable[..., Expr]]] = {
-    "positive": lambda x: lift(x),
+    "positive": lift,
     "deg2rad": lambda x: lift(x) * (math.pi / 180),
     "radians": lambda x: lift(x) * (math.pi / 180),
     "rad2deg": lambda x: lift(x) * (180 / math.pi),
@@ -262,7 +263,7 @@ def _simplify(op: str, args: tuple[Expr, ...], kind: str) -> Expr:
             folded = None  # e.g. 1/0: left to the kernel, which gives IEEE's answer
         if isinstance(folded, float):
             return const(folded)
-    rule = _RULES.get(op)
+    rule: Callable[..., Expr | None] | None = _RULES.get(op)
     simpler = rule(*args) if rule is not None else None
     return simpler if simpler is not None else _make(op, args, None, kind)
 
@@ -315,7 +316,7 @@ def _divide(a: Expr, b: Expr) -> Expr | None:
     if is_const(a, 0):
         return const(0.0)
     if is_const(b) and math.frexp(b.value)[0] in (0.5, -0.5):
-        return a * (1.0 / b.value)  # a power of two: exact
+        return call("multiply", a, 1.0 / b.value)  # a power of two: exact
     return call("reciprocal", b) if is_const(a, 1) else None
 
 
@@ -329,7 +330,8 @@ def _power(a: Expr, b: Expr) -> Expr | None:
         -1.0: lambda x: call("reciprocal", x),
         0.5: lambda x: call("sqrt", x),
     }
-    return special[b.value](a) if is_const(b) and b.value in special else None
+    chosen = special.get(b.value) if is_const(b) else None
+    return None if chosen is None else chosen(a)
 
 
 def _where(c: Expr, a: Expr, b: Expr) -> Expr | None:

@@ -86,7 +86,8 @@ class Formula:
 
     def _renamed(self) -> Formula:
         """The same formula with the names free that `vjp` gives to the cotangent and the output."""
-        replacement, names = {}, []
+        replacement: dict[Expr, Expr] = {}
+        names: list[str] = []
         for name in self.inputs:
             new = name
             while new in (COTANGENT, OUTPUT) or (new != name and new in (*self.inputs, *names)):

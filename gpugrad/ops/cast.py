@@ -78,7 +78,7 @@ CONJUGATE = Primitive("conj", lambda needs, x: (x.conj(), ()), lambda g, needs: 
 
 
 def _is_complex(x: Any) -> bool:
-    return x.dtype.kind == "c"
+    return bool(x.dtype.kind == "c")
 
 
 @public

@@ -18,8 +18,9 @@ from ..backend import DeviceError, backend_of, is_array
 from ..backend.base import Backend
 from ..fusion import Expr, Formula, FormulaError, Vjp, trace
 from ..fusion.expr import substitute, var
+from ..gradmode import recording, short_way
 from ..primitive import ELEMENTWISE, FUNCTIONS, Needs, Shape
-from ..tape import Node, recording, short_way
+from ..tape import Node
 from ..tensor import Tensor, new_tensor
 
 
@@ -140,7 +141,11 @@ class Elementwise:
     """
 
     def __init__(
-        self, formula: Formula, defaults: dict[str, Any] | None = None, doc: str | None = None, differentiable: bool = True
+        self,
+        formula: Formula,
+        defaults: dict[str, Any] | None = None,
+        doc: str | None = None,
+        differentiable: bool = True,
     ) -> None:
         self.formula = formula
         self.name = self.__name__ = formula.name
@@ -232,10 +237,10 @@ class Elementwise:
         a = x.data
         out = (self._cpu if self._cpu is not None and type(a) is np.ndarray else self._kernel(a))(a)
         parent = x._node
-        if parent is None or not short_way() or not self.differentiable or out.dtype.kind not in "fcV":
-            if parent is not None and recording() and self.differentiable and out.dtype.kind in "fcV":
-                return self._record(out, [a], [parent], 1)
+        if parent is None or not recording() or not self.differentiable or out.dtype.kind not in "fcV":
             return new_tensor(out, None)
+        if not short_way():
+            return self._record(out, [a], [parent], 1)
         plan = self._alone
         if plan is None:
             plan = self._alone = self.plan((True,))
@@ -306,7 +311,9 @@ def kernel_source(formula: Formula, device: str, dtype: Any) -> str:
 def mixed(name: str, arrays: list[Any]) -> str:
     """The message for operands on different devices."""
     shown = "; ".join(f"{tuple(a.shape)} {a.dtype} on {backend_of(a).device}" for a in arrays)
-    return f"[{name}] operands on different devices: {shown}; move one, e.g. x.to({str(backend_of(arrays[0]).device)!r})"
+    return (
+        f"[{name}] operands on different devices: {shown}; move one, e.g. x.to({str(backend_of(arrays[0]).device)!r})"
+    )
 
 
 def backend_for_all(name: str, *arrays: Any) -> Backend:
@@ -349,7 +356,9 @@ def make(function: Callable[..., Any], name: str | None = None, *, differentiabl
     return Elementwise(formula, defaults, inspect.getdoc(function), differentiable)
 
 
-def elementwise(function: Callable[..., Any] | None = None, *, name: str | None = None, differentiable: bool = True) -> Any:
+def elementwise(
+    function: Callable[..., Any] | None = None, *, name: str | None = None, differentiable: bool = True
+) -> Any:
     """Decorator: a function of scalars becomes one fused, differentiable kernel on every device.
 
     The body is run once on symbolic values; it may use arithmetic, comparisons, gpugrad's and NumPy's elementwise

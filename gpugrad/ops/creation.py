@@ -163,7 +163,13 @@ def full_like(x: Any, fill_value: Any, dtype: Any = None, device: Any = None, re
 
 
 def arange(
-    start: Any, stop: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    start: Any,
+    stop: Any = None,
+    step: Any = 1,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Numbers from `start` (0 if only one is given) up to, not including, `stop`; integers give int64."""
     array = np.arange(start, step=step) if stop is None else np.arange(start, stop, step)
@@ -174,7 +180,13 @@ def arange(
 
 
 def linspace(
-    start: float, stop: float, num: int = 50, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    start: float,
+    stop: float,
+    num: int = 50,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """`num` numbers evenly from `start` to `stop`, both included; computed in float64, then cast."""
     array = np.linspace(start, stop, num).astype(np.dtype(get_default_dtype() if dtype is None else dtype))

@@ -145,12 +145,14 @@ gelu_tanh = define(
 sigmoid = define(_sigmoid, "sigmoid")
 silu = define(lambda x: x * _sigmoid(x), "silu")
 softplus = define(
-    lambda x, beta=1.0, threshold=20.0: _where(beta * x > threshold, x, _softplus(beta * x) / beta), "softplus"
+    lambda x, beta=1.0, threshold=20.0: _where(beta * x > threshold, x, _softplus(beta * x) / beta),
+    "softplus",
 )
 log_sigmoid = define(lambda x: -_softplus(-x), "log_sigmoid")
 mish = define(lambda x: x * call("tanh", _softplus(x)), "mish")
 hardtanh = define(
-    lambda x, min_val=-1.0, max_val=1.0: _where(x >= max_val, max_val, _where(x <= min_val, min_val, x)), "hardtanh"
+    lambda x, min_val=-1.0, max_val=1.0: _where(x >= max_val, max_val, _where(x <= min_val, min_val, x)),
+    "hardtanh",
 )
 hardsigmoid = define(lambda x: _where(x >= 3.0, 1.0, _where(x <= -3.0, 0.0, x * (1.0 / 6.0) + 0.5)), "hardsigmoid")
 hardswish = define(lambda x: _where(x >= 3.0, x, _where(x <= -3.0, 0.0, x * (x + 3.0) * (1.0 / 6.0))), "hardswish")
@@ -161,9 +163,7 @@ _CONDITION: Final = var("condition", BOOL)
 select = ELEMENTWISE["where"] = Elementwise(
     Formula("where", ("condition", "x", "y"), (call("where", _CONDITION, var("x"), var("y")),))
 )
-clip_between = define(
-    lambda a, a_min, a_max: _where(a < a_min, a_min, _where(a > a_max, a_max, a)), "clip_between"
-)
+clip_between = define(lambda a, a_min, a_max: _where(a < a_min, a_min, _where(a > a_max, a_max, a)), "clip_between")
 clip_below = define(lambda a, a_min: _where(a < a_min, a_min, a), "clip_below")
 clip_above = define(lambda a, a_max: _where(a > a_max, a_max, a), "clip_above")
 
@@ -193,7 +193,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
 
 
 @public
-def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     """`a` cut to the range from `a_min` to `a_max` (either may be None); also `clamp`, and `min`/`max` by name.
 
     Inside the range and on its ends the gradient goes to `a`, outside to the bound.

@@ -75,7 +75,8 @@ def matmul(a: Any, b: Any) -> Any:
     left, right = a.ndim, b.ndim
     if not left or not right or a.shape[-1] != b.shape[-2 if right > 1 else 0]:
         raise ValueError(
-            f"[matmul] shapes {tuple(a.shape)} and {tuple(b.shape)}: expected (..., m, k) and (..., k, n), or vectors (k,)"
+            f"[matmul] shapes {tuple(a.shape)} and {tuple(b.shape)}: "
+            "expected (..., m, k) and (..., k, n), or vectors (k,)"
         )
     if left > 1 and right > 1:
         return apply(MATMUL, (a, b), {})
@@ -138,15 +139,20 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
         TypeError: `x` and `weight` differ in dtype; layers do not convert in silence.
     """
     x = x if isinstance(x, Tensor) or is_array(x) else np.asarray(x)
-    if weight.ndim != 2 or not x.ndim or x.shape[-1] != weight.shape[1] or (bias is not None and bias.shape != weight.shape[:1]):
+    if (
+        weight.ndim != 2
+        or not x.ndim
+        or x.shape[-1] != weight.shape[1]
+        or (bias is not None and bias.shape != weight.shape[:1])
+    ):
         raise ValueError(
             f"[linear] x has shape {tuple(x.shape)}, weight {tuple(weight.shape)}"
             f"{'' if bias is None else f', bias {tuple(bias.shape)}'}; expected (..., in), (out, in) and (out,)"
         )
     if x.dtype != weight.dtype:
         raise TypeError(
-            f"[linear] x is {x.dtype} {tuple(x.shape)} but weight is {weight.dtype} {tuple(weight.shape)}; convert one: "
-            f"x.astype({weight.dtype.name!r}), or the layer with .to({x.dtype.name!r})"
+            f"[linear] x is {x.dtype} {tuple(x.shape)} but weight is {weight.dtype} {tuple(weight.shape)}; "
+            f"convert one: x.astype({weight.dtype.name!r}), or the layer with .to({x.dtype.name!r})"
         )
     if x.ndim == 1:
         return linear(x.reshape(1, -1), weight, bias).reshape(-1)
@@ -154,7 +160,7 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
 
 
 @public
-def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Any:  # noqa: A002 - PyTorch's name
+def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """`beta * input + alpha * (mat1 @ mat2)`.
 
     Args:

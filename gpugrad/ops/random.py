@@ -25,7 +25,13 @@ def manual_seed(seed: int) -> None:
 
 
 def _draw(
-    kind: str, shape: tuple[int, ...], dtype: Any, where: Any, requires_grad: bool, low: Any = 0, high: Any = 1
+    kind: str,
+    shape: tuple[int, ...],
+    dtype: Any,
+    where: Any,
+    requires_grad: bool,
+    low: Any = 0,
+    high: Any = 1,
 ) -> Tensor:
     dtype = np.dtype(get_default_dtype() if dtype is None else dtype)
     return Tensor(backend_for(where).random(kind, shape, dtype, low, high), requires_grad)
@@ -42,7 +48,13 @@ def randn(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool
 
 
 def normal(
-    mean: float = 0.0, std: float = 1.0, size: Any = (), *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    mean: float = 0.0,
+    std: float = 1.0,
+    size: Any = (),
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Normal numbers of the given mean and standard deviation.
 
@@ -55,13 +67,19 @@ def normal(
 
 
 def uniform(
-    low: float = 0.0, high: float = 1.0, size: Any = (), *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    low: float = 0.0,
+    high: float = 1.0,
+    size: Any = (),
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Uniform numbers in [low, high)."""
     return _draw("uniform", _shape((size,)), dtype, device, requires_grad, low, high)
 
 
-def randint(low: int, high: int | None = None, size: Any = (), *, dtype: Any = None, device: Any = None) -> Tensor:
+def randint(low: int, high: Any = None, size: Any = (), *, dtype: Any = None, device: Any = None) -> Tensor:
     """Integers in [low, high), or in [0, low) without `high`; int64 unless asked otherwise.
 
     Raises:

@@ -55,7 +55,9 @@ def check_grads(
     """
     unknown = [m for m in modes if m != "rev"]
     if unknown or order < 1:
-        raise ValueError(f"[check_grads] modes = {tuple(modes)}, order = {order}; expected modes ('rev',) and order >= 1")
+        raise ValueError(
+            f"[check_grads] modes = {tuple(modes)}, order = {order}; expected modes ('rev',) and order >= 1"
+        )
     leaves, build = flatten(tuple(args))
     arrays = [np.asarray(_host(leaf)) for leaf in leaves]
     sizes = {a.dtype.itemsize // (2 if a.dtype.kind == "c" else 1) for a in arrays if a.dtype.kind in "fcV"}
@@ -63,7 +65,14 @@ def check_grads(
         raise ValueError("[check_grads] no argument is floating point; there is nothing to differentiate")
     step, tolerance = _BUDGET[min(sizes)]
     _check(
-        f, leaves, build, order, 1, (eps or step, atol or tolerance, rtol or tolerance), np.random.default_rng(seed), directions
+        f,
+        leaves,
+        build,
+        order,
+        1,
+        (eps or step, atol or tolerance, rtol or tolerance),
+        np.random.default_rng(seed),
+        directions,
     )
 
 
@@ -130,8 +139,8 @@ def _check(
         for leaf, g, dtype in zip(leaves, pulled, expected_dtypes, strict=True):
             if np.shape(_host(g)) != np.shape(_host(leaf)) or np.asarray(_host(g)).dtype != dtype:
                 raise GradientMismatchError(
-                    f"[check_grads] order {level}: the gradient is {np.shape(_host(g))} {np.asarray(_host(g)).dtype} for an "
-                    f"argument {np.shape(_host(leaf))} {dtype}; expected the same"
+                    f"[check_grads] order {level}: the gradient is {np.shape(_host(g))} {np.asarray(_host(g)).dtype} "
+                    f"for an argument {np.shape(_host(leaf))} {dtype}; expected the same"
                 )
         backward = _inner(pulled, tangent)
         ahead = outputs([_moved(leaf, d, +eps) for leaf, d in zip(leaves, tangent, strict=True)])
@@ -139,8 +148,8 @@ def _check(
         numeric = (_inner(ahead, cotangent) - _inner(behind, cotangent)) / (2 * eps)
         if not abs(backward - numeric) <= atol + rtol * max(abs(numeric), abs(backward)):
             raise GradientMismatchError(
-                f"[check_grads] order {level}, direction {number}: reverse mode gives {backward:.10g}, central differences "
-                f"{numeric:.10g} (difference {abs(backward - numeric):.3g}, allowed {atol:.1g} + {rtol:.1g} relative)"
+                f"[check_grads] order {level}, direction {number}: reverse mode gives {backward:.10g}, central "
+                f"differences {numeric:.10g} (difference {abs(backward - numeric):.3g}, allowed {atol:.1g} + {rtol:.1g} relative)"
             )
     if order > level:
         fixed = [_direction(rng, o) for o in flat]

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of, is_array
-from ..tape import Alias, GradientError, Node, enable_grad, recording, walk
+from ..gradmode import enable_grad, recording
+from ..tape import Alias, GradientError, Node, walk
 from ..tensor import Tensor, new_leaf, new_tensor
 from .tree import flatten
 
@@ -86,8 +87,8 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         has_aux: `f` returns (output, auxiliary); the auxiliary is passed through.
 
     Returns:
-        `(output, pullback)`, with `has_aux` `(output, pullback, aux)`. `pullback(cotangent)` takes the structure of the output and
-        returns a tuple with one cotangent per primal; it may be called again and again.
+        `(output, pullback)`, with `has_aux` `(output, pullback, aux)`. `pullback(cotangent)` takes the
+        structure of the output and returns a tuple with one cotangent per primal; it may be called again and again.
     """
     inputs = _Inputs(primals, "vjp")
     result = _run(f, inputs, lambda args: f(*args))
@@ -154,7 +155,9 @@ def value_and_grad(
                 "jacobian or vjp"
             )
         if out.data.dtype.kind == "c":
-            raise GradientError("[grad] the function returned a complex number; take its real part or its absolute value")
+            raise GradientError(
+                "[grad] the function returned a complex number; take its real part or its absolute value"
+            )
         found: dict[Node, Any] = {}
         if out._node is not None:
             start = out._cotangent(None, "grad")

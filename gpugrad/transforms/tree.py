@@ -40,7 +40,9 @@ def _walk(tree: Any, leaf: Callable[[Any], None]) -> Any:
     if isinstance(tree, list | tuple):
         return type(tree)(_walk(v, leaf) for v in tree)
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        return dataclasses.replace(tree, **{f.name: _walk(getattr(tree, f.name), leaf) for f in dataclasses.fields(tree)})
+        return dataclasses.replace(
+            tree, **{f.name: _walk(getattr(tree, f.name), leaf) for f in dataclasses.fields(tree)}
+        )
     if tree is None:
         return None
     leaf(tree)
