@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -38,6 +38,30 @@ def aligned(shape: Sequence[int], dtype: Any, fill: Any = None) -> Array:
     return array
 
 
+def storage(dtype: str) -> np.dtype[Any]:
+    """How arrays of a kernel's `dtype` are held here: both half types as their 16 bits."""
+    return np.dtype(np.uint16 if dtype in ("float16", "bfloat16") else dtype)
+
+
+def stored_as(x: Any, dtype: str) -> Array:
+    """The values of `x` as an array of the kernel's `dtype`."""
+    x = np.asarray(x, np.float64)
+    if dtype == "float16":
+        return aligned(x.shape, np.uint16, x.astype(np.float16).view(np.uint16))
+    if dtype == "bfloat16":
+        return aligned(x.shape, np.uint16, x.astype(np.float32).view(np.uint32) >> 16)
+    return aligned(x.shape, dtype, x)
+
+
+def as_float(stored: Array, dtype: str) -> Array:
+    """What an array of the kernel's `dtype` holds, as floats."""
+    if dtype == "float16":
+        return stored.view(np.float16).astype(np.float32)
+    if dtype == "bfloat16":
+        return (stored.astype(np.uint32) << 16).view(np.float32)
+    return stored
+
+
 def elementwise(
     kernels: Kernels, source: CudaSource, inputs: Sequence[Any], outputs: Sequence[Array], expect: str | None = None
 ) -> None:
@@ -60,27 +84,45 @@ def elementwise(
 
 
 class Rows:
-    """The row kernels of one dtype. Each is run with its threads forwards and backwards: the results must be the
-    same bits, or a barrier is missing."""
+    """The row kernels of one dtype.
+
+    Each launch is done twice, with the threads of a block forwards and backwards: the results must be the same bits,
+    or a barrier is missing.
+    """
 
     def __init__(self, dtype: str) -> None:
         self.dtype = dtype
         self.real = np.dtype("float64" if dtype == "float64" else "float32")
+        self.scalar: type[Any] = self.real.type
+        self.tolerance = {"float64": 1e-11, "float32": 1e-5, "float16": 2e-3, "bfloat16": 1.6e-2}[dtype]
         self.kernels = build([row_source(file, dtype) for file in SOURCES], batch=1)
 
-    def run(
-        self,
-        kernel: str,
-        grid: Sequence[int],
-        block: Sequence[int],
-        args: Callable[[], Sequence[Any]],
-    ) -> Sequence[Any]:
-        """Launch `kernel` twice on fresh arguments from `args` and return those of the first."""
+    def given(self, x: Any) -> tuple[Array, Array]:
+        """`x` rounded to this dtype: as stored, and the same values in float64."""
+        stored = stored_as(x, self.dtype)
+        return stored, as_float(stored, self.dtype).astype(np.float64)
+
+    def empty(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        return aligned(shape, storage(self.dtype) if dtype is None else dtype)
+
+    def read(self, stored: Array) -> Array:
+        return as_float(stored, self.dtype) if stored.dtype == storage(self.dtype) else stored
+
+    def check(self, got: Array, wanted: Any, factor: float = 1.0) -> None:
+        tolerance = factor * self.tolerance
+        np.testing.assert_allclose(self.read(got), wanted, rtol=tolerance, atol=tolerance)
+
+    def run(self, kernel: str, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any]) -> None:
+        """Launch `kernel`; arrays in `args` are written to."""
         entry = next(s for s in SOURCES.values() if kernel in s.kernels).entry(kernel, self.dtype)
-        first, second = args(), args()
-        self.kernels[entry](grid, block, first)
-        self.kernels[entry](grid, block, second, backwards=True)
-        for a, b in zip(first, second, strict=True):
+        before = [a.copy() if isinstance(a, np.ndarray) else a for a in args]
+        self.kernels[entry](grid, block, before, backwards=True)
+        self.kernels[entry](grid, block, args)
+        for a, b in zip(args, before, strict=True):
             if isinstance(a, np.ndarray):
-                assert a.tobytes() == b.tobytes(), f"{entry}: depends on the order of threads"
-        return first
+                assert a.tobytes() == b.tobytes(), f"{entry}: the result depends on the order of threads"
+
+    def run_rows(self, kernel: str, way: str, rows: int, args: Sequence[Any]) -> None:
+        """Launch a kernel that has one warp or one block for each row."""
+        grid = (-(-rows // 4),) if way == "warp" else (rows,)
+        self.run(f"{kernel}_{way}", grid, (128,), args)

@@ -15,7 +15,7 @@ from gpugrad.fusion import call, trace
 from gpugrad.fusion import cuda_compiler as compiler
 from gpugrad.fusion.cuda_compiler import SCALAR, cuda_source
 from tests.cuda.hostexec import missing_compiler
-from tests.cuda.launching import Array, Kernels, aligned, build, elementwise
+from tests.cuda.launching import Array, Kernels, aligned, as_float, build, elementwise, stored_as
 from tests.cuda.library import Case, cases
 from tests.cuda.reference import evaluate
 
@@ -154,25 +154,12 @@ def test_half_precision_computes_in_float32_and_rounds_once(name: str, halves: K
     case = CASES[name]
     for dtype, eps in (("float16", 2.0**-11), ("bfloat16", 2.0**-8)):
         given = samples(case, [(77,)] * len(case.formula.inputs), "float32", name)
-        stored = [to_half(g, dtype) if isinstance(g, np.ndarray) and g.dtype != np.bool_ else g for g in given]
-        exact = [from_half(s, dtype) if isinstance(s, np.ndarray) and s.dtype != np.bool_ else s for s in stored]
+        stored = [stored_as(g, dtype) if isinstance(g, np.ndarray) and g.dtype != np.bool_ else g for g in given]
+        exact = [as_float(s, dtype) if isinstance(s, np.ndarray) and s.dtype != np.bool_ else s for s in stored]
         outs = [aligned((77,), np.bool_ if d == "bool" else np.uint16) for d in case.out_dtypes(dtype)]
         elementwise(halves, case.source(dtype), stored, outs, "contiguous")
-        got = [out if out.dtype == np.bool_ else from_half(out, dtype) for out in outs]
+        got = [out if out.dtype == np.bool_ else as_float(out, dtype) for out in outs]
         check(case, exact, got, 1.5 * eps)
-
-
-def to_half(x: Array, dtype: str) -> Array:
-    bits = x.astype(np.float16).view(np.uint16) if dtype == "float16" else (x.view(np.uint32) >> 16).astype(np.uint16)
-    return aligned(x.shape, np.uint16, bits)
-
-
-def from_half(bits: Array, dtype: str) -> Array:
-    return (
-        bits.view(np.float16).astype(np.float32)
-        if dtype == "float16"
-        else (bits.astype(np.uint32) << 16).view(np.float32)
-    )
 
 
 OTHERS = {  # functions of the language that no operation of the library uses alone, and several outputs
