@@ -1,0 +1,206 @@
+"""The row kernels in plain NumPy: what each computes for a block of rows, into arrays that the caller made.
+
+The bodies of `cpu_rows_numba` have the same names and arguments. Row sums are products with a vector of ones and
+`vecdot`, which BLAS does several times faster than `sum(axis=1)`; blocks are small enough to stay in cache.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+def _row_sums(x: Array) -> Array:
+    return x @ np.ones(x.shape[1], x.dtype)
+
+
+def softmax(x: Array, y: Array) -> None:
+    """y = exp(x - max) / sum, each row."""
+    np.subtract(x, x.max(1, keepdims=True), y)
+    np.exp(y, y)
+    y *= np.reciprocal(_row_sums(y))[:, None]
+
+
+def softmax_vjp(g: Array, y: Array, dx: Array) -> None:
+    """dx = y (g - <g, y>)."""
+    np.subtract(g, np.vecdot(g, y)[:, None], dx)
+    dx *= y
+
+
+def log_softmax(x: Array, y: Array) -> None:
+    """y = x - logsumexp(x)."""
+    np.subtract(x, x.max(1, keepdims=True), y)
+    y -= np.log(_row_sums(np.exp(y)))[:, None]
+
+
+def log_softmax_vjp(g: Array, y: Array, dx: Array) -> None:
+    """dx = g - exp(y) sum(g)."""
+    np.exp(y, dx)
+    dx *= -_row_sums(g)[:, None]
+    dx += g
+
+
+def logsumexp(x: Array, lse: Array) -> None:
+    """The log of the sum of exponentials of each row; -inf for a row of -inf."""
+    high = x.max(1)
+    high[~np.isfinite(high)] = 0
+    with np.errstate(divide="ignore", over="ignore"):
+        np.log(_row_sums(np.exp(x - high[:, None])), lse)
+    lse += high
+
+
+def cross_entropy(
+    x: Array, labels: Array, weight: Array, smoothing: float, ignore: int, loss: Array, lse: Array
+) -> None:
+    """The loss and the log-sum-exp of each row; `weight` of no elements stands for ones."""
+    logsumexp(x, lse)
+    used = labels != ignore
+    target = np.where(used, labels, 0)
+    picked = x[np.arange(x.shape[0]), target]
+    own = weight[target] if weight.size else np.ones(1, x.dtype)
+    np.multiply(lse - picked, own * x.dtype.type(1 - smoothing), loss)
+    if smoothing:
+        share = x.dtype.type(smoothing / x.shape[1])
+        total = weight.sum() if weight.size else x.shape[1]
+        loss += share * (total * lse - (x @ weight if weight.size else _row_sums(x)))
+    loss[~used] = 0
+
+
+def cross_entropy_vjp(
+    g: Array, x: Array, lse: Array, labels: Array, weight: Array, smoothing: float, ignore: int, dx: Array
+) -> None:
+    """dx from the cotangent of each row's loss."""
+    used = labels != ignore
+    target = np.where(used, labels, 0)
+    g = np.where(used, g, 0).astype(x.dtype, copy=False)
+    own = g * (weight[target] if weight.size else 1) * x.dtype.type(1 - smoothing)
+    share = x.dtype.type(smoothing / x.shape[1])
+    total = weight.sum() if weight.size else x.shape[1]
+    np.subtract(x, lse[:, None], dx)
+    np.exp(dx, dx)
+    dx *= (own + g * (share * total))[:, None] if smoothing else own[:, None]
+    if smoothing:
+        dx -= (g * share)[:, None] * (weight if weight.size else 1)
+    dx[np.arange(x.shape[0]), target] -= own
+    dx[~used] = 0
+
+
+def layer_norm(x: Array, weight: Array, bias: Array, eps: float, y: Array, mean: Array, rstd: Array) -> None:
+    """y = (x - mean) rstd weight + bias; no weight, no bias where they have no elements."""
+    np.multiply(_row_sums(x), 1 / x.shape[1], mean)
+    np.subtract(x, mean[:, None], y)
+    _inverse_root(np.vecdot(y, y), x.shape[1], eps, rstd)
+    y *= rstd[:, None]
+    if weight.size:
+        y *= weight
+    if bias.size:
+        y += bias
+
+
+def layer_norm_vjp(
+    g: Array, x: Array, mean: Array, rstd: Array, weight: Array, dx: Array, dw: Array, db: Array
+) -> None:
+    """dx, and the block's share of dw and db added to those."""
+    n = x.shape[1]
+    xhat = (x - mean[:, None]) * rstd[:, None]
+    np.add(db, g.sum(0), db)
+    np.add(dw, np.einsum("ij,ij->j", g, xhat), dw)
+    gw = g * weight if weight.size else g
+    np.multiply(xhat, (np.vecdot(gw, xhat) / -n)[:, None], dx)
+    dx += gw
+    dx -= (_row_sums(gw) / n)[:, None]
+    dx *= rstd[:, None]
+
+
+def rms_norm(x: Array, weight: Array, eps: float, y: Array, rstd: Array) -> None:
+    """y = x rstd weight with rstd = 1 / sqrt(mean(x^2) + eps)."""
+    _inverse_root(np.vecdot(x, x), x.shape[1], eps, rstd)
+    np.multiply(x, rstd[:, None], y)
+    if weight.size:
+        y *= weight
+
+
+def rms_norm_vjp(g: Array, x: Array, rstd: Array, weight: Array, dx: Array, dw: Array) -> None:
+    """dx, and the block's share of dw added to that."""
+    xhat = x * rstd[:, None]
+    np.add(dw, np.einsum("ij,ij->j", g, xhat), dw)
+    gw = g * weight if weight.size else g
+    np.multiply(xhat, (np.vecdot(gw, xhat) / -x.shape[1])[:, None], dx)
+    dx += gw
+    dx *= rstd[:, None]
+
+
+def _inverse_root(squares: Array, n: int, eps: float, rstd: Array) -> None:
+    squares *= 1 / n
+    squares += eps
+    np.sqrt(squares, squares)
+    np.reciprocal(squares, rstd)
+
+
+def maxout(x: Array, k: int, y: Array, index: Array) -> None:
+    """The largest of each k neighbours and which it was (the first of equals; a nan counts as largest)."""
+    groups = x.reshape(x.shape[0], -1, k)
+    found = groups.argmax(2)
+    index[...] = found
+    y[...] = np.take_along_axis(groups, found[:, :, None], 2)[:, :, 0]
+
+
+def maxout_vjp(g: Array, index: Array, k: int, dx: Array) -> None:
+    """The cotangent at the position that was largest, 0 at the others."""
+    dx[...] = 0
+    np.put_along_axis(dx.reshape(*g.shape, k), index[:, :, None].astype(np.intp), g[:, :, None], 2)
+
+
+# The generator of dropout masks. Word j of the stream of a 64-bit seed is, modulo 2^64,
+#     mix(mix(seed) + (j + 1) * 0x9E3779B97F4A7C15)
+#     mix(z): z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9; z = (z ^ z >> 27) * 0x94D049BB133111EB; z ^ z >> 31
+# with logical shifts: SplitMix64 (G. L. Steele, D. Lea, C. H. Flood, OOPSLA 2014) read at any counter. Element e
+# (the call's offset plus its index in C order) takes 32 bits u of word e // 2: the low half for an even e, the
+# high half for an odd one. It is kept where u >= round(p * 2^32), and then divided by 1 - p. So any device, and
+# any part of an array, makes the same mask again from (seed, offset).
+GOLDEN, MIX_1, MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+
+
+def _mixed(z: Array) -> Array:
+    scratch = z >> np.uint64(30)
+    z ^= scratch
+    z *= np.uint64(MIX_1)
+    np.right_shift(z, np.uint64(27), scratch)
+    z ^= scratch
+    z *= np.uint64(MIX_2)
+    np.right_shift(z, np.uint64(31), scratch)
+    z ^= scratch
+    return z
+
+
+def stream_key(seed: int) -> int:
+    """mix(seed), where the stream of that seed starts."""
+    return int(_mixed(np.array([seed & (1 << 64) - 1], np.uint64))[0])
+
+
+def random_bits(key: int, first: int, count: int) -> npt.NDArray[np.uint32]:
+    """The 32 bits of elements first, ..., first + count - 1 of the stream that starts at `key`."""
+    words = np.arange(first // 2 + 1, (first + count + 1) // 2 + 1, dtype=np.uint64)
+    words *= np.uint64(GOLDEN)
+    words += np.uint64(key)
+    # The words in little-endian order are the low and high halves in turn, on any machine.
+    halves = _mixed(words).astype("<u8", copy=False).view("<u4")
+    return halves[first % 2 : first % 2 + count]
+
+
+def dropout(x: Array, key: int, first: int, threshold: int, scale: float, y: Array) -> None:
+    """y = x * scale where the element's bits reach `threshold`, else 0; x and y are flat."""
+    keep = random_bits(key, first, x.size) >= np.uint32(threshold)
+    np.multiply(x, x.dtype.type(scale), y)
+    # Selecting rather than multiplying: what is dropped is 0 even where it is nan or inf.
+    np.copyto(y, 0, where=~keep)
+
+
+def scatter_add_rows(target: Array, index: Array, source: Array) -> None:
+    """target[index] += source, in the order of `index`; index is within bounds and not negative."""
+    cells = index[:, None] * target.shape[1] + np.arange(target.shape[1])
+    np.add.at(target.reshape(-1), cells.reshape(-1), source.reshape(-1))
