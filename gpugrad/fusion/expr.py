@@ -230,12 +230,13 @@ def call(name: str, *args: Any) -> Expr:
         return composed(*args)
     op = ALIASES.get(name, name)
     signature = SIGNATURES.get(op)
-    shown = ", ".join(str(a) for a in args)
-    if signature is None:
-        raise FormulaError(f"[elementwise] {name}({shown}): unknown function; known: {', '.join(sorted(SIGNATURES))}")
-    count, kind = signature
-    if len(args) != count:
-        raise FormulaError(f"[elementwise] {name}({shown}): takes {count} arguments, got {len(args)}")
+    if signature is None or len(args) != signature[0]:
+        # Only now: writing a formula out takes time in proportion to its size.
+        shown = f"[elementwise] {name}({', '.join(str(a) for a in args)})"
+        if signature is None:
+            raise FormulaError(f"{shown}: unknown function; known: {', '.join(sorted(SIGNATURES))}")
+        raise FormulaError(f"{shown}: takes {signature[0]} arguments, got {len(args)}")
+    kind = signature[1]
     operands = tuple(lift(a) for a in args)
     if op == "where":
         kind = BOOL if operands[1].kind == operands[2].kind == BOOL else REAL
