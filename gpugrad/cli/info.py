@@ -16,9 +16,7 @@ from gpugrad.backend import cuda_probe
 
 NAME = "info"
 SUMMARY = "print versions and devices, and what is missing"
-DESCRIPTION = (
-    "Print the versions and devices that gpugrad finds, what is missing, and the command that installs it."
-)
+DESCRIPTION = "Print the versions and devices that gpugrad finds, what is missing, and the command that installs it."
 
 CUPY_DISTRIBUTIONS = ("cupy-cuda12x", "cupy-cuda13x", "cupy")
 INSTALL_CUPY = 'pip install "gpugrad[cuda12]"  (or "gpugrad[cuda13]" with a driver for CUDA 13)'
@@ -80,9 +78,7 @@ def _report_cuda(found: list[Row], missing: list[Row]) -> None:
         runtime = importlib.import_module("cupy").cuda.runtime
         version = runtime.driverGetVersion()
         found.append(("CUDA driver", f"for CUDA {version // 1000}.{version % 1000 // 10}"))
-        found += [
-            (f"cuda:{number}", _describe(runtime.getDeviceProperties(number))) for number in range(count)
-        ]
+        found += [(f"cuda:{number}", _describe(runtime.getDeviceProperties(number))) for number in range(count)]
     except Exception as error:  # a broken CuPy raises whatever its loader met; the rest must still be printed
         found.append(("GPU", f"{count}, but CuPy cannot use it: {' '.join(str(error).split())[:200]}"))
         missing.append(("a CuPy that works with this driver", INSTALL_CUPY))
@@ -108,8 +104,7 @@ def _cores() -> int:
 
 def _blas() -> str:
     """Name and version of NumPy's BLAS, and its threads and core type where threadpoolctl can tell."""
-    config = np.show_config(mode="dicts")
-    blas = config["Build Dependencies"]["blas"] if config else {}
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     text = f"BLAS {blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
     try:
         pools = importlib.import_module("threadpoolctl").threadpool_info()

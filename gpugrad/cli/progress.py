@@ -46,8 +46,7 @@ class Progress:
     def epoch(self, metrics: EpochMetrics) -> None:
         """Show what an epoch reached."""
         reached = (
-            f"loss {metrics.train_loss:.4f}, accuracy {metrics.train_accuracy:.1%}, "
-            f"test {metrics.test_accuracy:.1%}"
+            f"loss {metrics.train_loss:.4f}, accuracy {metrics.train_accuracy:.1%}, test {metrics.test_accuracy:.1%}"
         )
         if self._bar is not None:
             following = min(metrics.epoch + 1, self.epochs)

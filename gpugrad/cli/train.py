@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import platform
 import shlex
 import sys
@@ -27,7 +28,6 @@ from gpugrad.cli.errors import DIVERGED, INTERRUPTED, WRONG_OPTION, CommandError
 from gpugrad.cli.progress import Interrupt, Progress, StoppedError
 from gpugrad.cli.train_options import LEARNING_RATES, SGD_MOMENTUM
 from gpugrad.train import (
-    SCHEDULES,
     CheckpointError,
     DivergedError,
     EpochMetrics,
@@ -57,8 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.momentum is not None and arguments.optimizer != "sgd":
         raise CommandError(
-            f"argument --momentum: is for --optimizer sgd, not {arguments.optimizer} "
-            "(see gpugrad train --help)",
+            f"argument --momentum: is for --optimizer sgd, not {arguments.optimizer} (see gpugrad train --help)",
             WRONG_OPTION,
         )
     started = time.perf_counter()
@@ -90,24 +89,29 @@ class _Task:
     def run(self) -> None:
         """Train, evaluate, draw and report."""
         self.folder.write_config(_config(self.arguments, self.device, self.model))
-        trainer = Trainer(
-            self.model,
-            _optimizer(self.arguments, self.model),
-            _loss(self.arguments.label_smoothing),
-            schedule=SCHEDULES[self.arguments.schedule],
-            seed=self.arguments.seed,
-        )
         # From here on there are always weights to load, however early Ctrl-C comes.
-        self.save(trainer)
+        self.save(steps=0)
         digits = load_digits()
         train = Examples.on(self.device, digits.train_x, digits.train_y)
         test = Examples.on(self.device, digits.test_x, digits.test_y)
+        trainer = self.trainer(len(train))
         self.fit(trainer, train, test)
         seconds = time.perf_counter() - self.started
         matrix = confusion_matrix(digits.test_y, trainer.predict(test), CLASSES)
         if not self.arguments.no_plots:
             self.draw(matrix)
         self.report(trainer.evaluate(train), trainer.evaluate(test), worst_confusion(matrix), seconds)
+
+    def trainer(self, examples: int) -> Trainer:
+        """The training loop that the options ask for, over `examples` in each epoch."""
+        options = self.arguments
+        optimizer = _optimizer(options, self.model)
+        scheduler = None
+        if options.schedule == "cosine":
+            steps = options.epochs * math.ceil(examples / options.batch_size)
+            scheduler = gg.optim.CosineAnnealingLR(optimizer, T_max=steps)
+        loss = _loss(options.label_smoothing)
+        return Trainer(self.model, optimizer, loss, scheduler=scheduler, seed=options.seed)
 
     def fit(self, trainer: Trainer, train: Examples, test: Examples) -> None:
         """Train, saving weights after each epoch and when stopped between two steps."""
@@ -119,24 +123,22 @@ class _Task:
                 interrupt.check()
 
             try:
-                for metrics in trainer.fit(
-                    train, test, epochs=epochs, batch_size=batch_size, on_step=on_step
-                ):
+                for metrics in trainer.fit(train, test, epochs=epochs, batch_size=batch_size, on_step=on_step):
                     self.history.append(metrics)
-                    self.save(trainer)
+                    self.save(trainer.steps_done)
                     self.folder.append(metrics)
                     progress.epoch(metrics)
                 interrupt.check()
             except StoppedError:
-                self.save(trainer)
+                self.save(trainer.steps_done)
                 raise KeyboardInterrupt from None
             except DivergedError as error:
                 kept = f"the weights after epoch {len(self.history)} are in {self.folder.weights}"
                 raise DivergedError(f"{error}; {kept}") from error
 
-    def save(self, trainer: Trainer) -> None:
+    def save(self, steps: int) -> None:
         """Replace the saved weights by the present ones."""
-        self.folder.save(self.model, {"epochs": len(self.history), "steps": trainer.steps_done})
+        self.folder.save(self.model, {"epochs": len(self.history), "steps": steps})
         self.weights_saved = True
 
     def where_it_stopped(self) -> str:
@@ -182,9 +184,7 @@ class _Task:
 def _model(arguments: argparse.Namespace, device: gg.Device) -> gg.nn.Sequential:
     """The network on its device, with new weights or those to resume from."""
     gg.manual_seed(arguments.seed)
-    model = mlp(
-        _inputs(), arguments.hidden, CLASSES, activation=arguments.activation, dropout=arguments.dropout
-    )
+    model = mlp(_inputs(), arguments.hidden, CLASSES, activation=arguments.activation, dropout=arguments.dropout)
     model.to(device)
     if arguments.resume is not None:
         load_weights(arguments.resume, model)
@@ -208,9 +208,7 @@ def _errors_as_exit_codes() -> Iterator[None]:
         raise CommandError(f"out of memory ({error}); use smaller --hidden or --batch-size") from error
     except OSError as error:
         place = error.filename or "the run's folder"
-        raise CommandError(
-            f"cannot write {str(place)!r}: {error.strerror}; name another folder with --out"
-        ) from error
+        raise CommandError(f"cannot write {str(place)!r}: {error.strerror}; name another folder with --out") from error
 
 
 def _device(name: str | None) -> gg.Device:

@@ -16,7 +16,7 @@ from gpugrad.cli.values import (
     positive_number,
     seed,
 )
-from gpugrad.train import ACTIVATIONS, SCHEDULES
+from gpugrad.train import ACTIVATIONS
 
 NAME = "train"
 SUMMARY = "train a multilayer perceptron on real handwritten digits"
@@ -49,9 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"of the hidden layers (default: relu): {', '.join(sorted(ACTIVATIONS))}",
     )
-    model.add_argument(
-        "--dropout", type=fraction, default=0.2, metavar="P", help="probability (default: 0.2)"
-    )
+    model.add_argument("--dropout", type=fraction, default=0.2, metavar="P", help="probability (default: 0.2)")
     learning = parser.add_argument_group("learning")
     learning.add_argument(
         "--optimizer",
@@ -60,12 +58,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"(default: adam): {', '.join(sorted(LEARNING_RATES))}",
     )
-    learning.add_argument(
-        "--lr", type=positive_number, metavar="RATE", help=f"learning rate (default: {rates})"
-    )
+    learning.add_argument("--lr", type=positive_number, metavar="RATE", help=f"learning rate (default: {rates})")
     learning.add_argument(
         "--schedule",
-        choices=sorted(SCHEDULES),
+        choices=("constant", "cosine"),
         default="cosine",
         help="of the learning rate: down to 0 along a cosine, or constant (default: cosine)",
     )
@@ -90,9 +86,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="share of the target spread over all classes, in every reported loss (default: 0.1)",
     )
     learning.add_argument("--epochs", type=positive_integer, default=40, metavar="N", help="(default: 40)")
-    learning.add_argument(
-        "--batch-size", type=positive_integer, default=64, metavar="N", help="(default: 64)"
-    )
+    learning.add_argument("--batch-size", type=positive_integer, default=64, metavar="N", help="(default: 64)")
     _add_run_options(parser.add_argument_group("run"))
 
 

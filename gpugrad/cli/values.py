@@ -51,11 +51,7 @@ def layer_sizes(text: str) -> tuple[int, ...]:
 
 
 def _integer(text: str, *, at_least: int, at_most: int | None = None) -> int:
-    expected = (
-        f"an integer of at least {at_least}"
-        if at_most is None
-        else f"an integer from {at_least} to {at_most}"
-    )
+    expected = f"an integer of at least {at_least}" if at_most is None else f"an integer from {at_least} to {at_most}"
     try:
         value = int(text)
     except ValueError:

@@ -10,11 +10,10 @@ from gpugrad.train.extras import MissingExtraError
 from gpugrad.train.metrics import accuracy, confusion_matrix
 from gpugrad.train.mlp import ACTIVATIONS, mlp
 from gpugrad.train.rundir import RunFolder
-from gpugrad.train.trainer import SCHEDULES, DivergedError, EpochMetrics, Score, Trainer
+from gpugrad.train.trainer import DivergedError, EpochMetrics, Score, Trainer
 
 __all__ = [
     "ACTIVATIONS",
-    "SCHEDULES",
     "CheckpointError",
     "Digits",
     "DivergedError",

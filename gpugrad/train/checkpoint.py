@@ -42,9 +42,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         scratch.unlink(missing_ok=True)
 
 
-def save_weights(
-    path: str | os.PathLike[str], model: gg.nn.Module, note: Mapping[str, Any] | None = None
-) -> None:
+def save_weights(path: str | os.PathLike[str], model: gg.nn.Module, note: Mapping[str, Any] | None = None) -> None:
     """Write the model's `state_dict` as a safetensors file, atomically.
 
     Equal weights and notes give files of equal bytes. Arrays on a GPU are copied to the host (this waits for
@@ -62,9 +60,7 @@ def save_weights(
     safetensors = require("safetensors.numpy", package="safetensors", purpose="save weights")
     # The format stores C order and its NumPy writer does not convert: a strided array would be saved
     # scrambled.
-    arrays = {
-        name: np.asarray(tensor.detach().numpy(), order="C") for name, tensor in model.state_dict().items()
-    }
+    arrays = {name: np.asarray(tensor.detach().numpy(), order="C") for name, tensor in model.state_dict().items()}
     metadata = {NOTE_KEY: json.dumps(dict(note or {}), sort_keys=True)}
     write_atomically(Path(path), safetensors.save(arrays, metadata=metadata))
 

@@ -64,9 +64,7 @@ def load_digits() -> Digits:
         ((1437, 64), (360, 64))
     """
     datasets = require("sklearn.datasets", package="scikit-learn", purpose="load the handwritten digits")
-    selection = require(
-        "sklearn.model_selection", package="scikit-learn", purpose="split the handwritten digits"
-    )
+    selection = require("sklearn.model_selection", package="scikit-learn", purpose="split the handwritten digits")
     scans = datasets.load_digits()
     x = (scans.data / BRIGHTEST).astype(np.float32)
     y = scans.target.astype(np.int64)

@@ -23,9 +23,7 @@ def accuracy(labels: NDArray[np.integer], predictions: NDArray[np.integer]) -> f
     return float(np.mean(labels == predictions))
 
 
-def confusion_matrix(
-    labels: NDArray[np.integer], predictions: NDArray[np.integer], classes: int
-) -> NDArray[np.int64]:
+def confusion_matrix(labels: NDArray[np.integer], predictions: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
     """Count how often each class was read as each.
 
     Args:

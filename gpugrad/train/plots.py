@@ -136,9 +136,7 @@ def _style(axes: Any, title: str, x: str, y: str) -> None:
     axes.set_ylabel(y)
 
 
-def _draw_lines(
-    axes: Any, history: Sequence[EpochMetrics], train: Sequence[float], test: Sequence[float]
-) -> None:
+def _draw_lines(axes: Any, history: Sequence[EpochMetrics], train: Sequence[float], test: Sequence[float]) -> None:
     epochs = [metrics.epoch for metrics in history]
     marker = "o" if len(epochs) == 1 else None  # a line of one point would be invisible
     axes.plot(epochs, train, color=TRAIN_COLOUR, linewidth=2, marker=marker, label="training")

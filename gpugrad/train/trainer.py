@@ -20,22 +20,8 @@ import gpugrad as gg
 from gpugrad.train.data import Examples, batches, epoch_order
 
 LossFunction = Callable[[gg.Tensor, gg.Tensor], gg.Tensor]
-Schedule = Callable[[float], float]
 
 EVALUATION_BATCH = 4096
-
-
-def constant(progress: float) -> float:
-    """A schedule that leaves the learning rate as it is: 1 at any progress in [0, 1)."""
-    return 1.0
-
-
-def cosine(progress: float) -> float:
-    """A schedule along half a cosine, from 1 at progress 0 to 0 at 1 (Loshchilov and Hutter 2017)."""
-    return 0.5 * (1.0 + math.cos(math.pi * progress))
-
-
-SCHEDULES: dict[str, Schedule] = {"cosine": cosine, "constant": constant}
 
 
 class DivergedError(ArithmeticError):
@@ -106,7 +92,8 @@ class Trainer:
         model: maps `(batch, *features)` to logits `(batch, classes)`.
         optimizer: an optimizer of `gpugrad.optim` over the model's parameters.
         loss: maps logits and `(batch,)` labels to their mean loss.
-        schedule: factor of the optimizer's learning rate, given the share of all steps that is done.
+        scheduler: of the optimizer's learning rate, stepped after each step of the training; omitted, the rate
+            stays as it is.
         seed: decides the order of the examples in each epoch. (Initial weights and dropout follow
             `gg.manual_seed`.)
 
@@ -129,13 +116,13 @@ class Trainer:
         optimizer: gg.optim.Optimizer,
         loss: LossFunction = gg.nn.functional.cross_entropy,
         *,
-        schedule: Schedule = constant,
+        scheduler: gg.optim.LRScheduler | None = None,
         seed: int = 0,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
-        self.schedule = schedule
+        self.scheduler = scheduler
         self.seed = seed
         self.steps_done = 0
 
@@ -164,8 +151,7 @@ class Trainer:
         Raises:
             DivergedError: the loss of an epoch or of its evaluation is infinite or NaN.
         """
-        base_rate = _learning_rate(self.optimizer)
-        steps = epochs * math.ceil(len(train) / batch_size)
+        first_rate = self._learning_rate()
         self.steps_done = 0
         for epoch in range(1, epochs + 1):
             start = time.perf_counter()
@@ -173,16 +159,15 @@ class Trainer:
             self.model.train()
             order = epoch_order(len(train), seed=self.seed, epoch=epoch)
             for x, y in batches(train, batch_size, order):
-                rate = base_rate * self.schedule(self.steps_done / steps)
-                _set_learning_rate(self.optimizer, rate)
+                rate = self._learning_rate()
                 self.step(x, y, sums)
                 if on_step is not None:
                     on_step(int(y.shape[0]))
             trained = sums.read()
             seconds = time.perf_counter() - start
-            self._require_finite(trained.loss, "training", epoch, base_rate)
+            self._require_finite(trained.loss, "training", epoch, first_rate)
             tested = self.evaluate(test)
-            self._require_finite(tested.loss, "test", epoch, base_rate)
+            self._require_finite(tested.loss, "test", epoch, first_rate)
             yield EpochMetrics(
                 epoch=epoch,
                 lr=rate,
@@ -193,7 +178,6 @@ class Trainer:
                 seconds=seconds,
                 examples_per_second=len(train) / seconds,
             )
-        _set_learning_rate(self.optimizer, base_rate)
 
     def step(self, x: gg.Tensor, y: gg.Tensor, sums: _Sums) -> None:
         """Forward, backward and update on one batch; adds its loss and correct answers to `sums`."""
@@ -205,6 +189,8 @@ class Trainer:
             loss.backward()
             self.optimizer.step()
             sums.add(loss, logits, y)
+        if self.scheduler is not None:
+            self.scheduler.step()
         self.steps_done += 1
 
     def evaluate(self, examples: Examples) -> Score:
@@ -241,11 +227,5 @@ class Trainer:
                 "training diverged; lower the learning rate"
             )
 
-
-def _learning_rate(optimizer: gg.optim.Optimizer) -> float:
-    return float(optimizer.param_groups[0]["lr"])
-
-
-def _set_learning_rate(optimizer: gg.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    def _learning_rate(self) -> float:
+        return float(self.optimizer.param_groups[0]["lr"])
