@@ -143,9 +143,7 @@ def _check_dtypes(formula: Formula, dtypes: tuple[str, ...], out_dtypes: tuple[s
         )
 
 
-def _operands(
-    formula: Formula, dtypes: tuple[str, ...], out_dtypes: tuple[str, ...], compute: str
-) -> tuple[str, str]:
+def _operands(formula: Formula, dtypes: tuple[str, ...], out_dtypes: tuple[str, ...], compute: str) -> tuple[str, str]:
     """The kernel's parameter list, and the same as operands of the skeleton."""
     c = _COMPUTE[compute]
     parameters, operands, slot = [], [], 0
@@ -183,7 +181,7 @@ def _functor(formula: Formula, name: str, compute: str) -> str:
     c = _COMPUTE[compute]
     formals = [f"{c} in_{n}" for n in formula.inputs] + [f"{c}& out_{i}" for i in range(len(formula.outputs))]
     written: dict[Expr, str] = {}
-    body = []
+    body: list[str] = []
     for node in topological(formula.outputs):
         if node.op == "const":
             written[node] = _literal(node, compute)
@@ -328,8 +326,8 @@ class CudaLauncher:
         aligned = not any(a % need for a, need in zip(addresses, self._alignments, strict=True))
         if aligned and all(s is None for s in strides):
             return self._contiguous(n)
-        steps = [self._element_strides(shape, s, i) for s, i in zip(strides, self._itemsizes, strict=True)]
-        sizes, steps = collapse(shape, steps)
+        given = [self._element_strides(shape, s, i) for s, i in zip(strides, self._itemsizes, strict=True)]
+        sizes, steps = collapse(shape, given)
         if aligned and len(sizes) == 1 and all(s == (1,) for s in steps):
             return self._contiguous(n)
         if len(sizes) > MAX_DIMS:
@@ -343,9 +341,7 @@ class CudaLauncher:
         blocks = -(-n // (self.source.width * 2 * THREADS))  # two wide accesses a thread
         return Launch(self.source.entries[0], (min(blocks, 2**31 - 1), 1), (THREADS, 1), np.int64(n))
 
-    def _strided(
-        self, sizes: tuple[int, ...], steps: tuple[tuple[int, ...], ...], aligned: bool
-    ) -> Launch:
+    def _strided(self, sizes: tuple[int, ...], steps: tuple[tuple[int, ...], ...], aligned: bool) -> Launch:
         extent = max(sum(abs(s) * (size - 1) for s, size in zip(step, sizes, strict=True)) for step in steps)
         wide = max(extent, math.prod(sizes)) >= _INDEX32_LIMIT
         width = 1 if wide else self._row_width(steps, aligned)

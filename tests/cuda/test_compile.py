@@ -16,7 +16,16 @@ from tests.cuda.nvrtc import NvrtcError, architectures, compile_source, missing_
 needs_nvrtc = pytest.mark.skipif(missing_nvrtc() is not None, reason=str(missing_nvrtc()))
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 # One of each kind: activation, its gradient, truth values, selection, a long series, a special function.
-ON_EACH_PUSH = ("gelu_erf", "gelu_tanh_vjp", "softplus_vjp_0", "less", "where_vjp_1_2", "power_vjp", "remainder", "erfc")
+ON_EACH_PUSH = (
+    "gelu_erf",
+    "gelu_tanh_vjp",
+    "softplus_vjp_0",
+    "less",
+    "where_vjp_1_2",
+    "power_vjp",
+    "remainder",
+    "erfc",
+)
 ROWS = [(file, dtype) for file, source in SOURCES.items() for dtype in source.dtypes]
 
 
@@ -134,9 +143,7 @@ def test_the_source_is_complete_in_itself() -> None:
         (("float32", "float32"), ("scalar",), "scalar"),
     ],
 )
-def test_dtypes_that_no_kernel_takes_are_refused(
-    dtypes: tuple[str, ...], outs: tuple[str, ...], said: str
-) -> None:
+def test_dtypes_that_no_kernel_takes_are_refused(dtypes: tuple[str, ...], outs: tuple[str, ...], said: str) -> None:
     with pytest.raises(FormulaError, match=said):
         cuda_source(trace(lambda x, y: x + y, "plus"), dtypes, outs)
 

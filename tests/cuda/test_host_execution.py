@@ -6,6 +6,7 @@ Compared with an oracle in float64 that shares no code with the compilers. Row k
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def operation(name: str) -> str:
     return name.partition("_vjp")[0]
 
 
-def samples(case: Case, shapes: list[tuple[int, ...]], real: str, seed: str) -> list[Any]:
+def samples(case: Case, shapes: Sequence[tuple[int, ...]], real: str, seed: str) -> list[Any]:
     rng = np.random.default_rng(zlib.crc32(seed.encode()))
     low, high = DOMAIN.get(operation(case.name), (-4.0, 4.0))
     given: list[Any] = []
@@ -135,7 +136,9 @@ def test_forward_kernels_agree_with_numpy_at_special_values(name: str, float64: 
     columns = [g.ravel() for g in grids] + [grids[-1].ravel()[::-1]] * (len(case.formula.inputs) - len(grids))
     given: list[Any] = []
     for column, passed, n in zip(columns, case.passed, case.formula.inputs, strict=True):
-        given.append(SCALARS[n] if passed == SCALAR else aligned(column.shape, bool if passed == "bool" else float, column))
+        given.append(
+            SCALARS[n] if passed == SCALAR else aligned(column.shape, bool if passed == "bool" else float, column)
+        )
     outs = outputs(case, columns[0].shape, "float64")
     elementwise(float64, case.source("float64"), given, outs, "contiguous")
     check(case, given, outs, 1e-11)
@@ -204,7 +207,10 @@ def test_integer_arithmetic_is_exact(dtype: str) -> None:
 
 def test_an_output_may_be_an_input(float32: Kernels, rng: np.random.Generator) -> None:
     source = CASES["multiply"].source("float32")
-    x, y = aligned((1003,), "float32", rng.standard_normal(1003)), aligned((1003,), "float32", rng.standard_normal(1003))
+    x, y = (
+        aligned((1003,), "float32", rng.standard_normal(1003)),
+        aligned((1003,), "float32", rng.standard_normal(1003)),
+    )
     wanted = x * y
     elementwise(float32, source, [x, y], [x], "contiguous")
     np.testing.assert_array_equal(x, wanted)

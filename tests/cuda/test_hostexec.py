@@ -28,13 +28,22 @@ template <class T> __device__ void row_sum(const T* x, T* y, int columns) {
   y[blockIdx.x] = sum;
 }
 #define ROW_SUM(T, tag) \
-  extern "C" __global__ void __launch_bounds__(256) row_sum_##tag(const T* __restrict__ x, T* y, int n) { row_sum(x, y, n); }
+  extern "C" __global__ void __launch_bounds__(256) row_sum_##tag(const T* __restrict__ x, T* y, int n) { \
+    row_sum(x, y, n);                                                                                                \
+  }
 ROW_SUM(float, f32) ROW_SUM(double, f64)
 template <class T> __global__ void scale(T* x, T a) { x[threadIdx.x] *= a; }
 extern "C" __global__ void rotate_without_barrier(float* x) {
   extern __shared__ float s[];
   s[threadIdx.x] = x[threadIdx.x];
   x[threadIdx.x] = s[(threadIdx.x + 1) % blockDim.x];
+}
+extern "C" __global__ void overwrite_without_barrier(float* x) {
+  __shared__ float s;
+  if (threadIdx.x == 0) s = 1;
+  __syncthreads();
+  x[threadIdx.x] = s;
+  if (threadIdx.x % 32 == 0) s = 2;
 }
 extern "C" __global__ void one_waits_for_the_block_others_for_the_warp() {
   if (threadIdx.x < 3) __syncthreads(); else __syncwarp();
@@ -94,6 +103,13 @@ def test_a_missing_barrier_shows_as_nan_from_poisoned_shared_memory(module: Host
         x = np.ones(8, np.float32)
         module.get_function("rotate_without_barrier")((1,), (8,), (x,), shared_mem=32, backwards=backwards)
         assert np.isnan(x).any()
+
+
+def test_a_warp_that_overwrites_too_early_is_seen(module: HostModule) -> None:
+    for backwards in (False, True):
+        x = np.zeros(64, np.float32)
+        module.get_function("overwrite_without_barrier")((1,), (64,), (x,), backwards=backwards)
+        assert sorted(set(x.tolist())) == [1.0, 2.0]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +187,7 @@ def test_a_block_beyond_the_launch_bounds_is_refused(module: HostModule) -> None
 
 
 def test_source_that_does_not_compile_is_shown_with_the_compilers_message() -> None:
-    with pytest.raises(HostExecError, match="undeclared|not declared"):
+    with pytest.raises(HostExecError, match=r"undeclared|not declared"):
         HostModule('extern "C" __global__ void f(float* x) { x[0] = nowhere; }')
 
 

@@ -100,10 +100,8 @@ def test_a_wide_access_holds_at_most_sixteen_bytes() -> None:
     [
         (lambda x: x + 1.0, "int64"),
         (lambda x: x + 0.5, "float64"),
-        (lambda x: np.exp(x), "float64"),
+        (lambda x: np.exp(x) + 1.0, "float64"),
     ],
 )
-def test_integer_kernels_compute_in_integers_where_that_is_exact(
-    make: Callable[[Any], Any], compute: str
-) -> None:
+def test_integer_kernels_compute_in_integers_where_that_is_exact(make: Callable[[Any], Any], compute: str) -> None:
     assert cuda_source(trace(make, "f"), ("int64",), ("int64",)).compute == compute

@@ -70,7 +70,8 @@ def build(source: str, expressions: tuple[str, ...] = ()) -> tuple[Path, list[tu
     entries += [(e, 0) for e in expressions]
     text = _DYNAMIC.sub(r"\1* \2 = (\1*)gg_dynamic;", text)
     text = _STATIC.sub(
-        r"static char \2_tag; using \2_type = \1\3; \2_type& \2 = *(\2_type*)gg_shared_variable(&\2_tag, sizeof(\2_type));",
+        r"static char \2_tag; using \2_type = \1\3; "
+        r"\2_type& \2 = *(\2_type*)gg_shared_variable(&\2_tag, sizeof(\2_type));",
         text,
     )
     exports = "".join(f"GG_EXPORT({i}, {name})\n" for i, (name, _) in enumerate(entries))
@@ -95,18 +96,14 @@ def _run(arguments: list[str], text: str) -> bytes:
     tool = compiler()
     if tool is None:
         raise HostExecError(f"[hostexec] {missing_compiler()}; on Debian: apt-get install g++")
-    done = subprocess.run(
-        [tool, "-x", "c++", *arguments], input=text.encode(), capture_output=True, check=False
-    )
+    done = subprocess.run([tool, "-x", "c++", *arguments], input=text.encode(), capture_output=True, check=False)
     if done.returncode:
         raise HostExecError(f"[hostexec] {tool} refused the source:\n{done.stderr.decode()[:4000]}")
     return done.stdout
 
 
 def _expand(source: str) -> str:
-    return _run(
-        [*_MARKS, "-std=gnu++17", "-E", "-I", str(INCLUDE), "-include", "gg_host.h", "-"], source
-    ).decode()
+    return _run([*_MARKS, "-std=gnu++17", "-E", "-I", str(INCLUDE), "-include", "gg_host.h", "-"], source).decode()
 
 
 def cache_dir() -> Path:

@@ -56,9 +56,7 @@ class HostModule:
         try:
             return self._kernels[name]
         except KeyError:
-            raise HostExecError(
-                f"[hostexec] no kernel {name!r}; the module has {', '.join(self.names)}"
-            ) from None
+            raise HostExecError(f"[hostexec] no kernel {name!r}; the module has {', '.join(self.names)}") from None
 
 
 class HostKernel:
@@ -67,8 +65,8 @@ class HostKernel:
     `args` may hold NumPy arrays and whatever has `__array_interface__` (passed as pointers), NumPy scalars and
     Python numbers (passed by value: an int is 8 bytes, a float is a double, as CuPy passes them), structured
     arrays of one element or `numpy.void` (passed by value as C structs), and None (a null pointer).
-    `backwards=True` runs the threads of each block in the opposite order: a kernel whose result changes lacks a
-    barrier. Blocks run one after another.
+    Blocks run one after another, and in a block each warp as far as it can before the next one begins;
+    `backwards=True` takes warps and lanes in the opposite order: a kernel whose result changes lacks a barrier.
 
     Raises:
         HostExecError: The arguments do not fit the kernel's parameters, the block is larger than
@@ -107,18 +105,13 @@ class HostKernel:
     def _check_launch(self, dims: tuple[int, ...], args: Sequence[Any], shared_mem: int) -> None:
         limits = (2**31 - 1, 65535, 65535, 1024, 1024, 64)
         threads = dims[3] * dims[4] * dims[5]
-        if (
-            any(not 1 <= d <= most for d, most in zip(dims, limits, strict=True))
-            or threads > self.most_threads
-        ):
+        if any(not 1 <= d <= most for d, most in zip(dims, limits, strict=True)) or threads > self.most_threads:
             raise HostExecError(
                 f"[{self.name}] grid {dims[:3]}, block {dims[3:]}: out of range (at most {self.most_threads} "
                 f"threads for this kernel; grid at most {limits[:3]})"
             )
         if not 0 <= shared_mem <= 48 << 10:
-            raise HostExecError(
-                f"[{self.name}] shared_mem = {shared_mem}: a device refuses more than 49152 by default"
-            )
+            raise HostExecError(f"[{self.name}] shared_mem = {shared_mem}: a device refuses more than 49152 by default")
         if len(args) != len(self.parameters):
             raise HostExecError(f"[{self.name}] takes {len(self.parameters)} arguments, got {len(args)}")
 
@@ -135,12 +128,8 @@ class HostKernel:
         elif hasattr(given, "__array_interface__"):
             value = np.array([given.__array_interface__["data"][0]], np.uint64)
         else:
-            raise HostExecError(
-                f"[{self.name}] argument {index} is a {type(given).__name__}, which no kernel takes"
-            )
-        passed = (
-            {"f": "f", "b": "b", "i": "i", "u": "i", "V": "s"}.get(value.dtype.kind, "?") if by_value else "p"
-        )
+            raise HostExecError(f"[{self.name}] argument {index} is a {type(given).__name__}, which no kernel takes")
+        passed = {"f": "f", "b": "b", "i": "i", "u": "i", "V": "s"}.get(value.dtype.kind, "?") if by_value else "p"
         raw_pointer = kind == "p" and passed == "i" and isinstance(given, np.generic)
         if (passed != kind and not raw_pointer) or value.nbytes != size:
             words = {
@@ -152,7 +141,7 @@ class HostKernel:
                 "?": "unknown",
             }
             raise HostExecError(
-                f"[{self.name}] argument {index} is {words[passed]} of {value.nbytes} bytes ({given!r:.80}); the kernel "
-                f"takes {words[kind]} of {size} bytes"
+                f"[{self.name}] argument {index} is {words[passed]} of {value.nbytes} bytes ({given!r:.80}); "
+                f"the kernel takes {words[kind]} of {size} bytes"
             )
         return value

@@ -126,12 +126,17 @@ static bool gg_release_warp(int from, int to) {
 static bool gg_run_block(int n, bool backwards) {
   for (int i = 0; i < n; ++i) gg_threads[i] = gg_thread{};
   for (;;) {
+    // One warp goes as far as it can before the next begins: what it overwrites too early, the others then read.
     bool ran = false;
-    for (int k = 0; k < n; ++k) {
-      int i = backwards ? n - 1 - k : k;
-      if (gg_threads[i].state <= GG_READY) { gg_resume(i); ran = true; }
+    for (int k = 0; k < n; k += 32) {
+      int from = backwards ? (n - 1 - k) & ~31 : k, to = from + 32 < n ? from + 32 : n;
+      do {
+        for (int l = from; l < to; ++l) {
+          int i = backwards ? from + to - 1 - l : l;
+          if (gg_threads[i].state <= GG_READY) { gg_resume(i); ran = true; }
+        }
+      } while (gg_release_warp(from, to));
     }
-    for (int from = 0; from < n; from += 32) ran |= gg_release_warp(from, from + 32 < n ? from + 32 : n);
     if (gg_message[0]) return false;
     int waiting = 0, done = 0, line = 0;
     for (int i = 0; i < n; ++i) {
