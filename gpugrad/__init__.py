@@ -1,20 +1,137 @@
-"""Gradients for NumPy and CuPy code, with a training stack on top."""
+"""Gradients for NumPy and CuPy code, with a training stack on top.
 
-from . import backend
+The tensor face: `import gpugrad as gg`, with PyTorch's names. The NumPy face is `gpugrad.numpy`. What is imported here
+needs NumPy only; CuPy and Numba are loaded when they are first used.
+"""
+
+from typing import Any
+
+import numpy as _numpy
+
+from . import cpu, cuda, fusion, nn, optim
 from ._version import __version__
-from .backend import Device, DeviceError, device, set_default_device
+
+# fmt: off
+from .anomaly import AnomalyError
+from .backend import Device, DeviceError, default_device, device, set_default_device
 from .fusion import FormulaError
 from .gradmode import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .ops.cast import astype, clone, conj, imag, real
+from .ops.core import elementwise
+from .ops.creation import (
+    arange, as_tensor, asarray, empty, empty_like, eye, from_numpy, full, full_like, get_default_dtype, linspace,
+    ones, ones_like, set_default_dtype, tensor, zeros, zeros_like,
+)
+from .ops.diagonal import diag, diagonal, trace, tril, triu
+from .ops.einsum import dot, einsum, inner, kron, outer, tensordot, vdot
+from .ops.elementwise import (
+    absolute as abs, absolute, arccos as acos, arccosh as acosh, add, arccos, arccosh, arcsin, arcsinh, arctan,
+    arctan2, arctanh, arcsin as asin, arcsinh as asinh, arctan as atan, arctan2 as atan2, arctanh as atanh, cbrt,
+    ceil, celu, clip as clamp, clip, copysign, cos, cosh, deg2rad, rad2deg as degrees, divide, elu, equal, erf,
+    erfc, exp, exp2, sigmoid as expit, expm1, absolute as fabs, floor, floor_divide, fmax, fmin, fmod, gelu,
+    greater, greater_equal, hardsigmoid, hardswish, hardtanh, heaviside, hypot, identity, isfinite, isinf, isnan,
+    leaky_relu, less, less_equal, log, log10, log1p, log2, log_sigmoid, logaddexp, logaddexp2, logical_and,
+    logical_not, logical_or, logical_xor, logit, log_sigmoid as logsigmoid, maximum, minimum, mish, remainder as
+    mod, multiply, negative as neg, negative, not_equal, positive, power as pow, power, prelu, rad2deg, deg2rad as
+    radians, reciprocal, relu, relu6, remainder, rint, rsqrt, selu, sigmoid, sign, signbit, silu, sin, sinc, sinh,
+    softplus, softsign, sqrt, square, step, subtract, tan, tanh, divide as true_divide, trunc, where,
+)
+from .ops.entropy import cross_entropy
+from .ops.index import (
+    argwhere, gather, index_add, index_select, masked_fill, masked_select, nonzero, put_along_axis, scatter,
+    scatter_add, take, take_along_axis,
+)
+from .ops.joining import (
+    array_split, concatenate as cat, chunk, column_stack, concatenate as concat, concatenate, dstack, flip, fliplr,
+    flipud, hstack, pad, repeat, repeat as repeat_interleave, roll, rot90, vstack as row_stack, split, stack,
+    array_split as tensor_split, tile, unbind, unbind as unstack, vstack,
+)
+from .ops.linalg import addmm, bmm, linear, matmul, mm
+from .ops.order import argpartition, argsort, cumprod, cumsum, diff, median, partition, sort, topk, unique
+from .ops.random import manual_seed, normal, rand, rand_like, randint, randn, randn_like, randperm, uniform
+from .ops.reduce import (
+    all, max as amax, min as amin, any, argmax, argmin, count_nonzero, max, mean, min, norm, prod, ptp, std, sum,
+    var,
+)
+from .ops.rows import dropout, layer_norm, log_softmax, logsumexp, maxout, rms_norm, softmax
+from .ops.shape import (
+    atleast_1d, atleast_2d, atleast_3d, broadcast_arrays, broadcast_arrays as broadcast_tensors, broadcast_to,
+    expand, expand_as, expand_dims, flatten, matrix_transpose, moveaxis, moveaxis as movedim, permute, permute as
+    permute_dims, ravel, reshape, view_as as reshape_as, squeeze, swapaxes, swapaxes as swapdims, t, transpose,
+    unflatten, unsqueeze, view, view_as,
+)
+from .primitive import Primitive
 from .tape import GradientError
 from .tensor import Tensor
-from .ops import elementwise as _e, linalg as _l, cast as _c
-from .ops.creation import *
-from .ops.random import *
-from .ops.core import elementwise
-from .primitive import FUNCTIONS as _F
-from . import cpu
-from . import fusion
-import numpy as _np
-float16, float32, float64, int64 = _np.float16, _np.float32, _np.float64, _np.int64
-globals().update(_F)
-from .transforms import check_grads, grad, value_and_grad, vjp
+from .transforms import GradientMismatchError, check_grads, grad, value_and_grad, vjp
+# fmt: on
+
+# Dtypes are NumPy's; `bool` is left to Python, `bool_` is the dtype.
+float16 = _numpy.float16
+float32 = _numpy.float32
+float64 = _numpy.float64
+int8 = _numpy.int8
+int16 = _numpy.int16
+int32 = _numpy.int32
+int64 = _numpy.int64
+uint8 = _numpy.uint8
+uint16 = _numpy.uint16
+uint32 = _numpy.uint32
+uint64 = _numpy.uint64
+complex64 = _numpy.complex64
+complex128 = _numpy.complex128
+bool_ = _numpy.bool_
+pi = _numpy.pi
+e = _numpy.e
+inf = _numpy.inf
+nan = _numpy.nan
+newaxis = _numpy.newaxis
+
+
+def __getattr__(name: str) -> Any:
+    if name == "bfloat16":
+        try:
+            import ml_dtypes
+        except ImportError:
+            raise ImportError('[bfloat16] needs the package ml_dtypes; pip install "ml_dtypes"') from None
+        return _numpy.dtype(ml_dtypes.bfloat16)
+    raise AttributeError(
+        f"module 'gpugrad' has no attribute {name!r}; functions without a gradient rule take the bare array, x.data"
+    )
+
+
+# fmt: off
+__all__ = [
+    "AnomalyError", "Device", "DeviceError", "FormulaError", "GradientError", "GradientMismatchError", "Primitive",
+    "Tensor", "__version__", "abs", "absolute", "acos", "acosh", "add", "addmm", "all", "amax", "amin", "any",
+    "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin",
+    "argpartition", "argsort", "argwhere", "array_split", "as_tensor", "asarray", "asin", "asinh", "astype", "atan",
+    "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "bfloat16", "bmm", "bool_", "broadcast_arrays",
+    "broadcast_tensors", "broadcast_to", "cat", "cbrt", "ceil", "celu", "check_grads", "chunk", "clamp", "clip",
+    "clone", "column_stack", "complex128", "complex64", "concat", "concatenate", "conj", "copysign", "cos", "cosh",
+    "count_nonzero", "cpu", "cross_entropy", "cuda", "cumprod", "cumsum", "default_device", "deg2rad", "degrees",
+    "detect_anomaly", "device", "diag", "diagonal", "diff", "divide", "dot", "dropout", "dstack", "e", "einsum",
+    "elementwise", "elu", "empty", "empty_like", "enable_grad", "equal", "erf", "erfc", "exp", "exp2", "expand",
+    "expand_as", "expand_dims", "expit", "expm1", "eye", "fabs", "flatten", "flip", "fliplr", "flipud", "float16",
+    "float32", "float64", "floor", "floor_divide", "fmax", "fmin", "fmod", "from_numpy", "full", "full_like",
+    "fusion", "gather", "gelu", "get_default_dtype", "grad", "greater", "greater_equal", "hardsigmoid", "hardswish",
+    "hardtanh", "heaviside", "hstack", "hypot", "identity", "imag", "index_add", "index_select", "inf", "inner",
+    "int16", "int32", "int64", "int8", "is_grad_enabled", "isfinite", "isinf", "isnan", "kron", "layer_norm",
+    "leaky_relu", "less", "less_equal", "linear", "linspace", "log", "log10", "log1p", "log2", "log_sigmoid",
+    "log_softmax", "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or", "logical_xor", "logit",
+    "logsigmoid", "logsumexp", "manual_seed", "masked_fill", "masked_select", "matmul", "matrix_transpose", "max",
+    "maximum", "maxout", "mean", "median", "min", "minimum", "mish", "mm", "mod", "moveaxis", "movedim", "multiply",
+    "nan", "neg", "negative", "newaxis", "nn", "no_grad", "nonzero", "norm", "normal", "not_equal", "ones",
+    "ones_like", "optim", "outer", "pad", "partition", "permute", "permute_dims", "pi", "positive", "pow", "power",
+    "prelu", "prod", "ptp", "put_along_axis", "rad2deg", "radians", "rand", "rand_like", "randint", "randn",
+    "randn_like", "randperm", "ravel", "real", "reciprocal", "relu", "relu6", "remainder", "repeat",
+    "repeat_interleave", "reshape", "reshape_as", "rint", "rms_norm", "roll", "rot90", "row_stack", "rsqrt",
+    "scatter", "scatter_add", "selu", "set_default_device", "set_default_dtype", "set_grad_enabled", "sigmoid",
+    "sign", "signbit", "silu", "sin", "sinc", "sinh", "softmax", "softplus", "softsign", "sort", "split", "sqrt",
+    "square", "squeeze", "stack", "std", "step", "subtract", "sum", "swapaxes", "swapdims", "t", "take",
+    "take_along_axis", "tan", "tanh", "tensor", "tensor_split", "tensordot", "tile", "topk", "trace", "transpose",
+    "tril", "triu", "true_divide", "trunc", "uint16", "uint32", "uint64", "uint8", "unbind", "unflatten", "uniform",
+    "unique", "unsqueeze", "unstack", "value_and_grad", "var", "vdot", "view", "view_as", "vjp", "vstack", "where",
+    "zeros", "zeros_like",
+]
+# fmt: on

@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Sequence
 from heapq import heappop, heappush
 from typing import Any, ClassVar, Final
 
+import numpy as np
+
 from . import anomaly, mutation
 from .backend import backend_of, is_array
 from .gradmode import set_grad_enabled
@@ -224,7 +226,8 @@ def walk(
     visit = _Walk(targets, retain or graph, graph)
     if targets is not None:
         visit.active = _leading_to([n for n, _ in roots], targets)
-    with set_grad_enabled(graph):
+    # An infinite slope (sqrt at 0) is no accident here; whoever hunts one has `detect_anomaly`.
+    with set_grad_enabled(graph), np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for node, g in roots:
             visit.arrive(node, g, False)
         visit.run()

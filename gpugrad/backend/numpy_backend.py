@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ..fusion import Formula
+from ..fusion.numba_cache import numba_wanted
 from ..fusion.numpy_compiler import compile_numpy
 from .base import Array, Backend, Kernel
 from .device import CPU
 from .pool import BufferPool, PoolStats
-
-
-def numba_wanted() -> bool:
-    """Whether large kernels go through Numba: `GPUGRAD_NUMBA` = 0 or 1, or whether it is installed."""
-    asked = os.environ.get("GPUGRAD_NUMBA", "")
-    if asked not in ("", "0", "1"):
-        raise ValueError(f"[numba] GPUGRAD_NUMBA = {asked!r}; expected 0, 1 or nothing")
-    installed = importlib.util.find_spec("numba") is not None
-    if asked == "1" and not installed:
-        raise ImportError('[numba] GPUGRAD_NUMBA = 1 but Numba is not installed; pip install "gpugrad[cpu]"')
-    return installed and asked != "0"
 
 
 class NumpyBackend(Backend):
