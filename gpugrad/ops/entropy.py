@@ -132,7 +132,7 @@ def _rule(
 ) -> tuple[Any, None, None]:
     if divisor is not None:
         g = backend_of(x).xp.asarray(g / divisor, dtype=g.dtype)
-    return backend_of(x).rows.cross_entropy_vjp(g, x, labels, lse, weight, label_smoothing, ignore_index), None, None
+    return backend_of(x).rows.cross_entropy_vjp(g, x, lse, labels, weight, label_smoothing, ignore_index), None, None
 
 
 def _reference(

@@ -16,7 +16,7 @@ from ..backend import backend_of, is_array
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import Tensor, apply
 from .arguments import axis_index, axis_tuple, bare, operand, reduction, spelled
-from .core import backend_for_all
+from .core import backend_for_all, elementwise
 from .elementwise import exp, rsqrt, square
 from .shape import moveaxis
 
@@ -45,10 +45,13 @@ def _log_softmax_rule(g: Any, needs: Needs, y: Any) -> tuple[Any]:
     return (g - exp(y) * g.sum(axis=-1, keepdims=True),)
 
 
+@elementwise
+def share(g: Any, x: Any, total: Any) -> Any:
+    return g * exp(x - total)
+
+
 def _logsumexp_rule(g: Any, needs: Needs, x: Any, y: Any) -> tuple[Any]:
-    if is_array(g):
-        return (backend_of(g).rows.logsumexp_vjp(g, x, y),)
-    return (g.reshape((*g.shape, 1)) * softmax(x),)
+    return (share(g.reshape((*g.shape, 1)), x, y.reshape((*y.shape, 1))),)
 
 
 SOFTMAX = Primitive(
@@ -170,7 +173,7 @@ def _layer_norm_forward(needs: Needs, x: Any, weight: Any, bias: Any, *, eps: fl
 
 
 def _layer_norm_rule(g: Any, needs: Needs, x: Any, weight: Any, mean: Any, rstd: Any, *, eps: float) -> tuple[Any, ...]:
-    dx, dw, db = backend_of(g).rows.layer_norm_vjp(g, x, weight, mean, rstd)
+    dx, dw, db = backend_of(g).rows.layer_norm_vjp(g, x, mean=mean, rstd=rstd, weight=weight)
     return (dx if needs[0] else None), (dw if needs[1] else None), (db if needs[2] else None)
 
 
@@ -196,7 +199,7 @@ def _rms_norm_forward(needs: Needs, x: Any, weight: Any, *, eps: float) -> tuple
 
 
 def _rms_norm_rule(g: Any, needs: Needs, x: Any, weight: Any, rstd: Any, *, eps: float) -> tuple[Any, ...]:
-    dx, dw = backend_of(g).rows.rms_norm_vjp(g, x, weight, rstd)
+    dx, dw = backend_of(g).rows.rms_norm_vjp(g, x, rstd=rstd, weight=weight)
     return (dx if needs[0] else None), (dw if needs[1] else None)
 
 
@@ -285,11 +288,15 @@ def _maxout_reference(x: Any, *, pieces: int) -> Any:
 
 
 def _maxout_forward(needs: Needs, x: Any, *, pieces: int) -> tuple[Any, tuple[Any, ...]]:
-    return backend_of(x).rows.maxout(x, pieces), ()
+    found = backend_of(x).rows.maxout(x, pieces)
+    return (found[0] if type(found) is tuple else found), ()
 
 
 def _maxout_rule(g: Any, needs: Needs, x: Any, y: Any, *, pieces: int) -> tuple[Any]:
-    return (backend_of(g).rows.maxout_vjp(g, x, y, pieces),)
+    xp = backend_of(g).xp
+    hit = x.reshape((*y.shape, pieces)) == y[..., None]
+    each = xp.asarray(g / xp.maximum(hit.sum(axis=-1), 1), dtype=g.dtype)
+    return (xp.where(hit, each[..., None], xp.zeros((), g.dtype)).reshape(x.shape),)
 
 
 MAXOUT = Primitive(

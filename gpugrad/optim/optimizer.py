@@ -1,0 +1,275 @@
+"""`Optimizer`: parameter groups, their state, and one kernel call a step over all the arrays of a group.
+
+What is gathered for a step (lists of bare arrays) is kept until something changes: a parameter's array, which of them
+have gradients, or what the state holds. The update rules are in `sgd`, `adam` and `rmsprop`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..backend import Backend, backend_of, is_array
+from ..mutation import changed
+from ..gradmode import enable_grad
+from ..tape import Leaf
+from ..tensor import Tensor, new_tensor
+
+
+class Bucket:
+    """Parameters of a group that are updated in one call: those with a gradient, at the same step.
+
+    Attributes:
+        parameters: the tensors.
+        arrays: their bare arrays.
+        state: by name, a list of bare arrays in the same order.
+        step: how many updates they have had.
+        backend: of their device.
+    """
+
+    __slots__ = ("arrays", "backend", "parameters", "state", "step")
+
+    def __init__(self, parameters: list[Tensor], state: dict[str, list[Any]], step: int) -> None:
+        self.parameters = parameters
+        self.arrays = [p.data for p in parameters]
+        self.state, self.step = state, step
+        self.backend: Backend = backend_of(self.arrays[0])
+
+
+class Optimizer:
+    """What all optimizers share.
+
+    Args:
+        params: tensors that require a gradient, or dictionaries of `params` and options that hold for them alone.
+        defaults: options by name, for the groups that do not set them.
+
+    Attributes:
+        param_groups: a dictionary for each group; options such as `lr` may be changed between steps.
+        state: for each parameter what the update keeps of the past, as tensors.
+
+    Raises:
+        ValueError: no parameters, a parameter twice, one that is a computed result, or an option out of range.
+        TypeError: something that is not a tensor.
+    """
+
+    name: ClassVar[str] = "Optimizer"
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+        self.defaults = defaults
+        self.param_groups: list[dict[str, Any]] = []
+        self.state: dict[Tensor, dict[str, Any]] = {}
+        self._buckets: list[list[Bucket] | None] = []
+        if isinstance(params, Tensor):
+            raise TypeError(f"[{self.name}] params is a single tensor; expected several, e.g. [tensor]")
+        groups = list(params)
+        if not groups:
+            raise ValueError(f"[{self.name}] params is empty; pass model.parameters() of a model that has parameters")
+        for group in groups if isinstance(groups[0], Mapping) else [{"params": groups}]:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: Mapping[str, Any]) -> None:
+        """Add parameters, `param_group["params"]`, with options of their own.
+
+        Raises:
+            ValueError, TypeError: as the constructor.
+        """
+        params = param_group["params"]
+        params = [params] if isinstance(params, Tensor) else list(params)
+        unknown = [key for key in param_group if key != "params" and key not in self.defaults]
+        if unknown:
+            raise ValueError(f"[{self.name}] unknown option {unknown[0]!r}; expected {', '.join(self.defaults)}")
+        known = {id(p) for group in self.param_groups for p in group["params"]}
+        for i, p in enumerate(params):
+            if not isinstance(p, Tensor):
+                raise TypeError(f"[{self.name}] params[{i}] is a {type(p).__name__}; expected a tensor")
+            if not p.is_leaf:
+                raise ValueError(
+                    f"[{self.name}] params[{i}] {p.shape} is the result of an operation: it gets no gradient of its own; "
+                    "pass the tensors it was computed from, or x.detach().requires_grad_()"
+                )
+            if id(p) in known:
+                raise ValueError(f"[{self.name}] params[{i}] {p.shape} is given twice; each parameter belongs to one group")
+            known.add(id(p))
+        group = {"params": params, **self.defaults, **{k: v for k, v in param_group.items() if k != "params"}}
+        self.check_options(group)
+        self.param_groups.append(group)
+        self._buckets.append(None)
+
+    def check_options(self, group: Mapping[str, Any]) -> None:
+        """Make sure that a group's options are in range; each optimizer says what that is.
+
+        Raises:
+            ValueError: one is not.
+        """
+        self.require(group, lr=group["lr"] >= 0, weight_decay=group["weight_decay"] >= 0)
+
+    def require(self, group: Mapping[str, Any], **held: bool) -> None:
+        """Raise for the first option that does not hold what is expected of it.
+
+        Raises:
+            ValueError: names the option, its value and the range.
+        """
+        ranges = {"betas": "both in [0, 1)", "nesterov": "momentum > 0 and dampening = 0 with it"}
+        for option, holds in held.items():
+            if not holds:
+                expected = ranges.get(option, "a number of 0 or more")
+                raise ValueError(f"[{self.name}] {option} = {group[option]}; expected {expected}")
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or (`set_to_none=False`) fill them with zeros."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                node = p._node
+                if type(node) is Leaf and node.grad is not None:
+                    if set_to_none:
+                        node.grad = None
+                    else:
+                        node.grad = new_tensor(backend_of(p.data).xp.zeros_like(p.data), None)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient, in place.
+
+        Args:
+            closure: computes the loss anew, with its gradients; called once, before the update.
+
+        Returns:
+            What the closure returned; None without one.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        what = f"{self.name}.step"
+        for i, group in enumerate(self.param_groups):
+            buckets = self._buckets[i]
+            grads = None if buckets is None else self._gradients(group, buckets)
+            if buckets is None or grads is None:
+                buckets = self._buckets[i] = self._gather(group)
+                grads = self._gradients(group, buckets)
+                if grads is None:
+                    continue
+            for bucket, gs in zip(buckets, grads, strict=True):
+                self.update(bucket, [-g for g in gs] if group["maximize"] else gs, group)
+                bucket.step += 1
+                for array in bucket.arrays:
+                    changed(array, what)
+            if len(buckets) > 1:  # they may be at the same step from now on
+                self._keep_steps(buckets)
+                self._buckets[i] = None
+        return loss
+
+    def update(self, bucket: Bucket, grads: list[Any], group: dict[str, Any]) -> None:
+        """Write the new values into `bucket.arrays`, and the new state into `bucket.state`."""
+        raise NotImplementedError(f"[{self.name}] defines no update")
+
+    def new_state(self, group: dict[str, Any]) -> tuple[str, ...]:
+        """Names of the arrays that an update of this group keeps for each parameter; they start with zeros."""
+        return ()
+
+    def _gradients(self, group: dict[str, Any], buckets: list[Bucket]) -> list[list[Any]] | None:
+        """The gradients for each bucket; None where the buckets do not describe the parameters any more."""
+        found = []
+        count = 0
+        for bucket in buckets:
+            grads = []
+            for p, array in zip(bucket.parameters, bucket.arrays, strict=True):
+                grad = p._node.grad if type(p._node) is Leaf else None
+                if grad is None or p.data is not array:
+                    return None
+                grads.append(grad.data)
+            count += len(grads)
+            found.append(grads)
+        if count != len(group["params"]):
+            with_grad = sum(type(p._node) is Leaf and p._node.grad is not None for p in group["params"])
+            if with_grad != count:
+                return None
+        return found
+
+    def _gather(self, group: dict[str, Any]) -> list[Bucket]:
+        """The parameters that have gradients, by step and device, with their state."""
+        self._keep_steps([b for buckets in self._buckets for b in buckets or ()])
+        names = self.new_state(group)
+        sorted_: dict[Any, list[Tensor]] = {}
+        for p in group["params"]:
+            if p.grad is None:
+                continue
+            state = self.state.setdefault(p, {"step": 0})
+            for name in names:
+                held = state.get(name)
+                if held is None:
+                    state[name] = new_tensor(backend_of(p.data).xp.zeros_like(p.data), None)
+                elif type(held.data) is not type(p.data) or held.dtype != p.dtype:
+                    state[name] = held.to(p.device, p.dtype)
+            sorted_.setdefault((state["step"], type(p.data), p.dtype, str(p.device)), []).append(p)
+        return [
+            Bucket(ps, {name: [self.state[p][name].data for p in ps] for name in names}, key[0])
+            for key, ps in sorted_.items()
+        ]
+
+    def _keep_steps(self, buckets: list[Bucket]) -> None:
+        """Write the step counts of buckets back to the state of their parameters."""
+        for bucket in buckets:
+            for p in bucket.parameters:
+                self.state[p]["step"] = bucket.step
+
+    def state_dict(self) -> dict[str, Any]:
+        """State and options in PyTorch's layout: parameters are numbered through the groups.
+
+        Returns:
+            `{"state": {number: {name: tensor}}, "param_groups": [{option: value, "params": numbers}]}`; the tensors
+            share memory with the optimizer.
+        """
+        self._keep_steps([b for buckets in self._buckets for b in buckets or ()])
+        numbers = {id(p): i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
+        return {
+            "state": {numbers[id(p)]: dict(state) for p, state in self.state.items()},
+            "param_groups": [
+                {**{k: v for k, v in group.items() if k != "params"}, "params": [numbers[id(p)] for p in group["params"]]}
+                for group in self.param_groups
+            ],
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave, of this optimizer or of PyTorch's; values are copied.
+
+        Raises:
+            ValueError: other numbers of groups or parameters, or state of another shape; nothing is loaded then.
+        """
+        groups, saved = state_dict["param_groups"], state_dict["state"]
+        sizes, own = [len(g["params"]) for g in groups], [len(g["params"]) for g in self.param_groups]
+        if sizes != own:
+            raise ValueError(
+                f"[{self.name}.load_state_dict] groups of {sizes} parameters; this optimizer has groups of {own}"
+            )
+        order = [p for group in self.param_groups for p in group["params"]]
+        keys = [key for group in groups for key in group["params"]]
+        state: dict[Tensor, dict[str, Any]] = {}
+        for key, p in zip(keys, order, strict=True):
+            if key in saved:
+                state[p] = {name: self._loaded(name, value, p) for name, value in saved[key].items() if value is not None}
+                state[p].setdefault("step", 1)
+        for group, other in zip(self.param_groups, groups, strict=True):
+            group.update({k: v for k, v in other.items() if k in self.defaults or k == "initial_lr"})
+        self.state = state
+        self._buckets = [None] * len(self.param_groups)
+
+    def _loaded(self, name: str, value: Any, p: Tensor) -> Any:
+        """One entry of a parameter's state, as it is kept: the step a number, the rest like the parameter."""
+        if name == "step":
+            return int(value.item() if hasattr(value, "item") else value)
+        array = value.data if isinstance(value, Tensor) else value if is_array(value) else np.asarray(value)
+        if array.shape != p.shape:
+            raise ValueError(
+                f"[{self.name}.load_state_dict] {name} has shape {array.shape}, its parameter {p.shape}; expected one shape"
+            )
+        backend = backend_of(p.data)
+        return new_tensor(backend.from_host(backend_of(array).to_host(array)).astype(p.dtype), None)
+
+    def __repr__(self) -> str:
+        lines = [f"{self.name} ("]
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {i}: {sum(p.data.size for p in group['params'])} values")
+            lines += [f"    {k}: {v}" for k, v in sorted(group.items()) if k != "params"]
+        return "\n".join([*lines, ")"])
