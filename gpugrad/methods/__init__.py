@@ -1,0 +1,207 @@
+"""The methods of `Tensor` that only call the operation of the same name, by family, and the operators among them.
+
+The operations are looked up by name when called, since they stand above the tensor. `+`, `-`, `*` and `/` have a
+shorter way of their own, in `arithmetic`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ..primitive import FUNCTIONS
+from .elementwise import ElementwiseMethods
+from .reduce import ReduceMethods
+from .shape import ShapeMethods
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+_CALL: Final[dict[str, Callable[..., Any]]] = FUNCTIONS
+# Within the class `int` and `bool` are methods.
+Integer = int
+Truth = bool
+
+
+class Methods(ElementwiseMethods, ReduceMethods, ShapeMethods):
+    """Operators, conversions of dtype, and what asks for sizes."""
+
+    __slots__ = ()
+
+    shape: tuple[Integer, ...]
+    dtype: Any
+    ndim: Integer
+    itemsize: Integer
+    data: Any
+
+    # Operators that have no short way in `arithmetic`.
+
+    def __neg__(self) -> Tensor:
+        return _CALL["negative"](self)  # type: ignore[no-any-return]
+
+    def __pos__(self) -> Tensor:
+        return _CALL["positive"](self)  # type: ignore[no-any-return]
+
+    def __abs__(self) -> Tensor:
+        return _CALL["absolute"](self)  # type: ignore[no-any-return]
+
+    def __pow__(self, exponent: Any) -> Tensor:
+        return _CALL["power"](self, exponent)  # type: ignore[no-any-return]
+
+    def __rpow__(self, base: Any) -> Tensor:
+        return _CALL["power"](base, self)  # type: ignore[no-any-return]
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return _CALL["subtract"](other, self)  # type: ignore[no-any-return]
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return _CALL["divide"](other, self)  # type: ignore[no-any-return]
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return _CALL["floor_divide"](self, other)  # type: ignore[no-any-return]
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return _CALL["floor_divide"](other, self)  # type: ignore[no-any-return]
+
+    def __mod__(self, other: Any) -> Tensor:
+        return _CALL["remainder"](self, other)  # type: ignore[no-any-return]
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return _CALL["remainder"](other, self)  # type: ignore[no-any-return]
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return _CALL["matmul"](self, other)  # type: ignore[no-any-return]
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return _CALL["matmul"](other, self)  # type: ignore[no-any-return]
+
+    def __lt__(self, other: Any) -> Tensor:
+        return _CALL["less"](self, other)  # type: ignore[no-any-return]
+
+    def __le__(self, other: Any) -> Tensor:
+        return _CALL["less_equal"](self, other)  # type: ignore[no-any-return]
+
+    def __gt__(self, other: Any) -> Tensor:
+        return _CALL["greater"](self, other)  # type: ignore[no-any-return]
+
+    def __ge__(self, other: Any) -> Tensor:
+        return _CALL["greater_equal"](self, other)  # type: ignore[no-any-return]
+
+    # Element by element, as NumPy; `Tensor` hashes by identity.
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return _CALL["equal"](self, other)  # type: ignore[no-any-return]
+
+    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return _CALL["not_equal"](self, other)  # type: ignore[no-any-return]
+
+    __hash__ = object.__hash__
+
+    def __and__(self, other: Any) -> Tensor:
+        return _CALL["bitwise_and"](self, other)  # type: ignore[no-any-return]
+
+    def __rand__(self, other: Any) -> Tensor:
+        return _CALL["bitwise_and"](other, self)  # type: ignore[no-any-return]
+
+    def __or__(self, other: Any) -> Tensor:
+        return _CALL["bitwise_or"](self, other)  # type: ignore[no-any-return]
+
+    def __ror__(self, other: Any) -> Tensor:
+        return _CALL["bitwise_or"](other, self)  # type: ignore[no-any-return]
+
+    def __xor__(self, other: Any) -> Tensor:
+        return _CALL["bitwise_xor"](self, other)  # type: ignore[no-any-return]
+
+    def __rxor__(self, other: Any) -> Tensor:
+        return _CALL["bitwise_xor"](other, self)  # type: ignore[no-any-return]
+
+    def __invert__(self) -> Tensor:
+        return _CALL["bitwise_not"](self)  # type: ignore[no-any-return]
+
+    def __lshift__(self, other: Any) -> Tensor:
+        return _CALL["left_shift"](self, other)  # type: ignore[no-any-return]
+
+    def __rshift__(self, other: Any) -> Tensor:
+        return _CALL["right_shift"](self, other)  # type: ignore[no-any-return]
+
+    # Dtypes under PyTorch's names.
+
+    def half(self) -> Tensor:
+        """With dtype float16."""
+        return _CALL["astype"](self, np.float16)  # type: ignore[no-any-return]
+
+    def float(self) -> Tensor:
+        """With dtype float32."""
+        return _CALL["astype"](self, np.float32)  # type: ignore[no-any-return]
+
+    def double(self) -> Tensor:
+        """With dtype float64."""
+        return _CALL["astype"](self, np.float64)  # type: ignore[no-any-return]
+
+    def int(self) -> Tensor:
+        """With dtype int32, towards 0."""
+        return _CALL["astype"](self, np.int32)  # type: ignore[no-any-return]
+
+    def long(self) -> Tensor:
+        """With dtype int64, towards 0."""
+        return _CALL["astype"](self, np.int64)  # type: ignore[no-any-return]
+
+    def bool(self) -> Tensor:
+        """Whether the elements are not 0."""
+        return _CALL["astype"](self, np.bool_)  # type: ignore[no-any-return]
+
+    def type_as(self, other: Tensor) -> Tensor:
+        """With the dtype of `other`."""
+        return _CALL["astype"](self, other.dtype)  # type: ignore[no-any-return]
+
+    def copy(self) -> Tensor:
+        """`clone` under NumPy's name."""
+        return _CALL["clone"](self)  # type: ignore[no-any-return]
+
+    def contiguous(self) -> Tensor:
+        """The tensor on C-contiguous memory: itself where it is so already."""
+        return self if self.is_contiguous() else self.copy()  # type: ignore[return-value]
+
+    # What asks for sizes.
+
+    @property
+    def size(self) -> Size:
+        """The number of elements, as NumPy; called as in PyTorch, `size()` is the shape and `size(dim)` one length."""
+        return Size(self.shape)
+
+    def dim(self) -> Integer:
+        """The number of axes."""
+        return self.ndim
+
+    def numel(self) -> Integer:
+        """The number of elements."""
+        return self.data.size  # type: ignore[no-any-return]
+
+    def element_size(self) -> Integer:
+        """The bytes of one element."""
+        return self.itemsize
+
+    def is_contiguous(self) -> Truth:
+        """Whether the elements lie in C order without gaps."""
+        return self.data.flags.c_contiguous  # type: ignore[no-any-return]
+
+    def is_floating_point(self) -> Truth:
+        """Whether the dtype is a floating point one."""
+        return self.dtype.kind in "fV"
+
+
+class Size(int):
+    """The number of elements of a shape; called, the shape itself or the length of one of its axes."""
+
+    shape: tuple[int, ...]
+
+    def __new__(cls, shape: tuple[int, ...]) -> Size:
+        """The product of the lengths, with the shape at hand."""
+        out = int.__new__(cls, int(np.prod(shape, dtype=np.int64)))
+        out.shape = shape
+        return out
+
+    def __call__(self, dim: int | None = None) -> Any:
+        """The shape, or one of its lengths."""
+        return self.shape if dim is None else self.shape[dim]

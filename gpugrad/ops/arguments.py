@@ -1,0 +1,176 @@
+"""What the operation families share about arguments: operands, axes, PyTorch's spellings, results without a gradient.
+
+The one place where `dim=` becomes `axis=`. What the operations compute is in the modules of the families.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from ..backend import backend_of, is_array
+from ..tensor import Tensor, new_tensor
+
+Axes = tuple[int, ...]
+
+SPELLINGS: Final = {
+    "dim": "axis",
+    "dims": "axis",
+    "keepdim": "keepdims",
+    "input": "x",
+    "a": "x",
+    "ary": "x",
+    "tensors": "arrays",
+}
+
+
+def spelled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: take PyTorch's and NumPy's argument names (`dim`, `keepdim`, `input`, `a`) as well as ours."""
+
+    @functools.wraps(function)
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            kwargs = _renamed(function.__name__, kwargs)
+        return function(*args, **kwargs)
+
+    return inner
+
+
+def reduction(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator of reductions: `spelled`, and PyTorch's positional `sum(x, 1, True)`; a given `out=` is refused."""
+
+    @functools.wraps(function)
+    def inner(x: Any, *args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            kwargs = _renamed(function.__name__, kwargs)
+            if kwargs.get("out") is not None:
+                raise no_out(function.__name__)
+        if len(args) == 2 and type(args[1]) is bool:
+            if function.__name__ in ("var", "std"):
+                raise TypeError(
+                    f"[{function.__name__}] {args[1]} by position is unclear: write unbiased= or keepdims= by name"
+                )
+            kwargs.setdefault("keepdims", args[1])
+            args = args[:1]
+        return function(x, *args, **kwargs)
+
+    return inner
+
+
+def _renamed(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+    result = {}
+    for key, value in kwargs.items():
+        ours = SPELLINGS.get(key, key)
+        if ours in result:
+            raise TypeError(f"[{name}] {ours} is given twice ({', '.join(kwargs)}); {key} is another name of it")
+        result[ours] = value
+    return result
+
+
+def no_out(name: str) -> TypeError:
+    """The error for `out=`: a result written into other memory would be unknown to the tape."""
+    return TypeError(f"[{name}] out= is not supported; assign the result, or write it in place with x[...] = result")
+
+
+def operand(x: Any) -> Any:
+    """A tensor or array as it is; a number or (nested) list as a NumPy array."""
+    return x if isinstance(x, Tensor) or is_array(x) else np.asarray(x)
+
+
+def bare(x: Any) -> Any:
+    """The array of a tensor; anything else as it is."""
+    return x.data if isinstance(x, Tensor) else x
+
+
+def module(x: Any) -> Any:
+    """The array module (NumPy or CuPy) of a tensor or array."""
+    return backend_of(x.data if isinstance(x, Tensor) else x).xp
+
+
+def constant(x: Any, result: Any) -> Any:
+    """A result without a gradient: a tensor if the operand `x` was one, and never a NumPy scalar."""
+    if not is_array(result):
+        result = module(x).asarray(result)
+    return new_tensor(result, None) if isinstance(x, Tensor) else result
+
+
+def axis_index(name: str, axis: Any, shape: Sequence[int], ndim: int | None = None) -> int:
+    """`axis` counted from the front.
+
+    Args:
+        name: the operation, for the error.
+        axis: an integer, negative from the back.
+        shape: the operand's shape.
+        ndim: number of axes to count in, if it is not the operand's.
+
+    Raises:
+        numpy.exceptions.AxisError: there is no such axis.
+    """
+    n = len(shape) if ndim is None else ndim
+    try:
+        i = operator.index(axis)
+    except TypeError:
+        raise TypeError(
+            f"[{name}] axis = {axis!r} of type {type(axis).__name__}; "
+            "expected an integer (or a tuple where several axes fit)"
+        ) from None
+    if not -n <= i < n:
+        raise np.exceptions.AxisError(
+            f"[{name}] axis = {i} for an array of shape {tuple(shape)}; "
+            + (f"expected {-n} <= axis < {n}" if n else "a single number has no axes: leave axis out")
+        )
+    return i + n if i < 0 else i
+
+
+def axis_tuple(name: str, axis: Any, shape: Sequence[int], ndim: int | None = None) -> Axes | None:
+    """`axis` (integer, tuple or list of them, or None) as a tuple counted from the front; None stays None.
+
+    Raises:
+        numpy.exceptions.AxisError: there is no such axis.
+        ValueError: an axis is named twice.
+    """
+    if axis is None:
+        return None
+    if not isinstance(axis, (tuple, list)):
+        return (axis_index(name, axis, shape, ndim),)
+    axes = tuple(axis_index(name, a, shape, ndim) for a in axis)
+    if len(set(axes)) != len(axes):
+        raise ValueError(f"[{name}] axis = {tuple(axis)} names an axis twice (shape {tuple(shape)}); name each once")
+    return axes
+
+
+def shape_tuple(name: str, shape: Sequence[Any]) -> tuple[int, ...]:
+    """A shape given as one tuple or as several integers: what `f(*shape)` received, as a tuple of integers.
+
+    Raises:
+        TypeError: something in it is no integer.
+    """
+    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+        shape = shape[0]
+    try:
+        return tuple(operator.index(n) for n in shape)
+    except TypeError:
+        raise TypeError(f"[{name}] shape = {tuple(shape)}; expected integers, or one tuple of them") from None
+
+
+def kept_shape(shape: Sequence[int], axes: Axes | None) -> tuple[int, ...]:
+    """The shape of a reduction's result with `keepdims`."""
+    return tuple([1 if axes is None or i in axes else n for i, n in enumerate(shape)])
+
+
+def count(shape: Sequence[int], axes: Axes | None) -> int:
+    """How many elements go into one of a reduction's results."""
+    n = 1
+    for i, length in enumerate(shape):
+        if axes is None or i in axes:
+            n *= length
+    return n
+
+
+def is_half(dtype: Any) -> bool:
+    """Whether `dtype` is float16 or bfloat16, which sums take up in float32."""
+    return bool(dtype.itemsize == 2 and dtype.kind in "fV")

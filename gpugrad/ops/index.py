@@ -1,0 +1,407 @@
+"""Picking elements and writing them: indexing of every kind that NumPy has, take, gather and their inverses.
+
+Two primitives are each other's rule: `getitem` picks, `scatter` writes into zeros (repeated places add up, in a
+deterministic order). `index_put` replaces; the rest is composed of these.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+
+from ..backend import Backend, backend_of, is_array
+from ..primitive import FUNCTIONS, Needs, Primitive, Shape, public
+from ..tensor import Tensor, apply
+from .arguments import axis_index, bare, constant, is_half, operand, spelled
+from .core import backend_for_all
+from .elementwise import where
+from .shape import broadcast_to, no_flops, ravel, reshape
+
+_BASIC: Final = (int, slice, type(None), type(Ellipsis), np.integer)
+
+
+def _prepared(name: str, x: Any, index: Any) -> tuple[Any, tuple[Any, ...], bool]:
+    """An index as the array module takes it, the arrays in it, and whether no element can be picked twice."""
+    if type(index) in (int, slice):
+        return index, (), True
+    backend = backend_of(bare(x))
+    arrays: list[Any] = []
+    unique = True
+    parts = []
+    for part in index if isinstance(index, tuple) else (index,):
+        if not isinstance(part, _BASIC) or type(part) is bool:
+            part = _index_array(name, backend, bare(x), part)
+            arrays.append(part)
+            unique = unique and part.dtype == bool
+        parts.append(part)
+    return (tuple(parts) if isinstance(index, tuple) else parts[0]), tuple(arrays), unique
+
+
+def _index_array(name: str, backend: Backend, x: Any, part: Any) -> Any:
+    """One array of an index: integers or truth values, on the device of `x`."""
+    part = bare(part)
+    if not is_array(part):
+        part = np.asarray(part, dtype=np.intp if isinstance(part, (list, tuple)) and not len(part) else None)
+    if part.dtype.kind not in "iub":
+        raise IndexError(
+            f"[{name}] an index of dtype {part.dtype} and shape {part.shape}; expected integers, slices or truth values"
+        )
+    if not isinstance(part, backend.xp.ndarray):
+        if not isinstance(part, np.ndarray):
+            backend_for_all(name, x, part)  # raises: an index on a GPU picks from an array that is not
+        part = backend.from_host(part)
+    return part
+
+
+def _misfit(what: str, index: Any, shape: Shape, why: Exception) -> IndexError:
+    """The error for an index (of the operation, and with the value, that `what` names) that does not fit."""
+
+    def show(part: Any) -> str:
+        return f"{part.dtype}{tuple(part.shape)}" if is_array(part) else repr(part)
+
+    shown = ", ".join(show(p) for p in index) if isinstance(index, tuple) else show(index)
+    return IndexError(f"{what} index [{shown}] for an array of shape {tuple(shape)}: {why}")
+
+
+# ---- getitem and scatter
+
+
+def _getitem_forward(needs: Needs, x: Any, *, index: Any, arrays: Any, unique: bool) -> tuple[Any, tuple[Any, ...]]:
+    try:
+        out = x[index]
+    except (IndexError, ValueError, TypeError) as why:
+        raise _misfit("[getitem]", index, x.shape, why) from None
+    if not isinstance(out, type(x)):
+        out = backend_of(x).xp.asarray(out)
+    # The arrays are kept, not only held as static, so that a change of an index after the fact is noticed.
+    return out, (x.shape, *arrays)
+
+
+def _getitem_rule(
+    g: Any, needs: Needs, shape: Shape, *kept: Any, index: Any, arrays: Any, unique: bool
+) -> tuple[Any, ...]:
+    return (apply(SCATTER, (g,), {"index": index, "arrays": arrays, "unique": unique, "shape": shape}),)
+
+
+GETITEM = Primitive("getitem", _getitem_forward, _getitem_rule, flops=no_flops)
+
+
+def _scatter_forward(
+    needs: Needs, x: Any, *, index: Any, arrays: Any, unique: bool, shape: Shape
+) -> tuple[Any, tuple[Any, ...]]:
+    backend = backend_of(x)
+    if unique:
+        out = backend.empty(shape, x.dtype)
+        out.fill(0)
+        out[index] = x
+        return out, arrays
+    wide = np.dtype(np.float32) if is_half(x.dtype) else x.dtype
+    out = backend.empty(shape, wide)
+    out.fill(0)
+    _add_at(backend, out, index, x.astype(wide, copy=False))
+    return out.astype(x.dtype, copy=False), arrays
+
+
+def _add_at(backend: Backend, out: Any, index: Any, source: Any) -> None:
+    """`out[index] += source`, repeated places adding up, by rows or by flat positions: what backends do fast."""
+    xp = backend.xp
+    if type(index) is tuple and len(index) == 1:
+        index = index[0]
+    if is_array(index) and index.ndim:
+        rows = index.reshape(-1).astype(np.intp, copy=False)
+        rows = xp.where(rows < 0, rows + out.shape[0], rows)
+        backend.scatter_add(out, rows, xp.ascontiguousarray(source).reshape(rows.size, *out.shape[1:]))
+        return
+    positions = xp.arange(out.size, dtype=np.intp).reshape(out.shape)[index]
+    values = xp.broadcast_to(source, positions.shape).reshape(-1)
+    backend.scatter_add(out.reshape(-1), positions.reshape(-1), xp.ascontiguousarray(values))
+
+
+def _scatter_rule(
+    g: Any, needs: Needs, *kept: Any, index: Any, arrays: Any, unique: bool, shape: Shape
+) -> tuple[Any, ...]:
+    return (apply(GETITEM, (g,), {"index": index, "arrays": arrays, "unique": unique}),)
+
+
+def _scatter_flops(shapes: tuple[Shape, ...], out_shape: Shape, *, unique: bool, **static: Any) -> int:
+    return 0 if unique else math.prod(shapes[0])
+
+
+# A slice of the cotangent may be a view of it.
+SCATTER = Primitive("scatter", _scatter_forward, _scatter_rule, fresh=False, flops=_scatter_flops)
+
+
+@public
+def getitem(x: Any, index: Any) -> Any:
+    """`x[index]`, with all that NumPy allows in an index: integers, slices, None, ..., arrays, masks, and tensors.
+
+    Args:
+        x: any shape.
+        index: integer arrays may repeat an element: its gradients add up, in a deterministic order.
+
+    Returns:
+        A view for an index of integers and slices only, else a copy.
+
+    Raises:
+        IndexError: the index does not fit the shape, or is neither integers nor truth values.
+    """
+    x = operand(x)
+    index, arrays, unique = _prepared("getitem", x, index)
+    return apply(GETITEM, (x,), {"index": index, "arrays": arrays, "unique": unique})
+
+
+def picked(x: Any, index: tuple[Any, ...], unique: bool = False) -> Any:
+    """`x[index]` where the caller made the index: arrays of positions known to fit."""
+    arrays = tuple(i for i in index if is_array(i))
+    return apply(GETITEM, (x,), {"index": index, "arrays": arrays, "unique": unique})
+
+
+def written(x: Any, index: tuple[Any, ...], shape: Shape, unique: bool = False) -> Any:
+    """Zeros of `shape` with `x` added at `index`."""
+    arrays = tuple(i for i in index if is_array(i))
+    return apply(SCATTER, (x,), {"index": index, "arrays": arrays, "unique": unique, "shape": shape})
+
+
+# ---- index_put
+
+
+def _put_forward(
+    needs: Needs, x: Any, value: Any, *, index: Any, arrays: Any, unique: bool
+) -> tuple[Any, tuple[Any, ...]]:
+    out = backend_of(x).empty(x.shape, x.dtype)
+    out[...] = x
+    try:
+        out[index] = value
+    except (IndexError, ValueError, TypeError) as why:
+        raise _misfit(f"[index_put] value of shape {tuple(value.shape)},", index, x.shape, why) from None
+    return out, arrays
+
+
+def _put_rule(g: Any, needs: Needs, *kept: Any, index: Any, arrays: Any, unique: bool) -> tuple[Any, ...]:
+    static = {"index": index, "arrays": arrays, "unique": unique}
+    gx = gvalue = None
+    if needs[0]:
+        gx = apply(PUT, (g, _zero(g)), static)
+    if needs[1]:
+        gvalue = apply(GETITEM, (g,), static)
+        if not unique:  # of several values written to one place only the last is there, and only it has a gradient
+            gvalue = gvalue * _last_writes(bare(g), index)
+    return gx, gvalue
+
+
+def _zero(g: Any) -> Any:
+    """A zero without axes, of the cotangent's dtype and on its device."""
+    return backend_of(bare(g)).xp.zeros((), g.dtype)
+
+
+def _last_writes(x: Any, index: Any) -> Any:
+    """1 for each value that is still there after `x[index] = values`, 0 for one that was written over."""
+    xp = backend_of(x).xp
+    order = xp.zeros(x.shape, np.intp)
+    count = order[index].size
+    each = xp.arange(count).reshape(order[index].shape)
+    order[index] = each
+    return (order[index] == each).astype(x.dtype)
+
+
+PUT = Primitive("index_put", _put_forward, _put_rule, fresh=False, flops=no_flops)
+
+
+@public
+def index_put(x: Any, index: Any, value: Any) -> Any:
+    """A copy of `x` in which `value` stands at `index`: `x[index] = value` without the change in place.
+
+    Args:
+        x: any shape.
+        index: as in `getitem`. Where it names a place twice, the last value stays, and has the gradient.
+        value: number, array or tensor that broadcasts to `x[index]`; it is cast to the dtype of `x`.
+
+    Raises:
+        IndexError: the index does not fit the shape, or the value not the index.
+    """
+    x = operand(x)
+    index, arrays, unique = _prepared("index_put", x, index)
+    value = backend_of(bare(x)).xp.asarray(value) if not isinstance(value, Tensor) and not is_array(value) else value
+    backend_for_all("index_put", bare(x), bare(value))
+    if value.ndim and value.shape[0] == 1:  # NumPy lets axes of length 1 in front of a value pass
+        extra = value.ndim - np.ndim(bare(x)[index])
+        value = reshape(value, value.shape[extra:]) if extra > 0 else value
+    return apply(PUT, (x, value), {"index": index, "arrays": arrays, "unique": unique})
+
+
+# ---- along an axis
+
+
+@public
+@spelled
+def take(x: Any, indices: Any, axis: int | None = None) -> Any:
+    """Elements, or slices along `axis`, at integer positions that may repeat.
+
+    Args:
+        x: any shape.
+        indices: integers of any shape; they take the place of the axis.
+        axis: along which; None picks from the flattened array. Also `index_select(x, dim, index)`.
+    """
+    x = operand(x)
+    if axis is None:
+        return getitem(ravel(x), indices)
+    i = axis_index("take", axis, x.shape)
+    if not isinstance(indices, (Tensor, np.ndarray, int)) and not is_array(indices):
+        indices = np.asarray(indices)
+    return getitem(x, (slice(None),) * i + (indices,)) if i else getitem(x, indices)
+
+
+@public
+def index_select(x: Any, dim: int, index: Any) -> Any:
+    """`take` under PyTorch's name and order of arguments."""
+    return take(x, index, dim)
+
+
+def _along(name: str, x: Any, indices: Any, axis: int, lengths: Shape) -> tuple[Any, ...]:
+    """The index that picks with `indices` along `axis` and stays in place on the other axes (of `lengths`)."""
+    indices = _index_array(name, backend_of(bare(x)), bare(x), indices)
+    if indices.ndim != len(x.shape) or indices.dtype == bool:
+        raise IndexError(
+            f"[{name}] "
+            f"indices of dtype {indices.dtype} and shape {indices.shape} for an array of shape {tuple(x.shape)}; "
+            "expected integers with the same number of axes"
+        )
+    xp = backend_of(indices).xp
+    ones = [1] * indices.ndim
+    return tuple([
+        indices if i == axis else xp.arange(n).reshape([*ones[:i], n, *ones[i + 1 :]]) for i, n in enumerate(lengths)
+    ])  # fmt: skip
+
+
+@public
+def take_along_axis(x: Any, indices: Any, axis: int | None = -1, *, unique: bool = False) -> Any:
+    """Pick along an axis with one index for each place, as `argsort` returns them.
+
+    Args:
+        x: any shape.
+        indices: integers with as many axes as `x`, broadcast against it on the others.
+        axis: along which; None picks from the flattened array.
+        unique: promise that no element is picked twice, which makes the gradient faster.
+    """
+    x = operand(x)
+    if axis is None:
+        x, axis = ravel(x), 0
+    i = axis_index("take_along_axis", axis, x.shape)
+    index = _along("take_along_axis", x, indices, i, x.shape)
+    try:
+        return picked(x, index, unique)
+    except IndexError as why:
+        raise IndexError(
+            f"[take_along_axis] indices {index[i].shape} on axis {axis} of {tuple(x.shape)}: {why}"
+        ) from None
+
+
+@public
+def gather(x: Any, dim: int, index: Any) -> Any:
+    """`out[i][j][k] = x[index[i][j][k]][j][k]` for `dim` = 0 (PyTorch); `index` may be shorter on the other axes."""
+    x = operand(x)
+    i = axis_index("gather", dim, x.shape)
+    return picked(x, _along("gather", x, index, i, np.shape(bare(index))))
+
+
+@public
+def put_along_axis(x: Any, indices: Any, values: Any, axis: int = -1) -> Any:
+    """A copy of `x` with `values` written where `take_along_axis` would pick."""
+    x = operand(x)
+    i = axis_index("put_along_axis", axis, x.shape)
+    return index_put(x, _along("put_along_axis", x, indices, i, x.shape), values)
+
+
+def _source(name: str, src: Any, index: Any, x: Any) -> Any:
+    """The part of `src` that stands over `index` (PyTorch lets it be larger)."""
+    if not isinstance(src, Tensor) and not is_array(src):
+        src = backend_of(bare(x)).xp.asarray(src)
+    if not src.shape:
+        return broadcast_to(src, index.shape)
+    if len(src.shape) != len(index.shape) or any(n < m for n, m in zip(src.shape, index.shape, strict=True)):
+        raise IndexError(
+            f"[{name}] src of shape {tuple(src.shape)}, index of {tuple(index.shape)}; expected as many axes, "
+            "none shorter"
+        )
+    return src if src.shape == index.shape else getitem(src, tuple(slice(n) for n in index.shape))
+
+
+@public
+def scatter(x: Any, dim: int, index: Any, src: Any) -> Any:
+    """A copy of `x` with `src` (array or number) written where `gather` would pick (PyTorch)."""
+    x = operand(x)
+    i = axis_index("scatter", dim, x.shape)
+    where_to = _along("scatter", x, index, i, np.shape(bare(index)))
+    return index_put(x, where_to, _source("scatter", src, where_to[i], x))
+
+
+@public
+def scatter_add(x: Any, dim: int, index: Any, src: Any) -> Any:
+    """`x` with `src` added where `gather` would pick (PyTorch); repeated places add up in a deterministic order."""
+    x = operand(x)
+    i = axis_index("scatter_add", dim, x.shape)
+    where_to = _along("scatter_add", x, index, i, np.shape(bare(index)))
+    return FUNCTIONS["add"](x, written(_source("scatter_add", src, where_to[i], x), where_to, x.shape))
+
+
+@public
+def index_add(x: Any, dim: int, index: Any, source: Any, alpha: float = 1) -> Any:
+    """`x` with the slices of `source`, times `alpha`, added at positions `index` of axis `dim` (PyTorch)."""
+    x, source = operand(x), operand(source)
+    i = axis_index("index_add", dim, x.shape)
+    index = _index_array("index_add", backend_of(bare(x)), bare(x), index)
+    expected = (*x.shape[:i], *index.shape, *x.shape[i + 1 :])
+    if index.ndim != 1 or source.shape != expected:
+        raise IndexError(
+            "[index_add] "
+            f"source of shape {tuple(source.shape)} with index {index.shape} on axis {dim} of {tuple(x.shape)}; "
+            f"expected one index axis and source of shape {expected}"
+        )
+    added = written(source, (slice(None),) * i + (index,), x.shape)
+    return FUNCTIONS["add"](x, added if alpha == 1 else FUNCTIONS["multiply"](added, alpha))
+
+
+# ---- by truth values
+
+
+def _truth(name: str, mask: Any) -> Any:
+    mask = bare(operand(mask))
+    if mask.dtype != bool:
+        raise TypeError(f"[{name}] mask has dtype {mask.dtype}; expected truth values, e.g. x > 0")
+    return mask
+
+
+@public
+def masked_fill(x: Any, mask: Any, value: Any) -> Any:
+    """`x` with `value` where `mask` (broadcast) holds."""
+    return where(_truth("masked_fill", mask), value, operand(x))
+
+
+@public
+def masked_select(x: Any, mask: Any) -> Any:
+    """The elements of `x` where `mask` holds, along one axis; both broadcast."""
+    x, mask = operand(x), _truth("masked_select", mask)
+    shape = np.broadcast_shapes(x.shape, mask.shape)
+    x = x if x.shape == shape else broadcast_to(x, shape)
+    return getitem(x, mask if mask.shape == shape else backend_of(mask).xp.broadcast_to(mask, shape))
+
+
+@public
+def nonzero(x: Any, *, as_tuple: bool = True) -> Any:
+    """The positions of the elements that are not 0: one integer array for each axis. No gradient.
+
+    `as_tuple=False` gives PyTorch's form: one row for each element. Waits for the device.
+    """
+    x = operand(x)
+    found = bare(x).nonzero()
+    return (
+        tuple(constant(x, i) for i in found) if as_tuple else constant(x, backend_of(bare(x)).xp.stack(found, axis=1))
+    )
+
+
+@public
+def argwhere(x: Any) -> Any:
+    """The positions of the elements that are not 0, one row for each. No gradient."""
+    return nonzero(x, as_tuple=False)
