@@ -317,11 +317,7 @@ def _partial_sums(work: Callable[..., None], outputs: int, *arrays: Array) -> tu
 def bias_grad(g: Array) -> Array:
     """The sums over all axes but the last; float16 adds up in float32."""
     wide = _wide(g)
-
-    def add(rows: Array, total: Array) -> None:
-        np.add.reduce(rows, 0, out=total)
-
-    (total,) = _partial_sums(add, 1, _rows(wide))
+    (total,) = _partial_sums(body(wide).column_sums, 1, _rows(wide))
     return total.astype(g.dtype, copy=False)
 
 

@@ -47,6 +47,14 @@ def _row_max(x: Any, r: Any) -> Any:
     return _value(best)
 
 
+@kernel
+def column_sums(x: Any, total: Any) -> None:
+    """The sums of the columns, added to `total`."""
+    for r in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            total[j] += x[r, j]
+
+
 @reduction
 def softmax(x: Any, y: Any) -> None:
     """y = exp(x - max) / sum, each row."""

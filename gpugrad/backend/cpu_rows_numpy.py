@@ -18,6 +18,11 @@ def _row_sums(x: Array) -> Array:
     return x @ np.ones(x.shape[1], x.dtype)
 
 
+def column_sums(x: Array, total: Array) -> None:
+    """The sums of the columns, added to `total`."""
+    np.add(total, np.ones(x.shape[0], x.dtype) @ x, total)
+
+
 def softmax(x: Array, y: Array) -> None:
     """y = exp(x - max) / sum, each row."""
     np.subtract(x, x.max(1, keepdims=True), y)
@@ -107,8 +112,8 @@ def layer_norm_vjp(
     """dx, and the block's share of dw and db added to those."""
     n = x.shape[1]
     xhat = (x - mean[:, None]) * rstd[:, None]
-    np.add(db, g.sum(0), db)
-    np.add(dw, np.einsum("ij,ij->j", g, xhat), dw)
+    column_sums(g, db)
+    column_sums(np.multiply(g, xhat, dx), dw)
     gw = g * weight if weight.size else g
     np.multiply(xhat, (np.vecdot(gw, xhat) / -n)[:, None], dx)
     dx += gw
@@ -127,7 +132,7 @@ def rms_norm(x: Array, weight: Array, eps: float, y: Array, rstd: Array) -> None
 def rms_norm_vjp(g: Array, x: Array, rstd: Array, weight: Array, dx: Array, dw: Array) -> None:
     """dx, and the block's share of dw added to that."""
     xhat = x * rstd[:, None]
-    np.add(dw, np.einsum("ij,ij->j", g, xhat), dw)
+    column_sums(np.multiply(g, xhat, dx), dw)
     gw = g * weight if weight.size else g
     np.multiply(xhat, (np.vecdot(gw, xhat) / -x.shape[1])[:, None], dx)
     dx += gw
