@@ -21,21 +21,18 @@ def _transposed(x: Any) -> Any:
 
 
 def _matmul_forward(needs: Needs, a: Any, b: Any) -> tuple[Any, tuple[Any, ...]]:
-    return backend_for_all("matmul", a, b).matmul(a, b), ()
+    # Where b needs no gradient of a it is not kept; how many axes it has the rule has to know all the same.
+    return backend_for_all("matmul", a, b).matmul(a, b), (b.ndim,)
 
 
-def _matmul_rule(g: Any, needs: Needs, a: Any, b: Any) -> tuple[Any, Any]:
+def _matmul_rule(g: Any, needs: Needs, a: Any, b: Any, axes_of_b: int) -> tuple[Any, Any]:
     ga = matmul(g, _transposed(b)) if needs[0] else None
     if not needs[1]:
         return ga, None
-    if g.ndim > 2 and a.ndim == g.ndim and _is_matrix_of(b, g):
+    if g.ndim > 2 and a.ndim == g.ndim and axes_of_b == 2:
         # One product over all the rows instead of one for each matrix and a sum of the results.
         return ga, matmul(a.reshape(-1, a.shape[-1]).T, g.reshape(-1, g.shape[-1]))
     return ga, matmul(_transposed(a), g)
-
-
-def _is_matrix_of(b: Any, g: Any) -> bool:
-    return b is None or b.ndim == 2
 
 
 def _matmul_flops(shapes: tuple[Shape, ...], out_shape: Shape) -> int:
