@@ -160,7 +160,9 @@ def _contract(a: _Term, b: _Term, wanted: set[int], sizes: dict[int, int]) -> _T
     left, right = [i for i in a.labels if i not in shared], [i for i in b.labels if i not in shared]
     labels = batch + left + right
     shape = [sizes[i] for i in labels]
-    if summed:
+    if summed and not batch:
+        product = matmul(a.arrange(left, summed), b.arrange(summed, right))
+    elif summed:
         product = matmul(a.arrange(batch, left, summed), b.arrange(batch, summed, right))
     else:
         product = multiply(expand_dims(a.arrange(batch, left), 2), expand_dims(b.arrange(batch, right), 1))
