@@ -65,9 +65,9 @@ class _Plan:
 
 
 def _mask(shape: tuple[int, ...], result: tuple[int, ...]) -> int:
-    """Bit i for every axis i of `result`, longer than one, that `shape` spans."""
-    padded = (1,) * (len(result) - len(shape)) + shape
-    return sum(1 << i for i, (own, n) in enumerate(zip(padded, result, strict=True)) if n != 1 and own != 1)
+    """Bit i for every axis i of `result` along which `shape` is not broadcast; axes of length one do not count."""
+    offset = len(result) - len(shape)
+    return sum(1 << (offset + i) for i, n in enumerate(shape) if n != 1)
 
 
 class NumpyKernel:
@@ -80,6 +80,7 @@ class NumpyKernel:
     def __init__(self, formula: Formula, alloc: Alloc) -> None:
         self.formula = formula
         self._alloc = alloc
+        self._arity = len(formula.inputs)
         self._fast: dict[DType, Callable[..., Any]] = {}
         self._plans: dict[tuple[Any, ...], _Plan] = {}
 
@@ -109,13 +110,13 @@ class NumpyKernel:
             TypeError: wrong number of inputs, or dtypes that a function does not take.
             ValueError: shapes that do not broadcast; `out` of another shape or dtype.
         """
-        if out is None and arrays:
+        if out is None and len(arrays) == self._arity:
             first = arrays[0]
             if type(first) is np.ndarray:
                 dtype = first.dtype
                 run = self._fast.get(dtype)
                 if run is not None and first.ndim > 0 and first.size <= BLOCK:
-                    if len(arrays) == 1:
+                    if self._arity == 1:
                         return run(first)
                     shape = first.shape
                     for a in arrays[1:]:
@@ -321,6 +322,7 @@ def compile_numpy(formula: Formula, alloc: Alloc = np.empty) -> NumpyKernel:
             smaller ones come from NumPy's own cache, which is faster.
 
     Example:
+        >>> from gpugrad.fusion import trace
         >>> kernel = compile_numpy(trace(lambda x, y: x * y + 1.0))
         >>> kernel(np.float32([1, 2]), 3)
         array([4., 7.], dtype=float32)

@@ -1,0 +1,98 @@
+"""The thread pool: every chunk once, errors, nesting, error state, fork."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+from gpugrad.fusion import workers
+
+
+def test_every_chunk_runs_once_and_errors_come_back() -> None:
+    before = workers.set_num_threads(4)
+    try:
+        seen: list[int] = []
+        workers.parallel_for(seen.append, 1000)
+        assert sorted(seen) == list(range(1000))
+
+        def failing(i: int) -> None:
+            if i == 7:
+                raise KeyError("chunk 7")
+
+        with pytest.raises(KeyError, match="chunk 7"):
+            workers.parallel_for(failing, 100)
+        workers.parallel_for(lambda i: workers.parallel_for(seen.append, 3), 5)  # nested: in line, no deadlock
+        assert len(seen) == 1015
+    finally:
+        workers.set_num_threads(before)
+
+
+def test_helpers_see_the_callers_error_state() -> None:
+    before = workers.set_num_threads(2)
+    try:
+        barrier = threading.Barrier(2)
+        states: list[str] = []
+
+        def chunk(i: int) -> None:
+            barrier.wait(timeout=10)  # both threads take one chunk
+            states.append(np.geterr()["divide"])
+
+        with np.errstate(divide="raise"):
+            workers.parallel_for(chunk, 2)
+        assert states == ["raise", "raise"]
+    finally:
+        workers.set_num_threads(before)
+
+
+def test_a_finished_job_keeps_nothing_alive_while_a_helper_is_busy() -> None:
+    before = workers.set_num_threads(2)
+    release, both = threading.Event(), threading.Barrier(3)
+
+    def occupy(i: int) -> None:
+        both.wait(timeout=10)
+        release.wait(timeout=10)
+
+    other = threading.Thread(target=workers.parallel_for, args=(occupy, 2))
+    try:
+        other.start()
+        both.wait(timeout=10)
+        array = np.ones(3)
+        dead = weakref.ref(array)
+        workers.parallel_for(lambda i, a=array: None, 2)
+        del array
+        assert dead() is None
+    finally:
+        release.set()
+        other.join()
+        workers.set_num_threads(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_has_a_pool_of_its_own() -> None:
+    before = workers.set_num_threads(2)
+    try:
+        workers.parallel_for(lambda i: None, 4)
+        child = os.fork()
+        if child == 0:
+            seen: list[int] = []
+            workers.parallel_for(seen.append, 50)
+            os._exit(0 if sorted(seen) == list(range(50)) else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        workers.set_num_threads(before)
+
+
+def test_the_number_of_threads_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers._Pool, "limit", None)
+    monkeypatch.setenv("GPUGRAD_NUM_THREADS", "many")
+    with pytest.raises(ValueError, match="GPUGRAD_NUM_THREADS = 'many'"):
+        workers.num_threads()
+    monkeypatch.setenv("GPUGRAD_NUM_THREADS", "1")
+    assert workers.num_threads() == 1
+    with pytest.raises(ValueError, match="num_threads = 0"):
+        workers.set_num_threads(0)
