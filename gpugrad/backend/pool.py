@@ -44,7 +44,7 @@ _IDLE = _references_when_idle()
 
 
 class BufferPool:
-    """Buffers by size class (four classes to an octave, so at most a quarter of a buffer is unused).
+    """Buffers by size class (sixteen classes to an octave, so at most a sixteenth of a buffer is unused).
 
     Args:
         limit: bytes that the pool may keep, idle and in use together; beyond it results are ordinary arrays.
@@ -127,5 +127,5 @@ class BufferPool:
 
 
 def _size_class(nbytes: int) -> int:
-    step = 1 << max(nbytes.bit_length() - 3, 12)
+    step = 1 << max(nbytes.bit_length() - 5, 12)
     return -(-nbytes // step) * step
