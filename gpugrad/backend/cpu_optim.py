@@ -25,8 +25,9 @@ Array = npt.NDArray[Any]
 # Elements of all arrays together from which Numba's bodies are used, and the threads.
 FUSE: Final = 65_536
 SPLIT: Final = 262_144
-# Elements of a block: of NumPy's several passes, which should find it in cache, and of Numba's single one.
-PASSES_BLOCK: Final = 32_768
+# Elements of a block: of NumPy's several passes (in smaller ones two threads mostly wait for the interpreter's
+# lock, in larger ones for memory), and of Numba's single pass.
+PASSES_BLOCK: Final = 131_072
 LOOP_BLOCK: Final = 262_144
 
 _NATIVE: Final = (np.dtype(np.float32), np.dtype(np.float64))

@@ -57,11 +57,12 @@ def adam(
     v *= beta2
     v += scratch
     np.sqrt(np.maximum(top, v, out=top) if top.size else v, scratch)
-    scratch *= root
-    scratch += eps
-    np.divide(m, scratch, scratch)
-    scratch *= lr
-    p -= scratch
+    if not lr:
+        return
+    # Divided by lr beforehand: one pass less.
+    scratch *= root / lr
+    scratch += eps / lr
+    p -= np.divide(m, scratch, scratch)
 
 
 def rmsprop(
@@ -86,7 +87,7 @@ def rmsprop(
     if buffer.size:
         buffer *= mu
         buffer += scratch
-        np.multiply(buffer, lr, scratch)
+        scratch = np.multiply(buffer, lr, scratch)
     else:
         scratch *= lr
     p -= scratch

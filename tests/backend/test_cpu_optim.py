@@ -119,6 +119,13 @@ def test_views_and_strided_arrays_are_updated_in_place():
     np.testing.assert_array_equal(memory, expected)
 
 
+def test_a_learning_rate_of_zero_changes_the_moments_alone():
+    p, g, m, v = (np.full(4, x, np.float32) for x in (1.0, 2.0, 0.0, 0.0))
+    optim.adam([p], [g], [m], [v], lr=0.0, bias1=0.1, bias2=0.001)
+    np.testing.assert_array_equal(p, 1)
+    np.testing.assert_allclose(m, 0.2, rtol=1e-6)
+
+
 def test_mixed_dtypes_compute_in_the_wider():
     p, g = np.ones(5, np.float32), np.full(5, 0.25, np.float16)
     optim.sgd([p], [g], None, lr=1.0)
