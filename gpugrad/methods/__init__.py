@@ -7,7 +7,7 @@ shorter way of their own, in `arithmetic`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from ..primitive import FUNCTIONS
 from .elementwise import ElementwiseMethods
 from .reduce import ReduceMethods
 from .shape import ShapeMethods
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 _CALL: Final[dict[str, Callable[..., Any]]] = FUNCTIONS
 # Within the class `int` and `bool` are methods.
@@ -30,149 +27,154 @@ class Methods(ElementwiseMethods, ReduceMethods, ShapeMethods):
 
     __slots__ = ()
 
-    shape: tuple[Integer, ...]
-    dtype: Any
-    ndim: Integer
-    itemsize: Integer
     data: Any
+
+    if TYPE_CHECKING:  # set by `arithmetic.install`
+
+        def __add__(self, other: Any) -> Self: ...
+        def __radd__(self, other: Any) -> Self: ...
+        def __sub__(self, other: Any) -> Self: ...
+        def __mul__(self, other: Any) -> Self: ...
+        def __rmul__(self, other: Any) -> Self: ...
+        def __truediv__(self, other: Any) -> Self: ...
 
     # Operators that have no short way in `arithmetic`.
 
-    def __neg__(self) -> Tensor:
+    def __neg__(self) -> Self:
         return _CALL["negative"](self)  # type: ignore[no-any-return]
 
-    def __pos__(self) -> Tensor:
+    def __pos__(self) -> Self:
         return _CALL["positive"](self)  # type: ignore[no-any-return]
 
-    def __abs__(self) -> Tensor:
+    def __abs__(self) -> Self:
         return _CALL["absolute"](self)  # type: ignore[no-any-return]
 
-    def __pow__(self, exponent: Any) -> Tensor:
+    def __pow__(self, exponent: Any) -> Self:
         return _CALL["power"](self, exponent)  # type: ignore[no-any-return]
 
-    def __rpow__(self, base: Any) -> Tensor:
+    def __rpow__(self, base: Any) -> Self:
         return _CALL["power"](base, self)  # type: ignore[no-any-return]
 
-    def __rsub__(self, other: Any) -> Tensor:
+    def __rsub__(self, other: Any) -> Self:
         return _CALL["subtract"](other, self)  # type: ignore[no-any-return]
 
-    def __rtruediv__(self, other: Any) -> Tensor:
+    def __rtruediv__(self, other: Any) -> Self:
         return _CALL["divide"](other, self)  # type: ignore[no-any-return]
 
-    def __floordiv__(self, other: Any) -> Tensor:
+    def __floordiv__(self, other: Any) -> Self:
         return _CALL["floor_divide"](self, other)  # type: ignore[no-any-return]
 
-    def __rfloordiv__(self, other: Any) -> Tensor:
+    def __rfloordiv__(self, other: Any) -> Self:
         return _CALL["floor_divide"](other, self)  # type: ignore[no-any-return]
 
-    def __mod__(self, other: Any) -> Tensor:
+    def __mod__(self, other: Any) -> Self:
         return _CALL["remainder"](self, other)  # type: ignore[no-any-return]
 
-    def __rmod__(self, other: Any) -> Tensor:
+    def __rmod__(self, other: Any) -> Self:
         return _CALL["remainder"](other, self)  # type: ignore[no-any-return]
 
-    def __matmul__(self, other: Any) -> Tensor:
+    def __matmul__(self, other: Any) -> Self:
         return _CALL["matmul"](self, other)  # type: ignore[no-any-return]
 
-    def __rmatmul__(self, other: Any) -> Tensor:
+    def __rmatmul__(self, other: Any) -> Self:
         return _CALL["matmul"](other, self)  # type: ignore[no-any-return]
 
-    def __lt__(self, other: Any) -> Tensor:
+    def __lt__(self, other: Any) -> Self:
         return _CALL["less"](self, other)  # type: ignore[no-any-return]
 
-    def __le__(self, other: Any) -> Tensor:
+    def __le__(self, other: Any) -> Self:
         return _CALL["less_equal"](self, other)  # type: ignore[no-any-return]
 
-    def __gt__(self, other: Any) -> Tensor:
+    def __gt__(self, other: Any) -> Self:
         return _CALL["greater"](self, other)  # type: ignore[no-any-return]
 
-    def __ge__(self, other: Any) -> Tensor:
+    def __ge__(self, other: Any) -> Self:
         return _CALL["greater_equal"](self, other)  # type: ignore[no-any-return]
 
     # Element by element, as NumPy; `Tensor` hashes by identity.
-    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+    def __eq__(self, other: Any) -> Self:  # type: ignore[override]
         return _CALL["equal"](self, other)  # type: ignore[no-any-return]
 
-    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+    def __ne__(self, other: Any) -> Self:  # type: ignore[override]
         return _CALL["not_equal"](self, other)  # type: ignore[no-any-return]
 
     __hash__ = object.__hash__
 
-    def __and__(self, other: Any) -> Tensor:
+    def __and__(self, other: Any) -> Self:
         return _CALL["bitwise_and"](self, other)  # type: ignore[no-any-return]
 
-    def __rand__(self, other: Any) -> Tensor:
+    def __rand__(self, other: Any) -> Self:
         return _CALL["bitwise_and"](other, self)  # type: ignore[no-any-return]
 
-    def __or__(self, other: Any) -> Tensor:
+    def __or__(self, other: Any) -> Self:
         return _CALL["bitwise_or"](self, other)  # type: ignore[no-any-return]
 
-    def __ror__(self, other: Any) -> Tensor:
+    def __ror__(self, other: Any) -> Self:
         return _CALL["bitwise_or"](other, self)  # type: ignore[no-any-return]
 
-    def __xor__(self, other: Any) -> Tensor:
+    def __xor__(self, other: Any) -> Self:
         return _CALL["bitwise_xor"](self, other)  # type: ignore[no-any-return]
 
-    def __rxor__(self, other: Any) -> Tensor:
+    def __rxor__(self, other: Any) -> Self:
         return _CALL["bitwise_xor"](other, self)  # type: ignore[no-any-return]
 
-    def __invert__(self) -> Tensor:
+    def __invert__(self) -> Self:
         return _CALL["bitwise_not"](self)  # type: ignore[no-any-return]
 
-    def __lshift__(self, other: Any) -> Tensor:
+    def __lshift__(self, other: Any) -> Self:
         return _CALL["left_shift"](self, other)  # type: ignore[no-any-return]
 
-    def __rshift__(self, other: Any) -> Tensor:
+    def __rshift__(self, other: Any) -> Self:
         return _CALL["right_shift"](self, other)  # type: ignore[no-any-return]
 
     # Dtypes under PyTorch's names.
 
-    def half(self) -> Tensor:
+    def half(self) -> Self:
         """With dtype float16."""
         return _CALL["astype"](self, np.float16)  # type: ignore[no-any-return]
 
-    def float(self) -> Tensor:
+    def float(self) -> Self:
         """With dtype float32."""
         return _CALL["astype"](self, np.float32)  # type: ignore[no-any-return]
 
-    def double(self) -> Tensor:
+    def double(self) -> Self:
         """With dtype float64."""
         return _CALL["astype"](self, np.float64)  # type: ignore[no-any-return]
 
-    def int(self) -> Tensor:
+    def int(self) -> Self:
         """With dtype int32, towards 0."""
         return _CALL["astype"](self, np.int32)  # type: ignore[no-any-return]
 
-    def long(self) -> Tensor:
+    def long(self) -> Self:
         """With dtype int64, towards 0."""
         return _CALL["astype"](self, np.int64)  # type: ignore[no-any-return]
 
-    def bool(self) -> Tensor:
+    def bool(self) -> Self:
         """Whether the elements are not 0."""
         return _CALL["astype"](self, np.bool_)  # type: ignore[no-any-return]
 
-    def type_as(self, other: Tensor) -> Tensor:
+    def type_as(self, other: Self) -> Self:
         """With the dtype of `other`."""
-        return _CALL["astype"](self, other.dtype)  # type: ignore[no-any-return]
+        return _CALL["astype"](self, other.data.dtype)  # type: ignore[no-any-return]
 
-    def copy(self) -> Tensor:
+    def copy(self) -> Self:
         """`clone` under NumPy's name."""
         return _CALL["clone"](self)  # type: ignore[no-any-return]
 
-    def contiguous(self) -> Tensor:
+    def contiguous(self) -> Self:
         """The tensor on C-contiguous memory: itself where it is so already."""
-        return self if self.is_contiguous() else self.copy()  # type: ignore[return-value]
+        return self if self.is_contiguous() else self.copy()
 
     # What asks for sizes.
 
     @property
     def size(self) -> Size:
         """The number of elements, as NumPy; called as in PyTorch, `size()` is the shape and `size(dim)` one length."""
-        return Size(self.shape)
+        return Size(self.data.shape)
 
     def dim(self) -> Integer:
         """The number of axes."""
-        return self.ndim
+        return self.data.ndim  # type: ignore[no-any-return]
 
     def numel(self) -> Integer:
         """The number of elements."""
@@ -180,7 +182,7 @@ class Methods(ElementwiseMethods, ReduceMethods, ShapeMethods):
 
     def element_size(self) -> Integer:
         """The bytes of one element."""
-        return self.itemsize
+        return self.data.itemsize  # type: ignore[no-any-return]
 
     def is_contiguous(self) -> Truth:
         """Whether the elements lie in C order without gaps."""
@@ -188,7 +190,7 @@ class Methods(ElementwiseMethods, ReduceMethods, ShapeMethods):
 
     def is_floating_point(self) -> Truth:
         """Whether the dtype is a floating point one."""
-        return self.dtype.kind in "fV"
+        return self.data.dtype.kind in "fV"
 
 
 class Size(int):

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Self
 
 from ..primitive import FUNCTIONS
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 _CALL: Final[dict[str, Callable[..., Any]]] = FUNCTIONS
 
@@ -18,302 +15,302 @@ class ElementwiseMethods:
 
     __slots__ = ()
 
-    def negative(self) -> Tensor:
+    def negative(self) -> Self:
         """The negative."""
         return _CALL["negative"](self)  # type: ignore[no-any-return]
 
-    def neg(self) -> Tensor:
+    def neg(self) -> Self:
         """`negative` under its short name."""
         return _CALL["negative"](self)  # type: ignore[no-any-return]
 
-    def absolute(self) -> Tensor:
+    def absolute(self) -> Self:
         """The absolute value; its gradient at 0 is 0."""
         return _CALL["absolute"](self)  # type: ignore[no-any-return]
 
-    def abs(self) -> Tensor:
+    def abs(self) -> Self:
         """`absolute` under its short name."""
         return _CALL["absolute"](self)  # type: ignore[no-any-return]
 
-    def sign(self) -> Tensor:
+    def sign(self) -> Self:
         """The sign: -1, 0 or 1."""
         return _CALL["sign"](self)  # type: ignore[no-any-return]
 
-    def square(self) -> Tensor:
+    def square(self) -> Self:
         """The square."""
         return _CALL["square"](self)  # type: ignore[no-any-return]
 
-    def sqrt(self) -> Tensor:
+    def sqrt(self) -> Self:
         """The square root."""
         return _CALL["sqrt"](self)  # type: ignore[no-any-return]
 
-    def rsqrt(self) -> Tensor:
+    def rsqrt(self) -> Self:
         """One over the square root."""
         return _CALL["rsqrt"](self)  # type: ignore[no-any-return]
 
-    def reciprocal(self) -> Tensor:
+    def reciprocal(self) -> Self:
         """One over the elements."""
         return _CALL["reciprocal"](self)  # type: ignore[no-any-return]
 
-    def exp(self) -> Tensor:
+    def exp(self) -> Self:
         """The exponential function."""
         return _CALL["exp"](self)  # type: ignore[no-any-return]
 
-    def exp2(self) -> Tensor:
+    def exp2(self) -> Self:
         """2 to the power of the elements."""
         return _CALL["exp2"](self)  # type: ignore[no-any-return]
 
-    def expm1(self) -> Tensor:
+    def expm1(self) -> Self:
         """exp(x) - 1, exact near 0."""
         return _CALL["expm1"](self)  # type: ignore[no-any-return]
 
-    def log(self) -> Tensor:
+    def log(self) -> Self:
         """The natural logarithm."""
         return _CALL["log"](self)  # type: ignore[no-any-return]
 
-    def log2(self) -> Tensor:
+    def log2(self) -> Self:
         """The logarithm to base 2."""
         return _CALL["log2"](self)  # type: ignore[no-any-return]
 
-    def log10(self) -> Tensor:
+    def log10(self) -> Self:
         """The logarithm to base 10."""
         return _CALL["log10"](self)  # type: ignore[no-any-return]
 
-    def log1p(self) -> Tensor:
+    def log1p(self) -> Self:
         """log(1 + x), exact near 0."""
         return _CALL["log1p"](self)  # type: ignore[no-any-return]
 
-    def sin(self) -> Tensor:
+    def sin(self) -> Self:
         """The sine."""
         return _CALL["sin"](self)  # type: ignore[no-any-return]
 
-    def cos(self) -> Tensor:
+    def cos(self) -> Self:
         """The cosine."""
         return _CALL["cos"](self)  # type: ignore[no-any-return]
 
-    def tan(self) -> Tensor:
+    def tan(self) -> Self:
         """The tangent."""
         return _CALL["tan"](self)  # type: ignore[no-any-return]
 
-    def arcsin(self) -> Tensor:
+    def arcsin(self) -> Self:
         """The inverse sine."""
         return _CALL["arcsin"](self)  # type: ignore[no-any-return]
 
-    def asin(self) -> Tensor:
+    def asin(self) -> Self:
         """`arcsin` under its short name."""
         return _CALL["arcsin"](self)  # type: ignore[no-any-return]
 
-    def arccos(self) -> Tensor:
+    def arccos(self) -> Self:
         """The inverse cosine."""
         return _CALL["arccos"](self)  # type: ignore[no-any-return]
 
-    def acos(self) -> Tensor:
+    def acos(self) -> Self:
         """`arccos` under its short name."""
         return _CALL["arccos"](self)  # type: ignore[no-any-return]
 
-    def arctan(self) -> Tensor:
+    def arctan(self) -> Self:
         """The inverse tangent."""
         return _CALL["arctan"](self)  # type: ignore[no-any-return]
 
-    def atan(self) -> Tensor:
+    def atan(self) -> Self:
         """`arctan` under its short name."""
         return _CALL["arctan"](self)  # type: ignore[no-any-return]
 
-    def sinh(self) -> Tensor:
+    def sinh(self) -> Self:
         """The hyperbolic sine."""
         return _CALL["sinh"](self)  # type: ignore[no-any-return]
 
-    def cosh(self) -> Tensor:
+    def cosh(self) -> Self:
         """The hyperbolic cosine."""
         return _CALL["cosh"](self)  # type: ignore[no-any-return]
 
-    def tanh(self) -> Tensor:
+    def tanh(self) -> Self:
         """The hyperbolic tangent."""
         return _CALL["tanh"](self)  # type: ignore[no-any-return]
 
-    def arcsinh(self) -> Tensor:
+    def arcsinh(self) -> Self:
         """The inverse hyperbolic sine."""
         return _CALL["arcsinh"](self)  # type: ignore[no-any-return]
 
-    def asinh(self) -> Tensor:
+    def asinh(self) -> Self:
         """`arcsinh` under its short name."""
         return _CALL["arcsinh"](self)  # type: ignore[no-any-return]
 
-    def arccosh(self) -> Tensor:
+    def arccosh(self) -> Self:
         """The inverse hyperbolic cosine."""
         return _CALL["arccosh"](self)  # type: ignore[no-any-return]
 
-    def acosh(self) -> Tensor:
+    def acosh(self) -> Self:
         """`arccosh` under its short name."""
         return _CALL["arccosh"](self)  # type: ignore[no-any-return]
 
-    def arctanh(self) -> Tensor:
+    def arctanh(self) -> Self:
         """The inverse hyperbolic tangent."""
         return _CALL["arctanh"](self)  # type: ignore[no-any-return]
 
-    def atanh(self) -> Tensor:
+    def atanh(self) -> Self:
         """`arctanh` under its short name."""
         return _CALL["arctanh"](self)  # type: ignore[no-any-return]
 
-    def floor(self) -> Tensor:
+    def floor(self) -> Self:
         """The largest integer not above; no gradient."""
         return _CALL["floor"](self)  # type: ignore[no-any-return]
 
-    def ceil(self) -> Tensor:
+    def ceil(self) -> Self:
         """The smallest integer not below; no gradient."""
         return _CALL["ceil"](self)  # type: ignore[no-any-return]
 
-    def trunc(self) -> Tensor:
+    def trunc(self) -> Self:
         """The integer towards 0; no gradient."""
         return _CALL["trunc"](self)  # type: ignore[no-any-return]
 
-    def rint(self) -> Tensor:
+    def rint(self) -> Self:
         """The nearest integer, ties to even; no gradient."""
         return _CALL["rint"](self)  # type: ignore[no-any-return]
 
-    def erf(self) -> Tensor:
+    def erf(self) -> Self:
         """The error function."""
         return _CALL["erf"](self)  # type: ignore[no-any-return]
 
-    def erfc(self) -> Tensor:
+    def erfc(self) -> Self:
         """1 - erf(x)."""
         return _CALL["erfc"](self)  # type: ignore[no-any-return]
 
-    def deg2rad(self) -> Tensor:
+    def deg2rad(self) -> Self:
         """Degrees to radians."""
         return _CALL["deg2rad"](self)  # type: ignore[no-any-return]
 
-    def rad2deg(self) -> Tensor:
+    def rad2deg(self) -> Self:
         """Radians to degrees."""
         return _CALL["rad2deg"](self)  # type: ignore[no-any-return]
 
-    def sinc(self) -> Tensor:
+    def sinc(self) -> Self:
         """sin(pi x) / (pi x)."""
         return _CALL["sinc"](self)  # type: ignore[no-any-return]
 
-    def logit(self) -> Tensor:
+    def logit(self) -> Self:
         """log(x / (1 - x))."""
         return _CALL["logit"](self)  # type: ignore[no-any-return]
 
-    def relu(self) -> Tensor:
+    def relu(self) -> Self:
         """The positive part; its gradient at 0 is 0."""
         return _CALL["relu"](self)  # type: ignore[no-any-return]
 
-    def sigmoid(self) -> Tensor:
+    def sigmoid(self) -> Self:
         """1 / (1 + exp(-x))."""
         return _CALL["sigmoid"](self)  # type: ignore[no-any-return]
 
-    def isnan(self) -> Tensor:
+    def isnan(self) -> Self:
         """Where an element is nan."""
         return _CALL["isnan"](self)  # type: ignore[no-any-return]
 
-    def isinf(self) -> Tensor:
+    def isinf(self) -> Self:
         """Where an element is infinite."""
         return _CALL["isinf"](self)  # type: ignore[no-any-return]
 
-    def isfinite(self) -> Tensor:
+    def isfinite(self) -> Self:
         """Where an element is finite."""
         return _CALL["isfinite"](self)  # type: ignore[no-any-return]
 
-    def logical_not(self) -> Tensor:
+    def logical_not(self) -> Self:
         """Where an element is false (0)."""
         return _CALL["logical_not"](self)  # type: ignore[no-any-return]
 
-    def power(self, exponent: Any) -> Tensor:
+    def power(self, exponent: Any) -> Self:
         """The elements to the power `exponent`."""
         return _CALL["power"](self, exponent)  # type: ignore[no-any-return]
 
-    def pow(self, exponent: Any) -> Tensor:
+    def pow(self, exponent: Any) -> Self:
         """`power` under its short name."""
         return _CALL["power"](self, exponent)  # type: ignore[no-any-return]
 
-    def maximum(self, other: Any) -> Tensor:
+    def maximum(self, other: Any) -> Self:
         """The larger of two, element by element; ties share the gradient."""
         return _CALL["maximum"](self, other)  # type: ignore[no-any-return]
 
-    def minimum(self, other: Any) -> Tensor:
+    def minimum(self, other: Any) -> Self:
         """The smaller of two, element by element; ties share the gradient."""
         return _CALL["minimum"](self, other)  # type: ignore[no-any-return]
 
-    def arctan2(self, other: Any) -> Tensor:
+    def arctan2(self, other: Any) -> Self:
         """The angle of the points (other, self)."""
         return _CALL["arctan2"](self, other)  # type: ignore[no-any-return]
 
-    def atan2(self, other: Any) -> Tensor:
+    def atan2(self, other: Any) -> Self:
         """`arctan2` under its short name."""
         return _CALL["arctan2"](self, other)  # type: ignore[no-any-return]
 
-    def fmod(self, other: Any) -> Tensor:
+    def fmod(self, other: Any) -> Self:
         """The remainder with the sign of the dividend."""
         return _CALL["fmod"](self, other)  # type: ignore[no-any-return]
 
-    def remainder(self, other: Any) -> Tensor:
+    def remainder(self, other: Any) -> Self:
         """The remainder with the sign of the divisor."""
         return _CALL["remainder"](self, other)  # type: ignore[no-any-return]
 
-    def logical_and(self, other: Any) -> Tensor:
+    def logical_and(self, other: Any) -> Self:
         """Where both are true."""
         return _CALL["logical_and"](self, other)  # type: ignore[no-any-return]
 
-    def logical_or(self, other: Any) -> Tensor:
+    def logical_or(self, other: Any) -> Self:
         """Where one is true."""
         return _CALL["logical_or"](self, other)  # type: ignore[no-any-return]
 
-    def logical_xor(self, other: Any) -> Tensor:
+    def logical_xor(self, other: Any) -> Self:
         """Where exactly one is true."""
         return _CALL["logical_xor"](self, other)  # type: ignore[no-any-return]
 
-    def add(self, other: Any, *, alpha: float = 1) -> Tensor:
+    def add(self, other: Any, *, alpha: float = 1) -> Self:
         """The sum with `alpha * other`."""
         return _CALL["add"](self, other if alpha == 1 else other * alpha)  # type: ignore[no-any-return]
 
-    def sub(self, other: Any) -> Tensor:
+    def sub(self, other: Any) -> Self:
         """The difference."""
         return _CALL["subtract"](self, other)  # type: ignore[no-any-return]
 
-    def mul(self, other: Any) -> Tensor:
+    def mul(self, other: Any) -> Self:
         """The product."""
         return _CALL["multiply"](self, other)  # type: ignore[no-any-return]
 
-    def div(self, other: Any) -> Tensor:
+    def div(self, other: Any) -> Self:
         """The quotient."""
         return _CALL["divide"](self, other)  # type: ignore[no-any-return]
 
-    def eq(self, other: Any) -> Tensor:
+    def eq(self, other: Any) -> Self:
         """Where the elements are equal."""
         return _CALL["equal"](self, other)  # type: ignore[no-any-return]
 
-    def ne(self, other: Any) -> Tensor:
+    def ne(self, other: Any) -> Self:
         """Where they differ."""
         return _CALL["not_equal"](self, other)  # type: ignore[no-any-return]
 
-    def lt(self, other: Any) -> Tensor:
+    def lt(self, other: Any) -> Self:
         """Where they are less."""
         return _CALL["less"](self, other)  # type: ignore[no-any-return]
 
-    def le(self, other: Any) -> Tensor:
+    def le(self, other: Any) -> Self:
         """Where they are less or equal."""
         return _CALL["less_equal"](self, other)  # type: ignore[no-any-return]
 
-    def gt(self, other: Any) -> Tensor:
+    def gt(self, other: Any) -> Self:
         """Where they are greater."""
         return _CALL["greater"](self, other)  # type: ignore[no-any-return]
 
-    def ge(self, other: Any) -> Tensor:
+    def ge(self, other: Any) -> Self:
         """Where they are greater or equal."""
         return _CALL["greater_equal"](self, other)  # type: ignore[no-any-return]
 
-    def clip(self, min: Any = None, max: Any = None) -> Tensor:
+    def clip(self, min: Any = None, max: Any = None) -> Self:
         """The elements cut to a range; either end may be None."""
         return _CALL["clip"](self, min, max)  # type: ignore[no-any-return]
 
-    def clamp(self, min: Any = None, max: Any = None) -> Tensor:
+    def clamp(self, min: Any = None, max: Any = None) -> Self:
         """`clip` under PyTorch's name."""
         return _CALL["clip"](self, min, max)  # type: ignore[no-any-return]
 
-    def where(self, condition: Any, other: Any) -> Tensor:
+    def where(self, condition: Any, other: Any) -> Self:
         """This tensor where `condition` holds, else `other`."""
         return _CALL["where"](condition, self, other)  # type: ignore[no-any-return]
 
-    def round(self, decimals: int = 0) -> Tensor:
+    def round(self, decimals: int = 0) -> Self:
         """Rounded to `decimals` places, ties to even; no gradient."""
         return _CALL["round"](self, decimals)  # type: ignore[no-any-return]

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Self
 
 from ..primitive import FUNCTIONS
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 _CALL: Final[dict[str, Callable[..., Any]]] = FUNCTIONS
 
@@ -18,115 +15,115 @@ class ReduceMethods:
 
     __slots__ = ()
 
-    def sum(self, *args: Any, **kwargs: Any) -> Tensor:
+    def sum(self, *args: Any, **kwargs: Any) -> Self:
         """The sum over all axes or those named. Arguments as `gg.sum`."""
         return _CALL["sum"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def mean(self, *args: Any, **kwargs: Any) -> Tensor:
+    def mean(self, *args: Any, **kwargs: Any) -> Self:
         """The mean over all axes or those named. Arguments as `gg.mean`."""
         return _CALL["mean"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def prod(self, *args: Any, **kwargs: Any) -> Tensor:
+    def prod(self, *args: Any, **kwargs: Any) -> Self:
         """The product; its gradient is exact at zeros. Arguments as `gg.prod`."""
         return _CALL["prod"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def max(self, *args: Any, **kwargs: Any) -> Tensor:
+    def max(self, *args: Any, **kwargs: Any) -> Self:
         """The largest element; elements that tie share the gradient. Arguments as `gg.max`."""
         return _CALL["max"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def min(self, *args: Any, **kwargs: Any) -> Tensor:
+    def min(self, *args: Any, **kwargs: Any) -> Self:
         """The smallest element; elements that tie share the gradient. Arguments as `gg.min`."""
         return _CALL["min"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def amax(self, *args: Any, **kwargs: Any) -> Tensor:
+    def amax(self, *args: Any, **kwargs: Any) -> Self:
         """`max` under its long name. Arguments as `gg.amax`."""
         return _CALL["amax"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def amin(self, *args: Any, **kwargs: Any) -> Tensor:
+    def amin(self, *args: Any, **kwargs: Any) -> Self:
         """`min` under its long name. Arguments as `gg.amin`."""
         return _CALL["amin"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def ptp(self, *args: Any, **kwargs: Any) -> Tensor:
+    def ptp(self, *args: Any, **kwargs: Any) -> Self:
         """The range: `max` less `min`. Arguments as `gg.ptp`."""
         return _CALL["ptp"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def var(self, *args: Any, **kwargs: Any) -> Tensor:
+    def var(self, *args: Any, **kwargs: Any) -> Self:
         """The variance, over n unless asked otherwise. Arguments as `gg.var`."""
         return _CALL["var"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def std(self, *args: Any, **kwargs: Any) -> Tensor:
+    def std(self, *args: Any, **kwargs: Any) -> Self:
         """The standard deviation; of equal elements its gradient is 0. Arguments as `gg.std`."""
         return _CALL["std"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def norm(self, *args: Any, **kwargs: Any) -> Tensor:
+    def norm(self, *args: Any, **kwargs: Any) -> Self:
         """A vector or matrix norm; its gradient at 0 is 0. Arguments as `gg.norm`."""
         return _CALL["norm"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def argmax(self, *args: Any, **kwargs: Any) -> Tensor:
+    def argmax(self, *args: Any, **kwargs: Any) -> Self:
         """The position of the largest element; no gradient. Arguments as `gg.argmax`."""
         return _CALL["argmax"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def argmin(self, *args: Any, **kwargs: Any) -> Tensor:
+    def argmin(self, *args: Any, **kwargs: Any) -> Self:
         """The position of the smallest element; no gradient. Arguments as `gg.argmin`."""
         return _CALL["argmin"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def all(self, *args: Any, **kwargs: Any) -> Tensor:
+    def all(self, *args: Any, **kwargs: Any) -> Self:
         """Whether all elements are true; no gradient. Arguments as `gg.all`."""
         return _CALL["all"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def any(self, *args: Any, **kwargs: Any) -> Tensor:
+    def any(self, *args: Any, **kwargs: Any) -> Self:
         """Whether an element is true; no gradient. Arguments as `gg.any`."""
         return _CALL["any"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def count_nonzero(self, *args: Any, **kwargs: Any) -> Tensor:
+    def count_nonzero(self, *args: Any, **kwargs: Any) -> Self:
         """How many elements are not 0; no gradient. Arguments as `gg.count_nonzero`."""
         return _CALL["count_nonzero"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def median(self, *args: Any, **kwargs: Any) -> Tensor:
+    def median(self, *args: Any, **kwargs: Any) -> Self:
         """The middle element in order. Arguments as `gg.median`."""
         return _CALL["median"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def logsumexp(self, *args: Any, **kwargs: Any) -> Tensor:
+    def logsumexp(self, *args: Any, **kwargs: Any) -> Self:
         """The logarithm of the sum of exponentials. Arguments as `gg.logsumexp`."""
         return _CALL["logsumexp"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def softmax(self, *args: Any, **kwargs: Any) -> Tensor:
+    def softmax(self, *args: Any, **kwargs: Any) -> Self:
         """Exponentials over their sum along an axis. Arguments as `gg.softmax`."""
         return _CALL["softmax"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def log_softmax(self, *args: Any, **kwargs: Any) -> Tensor:
+    def log_softmax(self, *args: Any, **kwargs: Any) -> Self:
         """The logarithm of `softmax`. Arguments as `gg.log_softmax`."""
         return _CALL["log_softmax"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def cumsum(self, *args: Any, **kwargs: Any) -> Tensor:
+    def cumsum(self, *args: Any, **kwargs: Any) -> Self:
         """The running sum along an axis (`dim`)."""
         return _CALL["cumsum"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def cumprod(self, *args: Any, **kwargs: Any) -> Tensor:
+    def cumprod(self, *args: Any, **kwargs: Any) -> Self:
         """The running product along an axis (`dim`)."""
         return _CALL["cumprod"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def diff(self, *args: Any, **kwargs: Any) -> Tensor:
+    def diff(self, *args: Any, **kwargs: Any) -> Self:
         """The differences between neighbours along an axis."""
         return _CALL["diff"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def sort(self, *args: Any, **kwargs: Any) -> Tensor:
+    def sort(self, *args: Any, **kwargs: Any) -> Self:
         """The elements in order along an axis (`dim`), in a new tensor."""
         return _CALL["sort"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def argsort(self, *args: Any, **kwargs: Any) -> Tensor:
+    def argsort(self, *args: Any, **kwargs: Any) -> Self:
         """The positions that sort along an axis (`dim`); no gradient."""
         return _CALL["argsort"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def partition(self, kth: int, axis: int = -1) -> Tensor:
+    def partition(self, kth: int, axis: int = -1) -> Self:
         """A new tensor with the element that sorting puts at `kth` there, smaller ones before it."""
         return _CALL["partition"](self, kth, axis)  # type: ignore[no-any-return]
 
-    def argpartition(self, kth: int, axis: int = -1) -> Tensor:
+    def argpartition(self, kth: int, axis: int = -1) -> Self:
         """The positions that `partition` picks; no gradient."""
         return _CALL["argpartition"](self, kth, axis)  # type: ignore[no-any-return]
 
-    def topk(self, k: int, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    def topk(self, k: int, *args: Any, **kwargs: Any) -> tuple[Self, Self]:
         """The `k` largest elements along an axis (`dim`), and their positions."""
         return _CALL["topk"](self, k, *args, **kwargs)  # type: ignore[no-any-return]
 
@@ -134,34 +131,34 @@ class ReduceMethods:
         """The different values in order; no gradient."""
         return _CALL["unique"](self, **kwargs)
 
-    def matmul(self, other: Any) -> Tensor:
+    def matmul(self, other: Any) -> Self:
         """The matrix product."""
         return _CALL["matmul"](self, other)  # type: ignore[no-any-return]
 
-    def mm(self, other: Any) -> Tensor:
+    def mm(self, other: Any) -> Self:
         """The product of two matrices."""
         return _CALL["mm"](self, other)  # type: ignore[no-any-return]
 
-    def bmm(self, other: Any) -> Tensor:
+    def bmm(self, other: Any) -> Self:
         """The products of two stacks of matrices."""
         return _CALL["bmm"](self, other)  # type: ignore[no-any-return]
 
-    def addmm(self, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    def addmm(self, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Self:
         """beta * self + alpha * mat1 @ mat2."""
         return _CALL["addmm"](self, mat1, mat2, beta=beta, alpha=alpha)  # type: ignore[no-any-return]
 
-    def dot(self, other: Any) -> Tensor:
+    def dot(self, other: Any) -> Self:
         """As `numpy.dot`."""
         return _CALL["dot"](self, other)  # type: ignore[no-any-return]
 
-    def inner(self, other: Any) -> Tensor:
+    def inner(self, other: Any) -> Self:
         """The sum of products over the last axes."""
         return _CALL["inner"](self, other)  # type: ignore[no-any-return]
 
-    def outer(self, other: Any) -> Tensor:
+    def outer(self, other: Any) -> Self:
         """All products of an element of each."""
         return _CALL["outer"](self, other)  # type: ignore[no-any-return]
 
-    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Self:
         """The sum of a diagonal."""
         return _CALL["trace"](self, offset, axis1, axis2)  # type: ignore[no-any-return]

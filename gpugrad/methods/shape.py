@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Self
 
 from ..primitive import FUNCTIONS
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 _CALL: Final[dict[str, Callable[..., Any]]] = FUNCTIONS
 
@@ -18,183 +15,183 @@ class ShapeMethods:
 
     __slots__ = ()
 
-    def reshape(self, *shape: Any) -> Tensor:
+    def reshape(self, *shape: Any) -> Self:
         """The same elements in another shape; one length may be -1."""
         return _CALL["reshape"](self, *shape)  # type: ignore[no-any-return]
 
-    def view(self, *shape: Any) -> Tensor:
+    def view(self, *shape: Any) -> Self:
         """`reshape` under PyTorch's name."""
         return _CALL["view"](self, *shape)  # type: ignore[no-any-return]
 
-    def view_as(self, other: Any) -> Tensor:
+    def view_as(self, other: Any) -> Self:
         """In the shape of `other`."""
         return _CALL["view_as"](self, other)  # type: ignore[no-any-return]
 
-    def reshape_as(self, other: Any) -> Tensor:
+    def reshape_as(self, other: Any) -> Self:
         """In the shape of `other`."""
         return _CALL["view_as"](self, other)  # type: ignore[no-any-return]
 
-    def ravel(self) -> Tensor:
+    def ravel(self) -> Self:
         """All elements along one axis."""
         return _CALL["ravel"](self)  # type: ignore[no-any-return]
 
-    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Self:
         """The axes from `start_dim` to `end_dim` joined into one."""
         return _CALL["flatten"](self, start_dim, end_dim)  # type: ignore[no-any-return]
 
-    def unflatten(self, dim: int, sizes: Any) -> Tensor:
+    def unflatten(self, dim: int, sizes: Any) -> Self:
         """Axis `dim` split into axes of lengths `sizes`."""
         return _CALL["unflatten"](self, dim, sizes)  # type: ignore[no-any-return]
 
-    def squeeze(self, *args: Any, **kwargs: Any) -> Tensor:
+    def squeeze(self, *args: Any, **kwargs: Any) -> Self:
         """Without the axes of length 1 (all, or `axis`/`dim`)."""
         return _CALL["squeeze"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def unsqueeze(self, dim: int) -> Tensor:
+    def unsqueeze(self, dim: int) -> Self:
         """With an axis of length 1 at `dim`."""
         return _CALL["unsqueeze"](self, dim)  # type: ignore[no-any-return]
 
-    def transpose(self, *args: Any, **kwargs: Any) -> Tensor:
+    def transpose(self, *args: Any, **kwargs: Any) -> Self:
         """The axes in another order, reversed if none is given (NumPy's meaning; see `gg.transpose`)."""
         return _CALL["transpose"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def permute(self, *dims: Any) -> Tensor:
+    def permute(self, *dims: Any) -> Self:
         """The axes in the order `dims`."""
         return _CALL["permute"](self, *dims)  # type: ignore[no-any-return]
 
-    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
+    def swapaxes(self, axis1: int, axis2: int) -> Self:
         """Two axes swapped."""
         return _CALL["swapaxes"](self, axis1, axis2)  # type: ignore[no-any-return]
 
-    def swapdims(self, dim0: int, dim1: int) -> Tensor:
+    def swapdims(self, dim0: int, dim1: int) -> Self:
         """Two axes swapped."""
         return _CALL["swapaxes"](self, dim0, dim1)  # type: ignore[no-any-return]
 
-    def moveaxis(self, source: Any, destination: Any) -> Tensor:
+    def moveaxis(self, source: Any, destination: Any) -> Self:
         """Axes moved, the others in their order."""
         return _CALL["moveaxis"](self, source, destination)  # type: ignore[no-any-return]
 
-    def movedim(self, source: Any, destination: Any) -> Tensor:
+    def movedim(self, source: Any, destination: Any) -> Self:
         """Axes moved, the others in their order."""
         return _CALL["moveaxis"](self, source, destination)  # type: ignore[no-any-return]
 
-    def t(self) -> Tensor:
+    def t(self) -> Self:
         """A matrix transposed."""
         return _CALL["t"](self)  # type: ignore[no-any-return]
 
-    def expand(self, *shape: Any) -> Tensor:
+    def expand(self, *shape: Any) -> Self:
         """Broadcast to a shape, -1 keeping a length; a view."""
         return _CALL["expand"](self, *shape)  # type: ignore[no-any-return]
 
-    def expand_as(self, other: Any) -> Tensor:
+    def expand_as(self, other: Any) -> Self:
         """Broadcast to the shape of `other`; a view."""
         return _CALL["expand_as"](self, other)  # type: ignore[no-any-return]
 
-    def broadcast_to(self, shape: Any) -> Tensor:
+    def broadcast_to(self, shape: Any) -> Self:
         """Broadcast to a shape; a view."""
         return _CALL["broadcast_to"](self, shape)  # type: ignore[no-any-return]
 
-    def sum_to(self, shape: Any) -> Tensor:
+    def sum_to(self, shape: Any) -> Self:
         """Summed down to a shape that broadcasts to this one."""
         return _CALL["sum_to"](self, shape)  # type: ignore[no-any-return]
 
-    def flip(self, *args: Any, **kwargs: Any) -> Tensor:
+    def flip(self, *args: Any, **kwargs: Any) -> Self:
         """Reversed along axes (`axis`/`dims`)."""
         return _CALL["flip"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def fliplr(self) -> Tensor:
+    def fliplr(self) -> Self:
         """Reversed along the second axis."""
         return _CALL["fliplr"](self)  # type: ignore[no-any-return]
 
-    def flipud(self) -> Tensor:
+    def flipud(self) -> Self:
         """Reversed along the first axis."""
         return _CALL["flipud"](self)  # type: ignore[no-any-return]
 
-    def roll(self, *args: Any, **kwargs: Any) -> Tensor:
+    def roll(self, *args: Any, **kwargs: Any) -> Self:
         """Shifted along axes, what leaves coming in at the other end."""
         return _CALL["roll"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def rot90(self, k: int = 1, dims: Any = (0, 1)) -> Tensor:
+    def rot90(self, k: int = 1, dims: Any = (0, 1)) -> Self:
         """Turned by 90 degrees `k` times in the plane of two axes."""
         return _CALL["rot90"](self, k, dims)  # type: ignore[no-any-return]
 
-    def repeat(self, *args: Any, **kwargs: Any) -> Tensor:
+    def repeat(self, *args: Any, **kwargs: Any) -> Self:
         """Each element repeated (NumPy's meaning; PyTorch's is `tile`)."""
         return _CALL["repeat"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def repeat_interleave(self, *args: Any, **kwargs: Any) -> Tensor:
+    def repeat_interleave(self, *args: Any, **kwargs: Any) -> Self:
         """Each element repeated."""
         return _CALL["repeat"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def tile(self, *reps: Any) -> Tensor:
+    def tile(self, *reps: Any) -> Self:
         """Copies side by side, `reps` times along each axis."""
         return _CALL["tile"](self, *reps)  # type: ignore[no-any-return]
 
-    def split(self, *args: Any, **kwargs: Any) -> list[Tensor]:
+    def split(self, *args: Any, **kwargs: Any) -> list[Self]:
         """Cut along an axis into equal parts or at places (NumPy's meaning; see `gg.split`)."""
         return _CALL["split"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def chunk(self, chunks: int, dim: int = 0) -> list[Tensor]:
+    def chunk(self, chunks: int, dim: int = 0) -> list[Self]:
         """At most `chunks` parts along an axis."""
         return _CALL["chunk"](self, chunks, dim)  # type: ignore[no-any-return]
 
-    def unbind(self, dim: int = 0) -> tuple[Tensor, ...]:
+    def unbind(self, dim: int = 0) -> tuple[Self, ...]:
         """The slices along an axis."""
         return _CALL["unbind"](self, dim)  # type: ignore[no-any-return]
 
-    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Self:
         """The diagonals, as the last axis."""
         return _CALL["diagonal"](self, offset, axis1, axis2)  # type: ignore[no-any-return]
 
-    def diag(self, k: int = 0) -> Tensor:
+    def diag(self, k: int = 0) -> Self:
         """The diagonal of a matrix, or the matrix with this diagonal."""
         return _CALL["diag"](self, k)  # type: ignore[no-any-return]
 
-    def tril(self, k: int = 0) -> Tensor:
+    def tril(self, k: int = 0) -> Self:
         """With zeros above the `k`-th diagonal."""
         return _CALL["tril"](self, k)  # type: ignore[no-any-return]
 
-    def triu(self, k: int = 0) -> Tensor:
+    def triu(self, k: int = 0) -> Self:
         """With zeros below the `k`-th diagonal."""
         return _CALL["triu"](self, k)  # type: ignore[no-any-return]
 
-    def take(self, indices: Any, axis: int | None = None) -> Tensor:
+    def take(self, indices: Any, axis: int | None = None) -> Self:
         """Elements or slices at positions that may repeat."""
         return _CALL["take"](self, indices, axis)  # type: ignore[no-any-return]
 
-    def index_select(self, dim: int, index: Any) -> Tensor:
+    def index_select(self, dim: int, index: Any) -> Self:
         """Slices at positions of axis `dim`."""
         return _CALL["index_select"](self, dim, index)  # type: ignore[no-any-return]
 
-    def take_along_axis(self, indices: Any, axis: int | None = -1) -> Tensor:
+    def take_along_axis(self, indices: Any, axis: int | None = -1) -> Self:
         """Picked along an axis, with one index for each place."""
         return _CALL["take_along_axis"](self, indices, axis)  # type: ignore[no-any-return]
 
-    def gather(self, dim: int, index: Any) -> Tensor:
+    def gather(self, dim: int, index: Any) -> Self:
         """Picked along axis `dim`, with one index for each place."""
         return _CALL["gather"](self, dim, index)  # type: ignore[no-any-return]
 
-    def scatter(self, dim: int, index: Any, src: Any) -> Tensor:
+    def scatter(self, dim: int, index: Any, src: Any) -> Self:
         """A copy with `src` written where `gather` would pick."""
         return _CALL["scatter"](self, dim, index, src)  # type: ignore[no-any-return]
 
-    def scatter_add(self, dim: int, index: Any, src: Any) -> Tensor:
+    def scatter_add(self, dim: int, index: Any, src: Any) -> Self:
         """With `src` added where `gather` would pick."""
         return _CALL["scatter_add"](self, dim, index, src)  # type: ignore[no-any-return]
 
-    def index_add(self, dim: int, index: Any, source: Any, alpha: float = 1) -> Tensor:
+    def index_add(self, dim: int, index: Any, source: Any, alpha: float = 1) -> Self:
         """With slices added at positions of axis `dim`."""
         return _CALL["index_add"](self, dim, index, source, alpha)  # type: ignore[no-any-return]
 
-    def index_put(self, index: Any, value: Any) -> Tensor:
+    def index_put(self, index: Any, value: Any) -> Self:
         """A copy with `value` at `index`."""
         return _CALL["index_put"](self, index, value)  # type: ignore[no-any-return]
 
-    def masked_fill(self, mask: Any, value: Any) -> Tensor:
+    def masked_fill(self, mask: Any, value: Any) -> Self:
         """With `value` where `mask` holds."""
         return _CALL["masked_fill"](self, mask, value)  # type: ignore[no-any-return]
 
-    def masked_select(self, mask: Any) -> Tensor:
+    def masked_select(self, mask: Any) -> Self:
         """The elements where `mask` holds, along one axis."""
         return _CALL["masked_select"](self, mask)  # type: ignore[no-any-return]
 
@@ -202,18 +199,18 @@ class ShapeMethods:
         """The positions of the elements that are not 0; no gradient."""
         return _CALL["nonzero"](self, as_tuple=as_tuple)
 
-    def astype(self, dtype: Any, copy: bool = True) -> Tensor:
+    def astype(self, dtype: Any, copy: bool = True) -> Self:
         """With another dtype; the gradient comes back in this one."""
         return _CALL["astype"](self, dtype, copy)  # type: ignore[no-any-return]
 
-    def clone(self) -> Tensor:
+    def clone(self) -> Self:
         """A copy; the gradient passes through."""
         return _CALL["clone"](self)  # type: ignore[no-any-return]
 
-    def conj(self) -> Tensor:
+    def conj(self) -> Self:
         """The complex conjugate."""
         return _CALL["conj"](self)  # type: ignore[no-any-return]
 
-    def __getitem__(self, index: Any) -> Tensor:
+    def __getitem__(self, index: Any) -> Self:
         """Elements by integers, slices, masks, arrays or tensors."""
         return _CALL["getitem"](self, index)  # type: ignore[no-any-return]
