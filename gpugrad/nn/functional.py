@@ -62,7 +62,7 @@ __all__ = [
 logsigmoid = log_sigmoid
 
 
-@elementwise(name="threshold")
+@elementwise
 def threshold(x: Any, threshold: Any, value: Any) -> Any:
     """`x` where it is over `threshold`, else `value`."""
     return where(x > threshold, x, value)
@@ -83,8 +83,8 @@ def prelu(x: Any, weight: Any) -> Any:
         channels = x.shape[1] if x.ndim > 1 else 1
         if weight.shape[0] != channels:
             raise ValueError(
-                f"[prelu] weight has {weight.shape[0]} slopes, x has {channels} channels (x: {tuple(x.shape)}); expected "
-                "one slope, or one for each channel"
+                f"[prelu] weight has {weight.shape[0]} slopes, x has {channels} channels (x: {tuple(x.shape)}); "
+                "expected one slope, or one for each channel"
             )
         if x.ndim > 2:
             weight = weight.reshape((-1,) + (1,) * (x.ndim - 2))
@@ -103,7 +103,7 @@ def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
         return x.reshape(1)
     first, last = axis_index("flatten", start_dim, x.shape), axis_index("flatten", end_dim, x.shape)
     if first > last:
-        raise ValueError(f"[flatten] start_dim = {start_dim} lies behind end_dim = {end_dim} for shape {tuple(x.shape)}")
+        raise ValueError(f"[flatten] start_dim = {start_dim} lies behind end_dim = {end_dim} (x: {tuple(x.shape)})")
     return x.reshape((*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :]))
 
 

@@ -27,7 +27,7 @@ def new_parameter(shape: tuple[int, ...], device: Any, dtype: Any, what: str) ->
     return Parameter(backend_for(device).xp.empty(shape, dtype))
 
 
-def _require_sizes(what: str, **sizes: int) -> None:
+def _require_sizes(what: str, **sizes: Any) -> None:
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
             raise ValueError(f"[{what}] {name} = {size!r}; expected an integer of 1 or more")

@@ -41,7 +41,7 @@ class _Loss(Module):
 class MSELoss(_Loss):
     """The squared error."""
 
-    def forward(self, input: Any, target: Any) -> Any:  # noqa: A002 - PyTorch's name, here and below
+    def forward(self, input: Any, target: Any) -> Any:
         """Predictions and targets of one shape."""
         return F.mse_loss(input, target, self.reduction)
 
@@ -49,7 +49,7 @@ class MSELoss(_Loss):
 class L1Loss(_Loss):
     """The absolute error."""
 
-    def forward(self, input: Any, target: Any) -> Any:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Any:
         """Predictions and targets of one shape."""
         return F.l1_loss(input, target, self.reduction)
 
@@ -61,7 +61,7 @@ class HuberLoss(_Loss):
         super().__init__(reduction)
         self.delta = delta
 
-    def forward(self, input: Any, target: Any) -> Any:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Any:
         """Predictions and targets of one shape."""
         return F.huber_loss(input, target, self.reduction, self.delta)
 
@@ -73,7 +73,7 @@ class SmoothL1Loss(_Loss):
         super().__init__(reduction)
         self.beta = beta
 
-    def forward(self, input: Any, target: Any) -> Any:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Any:
         """Predictions and targets of one shape."""
         return F.smooth_l1_loss(input, target, self.reduction, self.beta)
 
@@ -90,7 +90,7 @@ class CrossEntropyLoss(_Loss):
         self._hold("weight", weight)
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
-    def forward(self, input: Any, target: Any) -> Any:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Any:
         """(batch, classes, *axes) against (batch, *axes), or probabilities of the input's shape."""
         return F.cross_entropy(
             input, target, self.weight, self.ignore_index, self.reduction, label_smoothing=self.label_smoothing
@@ -107,7 +107,7 @@ class NLLLoss(_Loss):
         self._hold("weight", weight)
         self.ignore_index = ignore_index
 
-    def forward(self, input: Any, target: Any) -> Any:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Any:
         """(batch, classes, *axes) against (batch, *axes)."""
         return F.nll_loss(input, target, self.weight, self.ignore_index, self.reduction)
 
@@ -121,7 +121,7 @@ class BCELoss(_Loss):
         super().__init__(reduction)
         self._hold("weight", weight)
 
-    def forward(self, input: Any, target: Any) -> Any:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Any:
         """Probabilities and targets of one shape."""
         return F.binary_cross_entropy(input, target, self.weight, self.reduction)
 
@@ -137,7 +137,7 @@ class BCEWithLogitsLoss(_Loss):
         self._hold("weight", weight)
         self._hold("pos_weight", pos_weight)
 
-    def forward(self, input: Any, target: Any) -> Any:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Any:
         """Scores and targets of one shape."""
         return F.binary_cross_entropy_with_logits(input, target, self.weight, self.reduction, self.pos_weight)
 
@@ -151,7 +151,7 @@ class KLDivLoss(_Loss):
         super().__init__(reduction)
         self.log_target = log_target
 
-    def forward(self, input: Any, target: Any) -> Any:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Any:
         """Logarithms of probabilities, and probabilities of the same shape."""
         return F.kl_div(input, target, self.reduction, self.log_target)
 
@@ -163,7 +163,7 @@ class HingeLoss(_Loss):
         super().__init__(reduction)
         self.margin = margin
 
-    def forward(self, input: Any, target: Any) -> Any:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Any:
         """Scores with targets -1 and 1 of one shape, or (batch, classes) with class indices (batch,)."""
         return F.hinge_loss(input, target, self.margin, self.reduction)
 
@@ -171,6 +171,6 @@ class HingeLoss(_Loss):
 class PerceptronLoss(_Loss):
     """How far a wrong decision's score is on the wrong side."""
 
-    def forward(self, input: Any, target: Any) -> Any:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Any:
         """Scores with targets -1 and 1 of one shape, or (batch, classes) with class indices (batch,)."""
         return F.perceptron_loss(input, target, self.reduction)

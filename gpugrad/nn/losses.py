@@ -14,6 +14,9 @@ from ..ops.core import elementwise
 from ..ops.elementwise import absolute, exp, log, maximum, softplus, square, where
 from ..ops.entropy import check_labels, class_rows, class_weight, label_weights
 from ..ops.index import take_along_axis
+from ..ops.reduce import max as max_
+from ..ops.reduce import mean
+from ..ops.reduce import sum as sum_
 from ..primitive import Needs, Primitive
 from ..tensor import apply
 
@@ -22,55 +25,65 @@ REDUCTIONS = ("mean", "sum", "none")
 
 @elementwise
 def squared_error(x: Any, target: Any) -> Any:
+    """`(x - target)^2`."""
     return square(x - target)
 
 
 @elementwise
 def absolute_error(x: Any, target: Any) -> Any:
+    """`|x - target|`."""
     return absolute(x - target)
 
 
 @elementwise
 def huber_error(x: Any, target: Any, delta: Any) -> Any:
+    """A square up to `delta`, a line beyond."""
     d = absolute(x - target)
     return where(d <= delta, 0.5 * square(x - target), delta * (d - 0.5 * delta))
 
 
 @elementwise
 def smooth_error(x: Any, target: Any, beta: Any) -> Any:
+    """A square below `beta`, a line beyond, of slope 1."""
     d = absolute(x - target)
     return where(d < beta, 0.5 * square(x - target) / beta, d - 0.5 * beta)
 
 
 @elementwise
 def logit_entropy(x: Any, target: Any, pos_weight: Any) -> Any:
+    """Binary cross entropy of a score."""
     # Both terms are of one sign, so nothing cancels where the loss is small.
     return pos_weight * target * softplus(-x) + (1.0 - target) * softplus(x)
 
 
 @elementwise
 def divergence(x: Any, target: Any) -> Any:
+    """`target (log target - x)`, and 0 where the target is 0."""
     return where(target > 0.0, target * (log(where(target > 0.0, target, 1.0)) - x), -target * x)
 
 
 @elementwise
 def log_divergence(x: Any, target: Any) -> Any:
+    """The same with the target in logarithms."""
     return exp(target) * (target - x)
 
 
 @elementwise
 def margin_error(x: Any, target: Any, margin: Any) -> Any:
+    """What `target x` lacks of the margin."""
     return where(target * x < margin, margin - target * x, 0.0)
 
 
 @elementwise
 def side_error(x: Any, target: Any) -> Any:
+    """How far `x` is on the wrong side."""
     # With a gradient on the boundary too: from weights 0, every score lies there.
     return where(target * x <= 0.0, -target * x, 0.0)
 
 
 @elementwise
 def likelihood_error(x: Any, weight: Any) -> Any:
+    """`-x weight`; 0 without a weight, even of -inf."""
     return where(weight > 0.0, -x * weight, 0.0)
 
 
@@ -78,6 +91,7 @@ def likelihood_error(x: Any, weight: Any) -> Any:
 # those of the uncut loss with a bounded denominator, so that it can still be unlearned.
 @elementwise
 def cut_entropy(x: Any, target: Any) -> Any:
+    """Binary cross entropy of a probability, logarithms cut at -100."""
     a = where(x > 0.0, log(where(x > 0.0, x, 1.0)), -100.0)
     b = where(x < 1.0, log(where(x < 1.0, 1.0 - x, 1.0)), -100.0)
     return -(target * maximum(a, -100.0) + (1.0 - target) * maximum(b, -100.0))
@@ -119,9 +133,9 @@ def reduced(name: str, loss: Any, reduction: str) -> Any:
         ValueError: another name of a reduction.
     """
     if reduction == "mean":
-        return loss.mean()
+        return mean(loss)
     if reduction == "sum":
-        return loss.sum()
+        return sum_(loss)
     if reduction != "none":
         raise ValueError(f'[{name}] reduction = {reduction!r}; expected "mean", "sum" or "none"')
     return loss
@@ -141,7 +155,7 @@ def _pair(name: str, x: Any, target: Any) -> tuple[Any, Any]:
     return x, target
 
 
-def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002 - PyTorch's name, here and below
+def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     """The squared error `(input - target)^2`.
 
     Args:
@@ -158,12 +172,12 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: 
     return reduced("mse_loss", squared_error(*_pair("mse_loss", input, target)), reduction)
 
 
-def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002
+def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     """The absolute error `|input - target|`; gradient 0 where they agree. Arguments as `mse_loss`."""
     return reduced("l1_loss", absolute_error(*_pair("l1_loss", input, target)), reduction)
 
 
-def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:  # noqa: A002
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
     """With `d = |input - target|`: `d^2 / 2` up to `delta`, `delta (d - delta / 2)` beyond (Huber 1964).
 
     Args:
@@ -180,7 +194,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     return reduced("huber_loss", huber_error(*_pair("huber_loss", input, target), delta), reduction)
 
 
-def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Any:  # noqa: A002
+def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Any:
     """The Huber loss divided by its `beta`: `d^2 / (2 beta)` below `beta`, `d - beta / 2` beyond.
 
     Args:
@@ -199,7 +213,7 @@ def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float
     return reduced("smooth_l1_loss", smooth_error(*_pair("smooth_l1_loss", input, target), beta), reduction)
 
 
-def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Any:  # noqa: A002
+def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Any:
     """`-(t log p + (1 - t) log(1 - p))`, of probabilities; from scores `binary_cross_entropy_with_logits` is exact.
 
     Args:
@@ -215,7 +229,7 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction:
 
 
 def binary_cross_entropy_with_logits(
-    input: Any,  # noqa: A002
+    input: Any,
     target: Any,
     weight: Any = None,
     reduction: str = "mean",
@@ -235,7 +249,7 @@ def binary_cross_entropy_with_logits(
     return reduced("binary_cross_entropy_with_logits", loss if weight is None else loss * weight, reduction)
 
 
-def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Any:  # noqa: A002
+def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Any:
     """The Kullback-Leibler divergence, element by element: `t (log t - input)`, and 0 where `t` is 0.
 
     Args:
@@ -247,12 +261,12 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
     x, target = _pair("kl_div", input, target)
     loss = (log_divergence if log_target else divergence)(x, target)
     if reduction == "batchmean":
-        return loss.sum() / (x.shape[0] if x.ndim else 1)
+        return sum_(loss) / (x.shape[0] if x.ndim else 1)
     return reduced("kl_div", loss, reduction)
 
 
 def nll_loss(
-    input: Any,  # noqa: A002
+    input: Any,
     target: Any,
     weight: Any = None,
     ignore_index: int = -100,
@@ -278,7 +292,7 @@ def nll_loss(
     picked = take_along_axis(rows, used[:, None], 1).reshape(-1)
     loss = likelihood_error(picked, counts)
     if reduction == "mean":
-        return loss.sum() / counts.sum()
+        return sum_(loss) / sum_(counts)
     return reduced("nll_loss", loss.reshape(shape), reduction)
 
 
@@ -289,13 +303,13 @@ def _margin_target(name: str, x: Any, target: Any) -> tuple[Any, Any, bool]:
         return x, target, True
     if x.shape != target.shape:
         raise ValueError(
-            f"[{name}] input has shape {tuple(x.shape)}, target {tuple(target.shape)} {target.dtype}; expected one shape "
-            "with targets -1 and 1, or (batch, classes) and integer targets (batch,)"
+            f"[{name}] input has shape {tuple(x.shape)}, target {tuple(target.shape)} {target.dtype}; expected one "
+            "shape with targets -1 and 1, or (batch, classes) and integer targets (batch,)"
         )
     return x, target, False
 
 
-def hinge_loss(input: Any, target: Any, margin: float = 1.0, reduction: str = "mean") -> Any:  # noqa: A002
+def hinge_loss(input: Any, target: Any, margin: float = 1.0, reduction: str = "mean") -> Any:
     """The loss of a support vector machine: what a score lacks of the margin.
 
     Two classes: `max(0, margin - t x)`. Several: the sum over the wrong classes `k` of
@@ -314,11 +328,11 @@ def hinge_loss(input: Any, target: Any, margin: float = 1.0, reduction: str = "m
     if not classes:
         return reduced("hinge_loss", margin_error(x, target, margin), reduction)
     right = _right("hinge_loss", x, target)
-    lacks = margin_error(right - x, 1.0, margin).sum(axis=-1) - margin  # the right class itself lacks all of it
+    lacks = sum_(margin_error(right - x, 1.0, margin), axis=-1) - margin  # the right class itself lacks all of it
     return reduced("hinge_loss", lacks, reduction)
 
 
-def perceptron_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002
+def perceptron_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     """The perceptron's loss: nothing for a right decision, else how far the score is on the wrong side.
 
     Two classes: `max(0, -t x)`, with the gradient `-t` at a score of 0. Several: `max_k x[k] - x[t]`. Rosenblatt's
@@ -333,7 +347,7 @@ def perceptron_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  #
     if not classes:
         return reduced("perceptron_loss", side_error(x, target), reduction)
     right = _right("perceptron_loss", x, target)
-    return reduced("perceptron_loss", x.max(axis=-1) - right.reshape(right.shape[:-1]), reduction)
+    return reduced("perceptron_loss", max_(x, axis=-1) - right.reshape(right.shape[:-1]), reduction)
 
 
 def _right(name: str, x: Any, target: Any) -> Any:

@@ -76,9 +76,12 @@ class Module:
         Raises:
             NotImplementedError: the subclass does not define it.
         """
-        raise NotImplementedError(f"[{type(self).__name__}] defines no forward(self, x); a module that is called needs one")
+        raise NotImplementedError(
+            f"[{type(self).__name__}] defines no forward(self, x); a module that is called needs one"
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What `forward` gives."""
         return self.forward(*args, **kwargs)
 
     # Attributes -------------------------------------------------------------------------------------------------
@@ -145,7 +148,7 @@ class Module:
     register_module = add_module
 
     def _require_name(self, name: str, who: str) -> None:
-        if not isinstance(name, str) or not name or "." in name:
+        if not name or "." in name:
             raise ValueError(f"[{who}] name = {name!r}; expected a non-empty string without a dot")
         held = self.__dict__.get(name)
         if hasattr(type(self), name) or not (held is None or isinstance(held, Tensor | Module)):
@@ -230,7 +233,7 @@ class Module:
         modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
         seen: set[int] = set()
         for path, module in modules:
-            own = [(k, v) for k, v in module.__dict__.items() if isinstance(v, Parameter)]
+            own: list[tuple[str, Tensor]] = [(k, v) for k, v in module.__dict__.items() if isinstance(v, Parameter)]
             held = module._buffers
             own += [(k, v) for k in held if isinstance(v := module.__dict__.get(k), Tensor) and (held[k] or not saved)]
             for key, value in own:

@@ -15,6 +15,9 @@ from ..primitive import Needs, Primitive, public
 from ..tensor import apply
 from .arguments import bare, operand
 from .core import backend_for_all
+from .elementwise import negative
+from .reduce import mean
+from .reduce import sum as sum_
 from .rows import log_softmax
 from .shape import moveaxis
 
@@ -170,7 +173,7 @@ CROSS_ENTROPY = Primitive(
 
 @public
 def cross_entropy(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     target: Any,
     weight: Any = None,
     ignore_index: int = -100,
@@ -223,8 +226,7 @@ def _with_probabilities(x: Any, target: Any, weight: Any, reduction: str, label_
         target = target * (1 - label_smoothing) + label_smoothing / classes
     if weight is not None:
         target = target * weight.reshape((-1,) + (1,) * (x.ndim - 1 - axis))
-    losses = -(log_softmax(x, axis) * target).sum(axis=axis)
+    losses = negative(sum_(log_softmax(x, axis) * target, axis=axis))
     if reduction == "none":
         return losses
-    total = losses.sum()
-    return total if reduction == "sum" else total / (math.prod(x.shape) // classes)
+    return sum_(losses) if reduction == "sum" else mean(losses)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of, is_array
-from ..primitive import Needs, Primitive, Shape, public
-from ..tensor import Tensor, apply
+from ..primitive import Needs, Primitive, public
+from ..tensor import apply
 from .arguments import axis_index, axis_tuple, bare, operand, reduction, spelled
 from .core import backend_for_all, elementwise
 from .elementwise import exp, rsqrt, square
@@ -47,6 +47,7 @@ def _log_softmax_rule(g: Any, needs: Needs, y: Any) -> tuple[Any]:
 
 @elementwise
 def share(g: Any, x: Any, total: Any) -> Any:
+    """`g exp(x - total)`."""
     return g * exp(x - total)
 
 

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..backend import Backend, backend_of, is_array
-from ..mutation import changed
 from ..gradmode import enable_grad
+from ..mutation import changed
 from ..tape import Leaf
 from ..tensor import Tensor, new_tensor
 
@@ -86,11 +86,13 @@ class Optimizer:
                 raise TypeError(f"[{self.name}] params[{i}] is a {type(p).__name__}; expected a tensor")
             if not p.is_leaf:
                 raise ValueError(
-                    f"[{self.name}] params[{i}] {p.shape} is the result of an operation: it gets no gradient of its own; "
-                    "pass the tensors it was computed from, or x.detach().requires_grad_()"
+                    f"[{self.name}] params[{i}] {p.shape} is the result of an operation: it gets no gradient of its "
+                    "own; pass the tensors it was computed from, or x.detach().requires_grad_()"
                 )
             if id(p) in known:
-                raise ValueError(f"[{self.name}] params[{i}] {p.shape} is given twice; each parameter belongs to one group")
+                raise ValueError(
+                    f"[{self.name}] params[{i}] {p.shape} is given twice; each parameter belongs to one group"
+                )
             known.add(id(p))
         group = {"params": params, **self.defaults, **{k: v for k, v in param_group.items() if k != "params"}}
         self.check_options(group)
@@ -151,7 +153,7 @@ class Optimizer:
                 if grads is None:
                     continue
             for bucket, gs in zip(buckets, grads, strict=True):
-                self.update(bucket, [-g for g in gs] if group["maximize"] else gs, group)
+                self.update(bucket, gs, group)
                 bucket.step += 1
                 for array in bucket.arrays:
                     changed(array, what)
@@ -223,13 +225,8 @@ class Optimizer:
         """
         self._keep_steps([b for buckets in self._buckets for b in buckets or ()])
         numbers = {id(p): i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
-        return {
-            "state": {numbers[id(p)]: dict(state) for p, state in self.state.items()},
-            "param_groups": [
-                {**{k: v for k, v in group.items() if k != "params"}, "params": [numbers[id(p)] for p in group["params"]]}
-                for group in self.param_groups
-            ],
-        }
+        groups = [{**group, "params": [numbers[id(p)] for p in group["params"]]} for group in self.param_groups]
+        return {"state": {numbers[id(p)]: dict(state) for p, state in self.state.items()}, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave, of this optimizer or of PyTorch's; values are copied.
@@ -248,7 +245,8 @@ class Optimizer:
         state: dict[Tensor, dict[str, Any]] = {}
         for key, p in zip(keys, order, strict=True):
             if key in saved:
-                state[p] = {name: self._loaded(name, value, p) for name, value in saved[key].items() if value is not None}
+                held = {name: value for name, value in saved[key].items() if value is not None}
+                state[p] = {name: self._loaded(name, value, p) for name, value in held.items()}
                 state[p].setdefault("step", 1)
         for group, other in zip(self.param_groups, groups, strict=True):
             group.update({k: v for k, v in other.items() if k in self.defaults or k == "initial_lr"})
@@ -262,7 +260,8 @@ class Optimizer:
         array = value.data if isinstance(value, Tensor) else value if is_array(value) else np.asarray(value)
         if array.shape != p.shape:
             raise ValueError(
-                f"[{self.name}.load_state_dict] {name} has shape {array.shape}, its parameter {p.shape}; expected one shape"
+                f"[{self.name}.load_state_dict] {name} has shape {array.shape}, its parameter {p.shape}; expected "
+                "one shape"
             )
         backend = backend_of(p.data)
         return new_tensor(backend.from_host(backend_of(array).to_host(array)).astype(p.dtype), None)

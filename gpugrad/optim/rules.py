@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -74,6 +73,7 @@ class SGD(Optimizer):
             dampening=group["dampening"],
             weight_decay=group["weight_decay"],
             nesterov=group["nesterov"],
+            maximize=group["maximize"],
             first=bucket.step == 0,
         )
 
@@ -81,8 +81,8 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Adaptive moments (Kingma and Ba 2015): `p -= lr * m' / (sqrt(v') + eps)`.
 
-    `m` and `v` are running means of `g` and `g^2`, `m'` and `v'` the same without their start at 0. Weight decay is an L2
-    penalty, part of `g`; AdamW takes it off the weights instead.
+    `m` and `v` are running means of `g` and `g^2`, `m'` and `v'` the same without their start at 0. Weight decay is
+    an L2 penalty, part of `g`; AdamW takes it off the weights instead.
 
     Args:
         params: tensors, or groups of them.
@@ -129,51 +129,22 @@ class Adam(Optimizer):
         """One kernel for all arrays."""
         state, (beta1, beta2) = bucket.state, group["betas"]
         step = bucket.step + 1
-        options = {
-            "lr": group["lr"],
-            "beta1": beta1,
-            "beta2": beta2,
-            "eps": group["eps"],
-            "weight_decay": group["weight_decay"],
-            "bias1": 1.0 - beta1**step,
-            "bias2": 1.0 - beta2**step,
-            "decoupled": self.decoupled,
-        }
-        if group["amsgrad"]:
-            moments = zip(state["exp_avg"], state["exp_avg_sq"], state["max_exp_avg_sq"], strict=True)
-            for p, g, (m, v, top) in zip(bucket.arrays, grads, moments, strict=True):
-                _amsgrad(bucket.backend.xp, p, g, m, v, top, **options)
-        else:
-            bucket.backend.optim.adam(bucket.arrays, grads, state["exp_avg"], state["exp_avg_sq"], **options)
-
-
-def _amsgrad(
-    xp: Any,
-    p: Any,
-    g: Any,
-    m: Any,
-    v: Any,
-    top: Any,
-    *,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    bias1: float,
-    bias2: float,
-    decoupled: bool,
-) -> None:
-    """One update of one array that divides by the largest second moment so far; rare, so not a kernel of its own."""
-    if decoupled:
-        p *= 1 - lr * weight_decay
-    elif weight_decay:
-        g = g + weight_decay * p
-    m += (1 - beta1) * (g - m)
-    v *= beta2
-    v += (1 - beta2) * g * g
-    xp.maximum(top, v, out=top)
-    p -= (lr / bias1) * m / (xp.sqrt(top) / math.sqrt(bias2) + eps)
+        bucket.backend.optim.adam(
+            bucket.arrays,
+            grads,
+            state["exp_avg"],
+            state["exp_avg_sq"],
+            state.get("max_exp_avg_sq"),
+            lr=group["lr"],
+            beta1=beta1,
+            beta2=beta2,
+            eps=group["eps"],
+            weight_decay=group["weight_decay"],
+            bias1=1.0 - beta1**step,
+            bias2=1.0 - beta2**step,
+            decoupled=self.decoupled,
+            maximize=group["maximize"],
+        )
 
 
 class AdamW(Adam):
@@ -253,11 +224,12 @@ class RMSprop(Optimizer):
             bucket.arrays,
             grads,
             state["square_avg"],
-            state.get("grad_avg"),
-            state.get("momentum_buffer"),
+            buffers=state.get("momentum_buffer"),
+            means=state.get("grad_avg"),
             lr=group["lr"],
             alpha=group["alpha"],
             eps=group["eps"],
             weight_decay=group["weight_decay"],
             momentum=group["momentum"],
+            maximize=group["maximize"],
         )
