@@ -6,6 +6,8 @@ import ctypes
 import functools
 import importlib.util
 
+OLDEST_CUPY = 14
+
 
 @functools.cache
 def driver_device_count() -> int | None:
@@ -19,6 +21,20 @@ def driver_device_count() -> int | None:
         if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
             return 0
         return count.value
+    return None
+
+
+@functools.cache
+def driver_cuda_major() -> int | None:
+    """The newest major version of CUDA that the driver can run; None without a driver."""
+    for name in ("libcuda.so.1", "nvcuda.dll"):
+        try:
+            driver = ctypes.CDLL(name)
+        except OSError:
+            continue
+        version = ctypes.c_int(0)
+        if driver.cuDriverGetVersion(ctypes.byref(version)) == 0:
+            return version.value // 1000
     return None
 
 
@@ -43,5 +59,17 @@ def why_unavailable() -> str:
     if driver_device_count() == 0:
         return "the NVIDIA driver finds no device; check `nvidia-smi` and CUDA_VISIBLE_DEVICES"
     if not cupy_installed():
-        return 'CuPy is not installed; `pip install "gpugrad[cuda12]"` (CUDA 12) or `"gpugrad[cuda13]"` (CUDA 13)'
+        extra = "cuda13" if (driver_cuda_major() or 12) >= 13 else "cuda12"
+        return f'CuPy is not installed; `pip install "gpugrad[{extra}]"`'
+    return ""
+
+
+def why_cupy_fails(error: Exception | None, version: str) -> str:
+    """What is wrong with the CuPy that was just imported, and the command that mends it; "" when nothing is."""
+    extra = "cuda13" if (driver_cuda_major() or 12) >= 13 else "cuda12"
+    mend = f'`pip install --force-reinstall "gpugrad[{extra}]"` (and uninstall any other cupy first)'
+    if error is not None:
+        return f"CuPy is installed but does not import ({type(error).__name__}: {error}); {mend}"
+    if int(version.partition(".")[0]) < OLDEST_CUPY:
+        return f"CuPy {version} is too old, gpugrad needs {OLDEST_CUPY} or later; {mend}"
     return ""

@@ -1,0 +1,382 @@
+"""The row kernels on the GPU: softmax, cross entropy, norms, maxout, dropout, rows added by index.
+
+The same names, arguments and results as `cpu_rows`; the arithmetic is in `kernels/*.cu`, whose heads say what each
+entry point takes. Here are checks, allocation and launch geometry. Nothing waits for the device.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Final
+
+import numpy as np
+
+from ..fusion.cuda_compiler import SOURCES, row_source
+from .cuda_kernels import load
+
+_WARP_COLUMNS: Final = 1024  # up to here one warp has a row, beyond it a block
+_WARPS: Final = 4  # rows a block in the warp form
+_BLOCK: Final = 256
+_MAX_GRID: Final = 65535
+_ROWS_A_CHUNK: Final = 128
+
+
+@functools.lru_cache(maxsize=512)
+def function(file: str, kernel: str, dtype: str) -> Any:
+    """The entry point `kernel` of `kernels/<file>` for arrays of `dtype`, as a `RawKernel`.
+
+    Raises:
+        TypeError: there is no such kernel for this dtype.
+    """
+    source = SOURCES[file]
+    if dtype not in source.dtypes:
+        raise TypeError(f"[{kernel}] dtype = {dtype}; expected {', '.join(source.dtypes)}, convert with x.astype(...)")
+    return load(row_source(file, dtype)).get_function(source.entry(kernel, dtype))
+
+
+@functools.lru_cache(maxsize=64)
+def compute_type(dtype: Any) -> Any:
+    """The scalar type that kernels on arrays of `dtype` compute in: float64 for itself, else float32."""
+    return np.float64 if dtype == np.float64 else np.float32
+
+
+def _new(shape: tuple[int, ...], dtype: Any) -> Any:
+    import cupy
+
+    return cupy.ndarray(shape, dtype)
+
+
+def dense(x: Any) -> Any:
+    """`x` in C order (itself, if it is)."""
+    if x.flags.c_contiguous:
+        return x
+    import cupy
+
+    return cupy.ascontiguousarray(x)
+
+
+def _check(op: str, x: Any) -> None:
+    if x.ndim == 0 or x.dtype.kind not in "fV" or x.shape[-1] == 0:
+        raise ValueError(
+            f"[{op}] x: {x.shape} {x.dtype}; expected a floating-point array with a last axis of 1 or more elements"
+        )
+
+
+def _size(x: Any) -> tuple[int, int]:
+    return x.size // x.shape[-1], x.shape[-1]
+
+
+def _sizes(rows: int, columns: int) -> tuple[Any, Any]:
+    return np.int64(rows), np.int64(columns)
+
+
+def _target(x: Any, out: Any) -> Any:
+    """Where a kernel writes a result like `x`: `out` itself where it can take the work, else a new array."""
+    usable = out is not None and out.dtype == x.dtype and out.shape == x.shape and out.flags.c_contiguous
+    return out if usable else _new(x.shape, x.dtype)
+
+
+def _result(y: Any, out: Any) -> Any:
+    if out is None or out is y:
+        return y
+    out[...] = y.reshape(out.shape)
+    return out
+
+
+def _launch_rows(file: str, kernel: str, dtype: Any, rows: int, columns: int, args: tuple[Any, ...]) -> None:
+    """Launch the warp or the block form of a kernel over rows; `args` in its own order, sizes included."""
+    if not rows:
+        return
+    if columns <= _WARP_COLUMNS:
+        run = function(file, f"{kernel}_warp", dtype.name)
+        run((-(-rows // _WARPS),), (32 * _WARPS,), args)
+    else:
+        function(file, f"{kernel}_block", dtype.name)((rows,), (_BLOCK,), args)
+
+
+def _along_rows(op: str, inputs: tuple[Any, ...], out: Any) -> Any:
+    """A kernel of softmax.cu that takes arrays of one shape and writes one more."""
+    _check(op, inputs[0])
+    inputs = tuple(map(dense, inputs))
+    y = _target(inputs[0], out)
+    rows, columns = _size(y)
+    _launch_rows("softmax.cu", op, y.dtype, rows, columns, (*inputs, y, *_sizes(rows, columns)))
+    return _result(y, out)
+
+
+def softmax(x: Any, out: Any = None) -> Any:
+    """`exp(x) / sum(exp(x))` over the last axis.
+
+    Raises:
+        ValueError: x is not floating point, or its last axis is missing or empty.
+    """
+    return _along_rows("softmax", (x,), out)
+
+
+def softmax_vjp(g: Any, y: Any, out: Any = None) -> Any:
+    """The cotangent of softmax's input, from that of its output `y`."""
+    return _along_rows("softmax_vjp", (g, y), out)
+
+
+def log_softmax(x: Any, out: Any = None) -> Any:
+    """`x - logsumexp(x)` over the last axis; raises as `softmax`."""
+    return _along_rows("log_softmax", (x,), out)
+
+
+def log_softmax_vjp(g: Any, y: Any, out: Any = None) -> Any:
+    """The cotangent of log_softmax's input, from that of its output `y`."""
+    return _along_rows("log_softmax_vjp", (g, y), out)
+
+
+def logsumexp(x: Any) -> Any:
+    """`log(sum(exp(x)))` over the last axis, shape `x.shape[:-1]`; -inf for rows of -inf. Raises as `softmax`."""
+    _check("logsumexp", x)
+    x = dense(x)
+    out = _new(x.shape[:-1], x.dtype)
+    rows, columns = _size(x)
+    _launch_rows("softmax.cu", "logsumexp", x.dtype, rows, columns, (x, out, *_sizes(rows, columns)))
+    return out
+
+
+def _labels(labels: Any, x: Any) -> Any:
+    if labels.dtype.kind not in "iu" or labels.shape != x.shape[:-1]:
+        raise ValueError(
+            f"[cross_entropy] labels: {labels.shape} {labels.dtype} for logits: {x.shape}; expected one integer for "
+            "each row"
+        )
+    return dense(labels.astype(np.int64, copy=False))
+
+
+def _affine(op: str, a: Any, x: Any, dtype: Any) -> Any:
+    """A weight or bias of the last axis, in C order and in `dtype`; None stays None.
+
+    Raises:
+        ValueError: it has another shape.
+    """
+    if a is None:
+        return None
+    if a.shape != (x.shape[-1],):
+        raise ValueError(f"[{op}] weight: {a.shape} for x: {x.shape}; expected ({x.shape[-1]},)")
+    return dense(a.astype(dtype, copy=False))
+
+
+def cross_entropy(
+    logits: Any, labels: Any, weight: Any = None, label_smoothing: float = 0.0, ignore_index: int = -100
+) -> tuple[Any, Any]:
+    """The cross entropy of each row of `logits` with its class index.
+
+    Args:
+        logits: `"*batch classes"`, floating point.
+        labels: `"*batch"`, integers; rows where it is `ignore_index` have loss 0. One out of range gives nan: finding
+            it would mean waiting for the device.
+        weight: `"classes"`, or None for ones.
+        label_smoothing: between 0 and 1.
+        ignore_index: the label that stands for no class.
+
+    Returns:
+        (losses, lse), both `"*batch"`; losses in the dtype of `logits`, lse in the type that kernels compute in.
+
+    Raises:
+        ValueError: shapes that do not fit, or labels that are no integers.
+    """
+    _check("cross_entropy", logits)
+    x, labels = dense(logits), _labels(labels, logits)
+    (rows, columns), wide = _size(x), compute_type(x.dtype)
+    loss, lse = _new(x.shape[:-1], wide), _new(x.shape[:-1], wide)
+    options = (np.int64(ignore_index), wide(label_smoothing))
+    args = (x, labels, _affine("cross_entropy", weight, x, wide), loss, lse, *_sizes(rows, columns), *options)
+    _launch_rows("cross_entropy.cu", "cross_entropy", x.dtype, rows, columns, args)
+    return loss.astype(x.dtype, copy=False), lse
+
+
+def cross_entropy_vjp(
+    g: Any,
+    logits: Any,
+    lse: Any,
+    labels: Any,
+    weight: Any = None,
+    label_smoothing: float = 0.0,
+    ignore_index: int = -100,
+    out: Any = None,
+) -> Any:
+    """The cotangent of the logits from those of the row losses (one for each, or one for all)."""
+    x, labels, wide = dense(logits), _labels(labels, logits), compute_type(logits.dtype)
+    g = dense(g.astype(wide, copy=False))
+    dx = _target(x, out)
+    rows, columns = _size(x)
+    options = (np.int64(ignore_index), wide(label_smoothing), np.int64(g.size != 1))
+    weight = _affine("cross_entropy", weight, x, wide)
+    args = (g, x, labels, weight, dense(lse), dx, *_sizes(rows, columns), *options)
+    _launch_rows("cross_entropy.cu", "cross_entropy_vjp", x.dtype, rows, columns, args)
+    return _result(dx, out)
+
+
+def layer_norm(x: Any, weight: Any, bias: Any, eps: float = 1e-5, out: Any = None) -> tuple[Any, Any, Any]:
+    """`(x - mean) / sqrt(variance + eps) * weight + bias` over the last axis.
+
+    Returns:
+        (y, mean, rstd): y like x; mean and rstd of shape `x.shape[:-1]`, in the type that kernels compute in.
+
+    Raises:
+        ValueError: x is not floating point, or weight or bias do not have the shape of its last axis.
+    """
+    _check("layer_norm", x)
+    x = dense(x)
+    (rows, columns), wide = _size(x), compute_type(x.dtype)
+    y, mean, rstd = _target(x, out), _new(x.shape[:-1], wide), _new(x.shape[:-1], wide)
+    weight, bias = (_affine("layer_norm", a, x, x.dtype) for a in (weight, bias))
+    args = (x, weight, bias, y, mean, rstd, *_sizes(rows, columns), wide(eps))
+    _launch_rows("layer_norm.cu", "layer_norm", x.dtype, rows, columns, args)
+    return _result(y, out), mean, rstd
+
+
+def layer_norm_vjp(g: Any, x: Any, mean: Any, rstd: Any, weight: Any, out: Any = None) -> tuple[Any, Any, Any]:
+    """The cotangents (dx, dweight, dbias) of layer_norm; the last two have the shape of the last axis."""
+    g, x = dense(g), dense(x)
+    rows, columns = _size(x)
+    dx = _target(x, out)
+    args = (g, x, _affine("layer_norm", weight, x, x.dtype), mean, rstd, dx, *_sizes(rows, columns))
+    _launch_rows("layer_norm.cu", "layer_norm_vjp", x.dtype, rows, columns, args)
+    dweight, dbias = _column_sums("layer_norm.cu", "layer_norm_vjp_weight", (g, x, mean, rstd), 2)
+    return _result(dx, out), dweight, dbias
+
+
+def rms_norm(x: Any, weight: Any, eps: float = 1e-6, out: Any = None) -> tuple[Any, Any]:
+    """`x / sqrt(mean(x^2) + eps) * weight` over the last axis (B. Zhang and R. Sennrich, NeurIPS 2019).
+
+    Returns:
+        (y, rstd): y like x; rstd of shape `x.shape[:-1]`, in the type that kernels compute in.
+
+    Raises:
+        ValueError: x is not floating point, or weight does not have the shape of its last axis.
+    """
+    _check("rms_norm", x)
+    x = dense(x)
+    (rows, columns), wide = _size(x), compute_type(x.dtype)
+    y, rstd = _target(x, out), _new(x.shape[:-1], wide)
+    args = (x, _affine("rms_norm", weight, x, x.dtype), y, rstd, *_sizes(rows, columns), wide(eps))
+    _launch_rows("rms_norm.cu", "rms_norm", x.dtype, rows, columns, args)
+    return _result(y, out), rstd
+
+
+def rms_norm_vjp(g: Any, x: Any, rstd: Any, weight: Any, out: Any = None) -> tuple[Any, Any]:
+    """The cotangents (dx, dweight) of rms_norm."""
+    g, x = dense(g), dense(x)
+    rows, columns = _size(x)
+    dx = _target(x, out)
+    args = (g, x, _affine("rms_norm", weight, x, x.dtype), rstd, dx, *_sizes(rows, columns))
+    _launch_rows("rms_norm.cu", "rms_norm_vjp", x.dtype, rows, columns, args)
+    (dweight,) = _column_sums("rms_norm.cu", "rms_norm_vjp_weight", (g, x, rstd), 1)
+    return _result(dx, out), dweight
+
+
+def bias_grad(g: Any) -> Any:
+    """The sums over all axes but the last; halves add up in float32."""
+    _check("bias_grad", g)
+    return _column_sums("reduce.cu", "reduce_columns_sum", (dense(g),), 1)[0]
+
+
+def _column_sums(file: str, kernel: str, inputs: tuple[Any, ...], count: int) -> list[Any]:
+    """Sums over rows of what `kernel` computes for each column: chunks of rows first, then the chunks."""
+    dtype, (rows, columns) = inputs[0].dtype, _size(inputs[0])
+    sums = [_new((columns,), dtype) for _ in range(count)]
+    if not rows:
+        for s in sums:
+            s[...] = 0
+        return sums
+    wide, a_chunk = compute_type(dtype), max(_ROWS_A_CHUNK, -(-rows // _MAX_GRID))
+    chunks = -(-rows // a_chunk)
+    parts = [_new((chunks, columns), wide) for _ in range(count)]
+    grid = (-(-columns // 32), chunks)
+    function(file, kernel, dtype.name)(grid, (32, 8), (*inputs, *parts, *_sizes(rows, columns), np.int64(a_chunk)))
+    finish = function("reduce.cu", "finish_columns_sum", dtype.name)
+    for part, total in zip(parts, sums, strict=True):
+        finish((-(-columns // _BLOCK),), (_BLOCK,), (part, total, *_sizes(chunks, columns), wide(1)))
+    return sums
+
+
+def _flat_grid(n: int) -> tuple[int]:
+    return (min(-(-n // _BLOCK), _MAX_GRID),)
+
+
+def maxout(x: Any, k: int) -> Any:
+    """The largest of each `k` neighbours on the last axis; a nan counts as largest.
+
+    Raises:
+        ValueError: the last axis is not a multiple of k.
+    """
+    _check("maxout", x)
+    if k < 1 or x.shape[-1] % k:
+        raise ValueError(f"[maxout] k = {k} for x: {x.shape}; expected a divisor of its last axis, {x.shape[-1]}")
+    x = dense(x)
+    y = _new((*x.shape[:-1], x.shape[-1] // k), x.dtype)
+    if y.size:
+        args = (x, y, np.int64(y.size), np.int64(k), np.int64(1))
+        function("maxout.cu", "maxout", x.dtype.name)(_flat_grid(y.size), (_BLOCK,), args)
+    return y
+
+
+@functools.lru_cache(maxsize=8)
+def _stream_of(seed: int, device: int) -> Any:
+    """Seed and offset 0 in device memory: uploaded once, and the launches count on from there."""
+    import cupy
+
+    with cupy.cuda.Device(device):
+        return cupy.array(np.array([seed & (1 << 64) - 1, 0], np.uint64))
+
+
+def dropout(x: Any, p: float, seed: int, offset: int = 0, out: Any = None) -> Any:
+    """`x / (1 - p)` where the random stream keeps an element, else 0; the vjp is the same function of the cotangent.
+
+    The mask depends on (seed, offset, index in C order, p) alone. A call uses `x.size` numbers of the stream, from
+    `offset` on.
+
+    Raises:
+        ValueError: p is not in [0, 1].
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"[dropout] p = {p}; expected a probability between 0 and 1")
+    x = dense(x)
+    y = _target(x, out)
+    if p == 1:
+        y[...] = 0
+    elif x.size:
+        state = _stream_of(seed, x.device.id)
+        threshold, scale = np.uint64(round(p * 2**32)), compute_type(x.dtype)(1.0 / (1.0 - p))
+        args = (x, y, np.int64(x.size), state, np.uint64(offset), threshold, scale)
+        function("dropout.cu", "dropout", x.dtype.name)(_flat_grid(-(-x.size // 4)), (_BLOCK,), args)
+    return _result(y, out)
+
+
+def scatter_add_rows(target: Any, index: Any, source: Any) -> None:
+    """`target[index] += source` in place, repeats added up in the order of `index`: the same result every time.
+
+    Args:
+        target: `"rows *rest"`, C-contiguous, of a floating point dtype.
+        index: integers of any shape, negative ones from the end; what is out of range is left out.
+        source: `index.shape + target.shape[1:]`, of the type of `target`.
+
+    Raises:
+        ValueError: a source of another shape, or a target that is not C-contiguous.
+    """
+    import cupy
+
+    if source.shape != index.shape + target.shape[1:] or not target.flags.c_contiguous:
+        raise ValueError(
+            f"[scatter_add] target: {target.shape}, index: {index.shape}, source: {source.shape}; expected a "
+            f"C-contiguous target and a source of shape {index.shape + target.shape[1:]}"
+        )
+    if not index.size or not target.size:
+        return
+    rows = target.shape[0]
+    index = index.reshape(-1).astype(np.int64, copy=False)
+    index = cupy.where(index < 0, index + rows, index)
+    order = cupy.argsort(index)  # stable in CuPy, whatever it is asked for
+    # One segment for each row of the target, most of them empty: how many differ need not be known on the host.
+    numbers = cupy.arange(rows + 1, dtype=np.int64)
+    starts = cupy.searchsorted(index[order], numbers)
+    columns = target.size // rows
+    args = (dense(source), order, starts, numbers, target, *_sizes(rows, columns))
+    threads = min(_BLOCK, 32 * -(-columns // 32))
+    grid = (-(-columns // threads), min(rows, _MAX_GRID))
+    function("gather.cu", "segment_sum", target.dtype.name)(grid, (threads,), args)

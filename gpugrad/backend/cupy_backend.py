@@ -1,0 +1,231 @@
+"""The CUDA backend: CuPy arrays, our own compiled kernels, CuPy's matrix products.
+
+CuPy is imported when the first CUDA device is asked for. Formulas are launched by `cuda_kernels`, the row kernels
+and updates are in `cuda_rows` and `cuda_optim`, whether there is a device at all says `cuda_probe`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..fusion import Formula
+from ..fusion.cuda_compiler import cuda_source
+from . import cuda_probe
+from .base import Array, Backend, Kernel
+from .cuda_kernels import CudaKernel
+from .device import Device, DeviceError
+
+_used: list[int] = []  # the GPUs asked for so far; the first becomes CuPy's current device
+
+
+def require_device(device: Device) -> None:
+    """Make sure that `device` can be used.
+
+    Raises:
+        DeviceError: the driver, CuPy or the device is missing; says which, and the command that mends it.
+    """
+    reason = cuda_probe.why_unavailable() or _why_cupy_fails()
+    if reason:
+        raise DeviceError(f"[device] {device} cannot be used: {reason}; or stay on the CPU with device='cpu'")
+    count = cuda_probe.device_count()
+    if device.index >= count:
+        there = "cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
+        raise DeviceError(
+            f"[device] {device} is not there: {count} GPU{'s' if count > 1 else ''} found ({there}); choose one of "
+            "these, or check CUDA_VISIBLE_DEVICES"
+        )
+
+
+def _why_cupy_fails() -> str:
+    try:
+        import cupy
+    except Exception as error:  # a broken CuPy raises whatever its libraries raise
+        return cuda_probe.why_cupy_fails(error, "")
+    return cuda_probe.why_cupy_fails(None, cupy.__version__)
+
+
+@dataclass(frozen=True)
+class CudaMemoryStats:
+    """What the allocator of a GPU holds; sizes in bytes.
+
+    Attributes:
+        in_use_bytes: in arrays that are alive.
+        held_bytes: taken from the device by CuPy's pool, in use or idle.
+        free_bytes: free on the device, for all programs.
+        total_bytes: the device's memory.
+    """
+
+    in_use_bytes: int
+    held_bytes: int
+    free_bytes: int
+    total_bytes: int
+
+
+class CupyBackend(Backend):
+    """Arrays on one GPU. The first GPU that a process asks for becomes CuPy's current device in that thread."""
+
+    name = "cuda"
+
+    def __init__(self, device: Device) -> None:
+        super().__init__()
+        import cupy
+
+        from . import cuda_optim, cuda_rows
+
+        self.device = device
+        self.xp: Any = cupy
+        self.rows: Any = cuda_rows
+        self.optim: Any = cuda_optim
+        self.many = cuda_probe.device_count() > 1
+        self._where = cupy.cuda.Device(device.index)
+        if not _used:
+            _used.append(device.index)
+            self._where.use()
+        self.seed(secrets.randbits(62))
+
+    def place(self) -> Any:
+        """A context in which this GPU is the current one; free of cost where there is only one."""
+        return self.xp.cuda.Device(self.device.index) if self.many else _HERE
+
+    def compile(self, formula: Formula) -> Kernel:
+        return CudaKernel(formula, self)
+
+    def source(self, formula: Formula, dtype: Any) -> str:
+        name = np.dtype(dtype).name
+        outs = CudaKernel(formula, self).dtypes([self.empty((0,), dtype)] * len(formula.inputs))[1]
+        return cuda_source(formula, (name,) * len(formula.inputs), tuple(d.name for d in outs)).text
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        with self.place():
+            return self.xp.ndarray(shape, dtype)
+
+    def from_host(self, array: Any) -> Array:
+        array = np.asarray(array)
+        if not array.dtype.isnative:
+            array = array.astype(array.dtype.newbyteorder("="))
+        with self.place():
+            return self.xp.array(array)
+
+    def to_host(self, array: Array) -> Any:
+        with self.place():
+            return array.get()
+
+    def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        with self.place():
+            if a.ndim > 2 and b.ndim <= 2:
+                return self._collapsed(a, b, out)
+            if a.dtype.itemsize == 2 and a.dtype.kind in "fV" and max(a.ndim, b.ndim) > 2:
+                return self._half_batches(a, b, out)
+            return self.xp.matmul(a, b) if out is None else self.xp.matmul(a, b, out=out)
+
+    def _collapsed(self, a: Array, b: Array, out: Array | None) -> Array:
+        """[..., K] @ [K, N] as one product of two matrices: faster than batches, and with tensor cores in half."""
+        shape = (*a.shape[:-1], *b.shape[1:])
+        rows = (math.prod(a.shape[:-1]), *b.shape[1:])
+        flat = None if out is None or not out.flags.c_contiguous else out.reshape(rows)
+        # The number of rows is written out: with -1 an empty array has no answer.
+        a = a.reshape(rows[0], a.shape[-1])
+        product = self.xp.matmul(a, b) if flat is None else self.xp.matmul(a, b, out=flat)
+        if out is None:
+            return product.reshape(shape)
+        if flat is None:
+            out[...] = product.reshape(shape)
+        return out
+
+    def _half_batches(self, a: Array, b: Array, out: Array | None) -> Array:
+        """Batched products in half precision, one matrix at a time.
+
+        CuPy would compute float16 batches on float32 copies and has no bfloat16 batches; its product of two
+        matrices accumulates in float32 on tensor cores.
+        """
+        if a.ndim == 1:
+            return self._half_batches(a[None, :], b, None if out is None else out[..., None, :]).squeeze(-2)
+        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        result = self.xp.ndarray((*batch, a.shape[-2], b.shape[-1]), a.dtype) if out is None else out
+        a = self.xp.broadcast_to(a, (*batch, *a.shape[-2:]))
+        b = self.xp.broadcast_to(b, (*batch, *b.shape[-2:]))
+        for index in np.ndindex(*batch):
+            result[index] = self.xp.matmul(a[index], b[index])
+        return result
+
+    def scatter_add(self, target: Array, index: Any, source: Array) -> None:
+        with self.place():
+            if not _has_arrays(index):  # slices and numbers name no element twice
+                target[index] += source
+                return
+            rows = isinstance(index, self.xp.ndarray) and index.dtype.kind in "iu" and target.ndim > 0
+            if rows and target.flags.c_contiguous and target.dtype == source.dtype and target.dtype.kind in "fV":
+                self.rows.scatter_add_rows(target, index, source)
+                return
+            if target.dtype.kind == "c":
+                self.scatter_add(target.real, index, source.real)
+                self.scatter_add(target.imag, index, source.imag)
+                return
+            # Any other index: ask it for the number of each element that it names, and treat those as rows.
+            numbers = self.xp.arange(target.size, dtype=np.int64).reshape(target.shape)[index]
+            source = self.xp.broadcast_to(source, numbers.shape).astype(target.dtype, copy=False)
+            if target.dtype.kind in "biu":
+                self._add_integers(target, numbers, source)
+                return
+            dense = self.xp.zeros(target.shape, target.dtype)
+            self.rows.scatter_add_rows(dense.reshape(-1), numbers, source)
+            target += dense
+
+    def _add_integers(self, target: Array, numbers: Array, source: Array) -> None:
+        """Integers add up to the same sum in any order, so atomics do; CuPy has them for 64 unsigned bits."""
+        total = self.xp.zeros(target.size, np.uint64)
+        self.xp.add.at(total, numbers.reshape(-1), source.reshape(-1).astype(np.int64).view(np.uint64))
+        target += total.view(np.int64).reshape(target.shape).astype(target.dtype)
+
+    def storage(self, array: Array) -> object:
+        return array if array.base is None else array.base
+
+    def synchronize(self) -> None:
+        self._where.synchronize()
+
+    def seed(self, seed: int) -> None:
+        with self.place():
+            self.generator = self.xp.random.Generator(self.xp.random.Philox4x3210(seed))
+        self._philox = [seed & (1 << 64) - 1, 0]
+
+    def random(self, kind: str, shape: tuple[int, ...], dtype: Any, low: Any = 0, high: Any = 1) -> Array:
+        dtype = np.dtype(dtype)
+        with self.place():
+            if kind == "permutation":
+                keys = self.generator.random(shape, dtype=np.float64)
+                return self.xp.argsort(keys).astype(dtype, copy=False)
+            if kind == "integers":
+                return self.generator.integers(low, high, shape, dtype=np.int64).astype(dtype, copy=False)
+            native = dtype if dtype in (np.float32, np.float64) else np.dtype(np.float32)
+            draw = self.generator.random if kind == "uniform" else self.generator.standard_normal
+            values = draw(shape, dtype=native)
+            if (low, high) != (0, 1):
+                values *= high - low if kind == "uniform" else high
+                values += low
+            return values.astype(dtype, copy=False)
+
+    def philox(self, count: int) -> tuple[int, int]:
+        seed, offset = self._philox
+        self._philox[1] = offset + count
+        return seed, offset
+
+    def memory_stats(self) -> CudaMemoryStats:
+        with self.place():
+            pool = self.xp.get_default_memory_pool()
+            free, total = self._where.mem_info
+            return CudaMemoryStats(pool.used_bytes(), pool.total_bytes(), free, total)
+
+
+_HERE = contextlib.nullcontext()
+
+
+def _has_arrays(index: Any) -> bool:
+    """Whether an index names elements one by one (arrays, lists), not by slices and single numbers."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(p, list) or getattr(p, "shape", ()) != () for p in parts)

@@ -1,0 +1,107 @@
+"""`gpugrad.cuda`: what there is to know and to do about GPUs, without importing CuPy before it is needed.
+
+Names follow `torch.cuda`. Arrays and kernels are in `backend`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .backend import CPU, Device, DeviceError, backend_for, default_device, device
+from .backend import cuda_probe as _probe
+
+__all__ = [
+    "current_device", "device_count", "empty_cache", "get_device_capability", "get_device_name", "is_available",
+    "manual_seed", "memory_stats", "set_device", "synchronize", "why_unavailable",
+]  # fmt: skip
+
+
+def is_available() -> bool:
+    """Whether a GPU can be used: a driver with a device, and CuPy installed. Imports nothing."""
+    return _probe.device_count() > 0
+
+
+def why_unavailable() -> str:
+    """What is missing for `is_available()`, and the command that mends it; "" when nothing is."""
+    return _probe.why_unavailable()
+
+
+def device_count() -> int:
+    """How many GPUs can be used; 0 without a driver or without CuPy."""
+    return _probe.device_count()
+
+
+def _gpu(where: Any) -> Device:
+    """The GPU meant by None (the current one), a number, a name or a device.
+
+    Raises:
+        DeviceError: the CPU, or a GPU that is not there.
+    """
+    if where is None:
+        chosen = default_device()
+        where = chosen if chosen.type == "cuda" else Device("cuda", 0)
+    target = Device("cuda", where) if isinstance(where, int) else device(where)
+    if target == CPU:
+        raise DeviceError('[cuda] device = "cpu" is no GPU; expected a number, "cuda" or "cuda:<number>"')
+    backend_for(target)
+    return target
+
+
+def current_device() -> int:
+    """The number of the GPU that CuPy works on in this thread.
+
+    Raises:
+        DeviceError: there is none.
+    """
+    return int(backend_for(_gpu(None)).xp.cuda.runtime.getDevice())
+
+
+def set_device(where: Any) -> None:
+    """Make a GPU (a number or a device) CuPy's current one in this thread.
+
+    Raises:
+        DeviceError: it is not there.
+    """
+    target = _gpu(where)
+    backend_for(target).xp.cuda.Device(target.index).use()
+
+
+def get_device_name(where: Any = None) -> str:
+    """The name of a GPU, such as "NVIDIA H100 80GB HBM3"."""
+    target = _gpu(where)
+    name = backend_for(target).xp.cuda.runtime.getDeviceProperties(target.index)["name"]
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def get_device_capability(where: Any = None) -> tuple[int, int]:
+    """The compute capability of a GPU, such as (9, 0)."""
+    target = _gpu(where)
+    digits = str(backend_for(target).xp.cuda.Device(target.index).compute_capability)
+    return int(digits[:-1]), int(digits[-1])
+
+
+def synchronize(where: Any = None) -> None:
+    """Wait until a GPU has done all that was asked of it."""
+    backend_for(_gpu(where)).synchronize()
+
+
+def memory_stats(where: Any = None) -> Any:
+    """What a GPU's allocator holds: `in_use_bytes`, `held_bytes`, `free_bytes`, `total_bytes`."""
+    return backend_for(_gpu(where)).memory_stats()
+
+
+def empty_cache() -> None:
+    """Give the idle memory of CuPy's pool back to the device; does nothing where no GPU can be used."""
+    if is_available():
+        backend_for(_gpu(None)).xp.get_default_memory_pool().free_all_blocks()
+
+
+def manual_seed(seed: int, where: Any = None) -> None:
+    """Restart the random generator of one GPU; `gg.manual_seed` restarts those of all devices.
+
+    Raises:
+        ValueError: the seed is negative.
+    """
+    if seed < 0:
+        raise ValueError(f"[manual_seed] seed = {seed}; expected 0 or more")
+    backend_for(_gpu(where)).seed(seed)
