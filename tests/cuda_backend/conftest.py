@@ -1,0 +1,26 @@
+"""The stand-in for CuPy as a fixture: a test that names `gpu` runs the GPU branch on the CPU."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cuda.hostexec import missing_compiler
+from tests.standin import State, installed
+
+
+@pytest.fixture
+def gpu() -> Iterator[State]:
+    """One GPU, with everything that the stand-in counts set to zero."""
+    if missing_compiler():
+        pytest.skip(str(missing_compiler()))
+    with installed() as state:
+        yield state
+
+
+@pytest.fixture
+def two_gpus() -> Iterator[State]:
+    """A machine with two GPUs."""
+    if missing_compiler():
+        pytest.skip(str(missing_compiler()))
+    with installed(devices=2) as state:
+        yield state

@@ -1,0 +1,123 @@
+"""A strict stand-in for CuPy: `with installed():` puts it in place, so that the whole GPU branch runs on a CPU.
+
+It computes with NumPy, runs the real CUDA sources through `tests.cuda.hostexec`, refuses what CuPy refuses, and
+counts what makes the host wait. It shows that the branch is right, not that a device agrees; see docs/gpu-status.md.
+"""
+
+import contextlib
+import functools
+import importlib
+import importlib.util
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .state import STATE, State
+
+__all__ = ["STATE", "State", "installed", "module", "real_cupy"]
+
+_DTYPES = (
+    "bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128 "
+    "newaxis inf nan pi"
+).split()
+
+
+class _Module(types.ModuleType):
+    """A module that says what to do when a name is missing."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise AttributeError(
+            f"the stand-in has no {self.__name__}.{name}: if gpugrad needs it and CuPy has it, list it in tests/standin"
+        )
+
+
+@functools.cache
+def real_cupy() -> Any:
+    """The real CuPy, for its signatures, or None where it is not installed; call before the stand-in is in place."""
+    return importlib.import_module("cupy") if importlib.util.find_spec("cupy") else None
+
+
+@functools.cache
+def module() -> Any:
+    """The stand-in as a module object."""
+    from . import cuda, functions
+    from .generators import Generator, Philox4x3210
+    from .ndarray import ndarray
+
+    cupy = _Module("cupy")
+    cupy.__dict__.update(functions.NAMES)
+    cupy.__dict__.update({name: getattr(np, name) for name in _DTYPES})
+    cupy.__dict__.update(
+        ndarray=ndarray, __version__="14.2.0", RawModule=cuda.RawModule, dtype=np.dtype,
+        get_default_memory_pool=cuda.get_default_memory_pool,
+    )  # fmt: skip
+    device = _Module("cupy.cuda")
+    for name in "Device Stream Event MemoryPool get_current_stream get_elapsed_time runtime".split():
+        setattr(device, name, getattr(cuda, name))
+    cupy.cuda = device
+    cupy.random = _Module("cupy.random")
+    cupy.random.Generator, cupy.random.Philox4x3210 = Generator, Philox4x3210
+    return cupy
+
+
+def _modules() -> dict[str, Any]:
+    from . import special
+
+    cupy = module()
+    cupyx, scipy, functions = _Module("cupyx"), _Module("cupyx.scipy"), _Module("cupyx.scipy.special")
+    for name in "erf erfc erfcx gammaln digamma".split():
+        setattr(functions, name, getattr(special, name))
+    cupyx.scipy, scipy.special = scipy, functions
+    return {
+        "cupy": cupy, "cupy.cuda": cupy.cuda, "cupy.random": cupy.random, "cupyx": cupyx, "cupyx.scipy": scipy,
+        "cupyx.scipy.special": functions,
+    }  # fmt: skip
+
+
+def _ours(name: str) -> bool:
+    return name.partition(".")[0] in ("cupy", "cupyx")
+
+
+@contextlib.contextmanager
+def installed(devices: int = 1) -> Iterator[State]:
+    """Put the stand-in in CuPy's place and a driver with `devices` GPUs beside it; take both away afterwards."""
+    from gpugrad import backend
+    from gpugrad.backend import cuda_kernels, cuda_optim, cuda_probe, cuda_rows, cupy_backend
+
+    def forget() -> None:
+        backend._CUDA.clear()
+        cupy_backend._used.clear()
+        for cached in (
+            cuda_kernels.load,
+            cuda_rows.function,
+            cuda_rows._stream_of,
+            cuda_optim._upload,
+            cuda_optim._chunks,
+        ):
+            cached.cache_clear()
+
+    real_cupy()
+    forget()
+    hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if _ours(name)}
+    driver, has_cupy = cuda_probe.driver_device_count, cuda_probe.cupy_installed
+    cuda_probe.driver_device_count = lambda: devices  # type: ignore[assignment]
+    cuda_probe.cupy_installed = lambda: True  # type: ignore[assignment]
+    chosen, seed = list(backend._default), list(backend._seed)
+    sys.modules.update(_modules())
+    STATE.device, STATE.devices, STATE.capturing = 0, devices, False
+    STATE.clear()
+    try:
+        yield STATE
+    finally:
+        for name in [name for name in sys.modules if _ours(name)]:
+            del sys.modules[name]
+        sys.modules.update(hidden)
+        cuda_probe.driver_device_count, cuda_probe.cupy_installed = driver, has_cupy
+        forget()
+        backend._default[:], backend._seed[:] = chosen, seed
+        STATE.streams.clear()

@@ -1,0 +1,242 @@
+"""`cupy.cuda` of the stand-in: devices, streams, events, the memory pool, and raw kernels run on the CPU.
+
+A raw kernel is its real source, built by `tests.cuda.hostexec`; its arguments obey CuPy's rules first.
+"""
+
+import functools
+import itertools
+from typing import Any
+
+import numpy as np
+
+from tests.cuda.hostexec import HostModule
+
+from .ndarray import SCALARS, check_device, ndarray
+from .state import STATE
+
+TOTAL_BYTES = 8 << 30
+
+
+class CUDARuntimeError(RuntimeError):
+    """An error of the CUDA runtime."""
+
+
+class Device:
+    """One device; a context manager that makes it the current one."""
+
+    def __init__(self, device: Any = None) -> None:
+        self.id = STATE.device if device is None else int(device)
+        if not 0 <= self.id < STATE.devices:
+            raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
+        self._before: list[int] = []
+
+    def use(self) -> None:
+        STATE.device = self.id
+
+    def synchronize(self) -> None:
+        STATE.sync("Device.synchronize")
+
+    def __enter__(self) -> "Device":
+        self._before.append(STATE.device)
+        STATE.device = self.id
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        STATE.device = self._before.pop()
+
+    def __int__(self) -> int:
+        return self.id
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Device) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    compute_capability = "90"
+
+    @property
+    def mem_info(self) -> tuple[int, int]:
+        return TOTAL_BYTES - STATE.used_bytes[self.id], TOTAL_BYTES
+
+
+class Stream:
+    """A stream; work on it happens at once. Capture enforces what a device refuses, and replays nothing."""
+
+    _numbers = itertools.count(1)
+
+    def __init__(
+        self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: Any = None
+    ) -> None:
+        self.null = null
+        self.ptr = 0 if null else next(self._numbers)
+
+    def __enter__(self) -> "Stream":
+        STATE.streams.append(self)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        STATE.streams.pop()
+
+    def use(self) -> "Stream":
+        STATE.streams.append(self)
+        return self
+
+    def synchronize(self) -> None:
+        STATE.sync("Stream.synchronize")
+
+    def begin_capture(self, mode: Any = None) -> None:
+        if self.null:
+            raise RuntimeError("cannot capture the default stream")
+        STATE.capturing = True
+
+    def end_capture(self) -> object:
+        STATE.capturing = False
+        return object()
+
+    def is_capturing(self) -> bool:
+        return STATE.capturing
+
+    def record(self, event: "Event | None" = None) -> "Event":
+        event = event or Event()
+        event.record(self)
+        return event
+
+    def wait_event(self, event: "Event") -> None:
+        pass
+
+
+class Event:
+    """A point in time on a stream."""
+
+    _clock = itertools.count(1)
+
+    def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
+        self.time = 0.0
+
+    def record(self, stream: Any = None) -> None:
+        self.time = float(next(self._clock))
+
+    def synchronize(self) -> None:
+        STATE.sync("Event.synchronize")
+
+
+def get_elapsed_time(start: Event, end: Event) -> float:
+    """Milliseconds between two events; here one for each event recorded between them."""
+    return end.time - start.time
+
+
+def get_current_stream(device_id: int = -1) -> Stream:
+    """The stream that work is given to."""
+    return STATE.streams[-1] if STATE.streams else Stream(null=True)
+
+
+class MemoryPool:
+    """Statistics of the arrays that are alive on the current device."""
+
+    def used_bytes(self) -> int:
+        return STATE.used_bytes[STATE.device]
+
+    def total_bytes(self) -> int:
+        return STATE.used_bytes[STATE.device]
+
+    def free_bytes(self) -> int:
+        return 0
+
+    def get_limit(self) -> int:
+        return 0
+
+    def free_all_blocks(self, stream: Any = None) -> None:
+        pass
+
+
+_POOL = MemoryPool()
+
+
+def get_default_memory_pool() -> MemoryPool:
+    """The pool that arrays come from."""
+    return _POOL
+
+
+class runtime:  # noqa: N801 - CuPy's name
+    """The few functions of the CUDA runtime that are asked."""
+
+    CUDARuntimeError = CUDARuntimeError
+
+    @staticmethod
+    def getDeviceCount() -> int:
+        return STATE.devices
+
+    @staticmethod
+    def getDevice() -> int:
+        return STATE.device
+
+    @staticmethod
+    def getDeviceProperties(device: int) -> dict[str, Any]:
+        return {"name": f"Stand-in GPU {device}".encode(), "totalGlobalMem": TOTAL_BYTES, "multiProcessorCount": 4}
+
+    @staticmethod
+    def runtimeGetVersion() -> int:
+        return 12090
+
+    @staticmethod
+    def driverGetVersion() -> int:
+        return 12090
+
+
+class RawKernel:
+    """One entry point of a `RawModule`."""
+
+    def __init__(self, module: "RawModule", name: str) -> None:
+        self.module, self.name = module, name
+        self.max_dynamic_shared_size_bytes = 49152
+
+    @functools.cached_property
+    def kernel(self) -> Any:
+        return self.module.built().get_function(self.name)
+
+    def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: Any, *, shared_mem: int = 0) -> None:
+        if type(grid) is not tuple or type(block) is not tuple:
+            raise TypeError(f"grid and block must be tuples, got {type(grid).__name__} and {type(block).__name__}")
+        values = [self._argument(a) for a in args]
+        grid = tuple(max(1, int(n)) for n in grid)
+        STATE.launches.append(self.name)
+        self.kernel(grid, block, values, shared_mem=shared_mem, backwards=STATE.backwards)
+
+    def _argument(self, given: Any) -> Any:
+        if isinstance(given, ndarray):
+            check_device(given)
+            return given._a
+        if isinstance(given, np.ndarray):
+            if given.size != 1:
+                raise TypeError(f"You are trying to pass a numpy.ndarray of shape {given.shape} as a kernel parameter.")
+            return given if given.dtype.fields is not None else given.reshape(())[()]
+        if given is None or isinstance(given, SCALARS):
+            return given
+        raise TypeError(f"Unsupported type {type(given)}")
+
+
+class RawModule:
+    """CUDA source text, built for the host at the first launch of one of its kernels."""
+
+    def __init__(
+        self,
+        *,
+        code: str | None = None,
+        path: str | None = None,
+        options: tuple[str, ...] = (),
+        backend: str = "nvrtc",
+        name_expressions: Any = None,
+    ) -> None:
+        if code is None or path is not None or type(options) is not tuple or not all(type(o) is str for o in options):
+            raise TypeError("the stand-in's RawModule takes code=, and options= as a tuple of texts")
+        self.code, self.options, self.name_expressions = code, options, name_expressions
+        self._built: Any = None
+
+    def built(self) -> Any:
+        if self._built is None:
+            self._built = STATE.prebuilt.get(self.code) or HostModule(self.code, self.name_expressions or ())
+        return self._built
+
+    def get_function(self, name: str) -> RawKernel:
+        return RawKernel(self, name)

@@ -1,0 +1,58 @@
+"""What the stand-in counts and remembers: synchronisations, uploads, launches, the current device and stream.
+
+One object for each installation; the rules of stream capture are enforced here.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class State:
+    """Everything about one installed stand-in that a test may want to look at or change.
+
+    Attributes:
+        syncs: what made the host wait for the device, in order.
+        uploads: host data that CuPy would copy to the device without being asked (lists and NumPy arrays as indices).
+        launches: entry points of raw kernels, in order of launch.
+        calls: how often each CuPy function or ufunc was called.
+        capturing: whether a stream is being captured.
+        device: the current device; `devices` how many there are.
+        backwards: run the threads of each block in the opposite order: a result that changes lacks a barrier.
+    """
+
+    syncs: list[str] = field(default_factory=list)
+    uploads: list[str] = field(default_factory=list)
+    launches: list[str] = field(default_factory=list)
+    calls: Counter[str] = field(default_factory=Counter)
+    capturing: bool = False
+    device: int = 0
+    devices: int = 1
+    used_bytes: Counter[int] = field(default_factory=Counter)
+    streams: list[Any] = field(default_factory=list)
+    prebuilt: dict[str, Any] = field(default_factory=dict)
+    backwards: bool = False
+
+    def sync(self, what: str) -> None:
+        """Note that the host waits; an error while a stream is captured, as on a device."""
+        if self.capturing:
+            raise RuntimeError(
+                f"cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing ({what})"
+            )
+        self.syncs.append(what)
+
+    def library(self, what: str) -> None:
+        """Note a call of cuBLAS, which CuPy refuses while a stream is captured."""
+        if self.capturing:
+            raise NotImplementedError(f"calling cuBLAS API during stream capture is currently unsupported ({what})")
+
+    def clear(self) -> None:
+        """Forget what was counted."""
+        self.syncs.clear()
+        self.uploads.clear()
+        self.launches.clear()
+        self.calls.clear()
+
+
+STATE = State()
