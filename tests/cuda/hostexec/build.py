@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -61,7 +62,23 @@ def build(source: str, expressions: tuple[str, ...] = ()) -> tuple[Path, list[tu
     Raises:
         HostExecError: No compiler, or the compiler refused the text (its messages are in the error).
     """
-    text = _expand(source)
+    parts = (source, *expressions, *_headers(), *_MARKS, *_FLAGS, _version())
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    library, listing = cache_dir() / f"{key}.so", cache_dir() / f"{key}.json"
+    if not (library.exists() and listing.exists()):
+        text, entries = _prepare(source, expressions)
+        with tempfile.TemporaryDirectory(dir=cache_dir()) as folder:
+            built, listed = Path(folder) / "kernel.so", Path(folder) / "kernel.json"
+            _run([*_FLAGS, *_UNMARK, "-o", str(built), "-"], text)
+            listed.write_text(json.dumps(entries))
+            built.rename(library)  # atomic: another process may build the same text
+            listed.rename(listing)
+    return library, [(name, most) for name, most in json.loads(listing.read_text())]
+
+
+def _prepare(source: str, expressions: tuple[str, ...]) -> tuple[str, list[tuple[str, int]]]:
+    """The expanded text with shared variables and exports made explicit, and its entry points."""
+    text = _run([*_MARKS, "-std=gnu++17", "-E", "-I", str(INCLUDE), "-include", "gg_host.h", "-"], source).decode()
     entries = [(m["name"], _most_threads(m["before"] or m["after"])) for m in _ENTRY.finditer(text)]
     names = [name for name, _ in entries]
     twice = sorted({n for n in names if names.count(n) > 1})
@@ -76,8 +93,7 @@ def build(source: str, expressions: tuple[str, ...] = ()) -> tuple[Path, list[tu
     )
     exports = "".join(f"GG_EXPORT({i}, {name})\n" for i, (name, _) in enumerate(entries))
     # The macros of the header are gone from expanded text; the one that is still needed is repeated.
-    library = _compile(text + _EXPORT_MACRO + exports)
-    return library, entries
+    return text + _EXPORT_MACRO + exports, entries
 
 
 _EXPORT_MACRO = r"""
@@ -102,27 +118,21 @@ def _run(arguments: list[str], text: str) -> bytes:
     return done.stdout
 
 
-def _expand(source: str) -> str:
-    return _run([*_MARKS, "-std=gnu++17", "-E", "-I", str(INCLUDE), "-include", "gg_host.h", "-"], source).decode()
-
-
 def cache_dir() -> Path:
     """Where built libraries are kept: `$GPUGRAD_HOSTEXEC_CACHE`, else a folder of this user under the temp folder."""
     chosen = os.environ.get("GPUGRAD_HOSTEXEC_CACHE")
     folder = Path(chosen) if chosen else Path(tempfile.gettempdir()) / f"gpugrad-hostexec-{os.getuid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise HostExecError(
+            f"[hostexec] {folder} belongs to another user; set GPUGRAD_HOSTEXEC_CACHE to a folder of yours"
+        )
     return folder
 
 
-def _compile(text: str) -> Path:
-    key = hashlib.sha256("\0".join((text, *_FLAGS, _version())).encode()).hexdigest()[:32]
-    library = cache_dir() / f"{key}.so"
-    if not library.exists():
-        with tempfile.TemporaryDirectory(dir=cache_dir()) as folder:
-            built = Path(folder) / "kernel.so"
-            _run([*_FLAGS, *_UNMARK, "-o", str(built), "-"], text)
-            built.rename(library)  # atomic: another process may build the same text
-    return library
+@functools.cache
+def _headers() -> tuple[str, ...]:
+    return tuple(path.read_text() for path in sorted(INCLUDE.iterdir()))
 
 
 @functools.cache
