@@ -348,7 +348,8 @@ class CudaLauncher:
         entry = self.source.entries[3 if wide else 1 if width > 1 else 2]
         inner, outer = sizes[-1], math.prod(sizes[:-1])
         packs = -(-inner // width)
-        across = min(THREADS, 1 << (packs - 1).bit_length())
+        lanes = max(packs, inner % width)  # what is left of a row takes one thread an element
+        across = min(THREADS, 1 << (lanes - 1).bit_length())
         down = THREADS // across
         grid = (-(-packs // across), min(-(-outer // down), 65535))
         shape = [*sizes[-2::-1], *[1] * MAX_DIMS][: MAX_DIMS - 1]

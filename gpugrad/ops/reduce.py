@@ -146,11 +146,11 @@ def prod(x: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims
 
 
 def _max_forward(needs: Needs, x: Any, *, axis: Axes | None, keepdims: bool) -> tuple[Any, tuple[Any, ...]]:
-    return _array(x, backend_of(x).xp.maximum.reduce(x, axis, None, None, keepdims)), ()
+    return _array(x, x.max(axis, None, keepdims)), ()
 
 
 def _min_forward(needs: Needs, x: Any, *, axis: Axes | None, keepdims: bool) -> tuple[Any, tuple[Any, ...]]:
-    return _array(x, backend_of(x).xp.minimum.reduce(x, axis, None, None, keepdims)), ()
+    return _array(x, x.min(axis, None, keepdims)), ()
 
 
 def _extreme_rule(g: Any, needs: Needs, x: Any, y: Any, *, axis: Axes | None, keepdims: bool) -> tuple[Any, ...]:
