@@ -52,9 +52,7 @@ def adam_data(params: dict[str, Any]) -> tuple[list[Float32], list[Float32]]:
     """Parameters and gradients, `params["arrays"]` of each."""
     rng = np.random.default_rng(SEED)
     shape = (params["arrays"], params["each"])
-    return list(rng.standard_normal(shape, dtype=np.float32)), list(
-        rng.standard_normal(shape, dtype=np.float32)
-    )
+    return list(rng.standard_normal(shape, dtype=np.float32)), list(rng.standard_normal(shape, dtype=np.float32))
 
 
 def digest(array: Any) -> list[float]:

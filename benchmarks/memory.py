@@ -163,9 +163,7 @@ def markdown(records: list[dict[str, Any]]) -> str:
         for name, row in record["libraries"].items():
             verdict = {None: "-", True: "meets", False: "**misses**"}[row.get("met")]
             text, goal = _words(record["probe"], row)
-            lines.append(
-                f"| {text[0]} | {name} | {text[1]} | {verdict + ' ' + goal if verdict != '-' else '-'} |"
-            )
+            lines.append(f"| {text[0]} | {name} | {text[1]} | {verdict + ' ' + goal if verdict != '-' else '-'} |")
     return "\n".join(lines)
 
 

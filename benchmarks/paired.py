@@ -24,6 +24,8 @@ RESULTS = Path(__file__).resolve().parent / "results"
 DEFAULT_LIBRARIES = ("torch", "gpugrad", "gpugrad-numpy", "jax", "autograd", "numpy")
 # scale -> rounds, seconds for each variant in a turn, calls at least.
 _EFFORT = {"full": (7, 0.15, 3), "quick": (3, 0.08, 2), "smoke": (2, 0.0, 1)}
+# Share of noisy turns above which the page says so in words.
+_DISTURBED = 0.2
 # The elementwise suite has many jobs of many calls each.
 _EFFORT_ELEMENTWISE = (5, 0.08, 3)
 
@@ -31,27 +33,17 @@ _EFFORT_ELEMENTWISE = (5, 0.08, 3)
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.paired", description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--suite", default="all", help=f"one of {', '.join(SUITES)}, bandwidth; a comma list; or all"
-    )
+    parser.add_argument("--suite", default="all", help=f"one of {', '.join(SUITES)}, bandwidth; a comma list; or all")
     parser.add_argument("--only", default="", metavar="REGEX", help="jobs whose name the expression finds")
-    parser.add_argument(
-        "--libs", default=",".join(DEFAULT_LIBRARIES), help="comma list: " + ",".join(LIBRARIES)
-    )
+    parser.add_argument("--libs", default=",".join(DEFAULT_LIBRARIES), help="comma list: " + ",".join(LIBRARIES))
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     effort = parser.add_mutually_exclusive_group()
     effort.add_argument("--quick", action="store_true", help="fewer and shorter rounds; not a record")
-    effort.add_argument(
-        "--smoke", action="store_true", help="tiny sizes, to see that everything runs; not a record"
-    )
+    effort.add_argument("--smoke", action="store_true", help="tiny sizes, to see that everything runs; not a record")
     parser.add_argument("--rounds", type=int, help="rounds for each job")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures here as well")
-    parser.add_argument(
-        "--quiet-wait", type=float, default=3.0, help="seconds to wait for a quiet machine, each turn"
-    )
-    parser.add_argument(
-        "--quiet-total", type=float, default=120.0, help="seconds that all such waits may take"
-    )
+    parser.add_argument("--quiet-wait", type=float, default=3.0, help="seconds to wait for a quiet machine, each turn")
+    parser.add_argument("--quiet-total", type=float, default=120.0, help="seconds that all such waits may take")
     parser.add_argument("--no-record", action="store_true", help="do not write into benchmarks/results/")
     parser.add_argument("--verbose", action="store_true", help="show what the workers print")
     options = parser.parse_args(arguments)
@@ -60,9 +52,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     unknown = [name for name in options.libs if name not in LIBRARIES]
     unknown += [name for name in options.suites if name not in (*SUITES, "bandwidth")]
     if unknown:
-        parser.error(
-            f"unknown: {', '.join(unknown)}; libraries: {', '.join(LIBRARIES)}; suites: {', '.join(SUITES)}"
-        )
+        parser.error(f"unknown: {', '.join(unknown)}; libraries: {', '.join(LIBRARIES)}; suites: {', '.join(SUITES)}")
     try:
         re.compile(options.only)
     except re.error as error:
@@ -91,16 +81,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         _run_timed(options, timed, record, wanted)
     if "memory" in options.suites:
         say("memory: each probe in a process of its own")
-        found = memory.run(
-            options.libs, options.device, options.scale, lambda name: bool(wanted.search(name))
-        )
+        found = memory.run(options.libs, options.device, options.scale, lambda name: bool(wanted.search(name)))
         record["suites"]["memory"] = found
     return record
 
 
-def _run_timed(
-    options: argparse.Namespace, suites: list[str], record: dict[str, Any], wanted: re.Pattern[str]
-) -> None:
+def _run_timed(options: argparse.Namespace, suites: list[str], record: dict[str, Any], wanted: re.Pattern[str]) -> None:
     smoke = options.scale == "smoke"
     quiet = (
         machine.QuietWait(options.quiet_wait, 0.0, 0.0)
@@ -141,9 +127,7 @@ def document(record: dict[str, Any], tables: bool = True) -> str:
     """The record as a Markdown page: where it was measured and, with `tables`, one table a suite."""
     about = record["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    cores = {facts.get("openblas", "unknown") for facts in record.get("workers", {}).values()} - {
-        "no OpenBLAS"
-    }
+    cores = {facts.get("openblas", "unknown") for facts in record.get("workers", {}).values()} - {"no OpenBLAS"}
     gpus = {facts["device"] for facts in record.get("workers", {}).values() if "device" in facts}
     lines = [
         f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB, {about['system']},",
@@ -152,6 +136,9 @@ def document(record: dict[str, Any], tables: bool = True) -> str:
     ]
     if record["device"] == "cuda":
         lines.append(f"Device: {', '.join(sorted(gpus))}.")
+    shares = [entry["noisy_turns"] for found in record["suites"].values() for entry in found if "job" in entry]
+    if shares and (share := sum(shares) / len(shares)) > _DISTURBED:
+        lines.append(f"**Others were busy in {share * 100:.0f} % of the turns: directions, not figures.**")
     if record["scale"] != "full":
         lines.append(f"This was a {record['scale']} run: not a record.")
     parts = ["\n".join(lines)]

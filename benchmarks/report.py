@@ -52,9 +52,7 @@ def _libraries(rounds: list[dict[str, Any]]) -> list[str]:
 
 def _all(name: str | None, variant: str, field: str, rounds: list[dict[str, Any]]) -> list[float]:
     return [
-        turns[name]["times"][variant][field]
-        for turns in rounds
-        if name in turns and variant in turns[name]["times"]
+        turns[name]["times"][variant][field] for turns in rounds if name in turns and variant in turns[name]["times"]
     ]
 
 
@@ -88,9 +86,7 @@ def _noisy_share(rounds: list[dict[str, Any]]) -> float:
 
 def _disagreements(checks: dict[str, dict[str, list[float]]]) -> list[str]:
     """Variants whose check numbers differ from those of PyTorch's first variant (or of whoever is first)."""
-    named = [
-        (f"{name} {variant}", values) for name, many in checks.items() for variant, values in many.items()
-    ]
+    named = [(f"{name} {variant}", values) for name, many in checks.items() for variant, values in many.items()]
     if not named:
         return []
     reference = next((entry for entry in named if entry[0].startswith(BASELINE)), named[0])
@@ -204,11 +200,7 @@ def _table(records: list[dict[str, Any]], unit: str) -> str:
         cells = [record["job"]["name"]]
         if unit == jobs.RATIO:
             torch = rows.get(BASELINE)
-            text = (
-                f"{torch['min_s'] * 1e3:.3f} ({torch['median_s'] * 1e3:.3f}) {torch['variant']}"
-                if torch
-                else "-"
-            )
+            text = f"{torch['min_s'] * 1e3:.3f} ({torch['median_s'] * 1e3:.3f}) {torch['variant']}" if torch else "-"
             cells.append(text)
         cells += [cell(rows.get(name), unit) for name in names]
         cells.append(f"{record['noisy_turns'] * 100:.0f} %")
@@ -228,7 +220,5 @@ def summary_table(summary: list[dict[str, Any]]) -> str:
             mean = f"mean {row['goal_mean']:.2f}, " if row["goal_mean"] else ""
             goals = f"{'meets' if row['met'] else '**misses**'} {mean}worst {row['goal_worst']:.2f}"
         worst = f"{row['worst']:.2f} ({row['worst_job']})"
-        lines.append(
-            f"| {row['library']} | {row['n']:.0e} | {row['geometric_mean']:.2f} | {worst} | {goals} |"
-        )
+        lines.append(f"| {row['library']} | {row['n']:.0e} | {row['geometric_mean']:.2f} | {worst} | {goals} |")
     return "\n".join(lines)

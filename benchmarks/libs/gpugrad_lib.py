@@ -35,11 +35,7 @@ def make(name: str, device: str) -> GpugradLibrary:
         ImportError: the variant with Numba, where Numba is not installed.
         RuntimeError: `device` is "cuda" and no device answers.
     """
-    if (
-        device == "cpu"
-        and os.environ.get("GPUGRAD_NUMBA") == "1"
-        and importlib.util.find_spec("numba") is None
-    ):
+    if device == "cpu" and os.environ.get("GPUGRAD_NUMBA") == "1" and importlib.util.find_spec("numba") is None:
         raise ImportError("Numba is not installed (pip install 'gpugrad[cpu]')")
     if device == "cuda" and not gg.cuda.is_available():
         raise RuntimeError("gpugrad sees no CUDA device")

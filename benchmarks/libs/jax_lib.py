@@ -52,9 +52,7 @@ def _adam(state: tuple[Any, Any, Any, Any], gradients: Any) -> tuple[Any, Any, A
     second = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, second, gradients)
     root = jnp.sqrt(1 - 0.999**count)
     rate = ADAM_RATE / (1 - 0.9**count)
-    parameters = jax.tree.map(
-        lambda p, m, v: p - rate * m / (jnp.sqrt(v) / root + 1e-8), parameters, first, second
-    )
+    parameters = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) / root + 1e-8), parameters, first, second)
     return parameters, first, second, count
 
 

@@ -164,9 +164,7 @@ class NumpyLibrary(Library):
 class _HandWrittenStep:
     """One training step of a multilayer perceptron; calling it trains and gives the loss."""
 
-    def __init__(
-        self, x: Float32, labels: Any, layers: list[tuple[Float32, Float32]], params: dict[str, Any]
-    ):
+    def __init__(self, x: Float32, labels: Any, layers: list[tuple[Float32, Float32]], params: dict[str, Any]):
         self.x, self.labels, self.layers = x, labels, layers
         self.rows = np.arange(len(labels))
         self.activation = _ACTIVATIONS[params["activation"]]
