@@ -29,6 +29,7 @@ from gpugrad.train import (
 )
 from gpugrad.train.checkpoint import write_atomically
 from gpugrad.train.metrics import worst_confusion
+from gpugrad.train.threads import blas_threads
 
 
 def blobs(rng, count=120):
@@ -297,6 +298,27 @@ def test_classes_out_of_range_and_unequal_lengths_are_refused():
         confusion_matrix(np.array([0, 1]), np.array([0, 3]), classes=3)
     with pytest.raises(ValueError, match=r"labels: \(2,\), predictions: \(3,\)"):
         accuracy(np.zeros(2, int), np.zeros(3, int))
+
+
+# Threads ----------------------------------------------------------------------------------------------------
+
+
+def blas_thread_counts():
+    threadpoolctl = pytest.importorskip("threadpoolctl", reason="threadpoolctl is not installed")
+    return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+
+
+def test_small_products_are_not_shared_among_blas_threads_and_the_count_is_restored():
+    before = blas_thread_counts()
+    with blas_threads(mlp(64, [256, 128], 10), batch_size=64):
+        assert blas_thread_counts() == {1}
+    assert blas_thread_counts() == before
+
+
+def test_large_products_keep_the_threads_they_had():
+    before = blas_thread_counts()
+    with blas_threads(mlp(784, [512, 512], 10), batch_size=128):
+        assert blas_thread_counts() == before
 
 
 # Pictures ---------------------------------------------------------------------------------------------------

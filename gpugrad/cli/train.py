@@ -44,6 +44,8 @@ from gpugrad.train import (
 )
 from gpugrad.train.data import CLASSES, IMAGE_SHAPE
 from gpugrad.train.metrics import worst_confusion
+from gpugrad.train.threads import blas_threads
+from gpugrad.train.trainer import LossFunction
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -95,7 +97,8 @@ class _Task:
         train = Examples.on(self.device, digits.train_x, digits.train_y)
         test = Examples.on(self.device, digits.test_x, digits.test_y)
         trainer = self.trainer(len(train))
-        self.fit(trainer, train, test)
+        with blas_threads(self.model, self.arguments.batch_size):
+            self.fit(trainer, train, test)
         seconds = time.perf_counter() - self.started
         matrix = confusion_matrix(digits.test_y, trainer.predict(test), CLASSES)
         if not self.arguments.no_plots:
@@ -160,6 +163,7 @@ class _Task:
         weights = np.asarray(next(iter(self.model.parameters())).detach().numpy())
         self.folder.draw("features.png", plots.features(weights, IMAGE_SHAPE))
         self.folder.draw("confusion.png", plots.confusion(matrix))
+        self.folder.draw("overview.png", plots.overview(self.history, weights, IMAGE_SHAPE, matrix))
 
     def report(self, train: Score, test: Score, mistake: tuple[int, int, int] | None, seconds: float) -> None:
         """Print the result on stdout."""
@@ -245,9 +249,10 @@ def _momentum(arguments: argparse.Namespace) -> float:
     return SGD_MOMENTUM if arguments.momentum is None else float(arguments.momentum)
 
 
-def _loss(smoothing: float) -> Any:
+def _loss(smoothing: float) -> LossFunction:
     def loss(logits: gg.Tensor, labels: gg.Tensor) -> gg.Tensor:
-        return gg.nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+        value: gg.Tensor = gg.nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+        return value
 
     return loss
 

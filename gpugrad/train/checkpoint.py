@@ -114,7 +114,7 @@ def load_weights(path: str | os.PathLike[str], model: gg.nn.Module) -> dict[str,
     """
     arrays, note = read_weights(path)
     try:
-        model.load_state_dict({name: gg.asarray(array) for name, array in arrays.items()})
+        model.load_state_dict(arrays)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise CheckpointError(f"[load_weights] {str(path)!r} does not fit the model: {error}") from error
     return note

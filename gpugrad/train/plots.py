@@ -87,7 +87,7 @@ def confusion(matrix: NDArray[np.int64]) -> Any:
     return figure
 
 
-def poster(
+def overview(
     history: Sequence[EpochMetrics],
     weights: NDArray[Any],
     image_shape: tuple[int, int],
