@@ -314,3 +314,107 @@ class ElementwiseMethods:
     def round(self, decimals: int = 0) -> Self:
         """Rounded to `decimals` places, ties to even; no gradient."""
         return _CALL["round"](self, decimals)  # type: ignore[no-any-return]
+
+    def positive(self) -> Self:
+        """The elements as they are."""
+        return _CALL["positive"](self)  # type: ignore[no-any-return]
+
+    def signbit(self) -> Self:
+        """Where the sign bit is set; no gradient."""
+        return _CALL["signbit"](self)  # type: ignore[no-any-return]
+
+    def subtract(self, other: Any) -> Self:
+        """The difference."""
+        return _CALL["subtract"](self, other)  # type: ignore[no-any-return]
+
+    def multiply(self, other: Any) -> Self:
+        """The product."""
+        return _CALL["multiply"](self, other)  # type: ignore[no-any-return]
+
+    def divide(self, other: Any) -> Self:
+        """The quotient."""
+        return _CALL["divide"](self, other)  # type: ignore[no-any-return]
+
+    def true_divide(self, other: Any) -> Self:
+        """The quotient."""
+        return _CALL["divide"](self, other)  # type: ignore[no-any-return]
+
+    def floor_divide(self, other: Any) -> Self:
+        """The quotient towards minus infinity; no gradient."""
+        return _CALL["floor_divide"](self, other)  # type: ignore[no-any-return]
+
+    def fmax(self, other: Any) -> Self:
+        """The larger of two, a number rather than nan."""
+        return _CALL["fmax"](self, other)  # type: ignore[no-any-return]
+
+    def fmin(self, other: Any) -> Self:
+        """The smaller of two, a number rather than nan."""
+        return _CALL["fmin"](self, other)  # type: ignore[no-any-return]
+
+    def hypot(self, other: Any) -> Self:
+        """The length of the points (self, other)."""
+        return _CALL["hypot"](self, other)  # type: ignore[no-any-return]
+
+    def copysign(self, other: Any) -> Self:
+        """With the signs of `other`."""
+        return _CALL["copysign"](self, other)  # type: ignore[no-any-return]
+
+    def heaviside(self, other: Any) -> Self:
+        """0 below 0, 1 above, `other` at 0."""
+        return _CALL["heaviside"](self, other)  # type: ignore[no-any-return]
+
+    def logaddexp(self, other: Any) -> Self:
+        """The logarithm of the sum of exponentials of two."""
+        return _CALL["logaddexp"](self, other)  # type: ignore[no-any-return]
+
+    def logaddexp2(self, other: Any) -> Self:
+        """The same to base 2."""
+        return _CALL["logaddexp2"](self, other)  # type: ignore[no-any-return]
+
+    def greater(self, other: Any) -> Self:
+        """Where the elements are greater."""
+        return _CALL["greater"](self, other)  # type: ignore[no-any-return]
+
+    def greater_equal(self, other: Any) -> Self:
+        """Where they are greater or equal."""
+        return _CALL["greater_equal"](self, other)  # type: ignore[no-any-return]
+
+    def less(self, other: Any) -> Self:
+        """Where they are less."""
+        return _CALL["less"](self, other)  # type: ignore[no-any-return]
+
+    def less_equal(self, other: Any) -> Self:
+        """Where they are less or equal."""
+        return _CALL["less_equal"](self, other)  # type: ignore[no-any-return]
+
+    def not_equal(self, other: Any) -> Self:
+        """Where they differ."""
+        return _CALL["not_equal"](self, other)  # type: ignore[no-any-return]
+
+    def prelu(self, weight: Any) -> Self:
+        """The positive part, and `weight` times the negative."""
+        return _CALL["prelu"](self, weight)  # type: ignore[no-any-return]
+
+    def bitwise_and(self, other: Any) -> Self:
+        """`&` of integers or truth values; no gradient."""
+        return _CALL["bitwise_and"](self, other)  # type: ignore[no-any-return]
+
+    def bitwise_or(self, other: Any) -> Self:
+        """`|` of integers or truth values; no gradient."""
+        return _CALL["bitwise_or"](self, other)  # type: ignore[no-any-return]
+
+    def bitwise_xor(self, other: Any) -> Self:
+        """`^` of integers or truth values; no gradient."""
+        return _CALL["bitwise_xor"](self, other)  # type: ignore[no-any-return]
+
+    def bitwise_not(self) -> Self:
+        """`~` of integers or truth values; no gradient."""
+        return _CALL["bitwise_not"](self)  # type: ignore[no-any-return]
+
+    def isclose(self, other: Any, **kwargs: Any) -> Self:
+        """Where the elements are close to those of `other` (`rtol`, `atol`, `equal_nan`); no gradient."""
+        return _CALL["isclose"](self, other, **kwargs)  # type: ignore[no-any-return]
+
+    def allclose(self, other: Any, **kwargs: Any) -> bool:
+        """Whether all elements are close to those of `other` (`rtol`, `atol`, `equal_nan`)."""
+        return _CALL["allclose"](self, other, **kwargs)  # type: ignore[no-any-return]

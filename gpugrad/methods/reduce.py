@@ -162,3 +162,11 @@ class ReduceMethods:
     def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Self:
         """The sum of a diagonal."""
         return _CALL["trace"](self, offset, axis1, axis2)  # type: ignore[no-any-return]
+
+    def vdot(self, other: Any) -> Self:
+        """The sum of products of all elements, these conjugated."""
+        return _CALL["vdot"](self, other)  # type: ignore[no-any-return]
+
+    def kron(self, other: Any) -> Self:
+        """The Kronecker product."""
+        return _CALL["kron"](self, other)  # type: ignore[no-any-return]

@@ -214,3 +214,11 @@ class ShapeMethods:
     def __getitem__(self, index: Any) -> Self:
         """Elements by integers, slices, masks, arrays or tensors."""
         return _CALL["getitem"](self, index)  # type: ignore[no-any-return]
+
+    def argwhere(self) -> Self:
+        """The positions of the elements that are not 0, one row for each; no gradient."""
+        return _CALL["argwhere"](self)  # type: ignore[no-any-return]
+
+    def tensor_split(self, indices_or_sections: Any, dim: int = 0) -> list[Self]:
+        """Cut along an axis into parts that may differ in length by one."""
+        return _CALL["array_split"](self, indices_or_sections, dim)  # type: ignore[no-any-return]

@@ -27,7 +27,7 @@ from numpy import (
 
 from ..backend import backend_of
 from ..ops.arguments import bare, operand
-from ..ops.cast import astype, clone, conj, imag, real
+from ..ops.cast import astype, clone as copy, conj, imag, real
 from ..ops.diagonal import diag, diagonal, trace, tril, triu
 from ..ops.einsum import dot, einsum, inner, kron, outer, tensordot, vdot
 from ..ops.elementwise import (
@@ -41,7 +41,7 @@ from ..ops.elementwise import (
 from ..ops.index import argwhere, nonzero, take, take_along_axis
 from ..ops.joining import (
     array_split, column_stack, concatenate, dstack, flip, fliplr, flipud, hstack, pad, repeat, roll,
-    rot90, split, stack, tile, unbind, vstack,
+    rot90, split, stack, tile, unbind as unstack, vstack,
 )  # fmt: skip
 from ..ops.linalg import matmul
 from ..ops.logic import (
@@ -52,11 +52,13 @@ from ..ops.order import argpartition, argsort, cumprod, cumsum, diff, median, pa
 from ..ops.reduce import all, any, argmax, argmin, count_nonzero, max, mean, min, prod, ptp, std, sum, var
 from ..ops.shape import (
     atleast_1d, atleast_2d, atleast_3d, broadcast_arrays, broadcast_to, expand_dims, matrix_transpose,
-    moveaxis, permute, ravel, reshape, squeeze, swapaxes, transpose,
+    moveaxis, permute as permute_dims, ravel, reshape, squeeze, swapaxes, transpose,
 )  # fmt: skip
 from ..tensor import Tensor
 from . import linalg
 # isort: on
+
+
 
 __all__ = [  # noqa: RUF022 - wrapped like a paragraph
     "abs", "absolute", "acos", "acosh", "add", "all", "allclose", "amax", "amin", "any", "arange",
@@ -65,10 +67,10 @@ __all__ = [  # noqa: RUF022 - wrapped like a paragraph
     "array_split", "array_str", "asarray", "asin", "asinh", "astype", "atan", "atan2", "atanh",
     "atleast_1d", "atleast_2d", "atleast_3d", "base_repr", "binary_repr", "bincount", "bitwise_and",
     "bitwise_not", "bitwise_or", "bitwise_xor", "blackman", "bool_", "broadcast_arrays",
-    "broadcast_shapes", "broadcast_to", "can_cast", "cbrt", "ceil", "clip", "clone", "column_stack",
-    "complex128", "complex64", "complexfloating", "concat", "concatenate", "conj", "conjugate", "copy",
-    "copysign", "cos", "cosh", "count_nonzero", "cumprod", "cumsum", "datetime64", "deg2rad", "degrees",
-    "diag", "diagonal", "diff", "digitize", "divide", "dot", "dstack", "dtype", "e", "einsum", "empty",
+    "broadcast_shapes", "broadcast_to", "can_cast", "cbrt", "ceil", "clip", "column_stack", "complex128",
+    "complex64", "complexfloating", "concat", "concatenate", "conj", "conjugate", "copy", "copysign",
+    "cos", "cosh", "count_nonzero", "cumprod", "cumsum", "datetime64", "deg2rad", "degrees", "diag",
+    "diagonal", "diff", "digitize", "divide", "dot", "dstack", "dtype", "e", "einsum", "empty",
     "empty_like", "equal", "errstate", "euler_gamma", "exceptions", "exp", "exp2", "expand_dims", "expm1",
     "eye", "fabs", "finfo", "flip", "fliplr", "flipud", "float16", "float32", "float64", "floating",
     "floor", "floor_divide", "fmax", "fmin", "fmod", "frombuffer", "fromfunction", "fromiter", "full",
@@ -82,15 +84,15 @@ __all__ = [  # noqa: RUF022 - wrapped like a paragraph
     "matrix_transpose", "max", "maximum", "may_share_memory", "mean", "median", "meshgrid", "mgrid",
     "min", "minimum", "mod", "moveaxis", "multiply", "nan", "ndarray", "ndim", "negative", "newaxis",
     "nonzero", "not_equal", "number", "ogrid", "ones", "ones_like", "outer", "pad", "partition",
-    "permute", "permute_dims", "pi", "positive", "pow", "power", "printoptions", "prod", "promote_types",
-    "ptp", "rad2deg", "radians", "random", "ravel", "ravel_multi_index", "real", "reciprocal",
-    "remainder", "repeat", "reshape", "result_type", "right_shift", "rint", "roll", "rot90", "round",
-    "save", "savetxt", "savez", "savez_compressed", "searchsorted", "set_printoptions", "seterr", "shape",
+    "permute_dims", "pi", "positive", "pow", "power", "printoptions", "prod", "promote_types", "ptp",
+    "rad2deg", "radians", "random", "ravel", "ravel_multi_index", "real", "reciprocal", "remainder",
+    "repeat", "reshape", "result_type", "right_shift", "rint", "roll", "rot90", "round", "save",
+    "savetxt", "savez", "savez_compressed", "searchsorted", "set_printoptions", "seterr", "shape",
     "shares_memory", "sign", "signbit", "signedinteger", "sin", "sinc", "sinh", "size", "sort", "split",
     "sqrt", "square", "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take", "take_along_axis",
     "tan", "tanh", "tensordot", "testing", "tile", "timedelta64", "trace", "transpose", "tri", "tril",
     "tril_indices", "triu", "triu_indices", "true_divide", "trunc", "typing", "ufunc", "uint16", "uint32",
-    "uint64", "uint8", "unbind", "unique", "unravel_index", "unsignedinteger", "unstack", "var", "vdot",
+    "uint64", "uint8", "unique", "unravel_index", "unsignedinteger", "unstack", "var", "vdot",
     "vectorize", "vstack", "where", "zeros", "zeros_like",
 ]  # fmt: skip
 
@@ -98,8 +100,8 @@ abs = fabs = absolute
 true_divide, mod, pow = divide, remainder, power
 acos, acosh, asin, asinh, atan, atan2, atanh = arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh
 degrees, radians = rad2deg, deg2rad
-conjugate, copy, around, invert = conj, clone, round, bitwise_not
-amax, amin, permute_dims, concat, unstack = max, min, permute, concatenate, unbind
+conjugate, around, invert = conj, round, bitwise_not
+amax, amin, concat = max, min, concatenate
 
 
 def array(object: Any, dtype: Any = None) -> Any:
@@ -110,7 +112,7 @@ def array(object: Any, dtype: Any = None) -> Any:
         dtype: of the result, if not that of the elements.
     """
     if isinstance(object, Tensor):
-        return clone(object) if dtype is None else astype(object, dtype)
+        return copy(object) if dtype is None else astype(object, dtype)
     if isinstance(object, (list, tuple)) and _holds_tensor(object):
         joined = stack([array(part, dtype) for part in object])
         return joined if dtype is None else astype(joined, dtype)

@@ -6,6 +6,7 @@ The one place where `dim=` becomes `axis=`. What the operations compute is in th
 from __future__ import annotations
 
 import functools
+import inspect
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -13,9 +14,13 @@ from typing import Any, Final
 import numpy as np
 
 from ..backend import backend_of, is_array
-from ..tensor import Tensor, new_tensor
+from ..gradmode import recording
+from ..primitive import Primitive
+from ..tensor import Tensor, apply, new_tensor
 
 Axes = tuple[int, ...]
+
+_NEEDS_NONE: Final = (False,)
 
 SPELLINGS: Final = {
     "dim": "axis",
@@ -42,13 +47,17 @@ def spelled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def reduction(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator of reductions: `spelled`, and PyTorch's positional `sum(x, 1, True)`; a given `out=` is refused."""
+    names = list(inspect.signature(function).parameters)
+    place = names.index("out") - 1 if "out" in names else len(names)
 
     @functools.wraps(function)
     def inner(x: Any, *args: Any, **kwargs: Any) -> Any:
-        if kwargs:
-            kwargs = _renamed(function.__name__, kwargs)
-            if kwargs.get("out") is not None:
-                raise no_out(function.__name__)
+        if kwargs or len(args) > 1:
+            args, kwargs = settle(args, kwargs)
+        return function(x, *args, **kwargs)
+
+    def settle(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        kwargs = _renamed(function.__name__, kwargs)
         if len(args) == 2 and type(args[1]) is bool:
             if function.__name__ in ("var", "std"):
                 raise TypeError(
@@ -56,7 +65,9 @@ def reduction(function: Callable[..., Any]) -> Callable[..., Any]:
                 )
             kwargs.setdefault("keepdims", args[1])
             args = args[:1]
-        return function(x, *args, **kwargs)
+        if kwargs.get("out") is not None or (len(args) > place and args[place] is not None):
+            raise no_out(function.__name__)
+        return args, kwargs
 
     return inner
 
@@ -74,6 +85,15 @@ def _renamed(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
 def no_out(name: str) -> TypeError:
     """The error for `out=`: a result written into other memory would be unknown to the tape."""
     return TypeError(f"[{name}] out= is not supported; assign the result, or write it in place with x[...] = result")
+
+
+def apply_one(primitive: Primitive, x: Any, static: dict[str, Any]) -> Any:
+    """`tensor.apply` of a primitive with one operand and one output, by a shorter way where nothing is recorded."""
+    if isinstance(x, Tensor):
+        if x._node is not None and recording():
+            return apply(primitive, (x,), static)
+        return new_tensor(primitive.forward(_NEEDS_NONE, x.data, **static)[0], None)
+    return primitive.forward(_NEEDS_NONE, x, **static)[0]
 
 
 def operand(x: Any) -> Any:
@@ -135,6 +155,8 @@ def axis_tuple(name: str, axis: Any, shape: Sequence[int], ndim: int | None = No
     """
     if axis is None:
         return None
+    if type(axis) is int and ndim is None and -len(shape) <= axis < len(shape):
+        return (axis % len(shape),)
     if not isinstance(axis, (tuple, list)):
         return (axis_index(name, axis, shape, ndim),)
     axes = tuple(axis_index(name, a, shape, ndim) for a in axis)

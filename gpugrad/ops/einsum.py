@@ -111,8 +111,8 @@ class _Term:
                 j = self.labels.index(label, i + 1)
                 if self.x.shape[i] != self.x.shape[j]:
                     raise ValueError(
-                        "[einsum] "
-                        f"label {_show([label])} names axes of lengths {self.x.shape[i]} and {self.x.shape[j]} of one operand"
+                        f"[einsum] label {_show([label])} names axes of lengths {self.x.shape[i]} and "
+                        f"{self.x.shape[j]} of one operand; expected one length"
                     )
                 self.x = diagonal(self.x, 0, i, j)
                 self.labels = [k for p, k in enumerate(self.labels) if p not in (i, j)] + [label]

@@ -14,7 +14,7 @@ import numpy as np
 from ..backend import Backend, backend_of, is_array
 from ..primitive import FUNCTIONS, Needs, Primitive, Shape, public
 from ..tensor import Tensor, apply
-from .arguments import axis_index, bare, constant, is_half, operand, spelled
+from .arguments import apply_one, axis_index, bare, constant, is_half, operand, spelled
 from .core import backend_for_all
 from .elementwise import where
 from .shape import broadcast_to, no_flops, ravel, reshape
@@ -82,7 +82,7 @@ def _getitem_forward(needs: Needs, x: Any, *, index: Any, arrays: Any, unique: b
 def _getitem_rule(
     g: Any, needs: Needs, shape: Shape, *kept: Any, index: Any, arrays: Any, unique: bool
 ) -> tuple[Any, ...]:
-    return (apply(SCATTER, (g,), {"index": index, "arrays": arrays, "unique": unique, "shape": shape}),)
+    return (apply_one(SCATTER, g, {"index": index, "arrays": arrays, "unique": unique, "shape": shape}),)
 
 
 GETITEM = Primitive("getitem", _getitem_forward, _getitem_rule, flops=no_flops)
@@ -122,7 +122,7 @@ def _add_at(backend: Backend, out: Any, index: Any, source: Any) -> None:
 def _scatter_rule(
     g: Any, needs: Needs, *kept: Any, index: Any, arrays: Any, unique: bool, shape: Shape
 ) -> tuple[Any, ...]:
-    return (apply(GETITEM, (g,), {"index": index, "arrays": arrays, "unique": unique}),)
+    return (apply_one(GETITEM, g, {"index": index, "arrays": arrays, "unique": unique}),)
 
 
 def _scatter_flops(shapes: tuple[Shape, ...], out_shape: Shape, *, unique: bool, **static: Any) -> int:
@@ -149,19 +149,19 @@ def getitem(x: Any, index: Any) -> Any:
     """
     x = operand(x)
     index, arrays, unique = _prepared("getitem", x, index)
-    return apply(GETITEM, (x,), {"index": index, "arrays": arrays, "unique": unique})
+    return apply_one(GETITEM, x, {"index": index, "arrays": arrays, "unique": unique})
 
 
 def picked(x: Any, index: tuple[Any, ...], unique: bool = False) -> Any:
     """`x[index]` where the caller made the index: arrays of positions known to fit."""
     arrays = tuple(i for i in index if is_array(i))
-    return apply(GETITEM, (x,), {"index": index, "arrays": arrays, "unique": unique})
+    return apply_one(GETITEM, x, {"index": index, "arrays": arrays, "unique": unique})
 
 
 def written(x: Any, index: tuple[Any, ...], shape: Shape, unique: bool = False) -> Any:
     """Zeros of `shape` with `x` added at `index`."""
     arrays = tuple(i for i in index if is_array(i))
-    return apply(SCATTER, (x,), {"index": index, "arrays": arrays, "unique": unique, "shape": shape})
+    return apply_one(SCATTER, x, {"index": index, "arrays": arrays, "unique": unique, "shape": shape})
 
 
 # ---- index_put
@@ -185,7 +185,7 @@ def _put_rule(g: Any, needs: Needs, *kept: Any, index: Any, arrays: Any, unique:
     if needs[0]:
         gx = apply(PUT, (g, _zero(g)), static)
     if needs[1]:
-        gvalue = apply(GETITEM, (g,), static)
+        gvalue = apply_one(GETITEM, g, static)
         if not unique:  # of several values written to one place only the last is there, and only it has a gradient
             gvalue = gvalue * _last_writes(bare(g), index)
     return gx, gvalue

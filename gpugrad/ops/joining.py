@@ -15,7 +15,7 @@ import numpy as np
 from ..backend import backend_of, is_array
 from ..primitive import FUNCTIONS, Needs, Primitive, public
 from ..tensor import Tensor, apply
-from .arguments import Axes, axis_index, axis_tuple, bare, operand, shape_tuple, spelled
+from .arguments import Axes, apply_one, axis_index, axis_tuple, bare, operand, shape_tuple, spelled
 from .core import backend_for_all
 from .index import getitem, take
 from .shape import atleast_1d, atleast_2d, atleast_3d, broadcast_to, expand_dims, no_flops, ravel, reshape, swapaxes
@@ -237,7 +237,7 @@ def flip(x: Any, axis: Any = None) -> Any:
     axes = axis_tuple("flip", axis, x.shape)
     if not x.shape:
         return x
-    return apply(FLIP, (x,), {"axes": tuple(range(len(x.shape))) if axes is None else axes})
+    return apply_one(FLIP, x, {"axes": tuple(range(len(x.shape))) if axes is None else axes})
 
 
 @public
@@ -287,7 +287,7 @@ def roll(x: Any, shift: Any = 0, axis: Any = None, *, shifts: Any = None, dims: 
         axes *= len(by)
     if len(by) != len(axes):
         raise ValueError(f"[roll] shift = {shift} and axis = {axis}; expected as many of each, or one integer")
-    return apply(ROLL, (x,), {"shift": by, "axis": axes})
+    return apply_one(ROLL, x, {"shift": by, "axis": axes})
 
 
 @public
@@ -398,7 +398,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0
     if min((n for pair in widths for n in pair), default=0) < 0:
         raise ValueError(f"[pad] pad_width = {pad_width}; expected no negative width: cut with a slice")
     if mode == "constant":
-        return apply(PAD, (x,), {"widths": widths, "value": constant_values})
+        return apply_one(PAD, x, {"widths": widths, "value": constant_values})
     for i, width in enumerate(widths):
         if width != (0, 0):
             if not x.shape[i]:

@@ -12,8 +12,7 @@ import numpy as np
 
 from ..backend import backend_of
 from ..primitive import FUNCTIONS, Needs, Primitive, Shape, public
-from ..tensor import apply
-from .arguments import axis_index, bare, constant, is_half, operand, spelled
+from .arguments import apply_one, axis_index, bare, constant, is_half, operand, spelled
 from .index import getitem, take, take_along_axis
 from .joining import flip, pad
 from .shape import moveaxis, ravel
@@ -53,7 +52,8 @@ def _along(name: str, x: Any, axis: Any) -> tuple[Any, int]:
 def cumsum(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
     """The running sum along an axis (`dim` in PyTorch), of the flattened array if none is named."""
     x, i = _along("cumsum", x, axis)
-    return apply(CUMSUM, (x if dtype is None else FUNCTIONS["astype"](x, dtype),), {"axis": i})
+    x = x if dtype is None else FUNCTIONS["astype"](x, dtype)
+    return apply_one(CUMSUM, x, {"axis": i})
 
 
 def _cumprod_forward(needs: Needs, x: Any, *, axis: int) -> tuple[Any, tuple[Any, ...]]:
@@ -94,7 +94,8 @@ CUMPROD = Primitive("cumprod", _cumprod_forward, _cumprod_rule, keeps=((0, -1),)
 def cumprod(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
     """The running product along an axis, of the flattened array if none is named; its gradient is exact at zeros."""
     x, i = _along("cumprod", x, axis)
-    return apply(CUMPROD, (x if dtype is None else FUNCTIONS["astype"](x, dtype),), {"axis": i})
+    x = x if dtype is None else FUNCTIONS["astype"](x, dtype)
+    return apply_one(CUMPROD, x, {"axis": i})
 
 
 @public

@@ -13,8 +13,19 @@ import numpy as np
 
 from ..backend import backend_of
 from ..primitive import FUNCTIONS, Needs, Primitive, Shape, public
-from ..tensor import apply
-from .arguments import Axes, axis_tuple, bare, constant, count, is_half, kept_shape, module, operand, reduction
+from .arguments import (
+    Axes,
+    apply_one,
+    axis_tuple,
+    bare,
+    constant,
+    count,
+    is_half,
+    kept_shape,
+    module,
+    operand,
+    reduction,
+)
 from .elementwise import absolute, power, select, sign, square
 from .index import getitem
 from .order import cumprod
@@ -41,9 +52,11 @@ def _total(x: Any, axis: Axes | None, keepdims: bool, dtype: Any) -> Any:
 
 
 def _sum_forward(needs: Needs, x: Any, *, axis: Axes | None, keepdims: bool, dtype: Any) -> tuple[Any, tuple[Any, ...]]:
-    if dtype is None and is_half(x.dtype):
+    if dtype is None and x.itemsize == 2 and is_half(x.dtype):
         return _array(x, _total(x, axis, keepdims, _FLOAT32)).astype(x.dtype), (x.shape,)
-    return _array(x, _total(x, axis, keepdims, dtype)), (x.shape,)
+    xp = backend_of(x).xp
+    out = xp.add.reduce(x, axis, dtype, None, keepdims)
+    return (out if type(out) is type(x) else xp.asarray(out)), (x.shape,)
 
 
 def _sum_rule(g: Any, needs: Needs, shape: Shape, *, axis: Axes | None, keepdims: bool, dtype: Any) -> tuple[Any, ...]:
@@ -69,8 +82,8 @@ def sum(x: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims:
         numpy.exceptions.AxisError: there is no such axis.
     """
     x = operand(x)
-    axis = axis_tuple("sum", axis, x.shape)
-    return apply(SUM, (x,), {"axis": axis, "keepdims": keepdims, "dtype": dtype})
+    axis = axis if axis is None else axis_tuple("sum", axis, x.shape)
+    return apply_one(SUM, x, {"axis": axis, "keepdims": keepdims, "dtype": dtype})
 
 
 def _mean_forward(needs: Needs, x: Any, *, axis: Axes | None, keepdims: bool) -> tuple[Any, tuple[Any, ...]]:
@@ -95,7 +108,7 @@ def mean(x: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims
     axis = axis_tuple("mean", axis, x.shape)
     if dtype is not None:
         x = FUNCTIONS["astype"](x, dtype)
-    return apply(MEAN, (x,), {"axis": axis, "keepdims": keepdims})
+    return apply_one(MEAN, x, {"axis": axis, "keepdims": keepdims})
 
 
 # ---- prod
@@ -139,7 +152,7 @@ def prod(x: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims
     axis = axis_tuple("prod", axis, x.shape)
     if dtype is not None:
         x = FUNCTIONS["astype"](x, dtype)
-    return apply(PROD, (x,), {"axis": axis, "keepdims": keepdims})
+    return apply_one(PROD, x, {"axis": axis, "keepdims": keepdims})
 
 
 # ---- max and min
@@ -178,7 +191,7 @@ def _extreme(name: str, primitive: Primitive, x: Any, axis: Any, keepdims: bool)
         raise ValueError(
             f"[{name}] no elements along axis = {axis} of shape {x.shape}: there is no {name}; check the input"
         )
-    return apply(primitive, (x,), {"axis": axis, "keepdims": keepdims})
+    return apply_one(primitive, x, {"axis": axis, "keepdims": keepdims})
 
 
 @public
@@ -303,7 +316,7 @@ def _vector_norm(x: Any, p: Any, axis: Axes | None, keepdims: bool) -> Any:
         return min(absolute(x), axis, keepdims=keepdims)
     if p == 1:
         return sum(absolute(x), axis, keepdims=keepdims)
-    return apply(NORM, (x,), {"p": p, "axis": axis, "keepdims": keepdims})
+    return apply_one(NORM, x, {"p": p, "axis": axis, "keepdims": keepdims})
 
 
 @public

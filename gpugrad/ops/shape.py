@@ -12,8 +12,8 @@ from typing import Any
 
 from ..backend import backend_of
 from ..primitive import FUNCTIONS, Needs, Primitive, Shape, public
-from ..tensor import Tensor, apply
-from .arguments import Axes, axis_index, axis_tuple, bare, kept_shape, operand, shape_tuple, spelled
+from ..tensor import Tensor
+from .arguments import Axes, apply_one, axis_index, axis_tuple, bare, kept_shape, operand, shape_tuple, spelled
 
 SMALL = 16_384  # elements; below, copying costs less than making a broadcast view
 
@@ -64,7 +64,7 @@ def reshape(x: Any, *shape: Any) -> Any:
             f"[reshape] shape = {after} for an array of shape {before} ({size} elements); "
             "expected lengths whose product is that number, with at most one -1"
         )
-    return apply(RESHAPE, (x,), {"shape": after})
+    return apply_one(RESHAPE, x, {"shape": after})
 
 
 @public
@@ -239,7 +239,7 @@ def transpose(x: Any, axes: Any = None, *more: int, dim0: int | None = None, dim
                 + (f", or swapaxes{tuple(given)} to swap two" if len(given) == 2 else "")
             )
         order = axis_tuple("transpose", tuple(given), shape) or ()
-    return apply(TRANSPOSE, (x,), {"axes": order})
+    return apply_one(TRANSPOSE, x, {"axes": order})
 
 
 @public
@@ -255,7 +255,7 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     order = list(range(len(x.shape)))
     i, j = axis_index("swapaxes", axis1, x.shape), axis_index("swapaxes", axis2, x.shape)
     order[i], order[j] = j, i
-    return apply(TRANSPOSE, (x,), {"axes": tuple(order)})
+    return apply_one(TRANSPOSE, x, {"axes": tuple(order)})
 
 
 @public
@@ -299,7 +299,7 @@ def moveaxis(x: Any, source: Any, destination: Any) -> Any:
     order = [i for i in range(len(x.shape)) if i not in sources]
     for target, origin in sorted(zip(targets, sources, strict=True)):
         order.insert(target, origin)
-    return apply(TRANSPOSE, (x,), {"axes": tuple(order)})
+    return apply_one(TRANSPOSE, x, {"axes": tuple(order)})
 
 
 # ---- broadcast_to and sum_to
@@ -336,7 +336,7 @@ def spread(g: Any, shape: Shape, axes: Axes | None, keepdims: bool) -> Any:
     if not keepdims:
         g = g.reshape(kept_shape(shape, axes))
     if isinstance(g, Tensor):
-        return apply(BROADCAST_TO, (g,), {"shape": shape})
+        return apply_one(BROADCAST_TO, g, {"shape": shape})
     backend = backend_of(g)
     if math.prod(shape) > SMALL:
         return backend.xp.broadcast_to(g, shape)
@@ -360,7 +360,7 @@ def broadcast_to(x: Any, shape: Any) -> Any:
             f"[broadcast_to] shape = {target} for an array of shape {x.shape}; expected, counted from the back, "
             "the same length on each axis that is not 1"
         )
-    return apply(BROADCAST_TO, (x,), {"shape": target})
+    return apply_one(BROADCAST_TO, x, {"shape": target})
 
 
 @public
@@ -402,7 +402,7 @@ def sum_to(x: Any, shape: Any) -> Any:
         raise ValueError(
             f"[sum_to] shape = {target} for an array of shape {x.shape}; expected a shape that broadcasts to it"
         )
-    return apply(SUM_TO, (x,), {"shape": target})
+    return apply_one(SUM_TO, x, {"shape": target})
 
 
 for _alias, _target in {
