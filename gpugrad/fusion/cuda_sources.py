@@ -32,7 +32,6 @@ class RowSource:
         return f"gg_{kernel}_{_TAGS[dtype]}"
 
 
-
 def _both(names: str) -> tuple[str, ...]:
     return tuple(f"{name}_{way}" for way in ("warp", "block") for name in names.split())
 
@@ -50,9 +49,7 @@ _REDUCTIONS: Final = tuple(
 SOURCES: Final[dict[str, RowSource]] = {
     source.file: source
     for source in (
-        RowSource(
-            "softmax.cu", _both("softmax log_softmax logsumexp softmax_vjp log_softmax_vjp logsumexp_vjp")
-        ),
+        RowSource("softmax.cu", _both("softmax log_softmax logsumexp softmax_vjp log_softmax_vjp logsumexp_vjp")),
         RowSource("cross_entropy.cu", _both("cross_entropy cross_entropy_vjp")),
         RowSource("layer_norm.cu", (*_both("layer_norm layer_norm_vjp"), "layer_norm_vjp_weight")),
         RowSource("rms_norm.cu", (*_both("rms_norm rms_norm_vjp"), "rms_norm_vjp_weight")),
