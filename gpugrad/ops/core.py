@@ -209,7 +209,7 @@ class Elementwise:
                 if isinstance(a, Expr):
                     return self._inline(args)
                 parents.append(None)
-                if not is_array(a) and not isinstance(a, (int, float, complex)):
+                if not is_array(a) and not isinstance(a, (int, float, complex, np.generic)):
                     a = np.asarray(a)
             if first is None and is_array(a):
                 first = a
