@@ -201,6 +201,9 @@ class RawKernel:
         values = [self._argument(a) for a in args]
         grid = tuple(max(1, int(n)) for n in grid)
         STATE.launches.append(self.name)
+        if STATE.recording is not None:
+            STATE.recording.append(self.module.code)
+            return
         self.kernel(grid, block, values, shared_mem=shared_mem, backwards=STATE.backwards)
 
     def _argument(self, given: Any) -> Any:

@@ -6,6 +6,8 @@ law: an argument that it does not know is refused here too.
 
 import functools
 import inspect
+import math
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +35,7 @@ FUNCTIONS: dict[str, str | None] = dict.fromkeys(
     "diag diagonal trace clip diff zeros_like ones_like empty_like full_like ascontiguousarray "
     "may_share_memory shares_memory atleast_1d matmul dot tensordot einsum outer inner".split()
 )
+FUNCTIONS |= dict.fromkeys("tri isclose partition argpartition ndim shape size".split())
 FUNCTIONS |= {"nonzero": "nonzero", "unique": "unique", "array_equal": None, "allclose": None}
 CUBLAS = frozenset("matmul dot tensordot einsum inner".split())
 
@@ -101,7 +104,12 @@ def _ufunc(name: str) -> Callable[..., Any]:
             raise NotImplementedError(f"cupy.{name}.at for {a.dtype}: CuPy has atomics for add on {', '.join(ATOMIC)}")
         np.add.at(bare(a), bare(indices), bare(b))
 
-    call.at = at  # type: ignore[attr-defined]
+    def reduce(a: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+        if name not in ("add", "multiply"):
+            raise NotImplementedError(f"`cupy_{name}.reduce` is not supported yet")
+        return (a.sum if name == "add" else a.prod)(axis, dtype, out, keepdims)
+
+    call.at, call.reduce = at, reduce  # type: ignore[attr-defined]
     call.__name__ = name
     call.name = f"cupy_{name}"  # type: ignore[attr-defined]
     return call
@@ -130,10 +138,12 @@ def _function(name: str, waits: str | None) -> Callable[..., Any]:
         if out is not None:
             return out
         operands = [a for x in args for a in (x if isinstance(x, list | tuple) else (x,))]
+        if type(found) in (bool, int) or name == "shape":
+            return found
         if isinstance(found, list | tuple):
             plain = type(found) in (list, tuple)
             return type(found)(result(f, *operands) for f in found) if plain else tuple(map(own, found))
-        return found if isinstance(found, bool) else result(found, *operands)
+        return result(found, *operands)
 
     return call
 
@@ -243,6 +253,14 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C") -> An
     return own(made)
 
 
+def broadcast(*arrays: Any) -> Any:
+    """An object with the common shape and the arrays brought to it."""
+    shape = np.broadcast_shapes(*(a.shape for a in arrays if isinstance(a, ndarray)))
+    return types.SimpleNamespace(
+        shape=shape, size=math.prod(shape), values=[NAMES["broadcast_to"](a, shape) for a in arrays]
+    )
+
+
 def result_type(*args: Any) -> Any:
     """NumPy's promotion; arrays count by their dtype."""
     return np.result_type(*(a.dtype if isinstance(a, ndarray) else a for a in args))
@@ -254,7 +272,8 @@ def install() -> None:
     NAMES.update({name: _function(name, waits) for name, waits in FUNCTIONS.items()})
     NAMES.update({name: _filled(name) for name in ("empty", "zeros", "ones")})
     NAMES.update(
-        array=array, asarray=asarray, asnumpy=asnumpy, copyto=copyto, full=full, result_type=result_type,
+        broadcast=broadcast, array=array, asarray=asarray, asnumpy=asnumpy, copyto=copyto, full=full,
+        result_type=result_type,
         arange=lambda *a, dtype=None: own(np.arange(*a, dtype=dtype)),
         linspace=lambda *a, dtype=None: own(np.linspace(*a, dtype=dtype)),
         eye=lambda *a, dtype=float: own(np.eye(*a, dtype=dtype)),

@@ -19,6 +19,8 @@ class State:
         calls: how often each CuPy function or ufunc was called.
         capturing: whether a stream is being captured.
         device: the current device; `devices` how many there are.
+        prebuilt: modules that were built together beforehand, by their source.
+        recording: where the sources of launched kernels are noted instead of run; None to run them.
         backwards: run the threads of each block in the opposite order: a result that changes lacks a barrier.
     """
 
@@ -33,6 +35,7 @@ class State:
     streams: list[Any] = field(default_factory=list)
     prebuilt: dict[str, Any] = field(default_factory=dict)
     backwards: bool = False
+    recording: list[str] | None = None
 
     def sync(self, what: str) -> None:
         """Note that the host waits; an error while a stream is captured, as on a device."""

@@ -1,0 +1,92 @@
+"""Every row of the table of operations on the GPU branch: values, dtypes and gradients are the CPU's."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gpugrad as gg
+from gpugrad.primitive import FUNCTIONS
+from tests.cuda.hostexec import missing_compiler
+from tests.cuda_backend.parity import check, run
+from tests.ops import table
+from tests.standin import State, installed
+from tests.standin.batch import build_together, collected
+
+ROWS = table.rows()
+
+# Rows that hold a host array inside the operation itself, or for which the devices differ by design, and why.
+ELSEWHERE = {
+    "where": "its mask lives on the host; tested below with one on the device",
+    "dropout": "tested below: the mask is compared by its statistics",
+}
+
+# What asks the device for a number of elements has to wait for it, on every library.
+WAITS = {"boolean index", "nonzero", "unique"}
+
+
+def _moved(value: Any) -> Any:
+    """Host arrays that a row writes into its call, such as labels and masks, as tensors on the device."""
+    if isinstance(value, np.ndarray):
+        return gg.tensor(value, device="cuda")
+    return type(value)(map(_moved, value)) if isinstance(value, list | tuple) else value
+
+
+def on_device(self: Any, name: str) -> Any:
+    """`op.<name>` for operands on the GPU."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        tensors = [a for x in args for a in (x if isinstance(x, list | tuple) else (x,)) if isinstance(a, gg.Tensor)]
+        if any(t.device != "cpu" for t in tensors):
+            args, kwargs = _moved(args), {k: _moved(v) for k, v in kwargs.items()}
+        return FUNCTIONS[name](*args, **kwargs)
+
+    return call
+
+
+def inputs(row: table.Row, dtype: str) -> list[Any]:
+    return [a.astype(dtype) for a in row.sample()]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kernels() -> Iterator[None]:
+    """Build what all rows launch together: first a run in which nothing is launched, only noted."""
+    if missing_compiler():
+        pytest.skip(str(missing_compiler()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(table.op), "__getattr__", on_device)
+        with installed(), collected() as sources:
+            for row in ROWS:
+                try:
+                    run(row.call, inputs(row, "float32"), "cuda")
+                except Exception:  # without launches the numbers are garbage, and so may be an index
+                    continue
+        build_together(sources)
+        yield
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.name not in ELSEWHERE], ids=lambda row: row.name)
+def test_row(gpu: State, row: table.Row) -> None:
+    check(row.call, *inputs(row, "float32"), rtol=2e-4 * row.tolerance)
+    assert set(gpu.syncs) - {"get"} <= WAITS
+    assert not gpu.uploads
+
+
+def test_where_with_a_mask_on_the_device(rng: np.random.Generator, gpu: State) -> None:
+    mask, x, y = rng.random((2, 3)) > 0.5, *(rng.standard_normal(s).astype(np.float32) for s in ((2, 3), (3,)))
+    check(gg.where, mask, x, y)
+
+
+def test_where_with_a_mask_on_the_host_names_both_devices(gpu: State) -> None:
+    with pytest.raises(gg.DeviceError, match=r"\[where\] .*\(2,\) bool on cpu; \(2,\) float32 on cuda:0"):
+        gg.where(np.array([True, False]), gg.zeros(2, device="cuda"), 1.0)
+
+
+def test_dropout_gradient_has_the_mask_of_the_value(gpu: State) -> None:
+    x = gg.ones(64, device="cuda", requires_grad=True)
+    y = gg.dropout(x, 0.5)
+    y.backward(gg.ones_like(y))
+    assert x.grad is not None
+    np.testing.assert_array_equal(x.grad.numpy(), y.detach().numpy())
+    assert {0.0, 2.0} == set(y.detach().numpy().tolist())
