@@ -366,23 +366,26 @@ def index_add(x: Any, dim: int, index: Any, source: Any, alpha: float = 1) -> An
 # ---- by truth values
 
 
-def _truth(name: str, mask: Any) -> Any:
-    mask = bare(operand(mask))
+def _truth(name: str, x: Any, mask: Any) -> Any:
+    """A mask on the device of `x`; one from the host is brought there, as the arrays of an index are."""
+    mask = _index_array(name, backend_of(bare(x)), bare(x), mask)
     if mask.dtype != bool:
-        raise TypeError(f"[{name}] mask has dtype {mask.dtype}; expected truth values, e.g. x > 0")
+        raise IndexError(f"[{name}] mask has dtype {mask.dtype}; expected truth values, e.g. x > 0")
     return mask
 
 
 @public
 def masked_fill(x: Any, mask: Any, value: Any) -> Any:
     """`x` with `value` where `mask` (broadcast) holds."""
-    return where(_truth("masked_fill", mask), value, operand(x))
+    x = operand(x)
+    return where(_truth("masked_fill", x, mask), value, x)
 
 
 @public
 def masked_select(x: Any, mask: Any) -> Any:
     """The elements of `x` where `mask` holds, along one axis; both broadcast."""
-    x, mask = operand(x), _truth("masked_select", mask)
+    x = operand(x)
+    mask = _truth("masked_select", x, mask)
     shape = np.broadcast_shapes(x.shape, mask.shape)
     x = x if x.shape == shape else broadcast_to(x, shape)
     return getitem(x, mask if mask.shape == shape else backend_of(mask).xp.broadcast_to(mask, shape))

@@ -26,7 +26,8 @@ from .arguments import (
     operand,
     reduction,
 )
-from .elementwise import absolute, power, select, sign, square
+from .cast import imag, real
+from .elementwise import absolute, hypot, power, select, sign, square
 from .index import getitem
 from .order import cumprod
 from .shape import moveaxis, reshape, spread
@@ -231,11 +232,16 @@ def _degrees(n: int, ddof: float, correction: float | None, unbiased: bool | Non
     return n - (ddof if correction is None else correction)
 
 
+def _modulus(x: Any) -> Any:
+    """The absolute values, of complex elements by their parts (whose derivatives are real)."""
+    return hypot(real(x), imag(x)) if x.dtype.kind == "c" else absolute(x)
+
+
 def _deviations(x: Any, axis: Axes | None, dtype: Any) -> Any:
     if dtype is not None:
         x = FUNCTIONS["astype"](x, dtype)
     away = FUNCTIONS["subtract"](x, mean(x, axis, keepdims=True))
-    return absolute(away) if away.dtype.kind == "c" else away
+    return _modulus(away) if away.dtype.kind == "c" else away
 
 
 @public
@@ -282,10 +288,10 @@ def _norm_forward(needs: Needs, x: Any, *, p: float, axis: Axes | None, keepdims
     xp = backend_of(x).xp
     wide = x.astype(_FLOAT32) if is_half(x.dtype) else x
     if p == 2:
-        out = xp.sqrt(_total(xp.square(xp.abs(wide) if x.dtype.kind == "c" else wide), axis, keepdims, None))
+        out = xp.sqrt(_total(xp.square(wide), axis, keepdims, None))
     else:
         out = _total(xp.abs(wide) ** p, axis, keepdims, None) ** (1 / p)
-    return _array(x, out).astype(x.real.dtype, copy=False), ()
+    return _array(x, out).astype(x.dtype, copy=False), ()
 
 
 def _norm_rule(g: Any, needs: Needs, x: Any, y: Any, *, p: float, axis: Axes | None, keepdims: bool) -> tuple[Any, ...]:
@@ -311,11 +317,12 @@ def _vector_norm(x: Any, p: Any, axis: Axes | None, keepdims: bool) -> Any:
     if p == 0:
         return FUNCTIONS["astype"](count_nonzero(x, axis, keepdims=keepdims), x.dtype)
     if p == math.inf:
-        return max(absolute(x), axis, keepdims=keepdims)
+        return max(_modulus(x), axis, keepdims=keepdims)
     if p == -math.inf:
-        return min(absolute(x), axis, keepdims=keepdims)
+        return min(_modulus(x), axis, keepdims=keepdims)
     if p == 1:
-        return sum(absolute(x), axis, keepdims=keepdims)
+        return sum(_modulus(x), axis, keepdims=keepdims)
+    x = _modulus(x) if x.dtype.kind == "c" else x
     return apply_one(NORM, x, {"p": p, "axis": axis, "keepdims": keepdims})
 
 
@@ -361,7 +368,7 @@ def norm(
         raise ValueError(f"[norm] ord = {order} of a matrix needs singular values; expected 'fro', 1, -1, inf or -inf")
     rows, columns = axes or (0, 1)
     added, compared = (rows, columns) if math.fabs(order) == 1 else (columns, rows)
-    sums = sum(absolute(x), added, keepdims=True)
+    sums = sum(_modulus(x), added, keepdims=True)
     result = (max if order > 0 else min)(sums, (added, compared), keepdims=True)
     return result if keepdims else FUNCTIONS["squeeze"](result, (rows, columns))
 

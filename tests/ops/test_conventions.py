@@ -210,3 +210,14 @@ def test_reductions_count_inputs_and_views_count_nothing() -> None:
     assert REGISTRY["max"].flops(shapes, (), axis=None, keepdims=False) == 32
     assert REGISTRY["reshape"].flops(shapes, (32,), shape=(32,)) == 0
     assert REGISTRY["getitem"].flops(shapes, (4,), index=0, arrays=(), unique=True) == 0
+
+
+# ---- complex numbers
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "prod", "cumprod", "norm", "var", "std"])
+def test_reductions_of_complex_numbers_have_their_gradients(name: str, rng: np.random.Generator) -> None:
+    x = rng.standard_normal((2, 3)) + 1j * rng.standard_normal((2, 3))
+    numpys = np.linalg.norm if name == "norm" else getattr(np, name)
+    np.testing.assert_allclose(getattr(op, name)(x), numpys(x), rtol=1e-14)
+    gg.check_grads(getattr(op, name), (x,), order=2)

@@ -60,7 +60,7 @@ MISTAKES: list[tuple[Callable[[Any], Any], type[Exception], str]] = [
         r"\[scatter_add\] src of shape",
     ),
     (lambda x: op.index_add(x, 0, [0], np.zeros((2, 3))), IndexError, r"\[index_add\] source of shape \(2, 3\)"),
-    (lambda x: op.masked_fill(x, x, 0), TypeError, r"\[masked_fill\] mask has dtype float64"),
+    (lambda x: op.masked_fill(x, [[1, 0, 1]], 0), IndexError, r"\[masked_fill\] mask has dtype int64"),
     (lambda x: op.diagonal(x, 0, 1, 1), ValueError, r"\[diagonal\] axis1 = 1 and axis2 = 1"),
     (lambda x: op.diag(x[None]), ValueError, r"\[diag\] .*\(1, 2, 3\)"),
     (lambda x: op.tril(x[0]), ValueError, r"\[tril\] .*\(3,\)"),
