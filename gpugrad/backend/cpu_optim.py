@@ -41,22 +41,25 @@ def _fused() -> Any:
 
 def _pair(dtype: np.dtype[Any]) -> tuple[Array, Array]:
     """Two scratch blocks of this thread."""
-    pairs: dict[Any, tuple[Array, Array]] = _scratch.__dict__
+    pairs: dict[str, tuple[Array, Array]] = _scratch.__dict__
     found = pairs.get(dtype.char)
     if found is None:
         found = pairs[dtype.char] = (np.empty(PASSES_BLOCK, dtype), np.empty(PASSES_BLOCK, dtype))
     return found
 
 
-def _flat(arrays: Sequence[Array]) -> tuple[Array, ...] | None:
-    """Flat views of arrays of one memory order and type, else None."""
+def _flat(arrays: Sequence[Array]) -> list[Array] | None:
+    """Flat views of arrays of one type and memory order, else None."""
     dtype = arrays[0].dtype
-    if dtype not in _NATIVE or any(a.dtype != dtype for a in arrays):
-        return None
-    if all(a.flags.c_contiguous for a in arrays):
-        return tuple([a if a.ndim == 1 else a.reshape(-1) for a in arrays])
-    if all(a.flags.f_contiguous for a in arrays):
-        return tuple([a.reshape(-1, order="F") for a in arrays])
+    flat = []
+    for a in arrays:
+        if a.dtype is not dtype or not a.flags.c_contiguous:
+            break
+        flat.append(a if a.ndim == 1 else a.reshape(-1))
+    else:
+        return flat if dtype in _NATIVE else None
+    if dtype in _NATIVE and all(a.dtype == dtype and a.flags.f_contiguous for a in arrays):
+        return [a.reshape(-1, order="F") for a in arrays]
     return None
 
 
@@ -66,14 +69,13 @@ def _update(name: str, lists: Sequence[Sequence[Array]], maximize: bool, *number
         lists = (lists[0], [np.negative(g) for g in lists[1]], *lists[2:])
     total = sum([p.size for p in lists[0]])
     fused = total >= FUSE and numba_wanted()
-    jobs: list[Sequence[Array]] = []
+    jobs: list[list[Array]] = []
     step = LOOP_BLOCK if fused else PASSES_BLOCK
     for arrays in zip(*lists, strict=True):
         shape, size = arrays[0].shape, arrays[0].size
         for a in arrays:
             if a.shape != shape and a.shape != (0,):
-                shown = ", ".join(f"{a.shape} {a.dtype}" for a in arrays)
-                raise ValueError(f"[{name}] parameter, gradient and states: {shown}; expected one shape")
+                _mismatch(name, arrays)
         if not size:
             continue
         whole = _flat(arrays)
@@ -91,6 +93,11 @@ def _update(name: str, lists: Sequence[Sequence[Array]], maximize: bool, *number
             run(job)
 
 
+def _mismatch(name: str, arrays: Sequence[Array]) -> None:
+    shown = ", ".join(f"{a.shape} {a.dtype}" for a in arrays)
+    raise ValueError(f"[{name}] parameter, gradient and states: {shown}; expected one shape")
+
+
 def _numba_job(name: str, numbers: tuple[Any, ...]) -> Callable[[Sequence[Array]], None]:
     loop = getattr(_fused(), name)
     typed = {d: [n if isinstance(n, bool) else d.type(n) for n in numbers] for d in _NATIVE}
@@ -101,9 +108,9 @@ def _numpy_job(name: str, numbers: tuple[Any, ...]) -> Callable[[Sequence[Array]
     passes = getattr(cpu_optim_numpy, name)
 
     def run(arrays: Sequence[Array]) -> None:
-        first, second = _pair(arrays[0].dtype)
-        n = arrays[0].size
-        passes(*arrays, *numbers, (first[:n], second[:n]))
+        p = arrays[0]
+        first, second = _pair(p.dtype)
+        passes(*arrays, *numbers, (first[: p.size], second[: p.size]))
 
     return run
 

@@ -32,10 +32,17 @@ def numba_wanted() -> bool:
     asked = os.environ.get("GPUGRAD_NUMBA", "")
     if asked not in ("", "0", "1"):
         raise ValueError(f"[numba] GPUGRAD_NUMBA = {asked!r}; expected 0, 1 or nothing")
-    installed = "numba" in sys.modules or importlib.util.find_spec("numba") is not None
+    if asked == "0":
+        return False
+    installed = "numba" in sys.modules or _installed()
     if asked == "1" and not installed:
         raise ImportError('[numba] GPUGRAD_NUMBA = 1 but Numba is not installed; pip install "gpugrad[cpu]"')
-    return installed and asked != "0"
+    return installed
+
+
+@functools.cache
+def _installed() -> bool:
+    return importlib.util.find_spec("numba") is not None
 
 
 @functools.cache
