@@ -33,8 +33,16 @@ def by_name(name: str) -> Case:
     return next(case for case in cases() if case.name == name)
 
 
+# CUDA's own sinf, cosf and tanf reduce an argument beyond 105615 with one multiplication by pi / 2^65 in double.
+ARGUMENT_REDUCTION = re.compile(
+    r"cvt\.rn\.f64\.s64\s+(%fd\d+), %rd\d+;\s*mul\.f64\s+(%fd\d+), \1, 0d3BF921FB54442D19;\s*"
+    r"cvt\.rn\S*\.f32\.f64\s+%f\d+, \2;"
+)
+
+
 def check_lint(ptx: str, dtype: str) -> None:
-    doubles = [line.strip() for line in ptx.splitlines() if ".f64" in line]
+    lines = [line.strip() for line in ARGUMENT_REDUCTION.sub("", ptx).splitlines()]
+    doubles = [line for line in lines if ".f64" in line and not line.startswith(".reg")]
     assert dtype == "float64" or not doubles, f"double arithmetic in a {dtype} kernel: {doubles[:5]}"
 
 
