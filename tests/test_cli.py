@@ -48,7 +48,7 @@ def run_refused(capsys, arguments):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_defaults_reach_97_percent_on_unseen_digits(tmp_path, seed):
-    assert main(["train", "--device", "cpu", "--seed", str(seed), "--out", str(tmp_path)]) == 0
+    assert main(["train", "--device", "cpu", "--seed", str(seed), "--out", str(tmp_path), "--no-plots"]) == 0
     assert metrics(tmp_path)[-1]["test_accuracy"] >= 0.97
 
 
@@ -286,13 +286,29 @@ def test_a_diverged_loss_ends_in_one_line_and_exit_code_3(tmp_path, capsys, opti
 def test_weights_that_cannot_be_resumed_end_in_one_line(tmp_path, capsys):
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")
     train(tmp_path / "other", "--hidden", "8")
-    expected = {"none": "there is no file", "broken.safetensors": "not a readable", "other": "fit the model"}
+    expected = {"none": "there is no file", "broken.safetensors": "not a readable", "other": "--hidden 8 --activ"}
     for path, words in expected.items():
         arguments = ["train", "--out", str(tmp_path / "run"), *QUICK, "--resume", str(tmp_path / path)]
         code, lines = run_refused(capsys, arguments)
         assert code == 1
         assert len(lines) == 1
         assert words in lines[0]
+
+
+def test_weights_of_another_activation_are_not_resumed_in_silence(tmp_path, capsys):
+    train(tmp_path / "relu")
+    arguments = ["train", "--out", str(tmp_path / "run"), *QUICK, "--resume", str(tmp_path / "relu")]
+    code, lines = run_refused(capsys, [*arguments, "--activation", "tanh"])
+    assert code == 1
+    assert "--hidden 32 --activation relu, not with --hidden 32 --activation tanh" in lines[0]
+
+
+def test_weights_of_another_program_are_resumed_by_their_shapes(tmp_path):
+    from safetensors.numpy import save_file
+
+    train(tmp_path / "first")
+    save_file(read_weights(tmp_path / "first")[0], tmp_path / "plain.safetensors")
+    assert train(tmp_path / "next", "--resume", str(tmp_path / "plain.safetensors")) == 0
 
 
 @pytest.mark.parametrize("module", ["sklearn.datasets", "safetensors.numpy", "matplotlib.figure"])

@@ -30,6 +30,8 @@ from gpugrad.train import (
 from gpugrad.train.checkpoint import write_atomically
 from gpugrad.train.metrics import worst_confusion
 from gpugrad.train.threads import blas_threads
+from tests.cuda.hostexec import missing_compiler
+from tests.standin import installed
 
 
 def blobs(rng, count=120):
@@ -126,6 +128,21 @@ def test_evaluation_switches_dropout_off_records_nothing_and_restores_the_mode(r
     trainer.predict(data)
     assert not model.training
     assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("batch_size", [4, 64])
+def test_an_epoch_on_a_gpu_waits_for_the_device_only_to_read_its_sums(rng, batch_size):
+    if missing_compiler():
+        pytest.skip(str(missing_compiler()))
+    with installed() as device:  # the strict stand-in for CuPy, which counts what makes the host wait
+        data = Examples.on("cuda", rng.standard_normal((64, 2)).astype(np.float32), np.arange(64) % 3)
+        model = mlp(2, [8], 3, dropout=0.2).to("cuda")
+        epochs = Trainer(model, gg.optim.Adam(model.parameters())).fit(data, data, epochs=2, batch_size=batch_size)
+        next(epochs)
+        device.clear()
+        next(epochs)
+        assert device.syncs == ["float", "int"] * 2  # loss and correct answers, of training and of the test
+        assert device.uploads == []
 
 
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))

@@ -41,6 +41,7 @@ from gpugrad.train import (
     load_weights,
     mlp,
     plots,
+    read_weights,
 )
 from gpugrad.train.data import CLASSES, IMAGE_SHAPE
 from gpugrad.train.metrics import worst_confusion
@@ -141,7 +142,8 @@ class _Task:
 
     def save(self, steps: int) -> None:
         """Replace the saved weights by the present ones."""
-        self.folder.save(self.model, {"epochs": len(self.history), "steps": steps})
+        progress = {"epochs": len(self.history), "steps": steps}
+        self.folder.save(self.model, {**progress, "network": _network(self.arguments)})
         self.weights_saved = True
 
     def where_it_stopped(self) -> str:
@@ -191,8 +193,26 @@ def _model(arguments: argparse.Namespace, device: gg.Device) -> gg.nn.Sequential
     model = mlp(_inputs(), arguments.hidden, CLASSES, activation=arguments.activation, dropout=arguments.dropout)
     model.to(device)
     if arguments.resume is not None:
+        _require_same_network(arguments)
         load_weights(arguments.resume, model)
     return model
+
+
+def _require_same_network(arguments: argparse.Namespace) -> None:
+    """Refuse weights of another network by the options that made it; shapes alone would let an activation pass."""
+    _, note = read_weights(arguments.resume)
+    saved = note.get("network", _network(arguments))
+    if saved != _network(arguments):
+        raise CheckpointError(
+            f"[train] {str(arguments.resume)!r} holds weights of a network with {saved}, not with "
+            f"{_network(arguments)}; pass the former to go on from them"
+        )
+
+
+def _network(arguments: argparse.Namespace) -> str:
+    """The options that decide what the weights mean."""
+    sizes = ",".join(str(size) for size in arguments.hidden)
+    return f"--hidden {shlex.quote(sizes)} --activation {arguments.activation}"
 
 
 def _inputs() -> int:
