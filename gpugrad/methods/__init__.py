@@ -6,6 +6,7 @@ shorter way of their own, in `arithmetic`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -200,7 +201,7 @@ class Size(int):
 
     def __new__(cls, shape: tuple[int, ...]) -> Size:
         """The product of the lengths, with the shape at hand."""
-        out = int.__new__(cls, int(np.prod(shape, dtype=np.int64)))
+        out = int.__new__(cls, math.prod(shape))
         out.shape = shape
         return out
 
