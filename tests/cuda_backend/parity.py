@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import gpugrad as gg
+from gpugrad.primitive import FUNCTIONS
 
 TOLERANCE = {"float64": 1e-11, "float32": 2e-5, "float16": 2e-3, "bfloat16": 2e-2}
 
@@ -63,3 +64,22 @@ def same(what: str, have: Sequence[Any], want: Sequence[Any], rtol: float | None
         np.testing.assert_allclose(
             h.astype(wide), w.astype(wide), rtol=limit, atol=limit, equal_nan=True, err_msg=f"{what} {k}"
         )
+
+
+def _moved(value: Any) -> Any:
+    """Host arrays that a row writes into its call, such as labels and masks, as tensors on the device."""
+    if isinstance(value, np.ndarray):
+        return gg.tensor(value, device="cuda")
+    return type(value)(map(_moved, value)) if isinstance(value, list | tuple) else value
+
+
+def on_device(self: Any, name: str) -> Any:
+    """`op.<name>` of the table of operations, for operands on the GPU; takes the place of its `__getattr__`."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        tensors = [a for x in args for a in (x if isinstance(x, list | tuple) else (x,)) if isinstance(a, gg.Tensor)]
+        if any(t.device != "cpu" for t in tensors):
+            args, kwargs = _moved(args), {k: _moved(v) for k, v in kwargs.items()}
+        return FUNCTIONS[name](*args, **kwargs)
+
+    return call

@@ -10,6 +10,7 @@ import gpugrad as gg
 from gpugrad.backend import Backend, DeviceError, backend_for
 from gpugrad.fusion import Formula, trace
 from gpugrad.fusion.numpy_compiler import compile_numpy
+from tests.cuda_backend.cases import AXPY, INTEGERS, LAYOUTS
 from tests.standin import State
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -24,7 +25,6 @@ def host(result: Any) -> Any:
     return tuple(r.get() for r in result) if isinstance(result, tuple) else result.get()
 
 
-AXPY = trace(lambda x, y, a: x * a + y, "axpy")
 MASK = trace(lambda x, y: x > y, "above")
 TWO = trace(lambda x, y: (x + y, x * y), "two")
 
@@ -41,19 +41,7 @@ def compare(cuda: Backend, formula: Formula, *arrays: Any, rtol: float = 1e-6) -
     return have
 
 
-@pytest.mark.parametrize(
-    ("shapes", "way"),
-    [
-        (((64,), (64,)), "contiguous"),
-        (((5, 8), (5, 8)), "contiguous"),
-        (((5, 8), (8,)), "rows"),
-        (((5, 8), (5, 1)), "rows"),
-        (((5, 7), (7,)), "strided"),
-        (((4, 1, 3), (2, 3)), "strided"),
-        (((), ()), "contiguous"),
-        (((3, 4), ()), "rows"),
-    ],
-)
+@pytest.mark.parametrize(("shapes", "way"), LAYOUTS)
 def test_layout_decides_the_entry_point(
     cuda: Backend, gpu: State, rng: np.random.Generator, shapes: Any, way: str
 ) -> None:
@@ -165,18 +153,7 @@ def test_truth_values_and_masks(cuda: Backend, gpu: State) -> None:
     assert len(gpu.launches) == 2
 
 
-@pytest.mark.parametrize(
-    "formula",
-    [
-        trace(lambda x, y: x * y + 3.0, "integers"),
-        trace(lambda x, y: x > y, "compare"),
-        trace(lambda x, y: (x > 2.0) + y, "count"),
-        trace(lambda x, y: gg.where(x > y, x, 0.0), "pick"),
-        trace(lambda x, y: x // y, "divide_down"),
-        trace(lambda x, y: gg.relu(x - y), "positive_part"),
-    ],
-    ids=lambda f: f.name,
-)
+@pytest.mark.parametrize("formula", INTEGERS, ids=lambda f: f.name)
 @pytest.mark.parametrize("dtype", ["int8", "int64"])
 def test_integers_wrap_and_promote_as_in_numpy(cuda: Backend, gpu: State, formula: Formula, dtype: str) -> None:
     x, y = np.array([1, 5, 100, -7], dtype), np.array([3, 2, 2, 2], dtype)

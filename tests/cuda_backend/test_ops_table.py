@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 import gpugrad as gg
-from gpugrad.primitive import FUNCTIONS
 from tests.cuda.hostexec import missing_compiler
-from tests.cuda_backend.parity import check, run
+from tests.cuda_backend.parity import check, on_device, run
 from tests.ops import table
 from tests.standin import State, installed
 from tests.standin.batch import build_together, collected
@@ -24,25 +23,6 @@ ELSEWHERE = {
 
 # What asks the device for a number of elements has to wait for it, on every library.
 WAITS = {"boolean index", "nonzero", "unique"}
-
-
-def _moved(value: Any) -> Any:
-    """Host arrays that a row writes into its call, such as labels and masks, as tensors on the device."""
-    if isinstance(value, np.ndarray):
-        return gg.tensor(value, device="cuda")
-    return type(value)(map(_moved, value)) if isinstance(value, list | tuple) else value
-
-
-def on_device(self: Any, name: str) -> Any:
-    """`op.<name>` for operands on the GPU."""
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        tensors = [a for x in args for a in (x if isinstance(x, list | tuple) else (x,)) if isinstance(a, gg.Tensor)]
-        if any(t.device != "cpu" for t in tensors):
-            args, kwargs = _moved(args), {k: _moved(v) for k, v in kwargs.items()}
-        return FUNCTIONS[name](*args, **kwargs)
-
-    return call
 
 
 def inputs(row: table.Row, dtype: str) -> list[Any]:

@@ -1,41 +1,20 @@
 """The row kernels on the GPU branch: the same values as the CPU's, for warps and blocks, layouts and dtypes."""
 
 import inspect
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 from gpugrad.backend import Backend, backend_for, cpu_rows, cuda_rows
+from tests.cuda_backend.cases import INDICES, SHAPES, both, moved, normal
 from tests.cuda_backend.parity import same
 from tests.standin import State
-
-# One row a warp, a block for each row, and a single element.
-SHAPES = [(5, 7), (2, 3, 40), (3, 1030), (1, 1)]
 
 
 @pytest.fixture
 def cuda(gpu: State) -> Backend:
     return backend_for("cuda")
-
-
-def both(
-    cuda: Backend, call: Callable[[Any], Any], *arrays: Any, order: str = "C", rtol: float | None = None
-) -> tuple[Any, ...]:
-    """`call(rows, *arrays)` on both devices; asserts that the results agree, and returns the CPU's."""
-    want = call(cpu_rows, *arrays)
-    device = [a if a is None else cuda.from_host(a) for a in arrays]
-    if order == "F":
-        device = [a if a is None else cuda.xp.ascontiguousarray(a.T).T for a in device]
-    have = call(cuda_rows, *device)
-    want, have = (r if isinstance(r, tuple) else (r,) for r in (want, have))
-    same("result", [h.get() for h in have], list(want), rtol)
-    return want
-
-
-def normal(rng: np.random.Generator, shape: Any, dtype: Any = np.float32) -> Any:
-    return rng.standard_normal(shape).astype(dtype)
 
 
 def test_every_row_function_has_the_arguments_of_the_cpus() -> None:
@@ -193,16 +172,6 @@ def test_a_missing_barrier_would_show(cuda: Backend, gpu: State, rng: np.random.
 # scatter_add of the backend: any index ---------------------------------------------------------------------------
 
 
-INDICES: list[tuple[str, Any]] = [
-    ("rows", np.array([0, 2, 2, -1])),
-    ("pairs", (np.array([0, 1, 0]), np.array([1, 1, 1]))),
-    ("mask", np.array([True, False, True, False])),
-    ("slice", slice(1, 3)),
-    ("number", 2),
-    ("mixed", (slice(None), np.array([0, 0, 2]))),
-]
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.int64, np.complex64], ids=str)
 @pytest.mark.parametrize(("name", "index"), INDICES, ids=[n for n, _ in INDICES])
 def test_scatter_add_takes_every_index_that_numpy_takes(
@@ -213,13 +182,7 @@ def test_scatter_add_takes_every_index_that_numpy_takes(
     want = target.copy()
     np.add.at(want, index, source)
     have = cuda.from_host(target)
-    moved = (
-        tuple(cuda.from_host(i) if isinstance(i, np.ndarray) else i for i in index)
-        if isinstance(index, tuple)
-        else index
-    )
-    moved = cuda.from_host(moved) if isinstance(moved, np.ndarray) else moved
-    cuda.scatter_add(have, moved, cuda.from_host(source))
+    cuda.scatter_add(have, moved(cuda, index), cuda.from_host(source))
     same("target", [have.get()], [want])
 
 

@@ -1,7 +1,6 @@
 """Training on the GPU branch: the CPU's numbers, no waiting, no growth, and the command itself."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,62 +8,15 @@ import numpy as np
 import pytest
 
 import gpugrad as gg
-from gpugrad import nn
+from tests.cuda_backend.cases import NETWORKS, OPTIMIZERS, check_training, network, training
 from tests.standin import State
 
-Step = Callable[[], gg.Tensor]
-OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
-    "sgd": lambda p: gg.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
-    "adam": lambda p: gg.optim.Adam(p, lr=1e-2),
-    "adamw": lambda p: gg.optim.AdamW(p, lr=1e-2, weight_decay=0.1),
-    "rmsprop": lambda p: gg.optim.RMSprop(p, lr=1e-2),
-}
 
-
-def network(activation: str, device: str) -> nn.Sequential:
-    """The same weights on every device: they are drawn on the CPU and moved."""
-    gg.set_default_device("cpu")
-    gg.manual_seed(3)
-    layers = [nn.Linear(12, 20), nn.LayerNorm(20), getattr(nn, activation)(), nn.Linear(20, 5)]
-    return nn.Sequential(*layers).to(device)
-
-
-def training(device: str, activation: str = "ReLU", optimizer: str = "sgd", clip: bool = False) -> tuple[Any, Step]:
-    """A network and a function that takes one step on it and returns the loss."""
-    rng = np.random.default_rng(0)
-    x = gg.tensor(rng.standard_normal((16, 12)).astype(np.float32), device=device)
-    labels = gg.tensor(rng.integers(0, 5, 16), device=device)
-    model = network(activation, device)
-    update = OPTIMIZERS[optimizer](model.parameters())
-
-    def step() -> gg.Tensor:
-        update.zero_grad()
-        loss = nn.functional.cross_entropy(model(x), labels, label_smoothing=0.1)
-        loss.backward()
-        if clip:
-            nn.utils.clip_grad_norm_(model.parameters(), 0.5)
-        update.step()
-        return loss
-
-    return model, step
-
-
-@pytest.mark.parametrize(
-    ("activation", "optimizer", "clip"),
-    [("ReLU", "sgd", False), ("GELU", "adam", True), ("Tanh", "adamw", False), ("SiLU", "rmsprop", False)],
-)
+@pytest.mark.parametrize(("activation", "optimizer", "clip"), NETWORKS)
 def test_training_gives_the_same_network_on_both_devices(
     gpu: State, activation: str, optimizer: str, clip: bool
 ) -> None:
-    losses, weights = [], []
-    for device in ("cpu", "cuda"):
-        model, step = training(device, activation, optimizer, clip)
-        losses.append([step().item() for _ in range(5)])
-        weights.append([p.detach().numpy() for p in model.parameters()])
-    np.testing.assert_allclose(losses[1], losses[0], rtol=2e-5)
-    assert losses[0][-1] < losses[0][0]
-    for on_gpu, on_cpu in zip(weights[1], weights[0], strict=True):
-        np.testing.assert_allclose(on_gpu, on_cpu, rtol=2e-4, atol=2e-5)
+    check_training(activation, optimizer, clip)
 
 
 @pytest.mark.parametrize("optimizer", list(OPTIMIZERS))

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from gpugrad.backend import Backend, backend_for, cpu_optim, cuda_optim
+from tests.cuda_backend.cases import PARAMETERS, UPDATES, update_lists
 from tests.cuda_backend.parity import same
 from tests.standin import State
-
-SHAPES = [(40, 300), (7,), (), (0, 3), (3, 5)]
 
 
 @pytest.fixture
@@ -26,45 +25,12 @@ def test_every_update_has_the_arguments_of_the_cpus() -> None:
         assert [p.default for p in mine.parameters.values()] == [p.default for p in theirs.parameters.values()], name
 
 
-CASES: list[tuple[str, int, dict[str, Any]]] = [
-    ("sgd", 0, {"lr": 0.1}),
-    ("sgd", 0, {"lr": 0.1, "weight_decay": 0.01, "maximize": True}),
-    ("sgd", 1, {"lr": 0.1, "momentum": 0.9, "dampening": 0.2}),
-    ("sgd", 1, {"lr": 0.1, "momentum": 0.9, "dampening": 0.2, "first": True}),
-    ("sgd", 1, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
-    ("adam", 2, {"lr": 1e-2, "bias1": 0.1, "bias2": 1e-3, "weight_decay": 0.1}),
-    ("adam", 2, {"lr": 1e-2, "bias1": 1.0, "bias2": 1.0, "weight_decay": 0.1, "decoupled": True, "maximize": True}),
-    ("adam", 3, {"lr": 1e-2, "bias1": 0.271, "bias2": 2.997e-3, "weight_decay": 0.1}),
-    ("adam", 3, {"lr": 1e-2, "bias1": 0.271, "bias2": 2.997e-3, "weight_decay": 0.1, "decoupled": True}),
-    ("rmsprop", 1, {"lr": 1e-2, "weight_decay": 0.1}),
-    ("rmsprop", 1.5, {"lr": 1e-2, "momentum": 0.9}),
-    ("rmsprop", 2, {"lr": 1e-2, "maximize": True}),
-    ("rmsprop", 3, {"lr": 1e-2, "momentum": 0.9}),
-]
-
-
-def lists_for(name: str, rng: np.random.Generator, states: float, dtype: Any) -> list[Any]:
-    """Parameters, gradients and states; 1.5 states stand for the first and the third."""
-    made: list[Any] = []
-    for k in range(2 + (3 if states == 1.5 else int(states))):
-        if states == 1.5 and k == 3:
-            made.append(None)
-            continue
-        values = [np.asarray(rng.standard_normal(s) * 0.5) for s in SHAPES]
-        if k == {"adam": 3, "rmsprop": 2}.get(name):  # running means of squares
-            values = [abs(v) + 9.0 for v in values]
-        made.append([np.asarray(v, dtype) for v in values])
-    return made
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16], ids=str)
-@pytest.mark.parametrize(("name", "states", "options"), CASES)
+@pytest.mark.parametrize(("name", "states", "options"), UPDATES)
 def test_updates_agree_with_the_cpus(
     cuda: Backend, gpu: State, rng: np.random.Generator, name: str, states: float, options: Any, dtype: Any
 ) -> None:
-    lists = lists_for(name, rng, states, dtype)
-    if name == "sgd" and states == 0:
-        lists.append(None)
+    lists = update_lists(name, rng, states, dtype)
     device = [None if given is None else [cuda.from_host(a) for a in given] for given in lists]
     gpu.clear()
     getattr(cuda_optim, name)(*device, **options)
@@ -104,7 +70,7 @@ def test_shapes_that_differ_are_refused(cuda: Backend) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16], ids=str)
 def test_the_squared_norm_stays_on_the_device(cuda: Backend, gpu: State, rng: np.random.Generator, dtype: Any) -> None:
-    arrays = [np.asarray(rng.standard_normal(s), dtype) for s in SHAPES]
+    arrays = [np.asarray(rng.standard_normal(s), dtype) for s in PARAMETERS]
     device = [cuda.from_host(a) for a in arrays]
     gpu.clear()
     total = cuda_optim.squared_norm(device)
