@@ -111,7 +111,9 @@ def _figures(pool: Pool, job: Job, options: argparse.Namespace) -> dict[str, Any
     rounds, seconds, calls = _EFFORT[options.scale]
     if options.scale == "full" and job.suite == "elementwise":
         rounds, seconds, calls = _EFFORT_ELEMENTWISE
-    figures = report.figures(job, pool.play(job, options.rounds or rounds, seconds, calls))
+    figures = report.figures(
+        job, pool.play(job, options.rounds or rounds, seconds, calls, 0.0 if options.scale == "smoke" else 0.02)
+    )
     figures["load_after"] = machine.describe()["load_at_start"]
     if job.kind != "control":
         parts = [f"{name} {report.cell(row, job.unit)}" for name, row in figures["libraries"].items()]

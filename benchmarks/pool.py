@@ -129,7 +129,7 @@ class Pool:
         for worker in self.workers:
             worker.close()
 
-    def play(self, job: Job, rounds: int, seconds: float, calls: int) -> dict[str, Any]:
+    def play(self, job: Job, rounds: int, seconds: float, calls: int, warm: float = 0.02) -> dict[str, Any]:
         """One job in `rounds` rounds; in each round every library has one turn, a new one first each time.
 
         Args:
@@ -137,6 +137,7 @@ class Pool:
             rounds: how often each library is timed.
             seconds: time for each variant in a turn.
             calls: calls at least in a turn, however long they take.
+            warm: seconds of untimed calls before, one call at least.
 
         Returns:
             `checks` (library -> variant -> numbers), `rounds` (a list of library -> turn), and `failed`
@@ -154,7 +155,7 @@ class Pool:
             if reply["variants"]:
                 variants[worker.name] = reply["variants"]
                 checks[worker.name] = reply["checks"]
-        request = {"seconds": seconds, "calls": calls}
+        request = {"seconds": seconds, "calls": calls, "warm": warm}
         history = [self._round(number, variants, failed, request) for number in range(rounds)]
         for worker in self.workers:
             if worker.process.poll() is None:

@@ -20,7 +20,6 @@ from benchmarks.libs import LIBRARIES, load
 from benchmarks.libs.base import Library, Program
 from benchmarks.machine import busy_seconds, openblas_core
 
-_WARM_SECONDS = 0.02
 _MOST_CALLS = 2000
 
 
@@ -53,7 +52,7 @@ class Worker:
     def _time(self, program: Program, request: dict[str, Any]) -> dict[str, float]:
         measure, prepare, run = self.library.measure, program.prepare, program.run
         # Wakes the thread pools and the processor; a slow call is warm enough after one.
-        warm_until = time.perf_counter() + _WARM_SECONDS
+        warm_until = time.perf_counter() + request["warm"]
         while True:
             prepare()
             measure(run)
