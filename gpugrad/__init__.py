@@ -47,6 +47,10 @@ from .ops.joining import (
     array_split as tensor_split, tile, unbind, unbind as unstack, vstack,
 )
 from .ops.linalg import addmm, bmm, linear, matmul, mm
+from .ops.logic import (
+    allclose, round as around, array_equal, bitwise_and, bitwise_not, bitwise_or, bitwise_xor, bitwise_not as
+    invert, isclose, left_shift, right_shift, round,
+)
 from .ops.order import argpartition, argsort, cumprod, cumsum, diff, median, partition, sort, topk, unique
 from .ops.random import manual_seed, normal, rand, rand_like, randint, randn, randn_like, randperm, uniform
 from .ops.reduce import (
@@ -103,10 +107,11 @@ def __getattr__(name: str) -> Any:
 # fmt: off
 __all__ = [
     "AnomalyError", "Device", "DeviceError", "FormulaError", "GradientError", "GradientMismatchError", "Primitive",
-    "Tensor", "__version__", "abs", "absolute", "acos", "acosh", "add", "addmm", "all", "amax", "amin", "any",
-    "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin",
-    "argpartition", "argsort", "argwhere", "array_split", "as_tensor", "asarray", "asin", "asinh", "astype", "atan",
-    "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "bfloat16", "bmm", "bool_", "broadcast_arrays",
+    "Tensor", "__version__", "abs", "absolute", "acos", "acosh", "add", "addmm", "all", "allclose", "amax", "amin",
+    "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin",
+    "argpartition", "argsort", "argwhere", "around", "array_equal", "array_split", "as_tensor", "asarray", "asin",
+    "asinh", "astype", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "bfloat16",
+    "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bmm", "bool_", "broadcast_arrays",
     "broadcast_tensors", "broadcast_to", "cat", "cbrt", "ceil", "celu", "check_grads", "chunk", "clamp", "clip",
     "clone", "column_stack", "complex128", "complex64", "concat", "concatenate", "conj", "copysign", "cos", "cosh",
     "count_nonzero", "cpu", "cross_entropy", "cuda", "cumprod", "cumsum", "default_device", "deg2rad", "degrees",
@@ -116,22 +121,22 @@ __all__ = [
     "float32", "float64", "floor", "floor_divide", "fmax", "fmin", "fmod", "from_numpy", "full", "full_like",
     "fusion", "gather", "gelu", "get_default_dtype", "grad", "greater", "greater_equal", "hardsigmoid", "hardswish",
     "hardtanh", "heaviside", "hstack", "hypot", "identity", "imag", "index_add", "index_select", "inf", "inner",
-    "int16", "int32", "int64", "int8", "is_grad_enabled", "isfinite", "isinf", "isnan", "kron", "layer_norm",
-    "leaky_relu", "less", "less_equal", "linear", "linspace", "log", "log10", "log1p", "log2", "log_sigmoid",
-    "log_softmax", "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or", "logical_xor", "logit",
-    "logsigmoid", "logsumexp", "manual_seed", "masked_fill", "masked_select", "matmul", "matrix_transpose", "max",
-    "maximum", "maxout", "mean", "median", "min", "minimum", "mish", "mm", "mod", "moveaxis", "movedim", "multiply",
-    "nan", "neg", "negative", "newaxis", "nn", "no_grad", "nonzero", "norm", "normal", "not_equal", "ones",
-    "ones_like", "optim", "outer", "pad", "partition", "permute", "permute_dims", "pi", "positive", "pow", "power",
-    "prelu", "prod", "ptp", "put_along_axis", "rad2deg", "radians", "rand", "rand_like", "randint", "randn",
-    "randn_like", "randperm", "ravel", "real", "reciprocal", "relu", "relu6", "remainder", "repeat",
-    "repeat_interleave", "reshape", "reshape_as", "rint", "rms_norm", "roll", "rot90", "row_stack", "rsqrt",
-    "scatter", "scatter_add", "selu", "set_default_device", "set_default_dtype", "set_grad_enabled", "sigmoid",
-    "sign", "signbit", "silu", "sin", "sinc", "sinh", "softmax", "softplus", "softsign", "sort", "split", "sqrt",
-    "square", "squeeze", "stack", "std", "step", "subtract", "sum", "swapaxes", "swapdims", "t", "take",
-    "take_along_axis", "tan", "tanh", "tensor", "tensor_split", "tensordot", "tile", "topk", "trace", "transpose",
-    "tril", "triu", "true_divide", "trunc", "uint16", "uint32", "uint64", "uint8", "unbind", "unflatten", "uniform",
-    "unique", "unsqueeze", "unstack", "value_and_grad", "var", "vdot", "view", "view_as", "vjp", "vstack", "where",
-    "zeros", "zeros_like",
+    "int16", "int32", "int64", "int8", "invert", "is_grad_enabled", "isclose", "isfinite", "isinf", "isnan", "kron",
+    "layer_norm", "leaky_relu", "left_shift", "less", "less_equal", "linear", "linspace", "log", "log10", "log1p",
+    "log2", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "logit", "logsigmoid", "logsumexp", "manual_seed", "masked_fill", "masked_select", "matmul",
+    "matrix_transpose", "max", "maximum", "maxout", "mean", "median", "min", "minimum", "mish", "mm", "mod",
+    "moveaxis", "movedim", "multiply", "nan", "neg", "negative", "newaxis", "nn", "no_grad", "nonzero", "norm",
+    "normal", "not_equal", "ones", "ones_like", "optim", "outer", "pad", "partition", "permute", "permute_dims",
+    "pi", "positive", "pow", "power", "prelu", "prod", "ptp", "put_along_axis", "rad2deg", "radians", "rand",
+    "rand_like", "randint", "randn", "randn_like", "randperm", "ravel", "real", "reciprocal", "relu", "relu6",
+    "remainder", "repeat", "repeat_interleave", "reshape", "reshape_as", "right_shift", "rint", "rms_norm", "roll",
+    "rot90", "round", "row_stack", "rsqrt", "scatter", "scatter_add", "selu", "set_default_device",
+    "set_default_dtype", "set_grad_enabled", "sigmoid", "sign", "signbit", "silu", "sin", "sinc", "sinh", "softmax",
+    "softplus", "softsign", "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "step", "subtract", "sum",
+    "swapaxes", "swapdims", "t", "take", "take_along_axis", "tan", "tanh", "tensor", "tensor_split", "tensordot",
+    "tile", "topk", "trace", "transpose", "tril", "triu", "true_divide", "trunc", "uint16", "uint32", "uint64",
+    "uint8", "unbind", "unflatten", "uniform", "unique", "unsqueeze", "unstack", "value_and_grad", "var", "vdot",
+    "view", "view_as", "vjp", "vstack", "where", "zeros", "zeros_like",
 ]
 # fmt: on

@@ -19,6 +19,8 @@ from .primitive import FUNCTIONS, Primitive
 from .tape import Alias, GradientError, Leaf, Node, PrimitiveNode, walk
 
 _new = object.__new__
+# Of numpy.linalg, what means the same as in the main namespace (trace and diagonal, for instance, do not).
+_LINALG = frozenset(("norm", "matmul", "outer", "tensordot"))
 
 
 class Tensor(InPlace, Methods):
@@ -291,10 +293,12 @@ class Tensor(InPlace, Methods):
         return function(*inputs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        function = FUNCTIONS.get(func.__name__)
+        module = func.__module__ or "numpy"
+        known = module == "numpy" or (module == "numpy.linalg" and func.__name__ in _LINALG)
+        function = FUNCTIONS.get(func.__name__) if known else None
         if function is None:
             raise TypeError(
-                f"[numpy.{func.__name__}] has no gradient rule for tensors; "
+                f"[{module}.{func.__name__}] has no gradient rule for tensors; "
                 "use x.detach().data for the bare array, or define the rule with gpugrad.primitive.Primitive"
             )
         return function(*args, **kwargs)

@@ -102,6 +102,13 @@ PARTIALS: Final[dict[str, Rule]] = {
 }
 
 
+# The functions whose rule is also the complex derivative.
+HOLOMORPHIC: Final = frozenset(
+    "add subtract multiply divide reciprocal negative square sqrt power exp exp2 expm1 log log2 log10 log1p sin cos "
+    "tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh sigmoid where".split()
+)
+
+
 def derivative(expression: Expr, wrt: Expr) -> Expr:
     """The partial derivative of `expression` with respect to the input `wrt`, simplified and sharing parts.
 

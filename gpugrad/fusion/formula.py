@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from .calculus import derivative
+from .calculus import HOLOMORPHIC, derivative
 from .expr import Expr, FormulaError, inputs_of, lift, substitute, topological, var
 
 COTANGENT: Final = "g"
@@ -52,6 +52,11 @@ class Formula:
     def flops(self) -> int:
         """Arithmetic operations for one element, each function counted as one."""
         return sum(1 for n in topological(self.outputs) if n.args)
+
+    @cached_property
+    def holomorphic(self) -> bool:
+        """Whether the derivative holds for complex inputs too: no step, no modulus, no order among numbers."""
+        return all(n.op in HOLOMORPHIC or not n.args for n in topological(self.outputs))
 
     def variable(self, name: str) -> Expr:
         """The input `name` as it stands in the outputs (real, or a truth value)."""

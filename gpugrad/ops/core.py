@@ -239,7 +239,7 @@ class Elementwise:
         parent = x._node
         if parent is None or not recording() or not self.differentiable or out.dtype.kind not in "fcV":
             return new_tensor(out, None)
-        if not short_way():
+        if not short_way() or (a.dtype.kind == "c" and not self.formula.holomorphic):
             return self._record(out, [a], [parent], 1)
         plan = self._alone
         if plan is None:
@@ -254,6 +254,10 @@ class Elementwise:
     def _record(self, out: Any, arrays: list[Any], parents: list[Node | None], count: int) -> Tensor:
         needs = tuple([p is not None for p in parents])
         plan = self.plan(needs)
+        if not self.formula.holomorphic and any(is_array(a) and a.dtype.kind == "c" for a in arrays):
+            raise TypeError(
+                f"[{self.name}] has no complex derivative: {self.formula}; compose it of gg.real(x) and gg.imag(x)"
+            )
         node: ElementwiseNode
         if count == 1:
             node = UnaryNode()
@@ -353,7 +357,8 @@ def make(function: Callable[..., Any], name: str | None = None, *, differentiabl
         formula.derivatives()  # a missing derivative is an error here, not at the first backward
     parameters = inspect.signature(function).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-    return Elementwise(formula, defaults, inspect.getdoc(function), differentiable)
+    doc = inspect.getdoc(function) or f"`{formula}`, element by element, with broadcasting."
+    return Elementwise(formula, defaults, doc, differentiable)
 
 
 def elementwise(

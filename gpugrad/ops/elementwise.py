@@ -15,6 +15,7 @@ from ..backend import is_array
 from ..fusion import BOOL, Expr, Formula, call, var
 from ..primitive import ELEMENTWISE, FUNCTIONS, public
 from ..tensor import Tensor, new_tensor
+from .cast import imag, real
 from .core import Elementwise, define
 
 
@@ -34,7 +35,7 @@ def _binary(name: str, differentiable: bool = True) -> Elementwise:
 
 # NumPy's ufuncs of one operand.
 negative = _unary("negative")
-absolute = _unary("absolute")
+modulus = _unary("absolute")
 sign = _unary("sign")
 square = _unary("square")
 sqrt = _unary("sqrt")
@@ -166,6 +167,14 @@ select = ELEMENTWISE["where"] = Elementwise(
 clip_between = define(lambda a, a_min, a_max: _where(a < a_min, a_min, _where(a > a_max, a_max, a)), "clip_between")
 clip_below = define(lambda a, a_min: _where(a < a_min, a_min, a), "clip_below")
 clip_above = define(lambda a, a_max: _where(a > a_max, a_max, a), "clip_above")
+
+
+@public
+def absolute(x: Any) -> Any:
+    """The absolute value; its derivative is the sign, 0 at 0. A complex number's is sqrt(real^2 + imag^2)."""
+    if not isinstance(x, Expr) and getattr(getattr(x, "dtype", None), "kind", "") == "c":
+        return hypot(real(x), imag(x))
+    return modulus(x)
 
 
 @public

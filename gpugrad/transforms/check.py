@@ -149,7 +149,8 @@ def _check(
         if not abs(backward - numeric) <= atol + rtol * max(abs(numeric), abs(backward)):
             raise GradientMismatchError(
                 f"[check_grads] order {level}, direction {number}: reverse mode gives {backward:.10g}, central "
-                f"differences {numeric:.10g} (difference {abs(backward - numeric):.3g}, allowed {atol:.1g} + {rtol:.1g} relative)"
+                f"differences {numeric:.10g} (difference {abs(backward - numeric):.3g}, "
+                f"allowed {atol:.1g} + {rtol:.1g} relative)"
             )
     if order > level:
         fixed = [_direction(rng, o) for o in flat]

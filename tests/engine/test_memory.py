@@ -21,7 +21,8 @@ STEPS = textwrap.dedent(
             return int(f.read().split()[1]) * 4096
 
     gg.manual_seed(0)
-    net = gg.nn.Sequential(gg.nn.Linear(16, 32), gg.nn.GELU(), gg.nn.LayerNorm(32), gg.nn.Dropout(0.1), gg.nn.Linear(32, 4))
+    first, last = gg.nn.Linear(16, 32), gg.nn.Linear(32, 4)
+    net = gg.nn.Sequential(first, gg.nn.GELU(), gg.nn.LayerNorm(32), gg.nn.Dropout(0.1), last)
     optimizer = gg.optim.Adam(net.parameters(), lr=1e-3)
     x, y = gg.randn(32, 16), gg.randint(0, 4, (32,))
 

@@ -130,3 +130,12 @@ def test_check_grads_accepts_what_is_right_in_every_precision():
     gg.check_grads(lambda z: gg.exp(z) * z, (np.array([0.3 + 0.2j, 1.1 - 0.5j]),), order=2)
     with pytest.raises(ValueError, match="modes"):
         gg.check_grads(gg.sin, (1.0,), modes=("sideways",))
+
+
+def test_complex_absolute_value_and_functions_without_a_complex_derivative():
+    z = np.array([3.0 + 4.0j, -1.0 + 0.5j])
+    gradient = gg.grad(lambda v: gg.absolute(v).sum())(z)
+    np.testing.assert_allclose(gradient, np.conj(z) / np.abs(z))  # df/dx - i df/dy
+    gg.check_grads(lambda v: gg.absolute(v) * 2.0, (z,), order=2)
+    with pytest.raises(TypeError, match=r"\[maximum\] has no complex derivative"):
+        gg.grad(lambda v: gg.real(gg.maximum(v, 0.0)).sum())(z)
