@@ -12,7 +12,8 @@ from gpugrad.nn import init
 
 ACTIVATIONS = [
     ("ReLU", {}), ("ReLU6", {}), ("LeakyReLU", {"negative_slope": 0.1}), ("PReLU", {}),
-    ("PReLU", {"num_parameters": 3}), ("ELU", {"alpha": 0.7}), ("SELU", {}), ("CELU", {"alpha": 1.3}), ("GELU", {}), ("GELU", {"approximate": "tanh"}),
+    ("PReLU", {"num_parameters": 3}),
+    ("ELU", {"alpha": 0.7}), ("SELU", {}), ("CELU", {"alpha": 1.3}), ("GELU", {}), ("GELU", {"approximate": "tanh"}),
     ("SiLU", {}), ("Mish", {}), ("Softplus", {"beta": 2.0, "threshold": 3.0}), ("Sigmoid", {}), ("LogSigmoid", {}),
     ("Tanh", {}), ("Hardtanh", {"min_val": -0.5, "max_val": 2.0}), ("Hardsigmoid", {}), ("Hardswish", {}),
     ("Softsign", {}), ("Threshold", {"threshold": 0.2, "value": -1.0}), ("Softmax", {"dim": 1}),
