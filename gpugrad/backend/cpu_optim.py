@@ -28,7 +28,7 @@ SPLIT: Final = 262_144
 # Elements of a block: of NumPy's several passes (in smaller ones two threads mostly wait for the interpreter's
 # lock, in larger ones for memory), and of Numba's single pass.
 PASSES_BLOCK: Final = 131_072
-LOOP_BLOCK: Final = 262_144
+LOOP_BLOCK: Final = 131_072
 
 _NATIVE: Final = (np.dtype(np.float32), np.dtype(np.float64))
 _scratch = threading.local()
