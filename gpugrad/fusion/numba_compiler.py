@@ -32,9 +32,7 @@ _INFIX: Final = {
 _TYPED: Final = {"erf", "hypot"}  # one body for each type
 _LOGIC: Final = {"logical_and", "logical_or", "logical_xor", "logical_not"}
 _PERIODIC: Final = {"sin", "cos", "tan"}
-_MISSING: Final = frozenset(
-    "arcsin arccos arctan2 arcsinh arccosh lgamma digamma floor_divide remainder fmod".split()
-)
+_MISSING: Final = frozenset("arcsin arccos arctan2 arcsinh arccosh lgamma digamma floor_divide remainder fmod".split())
 
 
 class Plan(NamedTuple):
@@ -103,15 +101,11 @@ class NumbaKernel:
 
         def refuse(*arrays: Any, out: Any) -> Any:
             shown = ", ".join(f"{getattr(a, 'shape', a)} {getattr(a, 'dtype', '')}" for a in arrays)
-            raise TypeError(
-                f"[{self.formula.name}] the Numba kernel does not take ({shown}); use the NumPy kernel"
-            )
+            raise TypeError(f"[{self.formula.name}] the Numba kernel does not take ({shown}); use the NumPy kernel")
 
         return self.run(arrays, out, np.empty, refuse)
 
-    def run(
-        self, arrays: Sequence[Any], out: Any, alloc: Callable[..., Any], plain: Callable[..., Any]
-    ) -> Any:
+    def run(self, arrays: Sequence[Any], out: Any, alloc: Callable[..., Any], plain: Callable[..., Any]) -> Any:
         """The formula's value where the loop takes the arguments, else `plain(*arrays, out=out)`.
 
         Args:
@@ -125,9 +119,7 @@ class NumbaKernel:
         if plan is None:
             return plain(*arrays, out=out)
         if out is None:
-            outs = tuple(
-                alloc(plan.shape, np.bool_ if e.kind == BOOL else plan.dtype) for e in self.formula.outputs
-            )
+            outs = tuple(alloc(plan.shape, np.bool_ if e.kind == BOOL else plan.dtype) for e in self.formula.outputs)
         else:
             outs = out if isinstance(out, tuple) else (out,)
         self._execute(plan, arrays, outs)
@@ -140,19 +132,10 @@ class NumbaKernel:
             return None
         shape, dtype = first.shape, first.dtype
         for a in arrays:
-            if (
-                type(a) is not np.ndarray
-                or a.shape != shape
-                or a.dtype is not dtype
-                or not a.flags.c_contiguous
-            ):
+            if type(a) is not np.ndarray or a.shape != shape or a.dtype is not dtype or not a.flags.c_contiguous:
                 return None
         name = _FLOATS.get(dtype)
-        return (
-            None
-            if name is None or (self._single_only and name != "float32")
-            else Plan(name, self._each, shape, 0)
-        )
+        return None if name is None or (self._single_only and name != "float32") else Plan(name, self._each, shape, 0)
 
     def _plan(self, arrays: Sequence[Any], out: Any) -> Plan | None:
         if len(arrays) != len(self.formula.inputs):

@@ -95,9 +95,7 @@ def exp_of_sum(a: Any, b: Any) -> Any:
 def exp_below_one(x: Any) -> Any:
     """exp(x) for x <= 0, in one scaling step: 0 where exp would be subnormal."""
     t, r = reduced(x)
-    y = (ONE(x) + (r + r * r * EXP(r))) * from_bits(
-        iadd(shift_left(bits(t), MANTISSA(bits(t))), bits(ONE(x)))
-    )
+    y = (ONE(x) + (r + r * r * EXP(r))) * from_bits(iadd(shift_left(bits(t), MANTISSA(bits(t))), bits(ONE(x))))
     return select(x < LOG_SMALLEST(x), ZERO(x), y)
 
 

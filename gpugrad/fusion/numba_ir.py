@@ -137,9 +137,7 @@ def select(typingctx: Any, condition: Any, a: Any, b: Any) -> Any:
 def _llvm(name: str, operands: int = 1) -> Any:
     def lower(context: Any, builder: Any, args: Any) -> Any:
         kind = args[0].type
-        declared = builder.module.declare_intrinsic(
-            f"llvm.{name}", [kind], ir.FunctionType(kind, [kind] * operands)
-        )
+        declared = builder.module.declare_intrinsic(f"llvm.{name}", [kind], ir.FunctionType(kind, [kind] * operands))
         return builder.call(declared, args)
 
     if operands == 1:
@@ -186,11 +184,7 @@ def truth(typingctx: Any, x: Any) -> Any:
     """Whether a float is not zero (nan is not); a truth value is itself."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return (
-            args[0]
-            if x == types.boolean
-            else builder.fcmp_unordered("!=", args[0], context.get_constant(x, 0.0))
-        )
+        return args[0] if x == types.boolean else builder.fcmp_unordered("!=", args[0], context.get_constant(x, 0.0))
 
     return types.boolean(x), codegen
 

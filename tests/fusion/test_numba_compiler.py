@@ -83,9 +83,7 @@ ACTIVATIONS: dict[str, tuple[Callable, Callable, Callable]] = {
     "gelu": (
         lambda x: 0.5 * x * (1.0 + call("erf", x * math.sqrt(0.5))),
         lambda x: L(0.5) * x * (1 + _erf(x * L(math.sqrt(0.5)))),
-        lambda x: (
-            L(0.5) * (1 + _erf(x * L(math.sqrt(0.5)))) + x * np.exp(-x * x / 2) / L(math.sqrt(2 * math.pi))
-        ),
+        lambda x: L(0.5) * (1 + _erf(x * L(math.sqrt(0.5)))) + x * np.exp(-x * x / 2) / L(math.sqrt(2 * math.pi)),
     ),
     "gelu_tanh": (
         lambda x: 0.5 * x * (1.0 + call("tanh", math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
@@ -165,9 +163,7 @@ def test_an_activation_and_its_vjp_equal_extended_precision(name, dtype):
     forward, backward = compile_numba(formula), compile_numba(vjp.formula)
     rng = np.random.default_rng(0)
     for size in (1, 7, 1000, 300_003):
-        x = np.concatenate([rng.normal(0, 3, size - size // 4), rng.uniform(-60, 60, size // 4)]).astype(
-            dtype
-        )
+        x = np.concatenate([rng.normal(0, 3, size - size // 4), rng.uniform(-60, 60, size // 4)]).astype(dtype)
         g = rng.normal(size=size).astype(dtype)
         y = forward(x)
         assert y.dtype == dtype
@@ -214,13 +210,9 @@ FUNCTIONS = {
 def test_a_function_is_within_four_ulp_of_numpy(name, dtype):
     low, high = FUNCTIONS[name]
     rng = np.random.default_rng(1)
-    x = np.concatenate([rng.uniform(low, high, 40_000), rng.uniform(max(low, -1), 1, 10_000) * 1e-3]).astype(
-        dtype
-    )
+    x = np.concatenate([rng.uniform(low, high, 40_000), rng.uniform(max(low, -1), 1, 10_000) * 1e-3]).astype(dtype)
     x = x[(x > low) & (x < high)]
-    _close(
-        compile_numba(trace(lambda x: call(name, x), name=name))(x), getattr(np, name)(x.astype(L)), dtype, 4
-    )
+    _close(compile_numba(trace(lambda x: call(name, x), name=name))(x), getattr(np, name)(x.astype(L)), dtype, 4)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -282,9 +274,7 @@ def test_sin_of_a_huge_argument_is_right_too():
     x = np.array([1e3, 1e7, 3e20, 1e38, np.inf, -4e9], np.float32)
     with np.errstate(invalid="ignore"):
         expected = np.sin(x.astype(L)).astype(np.float32)
-    np.testing.assert_allclose(
-        compile_numba(trace(lambda x: call("sin", x), name="sin"))(x), expected, rtol=2e-6
-    )
+    np.testing.assert_allclose(compile_numba(trace(lambda x: call("sin", x), name="sin"))(x), expected, rtol=2e-6)
 
 
 def test_numbers_and_rows_are_broadcast_and_several_outputs_are_given():
