@@ -59,6 +59,9 @@ def current_device() -> int:
 def set_device(where: Any) -> None:
     """Make a GPU (a number or a device) CuPy's current one in this thread.
 
+    The first GPU that a process asks for is current by itself. On a machine with several, CuPy's functions want their
+    arrays on the current one.
+
     Raises:
         DeviceError: it is not there.
     """

@@ -46,6 +46,7 @@ class CudaKernel:
         self.backend = backend
         self._ndarray: type[Any] = backend.xp.ndarray
         self._plans: dict[tuple[Any, ...], _Way] = {}
+        self._known: dict[tuple[Any, ...], tuple[tuple[Any, ...], tuple[Any, ...]]] = {}
 
     def __repr__(self) -> str:
         return f"<CUDA kernel {self.formula}>"
@@ -137,10 +138,15 @@ class CudaKernel:
         Raises:
             TypeError: a function of the formula does not take these dtypes.
         """
-        empty = [np.empty((0,), a.dtype) if isinstance(a, self._ndarray) else a for a in arrays]
-        results = compile_numpy(self.formula)(*empty)
-        outs = results if isinstance(results, tuple) else (results,)
-        return tuple(np.result_type(e) for e in empty), tuple(o.dtype for o in outs)
+        key = tuple(a.dtype if isinstance(a, self._ndarray) else type(a) for a in arrays)
+        found = self._known.get(key)
+        if found is None:
+            empty = [np.empty((0,), a.dtype) if isinstance(a, self._ndarray) else a for a in arrays]
+            results = compile_numpy(self.formula)(*empty)
+            outs = results if isinstance(results, tuple) else (results,)
+            found = tuple(np.result_type(e) for e in empty), tuple(o.dtype for o in outs)
+            self._known[key] = found
+        return found
 
     def _into(self, arrays: tuple[Any, ...], outs: tuple[Any, ...]) -> Any:
         if len(outs) != len(self.formula.outputs) or not all(isinstance(o, self._ndarray) for o in outs):

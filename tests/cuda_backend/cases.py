@@ -29,6 +29,7 @@ INTEGERS: list[Formula] = [
     trace(lambda x, y: x * y + 3.0, "integers"),
     trace(lambda x, y: x > y, "compare"),
     trace(lambda x, y: (x > 2.0) + y, "count"),
+    trace(lambda x, y: (x > 2.0) - (y > 2.0), "difference"),
     trace(lambda x, y: gg.where(x > y, x, 0.0), "pick"),
     trace(lambda x, y: x // y, "divide_down"),
     trace(lambda x, y: gg.relu(x - y), "positive_part"),
