@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .backend import backend_of
+from .backend import backend_of, is_array
 
 tick: Final = itertools.count(1).__next__
 
@@ -56,15 +56,18 @@ def _weak(array: Any) -> Any:
 
 def stale(saved: Any, seq: int) -> str | None:
     """The name of the operation that changed something of `saved` after the moment `seq`, or None."""
-    values = saved if type(saved) is tuple else (saved,)
-    for value in values:
-        base = getattr(value, "base", value)  # a kept number has no memory
-        if base is value:
+    for value in saved if type(saved) is tuple else (saved,):
+        if type(value) is np.ndarray:
+            owner = value.base
+            if owner is None:
+                owner = value
+            elif type(owner) is np.ndarray and owner.base is not None:
+                owner = backend_of(value).storage(value)
+        elif is_array(value):
+            owner = backend_of(value).storage(value)
+        else:
             continue
-        known = changes.get(id(value if base is None else backend_of(value).storage(value)))
-        if known is None:
-            continue
-        for change in known:
+        for change in changes.get(id(owner), ()):
             if change.seq > seq and _overlap(change.array(), value):
                 return change.what
     return None

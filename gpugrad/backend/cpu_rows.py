@@ -163,6 +163,19 @@ def _labels(labels: Array, rows: int, classes: int, ignore: int) -> Array:
     return flat
 
 
+def _plain(logits: Array, labels: Array, weight: Array | None, smoothing: float) -> bool:
+    """Whether a batch is so small and simple that every step beside the arithmetic would show."""
+    return (
+        weight is None
+        and not smoothing
+        and logits.ndim == 2
+        and logits.size < FUSE
+        and logits.dtype in _NATIVE
+        and labels.dtype == np.int64
+        and labels.ndim == 1
+    )
+
+
 def _weights(weight: Array | None, x: Array) -> Array:
     if weight is None:
         return np.empty(0, x.dtype)
@@ -176,7 +189,7 @@ def cross_entropy(
     labels: Array,
     weight: Array | None = None,
     label_smoothing: float = 0.0,
-    ignore_index: int = -100,
+    ignore_index: int | None = -100,
 ) -> tuple[Array, Array]:
     """The cross entropy of each row of `logits` with its class index.
 
@@ -187,7 +200,7 @@ def cross_entropy(
         labels: `"*batch"`, integers; rows where it is `ignore_index` have loss 0.
         weight: `"classes"`, or None for ones.
         label_smoothing: between 0 and 1.
-        ignore_index: the label that stands for no class.
+        ignore_index: the label that stands for no class; None: there is none, and the labels are known to be right.
 
     Returns:
         (losses, lse), both `"*batch"`; `lse` (float32 at least) is what the backward pass needs.
@@ -195,6 +208,9 @@ def cross_entropy(
     Raises:
         ValueError: a label out of range (the message has its value and position), or shapes that do not fit.
     """
+    if ignore_index is None and _plain(logits, labels, weight, label_smoothing):
+        return cpu_rows_numpy.plain_cross_entropy(logits, labels)
+    ignore_index = -1 if ignore_index is None else ignore_index
     _check("cross_entropy", logits)
     x = _wide(logits)
     rows, kind = _rows(x), x.dtype.type
@@ -214,10 +230,13 @@ def cross_entropy_vjp(
     labels: Array,
     weight: Array | None = None,
     label_smoothing: float = 0.0,
-    ignore_index: int = -100,
+    ignore_index: int | None = -100,
     out: Array | None = None,
 ) -> Array:
     """The cotangent of the logits from those of the row losses, in one pass; arguments as `cross_entropy`."""
+    if ignore_index is None and out is None and _plain(logits, labels, weight, label_smoothing):
+        return cpu_rows_numpy.plain_cross_entropy_vjp(g, logits, lse, labels)
+    ignore_index = -1 if ignore_index is None else ignore_index
     x = _wide(logits)
     rows, kind = _rows(x), x.dtype.type
     w = _weights(weight, x)

@@ -105,19 +105,20 @@ def _forward(
 ) -> tuple[Any, tuple[Any, ...]]:
     backend = backend_for_all("cross_entropy", x, labels, weight)
     ignored = check_labels("cross_entropy", labels, x.shape[1], ignore_index)
-    losses, lse = backend.rows.cross_entropy(x, labels, weight, label_smoothing, ignore_index)
+    index = ignore_index if ignored else None
+    losses, lse = backend.rows.cross_entropy(x, labels, weight, label_smoothing, index)
     xp = backend.xp
     if reduction == "none":
-        return losses, (lse, None)
+        return losses, (lse, None, index)
     total = xp.asarray(losses.sum())
     if reduction == "sum":
-        return total, (lse, None)
+        return total, (lse, None, index)
     divisor: Any = labels.size - ignored
     if weight is not None or ignored < 0:
         divisor = xp.asarray(label_weights(labels, weight, ignore_index, losses.dtype)[0].sum())
     elif not divisor:  # a mean over nothing is nan, as in PyTorch
         divisor = math.nan
-    return xp.asarray(total / divisor, dtype=losses.dtype), (lse, divisor)
+    return xp.asarray(total / divisor, dtype=losses.dtype), (lse, divisor, index)
 
 
 def _rule(
@@ -128,6 +129,7 @@ def _rule(
     weight: Any,
     lse: Any,
     divisor: Any,
+    index: int | None,
     *,
     reduction: str,
     ignore_index: int,
@@ -135,7 +137,7 @@ def _rule(
 ) -> tuple[Any, None, None]:
     if divisor is not None:
         g = backend_of(x).xp.asarray(g / divisor, dtype=g.dtype)
-    return backend_of(x).rows.cross_entropy_vjp(g, x, lse, labels, weight, label_smoothing, ignore_index), None, None
+    return backend_of(x).rows.cross_entropy_vjp(g, x, lse, labels, weight, label_smoothing, index), None, None
 
 
 def _reference(
