@@ -211,7 +211,7 @@ def operator(
                 node.dtype = p.dtype
                 node.scalars = known
                 return out
-        elif kind is tensor_type:
+        elif isinstance(other, tensor_type):
             x, z = self.data, other.data
             if type(x) is _ndarray and type(z) is _ndarray and x.dtype is z.dtype:
                 known = scalars_of(x)
