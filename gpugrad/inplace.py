@@ -15,7 +15,10 @@ from . import mutation
 from .backend import backend_of
 from .gradmode import recording
 from .primitive import FUNCTIONS
-from .tape import GradientError, Node
+from .tape import GradientError, Node, PrimitiveNode
+
+
+_VIEWS = frozenset(("reshape", "transpose", "broadcast_to", "flip", "alias"))
 
 
 class InPlace:
@@ -77,12 +80,7 @@ class InPlace:
                 f"[{name}] in place on a leaf that requires a gradient (shape {self.shape}): its gradient would mean "
                 "two things; compute a new tensor, or change it under gg.no_grad()"
             )
-        storage = backend_of(self.data).storage(self.data)
-        if (
-            storage is not self.data
-            and getattr(storage, "size", None) not in (None, 0)
-            and _is_view(self.data, storage)
-        ):
+        if _is_view(self.data, self._node):
             raise GradientError(
                 f"[{name}] in place on a view (shape {self.shape}) of another tensor while recording: the other tensor "
                 "would not know; write to that tensor directly, or to x.clone()"
@@ -134,13 +132,17 @@ def _array(value: Any) -> Any:
     return value.data if hasattr(value, "_node") else value
 
 
-def _is_view(array: Any, storage: Any) -> bool:
-    """Whether `array` shows memory that somebody else may show too (a whole recycled buffer is its own)."""
-    return (
-        getattr(storage, "dtype", None) != np.uint8
-        or array.dtype == np.uint8
-        or array.size * array.itemsize < storage.size // 2
-    )
+def _is_view(array: Any, node: Node | None) -> bool:
+    """Whether a tensor shows memory that another one shows: told by the operation, for a constant by the memory."""
+    if isinstance(node, PrimitiveNode):
+        return node.name in _VIEWS or (node.name == "getitem" and not node.static["arrays"])
+    if node is not None:
+        return False
+    storage = backend_of(array).storage(array)
+    if storage is array or not hasattr(storage, "dtype"):
+        return False
+    # A recycled buffer is bytes, and all but a sixteenth of it is the array it was given out for.
+    return storage.dtype != np.uint8 or bool(array.nbytes < 0.9 * storage.nbytes)
 
 
 def _bare(index: Any) -> Any:

@@ -87,6 +87,7 @@ class Leaf(Node):
             self.grad = new_tensor(g if fresh else g.copy(), None)
         elif old._node is None and old.data.dtype == g.dtype:
             old.data += g
+            mutation.changed(old.data, "backward")  # somebody may be computing with this gradient
         else:
             self.grad = new_tensor(old.data + g, None)
 
