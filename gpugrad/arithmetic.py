@@ -183,7 +183,7 @@ def operator(
     scalar_node: type[Node],
     node_type: type[Node],
     keep: Callable[..., Any],
-    tensor_type: type,
+    tensor_type: Any,
 ) -> Callable[[Any, Any], Any]:
     """The method for `tensor <op> other`: the short way where it is open, else `FUNCTIONS[name]`."""
     ufunc = getattr(np, name)

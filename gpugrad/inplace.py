@@ -17,7 +17,6 @@ from .gradmode import recording
 from .primitive import FUNCTIONS
 from .tape import GradientError, Node, PrimitiveNode
 
-
 _VIEWS = frozenset(("reshape", "transpose", "broadcast_to", "flip", "alias"))
 
 
