@@ -138,7 +138,7 @@ def _is_view(array: Any, node: Node | None) -> bool:
     if node is not None:
         return False
     storage = backend_of(array).storage(array)
-    if storage is array or not hasattr(storage, "dtype"):
+    if storage is array or not isinstance(storage, np.ndarray):
         return False
     # A recycled buffer is bytes, and all but a sixteenth of it is the array it was given out for.
     return storage.dtype != np.uint8 or bool(array.nbytes < 0.9 * storage.nbytes)

@@ -58,7 +58,7 @@ def stale(saved: Any, seq: int) -> str | None:
     """The name of the operation that changed something of `saved` after the moment `seq`, or None."""
     for value in saved if type(saved) is tuple else (saved,):
         if type(value) is np.ndarray:
-            owner = value.base
+            owner: Any = value.base
             if owner is None:
                 owner = value
             elif type(owner) is np.ndarray and owner.base is not None:
