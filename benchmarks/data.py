@@ -41,6 +41,19 @@ def mlp_data(params: dict[str, Any]) -> MlpData:
     return MlpData(x, labels, layers)
 
 
+def gemm_data(params: dict[str, Any]) -> list[tuple[Float32, Float32]]:
+    """The factors of every matrix product of one training step: forward, weight and input gradients."""
+    data = mlp_data(params)
+    rng = np.random.default_rng(SEED)
+    products: list[tuple[Float32, Float32]] = []
+    h = data.x
+    for index, (weight, _) in enumerate(data.layers):
+        g = rng.standard_normal((len(h), weight.shape[0]), dtype=np.float32)
+        products += [(h, weight.T), (g.T, h)] + ([(g, weight)] if index else [])
+        h = g
+    return products
+
+
 def elementwise_data(params: dict[str, Any]) -> tuple[Float32, Float32]:
     """An input with both tails of every activation (standard deviation 2), and a cotangent."""
     rng = np.random.default_rng(SEED)

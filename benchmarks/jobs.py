@@ -61,7 +61,7 @@ class Job:
     Args:
         name: what the tables print and what `--only` matches.
         suite: one of SUITES, "control" or "bandwidth".
-        kind: which builder of a library does it (mlp, tape, elementwise, adam, control, copy).
+        kind: which builder of a library does it (mlp, gemm, tape, elementwise, adam, control, copy).
         params: the sizes; JSON values only.
         goals: the largest value that passes, by library name; empty where no goal is set for the single job.
         unit: RATIO for a time relative to PyTorch's best, PER_OP for microseconds an operation.
@@ -93,7 +93,11 @@ def _mlp_goals(activation: str, optimizer: str, small: bool) -> dict[str, float]
 
 
 def mlp_jobs(scale: str) -> Iterator[Job]:
-    """One training step (zero_grad, forward, cross entropy, backward, update) in float32."""
+    """One training step (zero_grad, forward, cross entropy, backward, update) in float32.
+
+    Beside each shape its matrix products alone, by NumPy's BLAS and PyTorch's: no work on anything else brings a step
+    below that ratio, which differs from machine to machine.
+    """
     shapes: list[tuple[str, list[int], int]] = [
         ("784-128-10 B32", [784, 128, 10], 32),
         ("784-512-512-10 B128", [784, 512, 512, 10], 128),
@@ -103,6 +107,7 @@ def mlp_jobs(scale: str) -> Iterator[Job]:
     if scale == "smoke":
         shapes = [("12-8-4 B6", [12, 8, 4], 6)]
     for label, sizes, batch in shapes:
+        yield Job(f"mlp {label} matrix products alone", "mlp", "gemm", {"sizes": sizes, "batch": batch})
         for activation, optimizer in (("relu", "sgd"), ("gelu", "sgd"), ("tanh", "sgd"), ("relu", "adam")):
             small = max(sizes[1:]) <= 128
             yield Job(

@@ -58,8 +58,11 @@ def describe() -> dict[str, Any]:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     model = _proc_field("/proc/cpuinfo", r"^model name\s*:\s*(.+)$")
     kib = _proc_field("/proc/meminfo", r"^MemTotal:\s*(\d+) kB$")
+    family, number = (_proc_field("/proc/cpuinfo", rf"^{key}\s*:\s*(.+)$") for key in ("cpu family", "model"))
     return {
         "cpu": model if model != "unknown" else platform.processor() or "unknown",
+        # Virtual machines hide the name of the processor, not its family.
+        "cpu_family_and_model": f"{family}/{number}",
         "cores": usable,
         "memory_gib": round(int(kib) / 2**20, 1) if kib.isdigit() else "unknown",
         "system": f"{platform.system()} {platform.machine()}",

@@ -132,7 +132,8 @@ def document(record: dict[str, Any], tables: bool = True) -> str:
     cores = {facts.get("openblas", "unknown") for facts in record.get("workers", {}).values()} - {"no OpenBLAS"}
     gpus = {facts["device"] for facts in record.get("workers", {}).values() if "device" in facts}
     lines = [
-        f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB, {about['system']},",
+        f"{about['cpu']} (family/model {about['cpu_family_and_model']}), {about['cores']} cores,",
+        f"{about['memory_gib']} GiB, {about['system']},",
         f"Python {about['python']};",
         f"{versions}; OpenBLAS core type {', '.join(sorted(cores)) or 'not recorded'}; {about['date']}.",
     ]

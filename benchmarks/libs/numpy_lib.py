@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.data import ADAM_RATE, SGD_RATE, Float32, adam_data, digest, elementwise_data, mlp_data
+from benchmarks.data import ADAM_RATE, SGD_RATE, Float32, adam_data, digest, elementwise_data, gemm_data, mlp_data
 from benchmarks.libs.base import Library, Program
 from benchmarks.machine import openblas_core
 
@@ -119,6 +119,16 @@ class NumpyLibrary(Library):
         data = mlp_data(params)
         step = _HandWrittenStep(data.x, data.labels, data.layers, params)
         return {"by hand": Program(step, check=lambda: [step(), step()])}
+
+    def gemm(self, params: dict[str, Any]) -> dict[str, Program]:
+        """The matrix products of the step into arrays that are there already."""
+        products = [(a, b, np.empty((a.shape[0], b.shape[1]), np.float32)) for a, b in gemm_data(params)]
+
+        def multiply() -> None:
+            for a, b, out in products:
+                np.matmul(a, b, out=out)
+
+        return {"matmul": Program(multiply)}
 
     def tape(self, params: dict[str, Any]) -> dict[str, Program]:
         """The bare operations: what is left when there is no tape at all."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.data import ADAM_RATE, SGD_RATE, adam_data, digest, elementwise_data, mlp_data
+from benchmarks.data import ADAM_RATE, SGD_RATE, adam_data, digest, elementwise_data, gemm_data, mlp_data
 from benchmarks.libs.base import Library, Program
 
 _MODULES: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
@@ -136,6 +136,19 @@ class TorchLibrary(Library):
             return loss
 
         return Program(step, check=lambda: [step().item(), step().item()])
+
+    def gemm(self, params: dict[str, Any]) -> dict[str, Program]:
+        """The matrix products of the step into arrays that are there already."""
+        products = [
+            (self._tensor(a), self._tensor(b), torch.empty(a.shape[0], b.shape[1], device=self.device))
+            for a, b in gemm_data(params)
+        ]
+
+        def multiply() -> None:
+            for a, b, out in products:
+                torch.mm(a, b, out=out)
+
+        return {"mm": Program(multiply)}
 
     def tape(self, params: dict[str, Any]) -> dict[str, Program]:
         """A chain of `y * scale` and `y + shift`."""
