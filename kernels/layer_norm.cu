@@ -6,7 +6,7 @@
 //       with h = (x - mean) rstd and v = g weight:  dx = rstd (v - avg(v) - h avg(v h))
 //   layer_norm_vjp_weight(g, x, mean, rstd, part_weight, part_bias, rows, columns, rows_a_chunk)
 //       first stage of dweight = sum over rows of g h and dbias = sum over rows of g: one line of `columns` sums for
-//       each chunk of rows; `finish_columns_sum` of reduce.cu adds the lines.
+//       each chunk of rows; `column_sum` of reduce.cu adds the lines.
 //
 // x, y, g, dx, weight, bias: the storage type, (rows, columns) C-contiguous or (columns,); weight and bias may be null.
 // mean, rstd: (rows,), part_*: (chunks, columns), eps: compute type; sizes: long long. `_warp` and `_block` as in
@@ -65,10 +65,10 @@ __device__ void layer_norm_vjp_weight(const T* g, const T* x, const C* mean, con
                                       C* part_bias, long long rows, long long columns, long long rows_a_chunk) {
   const long long c = (long long)blockIdx.x * 32 + threadIdx.x;
   const bool inside = c < columns;
-  const C weight = column_chunk<Sum, C>(rows, rows_a_chunk, inside, [=](long long r) {
+  const C weight = column_chunk<C>(rows, rows_a_chunk, inside, [=](long long r) {
     return load<C>(g[r * columns + c]) * (load<C>(x[r * columns + c]) - mean[r]) * rstd[r];
   });
-  const C bias = column_chunk<Sum, C>(rows, rows_a_chunk, inside, [=](long long r) { return load<C>(g[r * columns + c]); });
+  const C bias = column_chunk<C>(rows, rows_a_chunk, inside, [=](long long r) { return load<C>(g[r * columns + c]); });
   if (threadIdx.y || !inside) return;
   part_weight[blockIdx.y * columns + c] = weight;
   part_bias[blockIdx.y * columns + c] = bias;

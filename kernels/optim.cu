@@ -1,4 +1,4 @@
-// Optimizer updates of many arrays in one launch, and the clip by the norm of all gradients together.
+// Optimizer updates of many arrays in one launch, and the norm of all gradients together.
 //
 // Arrays are given by tables in device memory: table[a * fields + f] is the address of field f of array a, and a block
 // works on one chunk: chunk_array[block] says of which array, chunk_start[block] from which element; sizes[a] is the
@@ -17,9 +17,7 @@
 //       fields p, g, v, buffer (may be null where momentum is 0):
 //       v = alpha v + (1 - alpha) d^2;  u = d / (sqrt(v) + eps);  buffer = momentum buffer + u;  p -= lr buffer
 //   norm_partials(table, sizes, chunk_array, chunk_start, chunk, fields, field, part)
-//       part[block] = sum of squares of the block's chunk of `field`; `finish_sum` of reduce.cu would add them up
-//   clip_scale(part, count, max_norm, scale, norm)
-//       norm[0] = sqrt(sum of part), scale[0] = min(1, max_norm / (norm + 1e-6)); block (256,), grid (1,)
+//       part[block] = sum of squares of the block's chunk of `field`; `total` of reduce.cu adds them up
 //
 // p, g: storage type; all state and all scalars: compute type (float for halves); tables: unsigned long long; sizes,
 // chunk_start, step: long long; chunk_array, chunk, fields, field, nesterov, decoupled: int. Block (256,), grid
@@ -118,15 +116,6 @@ template <class T, class C> __device__ void norm_partials(const Tables& t, int f
   if (threadIdx.x == 0) part[blockIdx.x] = sum;
 }
 
-template <class C> __device__ void clip_scale(const C* part, long long count, C max_norm, C* scale, C* norm) {
-  C sum = C(0);
-  for (long long i = threadIdx.x; i < count; i += blockDim.x) sum += part[i];
-  sum = sqrt(Team<true>::sum(sum));
-  if (threadIdx.x) return;
-  norm[0] = sum;
-  scale[0] = minimum(C(1), max_norm / (sum + C(1e-6)));
-}
-
 }  // namespace gg
 
 #define GG_TABLES                                                                                                    \
@@ -154,10 +143,6 @@ template <class C> __device__ void clip_scale(const C* part, long long count, C 
   extern "C" __global__ void __launch_bounds__(256) gg_norm_partials_##tag(GG_TABLES, int fields, int field,         \
                                                                            gg::real<T>* part) {                      \
     gg::norm_partials<T, gg::real<T>>(GG_GIVEN, fields, field, part);                                                \
-  }                                                                                                                  \
-  extern "C" __global__ void __launch_bounds__(256) gg_clip_scale_##tag(                                             \
-      const gg::real<T>* part, long long count, gg::real<T> max_norm, gg::real<T>* scale, gg::real<T>* norm) {       \
-    gg::clip_scale(part, count, max_norm, scale, norm);                                                              \
   }
 #include "instantiate.cuh"
 #undef GG_TABLES

@@ -6,34 +6,16 @@
 
 namespace gg {
 
-// A reduction is: map an element, combine two partial results, finish (store times `scale`, at the kernels).
+// How two partial results become one.
 struct Sum {
-  template <class C> static __device__ __forceinline__ C identity() { return C(0); }
-  template <class C> static __device__ __forceinline__ C map(C x) { return x; }
   template <class C> static __device__ __forceinline__ C combine(C a, C b) { return a + b; }
 };
-struct SumSquares : Sum {
-  template <class C> static __device__ __forceinline__ C map(C x) { return x * x; }
-};
-struct Product {
-  template <class C> static __device__ __forceinline__ C identity() { return C(1); }
-  template <class C> static __device__ __forceinline__ C map(C x) { return x; }
-  template <class C> static __device__ __forceinline__ C combine(C a, C b) { return a * b; }
-};
 struct Maximum {
-  template <class C> static __device__ __forceinline__ C identity() { return -infinity<C>(); }
-  template <class C> static __device__ __forceinline__ C map(C x) { return x; }
   template <class C> static __device__ __forceinline__ C combine(C a, C b) { return maximum(a, b); }
-};
-struct Minimum {
-  template <class C> static __device__ __forceinline__ C identity() { return infinity<C>(); }
-  template <class C> static __device__ __forceinline__ C map(C x) { return x; }
-  template <class C> static __device__ __forceinline__ C combine(C a, C b) { return minimum(a, b); }
 };
 
 __device__ __forceinline__ float exchange(float v, int lanes) { return __shfl_xor_sync(~0u, v, lanes); }
 __device__ __forceinline__ double exchange(double v, int lanes) { return __shfl_xor_sync(~0u, v, lanes); }
-__device__ __forceinline__ long long exchange(long long v, int lanes) { return __shfl_xor_sync(~0u, v, lanes); }
 
 // The threads that share one row. Warp: 32 of them, blockDim.x / 32 rows a block, grid >= rows / that. Block: all of
 // the block's (a multiple of 32), grid = rows. `reduce` gives every thread the result; V needs `exchange(V, int)`.
@@ -61,18 +43,18 @@ template <bool IsBlock> struct Team {
 
 // Sum over rows of f(row, column), for one column a thread: blockDim = (32, 8), grid = (ceil(columns / 32), chunks).
 // The sum over the block's chunk of rows is left with the threads of threadIdx.y == 0.
-template <class Op, class C, class F>
+template <class C, class F>
 __device__ __forceinline__ C column_chunk(long long rows, long long rows_a_chunk, bool inside, F f) {
   __shared__ C part[8][33];
   const long long first = blockIdx.y * rows_a_chunk, last = first + rows_a_chunk < rows ? first + rows_a_chunk : rows;
-  C v = Op::template identity<C>();
+  C v = C(0);
   if (inside)
-    for (long long r = first + threadIdx.y; r < last; r += 8) v = Op::combine(v, f(r));
+    for (long long r = first + threadIdx.y; r < last; r += 8) v += f(r);
   __syncthreads();
   part[threadIdx.y][threadIdx.x] = v;
   __syncthreads();
   if (threadIdx.y == 0)
-    for (int k = 1; k < 8; ++k) v = Op::combine(v, part[k][threadIdx.x]);
+    for (int k = 1; k < 8; ++k) v += part[k][threadIdx.x];
   return v;
 }
 

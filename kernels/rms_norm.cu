@@ -3,7 +3,7 @@
 //   rms_norm(x, weight, y, rstd, rows, columns, eps)          y = x rstd weight,  rstd = 1 / sqrt(avg(x^2) + eps)
 //   rms_norm_vjp(g, x, weight, rstd, dx, rows, columns)       with h = x rstd, v = g weight:  dx = rstd (v - h avg(v h))
 //   rms_norm_vjp_weight(g, x, rstd, part_weight, rows, columns, rows_a_chunk)
-//       first stage of dweight = sum over rows of g h, finished by `finish_columns_sum` of reduce.cu
+//       first stage of dweight = sum over rows of g h, finished by `column_sum` of reduce.cu
 //
 // Types, sizes and launch as in layer_norm.cu; weight may be null.
 #include "reduce.cuh"
@@ -47,7 +47,7 @@ template <class T, class C>
 __device__ void rms_norm_vjp_weight(const T* g, const T* x, const C* rstd, C* part_weight, long long rows,
                                     long long columns, long long rows_a_chunk) {
   const long long c = (long long)blockIdx.x * 32 + threadIdx.x;
-  const C weight = column_chunk<Sum, C>(rows, rows_a_chunk, c < columns, [=](long long r) {
+  const C weight = column_chunk<C>(rows, rows_a_chunk, c < columns, [=](long long r) {
     return load<C>(g[r * columns + c]) * load<C>(x[r * columns + c]) * rstd[r];
   });
   if (threadIdx.y == 0 && c < columns) part_weight[blockIdx.y * columns + c] = weight;

@@ -5,11 +5,11 @@
 //   logsumexp(x, y, rows, columns)              y[row] = log sum exp(x)
 //   softmax_vjp(g, y, dx, rows, columns)        dx = y (g - sum g y)
 //   log_softmax_vjp(g, y, dx, rows, columns)    dx = g - exp(y) sum g
-//   logsumexp_vjp(g, x, y, dx, rows, columns)   dx = g[row] exp(x - y[row])
 //
 // Arrays are C-contiguous (rows, columns), or (rows,) where written [row]; rows and columns are long long. Each in two
 // forms: `_warp`, one warp a row, for up to about 1024 columns (block (32 k,), grid (ceil(rows / k),)); `_block`, one
-// block a row (block (32 k,), grid (rows,)). The maximum and the sum are found in one pass, rescaling as it goes.
+// block a row (block (32 k,), grid (rows,)). The maximum and the sum are found in one pass, rescaling as it goes. A row
+// with +inf or nan has no softmax: it is nan throughout.
 #include "reduce.cuh"
 
 namespace gg {
@@ -42,13 +42,19 @@ template <class By, class T> __device__ __forceinline__ MaxSum<real<T>> max_sum(
   return By::template reduce<MergeMaxSum, MaxSum<real<T>>>(v);
 }
 
+// The sum of a row's softmax, nan where there is none: equal infinities count as 1 for logsumexp only.
+template <class C> __device__ __forceinline__ C finite_sum(MaxSum<C> v) {
+  return v.m == infinity<C>() ? quiet_nan<C>() : v.s;
+}
+
 template <class By, class T> __device__ void softmax(const T* x, T* y, long long rows, long long columns) {
   const long long row = By::row();
   if (row >= rows) return;
   x += row * columns;
   y += row * columns;
   const MaxSum<real<T>> v = max_sum<By>(x, columns);
-  for (long long c = By::rank(); c < columns; c += By::size()) y[c] = store<T>(exp(load<real<T>>(x[c]) - v.m) / v.s);
+  const real<T> sum = finite_sum(v);
+  for (long long c = By::rank(); c < columns; c += By::size()) y[c] = store<T>(exp(load<real<T>>(x[c]) - v.m) / sum);
 }
 
 template <class By, class T> __device__ void log_softmax(const T* x, T* y, long long rows, long long columns) {
@@ -57,7 +63,7 @@ template <class By, class T> __device__ void log_softmax(const T* x, T* y, long 
   x += row * columns;
   y += row * columns;
   const MaxSum<real<T>> v = max_sum<By>(x, columns);
-  const real<T> log_sum = log(v.s);
+  const real<T> log_sum = log(finite_sum(v));
   for (long long c = By::rank(); c < columns; c += By::size()) y[c] = store<T>(load<real<T>>(x[c]) - v.m - log_sum);
 }
 
@@ -98,18 +104,6 @@ __device__ void log_softmax_vjp(const T* g, const T* y, T* dx, long long rows, l
     dx[c] = store<T>(load<C>(g[c]) - exp(load<C>(y[c])) * sum);
 }
 
-template <class By, class T>
-__device__ void logsumexp_vjp(const T* g, const T* x, const T* y, T* dx, long long rows, long long columns) {
-  using C = real<T>;
-  const long long row = By::row();
-  if (row >= rows) return;
-  const C slope = load<C>(g[row]), lse = load<C>(y[row]);
-  for (long long c = By::rank(); c < columns; c += By::size()) {
-    const long long i = row * columns + c;
-    dx[i] = store<T>(slope * exp(load<C>(x[i]) - lse));
-  }
-}
-
 }  // namespace gg
 
 #define GG_ONE(way, By, T, tag)                                                                             \
@@ -129,10 +123,6 @@ __device__ void logsumexp_vjp(const T* g, const T* x, const T* y, T* dx, long lo
   extern "C" __global__ void gg_log_softmax_vjp_##way##_##tag(const T* g, const T* y, T* dx, long long rows,     \
                                                               long long columns) {                               \
     gg::log_softmax_vjp<By>(g, y, dx, rows, columns);                                                            \
-  }                                                                                                              \
-  extern "C" __global__ void gg_logsumexp_vjp_##way##_##tag(const T* g, const T* x, const T* y, T* dx,           \
-                                                            long long rows, long long columns) {                 \
-    gg::logsumexp_vjp<By>(g, x, y, dx, rows, columns);                                                           \
   }
 #define GG_ENTRIES(T, tag) GG_ONE(warp, gg::Team<false>, T, tag) GG_ONE(block, gg::Team<true>, T, tag)
 #include "instantiate.cuh"

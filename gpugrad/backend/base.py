@@ -23,6 +23,7 @@ class Backend(ABC):
     Attributes:
         device: the device; `name` is its type, "cpu" or "cuda".
         xp: NumPy, or CuPy.
+        weight_order: memory order of the matrices of layers, "C" or "F".
         rows: the row kernels (softmax, cross_entropy, layer_norm, dropout, ...), one function each.
         optim: the multi-tensor update kernels (sgd, adam, rmsprop, squared_norm).
     """
@@ -30,6 +31,7 @@ class Backend(ABC):
     device: Device
     name: str
     xp: Any
+    weight_order: str = "C"
     rows: Any
     optim: Any
 
@@ -91,17 +93,33 @@ class Backend(ABC):
         "permutation" of 0 to n - 1 for `shape` (n,).
         """
 
-    @abstractmethod
-    def philox(self, count: int) -> tuple[int, int]:
-        """Reserve `count` numbers of the counter-based stream; returns (seed, offset of the first)."""
+    def restart_stream(self, seed: int) -> None:
+        """Restart the counter-based stream that dropout masks come from."""
+        self._stream = [seed & (1 << 64) - 1, 0]
+
+    def reserve_random(self, count: int) -> tuple[int, int]:
+        """Take the next `count` numbers of the counter-based stream, which is the same on every device.
+
+        Returns:
+            (seed, offset of the first); the offset is even, because two numbers share a word of the stream.
+        """
+        seed, offset = self._stream
+        self._stream[1] = offset + count + count % 2
+        return seed, offset
 
     @abstractmethod
     def memory_stats(self) -> Any:
         """What the allocator holds."""
 
+    @abstractmethod
+    def column_sum(self, x: Array) -> Array:
+        """The sums of the columns of a matrix, in its dtype; half precision adds up in float32."""
+
     def sum_to(self, array: Array, shape: tuple[int, ...]) -> Array:
         """Sum `array` down to `shape`, the inverse of broadcasting; half precision adds up in float32."""
         extra = array.ndim - len(shape)
+        if extra == 1 and array.ndim == 2 and array.shape[1] == shape[0]:
+            return self.column_sum(array)
         axes = tuple(range(extra)) + tuple(
             i + extra for i, n in enumerate(shape) if n == 1 and array.shape[i + extra] != 1
         )

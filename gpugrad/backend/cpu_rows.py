@@ -333,17 +333,8 @@ def _partial_sums(work: Callable[..., None], outputs: int, *arrays: Array) -> tu
     return tuple(sums.sum(0)) if count > 1 else tuple(sums[0])
 
 
-def bias_grad(g: Array) -> Array:
-    """The sums over all axes but the last; float16 adds up in float32."""
-    wide = _wide(g)
-    (total,) = _partial_sums(body(wide).column_sums, 1, _rows(wide))
-    return total.astype(g.dtype, copy=False)
-
-
-def maxout(x: Array, k: int) -> tuple[Array, Array]:
-    """The largest of each k neighbours on the last axis, and which of the k it was (uint8, or int32 beyond 256).
-
-    The first of equals is taken; a nan counts as largest.
+def maxout(x: Array, k: int) -> Array:
+    """The largest of each k neighbours on the last axis; a nan counts as largest.
 
     Raises:
         ValueError: the last axis is not a multiple of k.
@@ -353,18 +344,17 @@ def maxout(x: Array, k: int) -> tuple[Array, Array]:
         raise ValueError(f"[maxout] k = {k} for x: {x.shape}; expected a divisor of its last axis, {x.shape[-1]}")
     x = np.ascontiguousarray(x)
     y = np.empty((*x.shape[:-1], x.shape[-1] // k), x.dtype)
-    index = np.empty(y.shape, np.uint8 if k <= 256 else np.int32)
-    run = body(x).maxout if x.dtype in _NATIVE else cpu_rows_numpy.maxout
-    _by_rows(lambda x, y, i: run(x, k, y, i), _rows(x), _rows(y), _rows(index))
-    return y, index
+    # NumPy's body at every size: its strided maximum is as fast as a compiled loop.
+    _by_rows(lambda x, y: cpu_rows_numpy.maxout(x, k, y), _rows(x), _rows(y))
+    return y
 
 
-def maxout_vjp(g: Array, index: Array, k: int) -> Array:
-    """The cotangent of maxout's input: that of the output at the position `index` of each k, else 0."""
-    g = np.ascontiguousarray(g)
-    dx = np.empty((*g.shape[:-1], g.shape[-1] * k), g.dtype)
-    run = body(g).maxout_vjp if g.dtype in _NATIVE else cpu_rows_numpy.maxout_vjp
-    _by_rows(lambda d, g, i: run(g, i, k, d), _rows(dx), _rows(g), _rows(index))
+def maxout_vjp(g: Array, x: Array, y: Array, k: int) -> Array:
+    """The cotangent of maxout's input: pieces that tie for the output `y` share its cotangent equally."""
+    g, x, y = map(np.ascontiguousarray, (g, x, y))
+    dx = np.empty(x.shape, x.dtype)
+    run = body(x).maxout_vjp if x.dtype in _NATIVE else cpu_rows_numpy.maxout_vjp
+    _by_rows(lambda x, y, g, d: run(g, x, y, k, d), _rows(x), _rows(y), _rows(g), _rows(dx))
     return dx
 
 

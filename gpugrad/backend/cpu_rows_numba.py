@@ -47,14 +47,6 @@ def _row_max(x: Any, r: Any) -> Any:
     return _value(best)
 
 
-@kernel
-def column_sums(x: Any, total: Any) -> None:
-    """The sums of the columns, added to `total`."""
-    for r in range(x.shape[0]):
-        for j in range(x.shape[1]):
-            total[j] += x[r, j]
-
-
 @reduction
 def softmax(x: Any, y: Any) -> None:
     """y = exp(x - max) / sum, each row."""
@@ -281,26 +273,18 @@ def rms_norm_vjp(g: Any, x: Any, rstd: Any, weight: Any, dx: Any, dw: Any) -> No
 
 
 @kernel
-def maxout(x: Any, k: Any, y: Any, index: Any) -> None:
-    """The largest of each k neighbours and which it was (the first of equals; a nan counts as largest)."""
-    for r in range(x.shape[0]):
-        for c in range(y.shape[1]):
-            best, at = x[r, c * k], 0
-            for i in range(1, k):
-                v = x[r, c * k + i]
-                if v > best or (v != v and best == best):
-                    best, at = v, i
-            y[r, c] = best
-            index[r, c] = at
-
-
-@kernel
-def maxout_vjp(g: Any, index: Any, k: Any, dx: Any) -> None:
-    """The cotangent at the position that was largest, 0 at the others."""
+def maxout_vjp(g: Any, x: Any, y: Any, k: Any, dx: Any) -> None:
+    """The cotangent shared equally by the pieces that are y (or nan), 0 at the others."""
     for r in range(g.shape[0]):
         for c in range(g.shape[1]):
+            best, ties = y[r, c], ZERO(y[r, c])
             for i in range(k):
-                dx[r, c * k + i] = g[r, c] if index[r, c] == i else ZERO(g[r, c])
+                v = x[r, c * k + i]
+                ties += ir.select((v == best) | (v != v), ONE(best), ZERO(best))
+            shared = g[r, c] / ties
+            for i in range(k):
+                v = x[r, c * k + i]
+                dx[r, c * k + i] = ir.select((v == best) | (v != v), shared, ZERO(best))
 
 
 # SplitMix64, as `cpu_rows_numpy` defines it, on signed integers: they wrap alike.

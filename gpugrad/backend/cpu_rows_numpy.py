@@ -1,7 +1,8 @@
 """The row kernels in plain NumPy: what each computes for a block of rows, into arrays that the caller made.
 
-The bodies of `cpu_rows_numba` have the same names and arguments. Row sums are products with a vector of ones and
-`vecdot`, which BLAS does several times faster than `sum(axis=1)`; blocks are small enough to stay in cache.
+The bodies of `cpu_rows_numba`, where there are any, have the same names and arguments. Row sums are products with a
+vector of ones and `vecdot`, which BLAS does several times faster than `sum(axis=1)`; blocks are small enough to stay
+in cache.
 """
 
 from __future__ import annotations
@@ -167,18 +168,24 @@ def _inverse_root(squares: Array, n: int, eps: float, rstd: Array) -> None:
     np.reciprocal(squares, rstd)
 
 
-def maxout(x: Array, k: int, y: Array, index: Array) -> None:
-    """The largest of each k neighbours and which it was (the first of equals; a nan counts as largest)."""
-    groups = x.reshape(x.shape[0], -1, k)
-    found = groups.argmax(2)
-    index[...] = found
-    y[...] = np.take_along_axis(groups, found[:, :, None], 2)[:, :, 0]
+def maxout(x: Array, k: int, y: Array) -> None:
+    """The largest of each k neighbours; a nan counts as largest."""
+    # Piece by piece over all outputs: a reduction along a short last axis is several times slower.
+    y[...] = x[:, ::k]
+    for i in range(1, k):
+        np.maximum(y, x[:, i::k], out=y)
 
 
-def maxout_vjp(g: Array, index: Array, k: int, dx: Array) -> None:
-    """The cotangent at the position that was largest, 0 at the others."""
+def maxout_vjp(g: Array, x: Array, y: Array, k: int, dx: Array) -> None:
+    """The cotangent shared equally by the pieces that are y (or nan), 0 at the others."""
+    hits = [(x[:, i::k] == y) | (x[:, i::k] != x[:, i::k]) for i in range(k)]
+    ties = np.zeros(g.shape, g.dtype)
+    for hit in hits:
+        ties += hit
+    shared = g / ties
     dx[...] = 0
-    np.put_along_axis(dx.reshape(*g.shape, k), index[:, :, None].astype(np.intp), g[:, :, None], 2)
+    for i, hit in enumerate(hits):
+        np.copyto(dx[:, i::k], shared, where=hit)
 
 
 # The generator of dropout masks. Word j of the stream of a 64-bit seed is, modulo 2^64,
@@ -186,8 +193,8 @@ def maxout_vjp(g: Array, index: Array, k: int, dx: Array) -> None:
 #     mix(z): z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9; z = (z ^ z >> 27) * 0x94D049BB133111EB; z ^ z >> 31
 # with logical shifts: SplitMix64 (G. L. Steele, D. Lea, C. H. Flood, OOPSLA 2014) read at any counter. Element e
 # (the call's offset plus its index in C order) takes 32 bits u of word e // 2: the low half for an even e, the
-# high half for an odd one. It is kept where u >= round(p * 2^32), and then divided by 1 - p. So any device, and
-# any part of an array, makes the same mask again from (seed, offset).
+# high half for an odd one. It is kept where u >= min(round(p * 2^32), 2^32 - 1), and then divided by 1 - p. So any
+# device, and any part of an array, makes the same mask again from (seed, offset); kernels/dropout.cu does.
 GOLDEN, MIX_1, MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 

@@ -306,8 +306,7 @@ def squared_norm(arrays: Sequence[Array]) -> Any:
     dtype = arrays[0].dtype
     part, total = cupy.ndarray((count,), dtype), cupy.ndarray((), dtype)
     function("optim.cu", "norm_partials", dtype.name)((count,), (_BLOCK,), (*tables, np.int32(1), np.int32(0), part))
-    finish = function("reduce.cu", "finish_sum", dtype.name)
-    finish((1,), (_BLOCK,), (part, total, np.int64(count), dtype.type(1)))
+    function("reduce.cu", "total", dtype.name)((1,), (_BLOCK,), (part, total, np.int64(count)))
     return total
 
 

@@ -1,4 +1,4 @@
-"""The row kernels on the GPU: softmax, cross entropy, norms, maxout, dropout, rows added by index.
+"""The row kernels on the GPU: softmax, cross entropy, norms, maxout, dropout, sums, rows added by index.
 
 The same names, arguments and results as `cpu_rows`; the arithmetic is in `kernels/*.cu`, whose heads say what each
 entry point takes. Here are checks, allocation and launch geometry. Nothing waits for the device.
@@ -19,6 +19,7 @@ _WARPS: Final = 4  # rows a block in the warp form
 _BLOCK: Final = 256
 _MAX_GRID: Final = 65535
 _ROWS_A_CHUNK: Final = 128
+_TOTAL_BLOCKS: Final = 1024  # blocks that share the sum of everything
 
 
 @functools.lru_cache(maxsize=512)
@@ -270,28 +271,46 @@ def rms_norm_vjp(g: Any, x: Any, rstd: Any, weight: Any, out: Any = None) -> tup
     return _result(dx, out), dweight
 
 
-def bias_grad(g: Any) -> Any:
-    """The sums over all axes but the last; halves add up in float32."""
-    _check("bias_grad", g)
-    return _column_sums("reduce.cu", "reduce_columns_sum", (dense(g),), 1)[0]
+def column_sum(x: Any) -> Any:
+    """The sums over all axes but the last; halves add up in float32. Raises as `softmax`."""
+    _check("column_sum", x)
+    return _column_sums("reduce.cu", "column_parts", (dense(x),), 1)[0]
+
+
+def row_sum(x: Any) -> Any:
+    """The sums over the last axis, shape `x.shape[:-1]`; halves add up in float32. Raises as `softmax`."""
+    _check("row_sum", x)
+    x = dense(x)
+    out = _new(x.shape[:-1], x.dtype)
+    rows, columns = _size(x)
+    _launch_rows("reduce.cu", "row_sum", x.dtype, rows, columns, (x, out, *_sizes(rows, columns)))
+    return out
+
+
+def total(x: Any) -> Any:
+    """The sum of all elements, a 0-d array; halves add up in float32."""
+    x = dense(x)
+    blocks = max(1, min(-(-x.size // (8 * _BLOCK)), _TOTAL_BLOCKS))
+    part, out = _new((blocks,), compute_type(x.dtype)), _new((), x.dtype)
+    function("reduce.cu", "total_parts", x.dtype.name)((blocks,), (_BLOCK,), (x, part, np.int64(x.size)))
+    function("reduce.cu", "total", x.dtype.name)((1,), (_BLOCK,), (part, out, np.int64(blocks)))
+    return out
 
 
 def _column_sums(file: str, kernel: str, inputs: tuple[Any, ...], count: int) -> list[Any]:
     """Sums over rows of what `kernel` computes for each column: chunks of rows first, then the chunks."""
     dtype, (rows, columns) = inputs[0].dtype, _size(inputs[0])
-    sums = [_new((columns,), dtype) for _ in range(count)]
-    if not rows:
-        for s in sums:
-            s[...] = 0
-        return sums
     wide, a_chunk = compute_type(dtype), max(_ROWS_A_CHUNK, -(-rows // _MAX_GRID))
-    chunks = -(-rows // a_chunk)
+    chunks = max(1, -(-rows // a_chunk))
     parts = [_new((chunks, columns), wide) for _ in range(count)]
     grid = (-(-columns // 32), chunks)
     function(file, kernel, dtype.name)(grid, (32, 8), (*inputs, *parts, *_sizes(rows, columns), np.int64(a_chunk)))
-    finish = function("reduce.cu", "finish_columns_sum", dtype.name)
-    for part, total in zip(parts, sums, strict=True):
-        finish((-(-columns // _BLOCK),), (_BLOCK,), (part, total, *_sizes(chunks, columns), wide(1)))
+    if chunks == 1 and dtype == wide:
+        return [part.reshape(columns) for part in parts]
+    sums = [_new((columns,), dtype) for _ in range(count)]
+    finish = function("reduce.cu", "column_sum", dtype.name)
+    for part, sum_ in zip(parts, sums, strict=True):
+        finish((-(-columns // _BLOCK),), (_BLOCK,), (part, sum_, *_sizes(chunks, columns)))
     return sums
 
 
@@ -311,9 +330,19 @@ def maxout(x: Any, k: int) -> Any:
     x = dense(x)
     y = _new((*x.shape[:-1], x.shape[-1] // k), x.dtype)
     if y.size:
-        args = (x, y, np.int64(y.size), np.int64(k), np.int64(1))
+        args = (x, y, *_sizes(y.size, k))
         function("maxout.cu", "maxout", x.dtype.name)(_flat_grid(y.size), (_BLOCK,), args)
     return y
+
+
+def maxout_vjp(g: Any, x: Any, y: Any, k: int) -> Any:
+    """The cotangent of maxout's input: pieces that tie for the output `y` share its cotangent equally."""
+    g, x, y = dense(g), dense(x), dense(y)
+    dx = _new(x.shape, x.dtype)
+    if y.size:
+        args = (g, x, y, dx, *_sizes(y.size, k))
+        function("maxout.cu", "maxout_vjp", x.dtype.name)(_flat_grid(y.size), (_BLOCK,), args)
+    return dx
 
 
 @functools.lru_cache(maxsize=8)
@@ -328,8 +357,8 @@ def _stream_of(seed: int, device: int) -> Any:
 def dropout(x: Any, p: float, seed: int, offset: int = 0, out: Any = None) -> Any:
     """`x / (1 - p)` where the random stream keeps an element, else 0; the vjp is the same function of the cotangent.
 
-    The mask depends on (seed, offset, index in C order, p) alone. A call uses `x.size` numbers of the stream, from
-    `offset` on.
+    The mask depends on (seed, offset, index in C order, p) alone and is that of the CPU. A call uses `x.size` numbers
+    of the stream, from `offset` on.
 
     Raises:
         ValueError: p is not in [0, 1].
@@ -342,9 +371,10 @@ def dropout(x: Any, p: float, seed: int, offset: int = 0, out: Any = None) -> An
         y[...] = 0
     elif x.size:
         state = _stream_of(seed, x.device.id)
-        threshold, scale = np.uint64(round(p * 2**32)), compute_type(x.dtype)(1.0 / (1.0 - p))
-        args = (x, y, np.int64(x.size), state, np.uint64(offset), threshold, scale)
-        function("dropout.cu", "dropout", x.dtype.name)(_flat_grid(-(-x.size // 4)), (_BLOCK,), args)
+        threshold = np.uint32(min(round(p * 2.0**32), (1 << 32) - 1))
+        args = (x, y, np.int64(x.size), state, np.uint64(offset), threshold, compute_type(x.dtype)(1.0 / (1.0 - p)))
+        grid = _flat_grid(-(-(x.size + 1) * x.itemsize // 16))
+        function("dropout.cu", "dropout", x.dtype.name)(grid, (_BLOCK,), args)
     return _result(y, out)
 
 
@@ -379,4 +409,4 @@ def scatter_add_rows(target: Any, index: Any, source: Any) -> None:
     args = (dense(source), order, starts, numbers, target, *_sizes(rows, columns))
     threads = min(_BLOCK, 32 * -(-columns // 32))
     grid = (-(-columns // threads), min(rows, _MAX_GRID))
-    function("gather.cu", "segment_sum", target.dtype.name)(grid, (threads,), args)
+    function("segment_sum.cu", "segment_sum", target.dtype.name)(grid, (threads,), args)

@@ -154,6 +154,29 @@ class CupyBackend(Backend):
             result[index] = self.xp.matmul(a[index], b[index])
         return result
 
+    def column_sum(self, x: Array) -> Array:
+        if x.dtype.kind not in "fV" or not x.shape[1]:
+            return x.sum(0, dtype=x.dtype)
+        with self.place():
+            return self.rows.column_sum(x)
+
+    def sum_to(self, array: Array, shape: tuple[int, ...]) -> Array:
+        """As the base class's, with our own kernels where the axes that go are the first or the last ones."""
+        if array.dtype.kind in "fV" and array.size and array.flags.c_contiguous and array.shape != shape:
+            whole = (1,) * (array.ndim - len(shape)) + shape
+            kept = [i for i, n in enumerate(array.shape) if n != 1 and whole[i] == n]
+            first, last = (kept[0], kept[-1] + 1) if kept else (0, 0)
+            columns, rows = math.prod(array.shape[first:]), math.prod(array.shape[:last])
+            kept_size = math.prod(shape)
+            with self.place():
+                if kept_size == 1:
+                    return self.rows.total(array).reshape(shape)
+                if kept_size == columns:
+                    return self.rows.column_sum(array.reshape(-1, columns)).reshape(shape)
+                if kept_size == rows:
+                    return self.rows.row_sum(array.reshape(rows, -1)).reshape(shape)
+        return super().sum_to(array, shape)
+
     def scatter_add(self, target: Array, index: Any, source: Array) -> None:
         with self.place():
             if not _has_arrays(index):  # slices and numbers name no element twice
@@ -192,7 +215,7 @@ class CupyBackend(Backend):
     def seed(self, seed: int) -> None:
         with self.place():
             self.generator = self.xp.random.Generator(self.xp.random.Philox4x3210(seed))
-        self._philox = [seed & (1 << 64) - 1, 0]
+        self.restart_stream(seed)
 
     def random(self, kind: str, shape: tuple[int, ...], dtype: Any, low: Any = 0, high: Any = 1) -> Array:
         dtype = np.dtype(dtype)
@@ -209,11 +232,6 @@ class CupyBackend(Backend):
                 values *= high - low if kind == "uniform" else high
                 values += low
             return values.astype(dtype, copy=False)
-
-    def philox(self, count: int) -> tuple[int, int]:
-        seed, offset = self._philox
-        self._philox[1] = offset + count
-        return seed, offset
 
     def memory_stats(self) -> CudaMemoryStats:
         with self.place():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,14 @@ from .base import Array, Backend, Kernel
 from .device import CPU
 from .pool import BufferPool, PoolStats
 
+_BLAS = (np.dtype(np.float32), np.dtype(np.float64))
+_KEPT_ONES = 65_536  # the longest vector of ones that is kept from call to call
+
+
+@lru_cache(maxsize=64)
+def _ones(count: int, dtype: Any) -> Array:
+    return np.ones(count, dtype)
+
 
 class NumpyBackend(Backend):
     """Arrays in main memory."""
@@ -21,12 +29,15 @@ class NumpyBackend(Backend):
     name = "cpu"
     device = CPU
     xp = np
+    # OpenBLAS is fastest on x @ weight.T where weight.T is contiguous, and on the weight's gradient (x.T @ g).T by far
+    # at small batches: 42 against 110 microseconds for 32 x 784 x 128 on two cores.
+    weight_order = "F"
 
     def __init__(self) -> None:
         super().__init__()
         self.pool = BufferPool()
         self.generator = np.random.default_rng()
-        self._philox = [int(self.generator.integers(1 << 62)), 0]
+        self.restart_stream(int(self.generator.integers(1 << 62)))
 
     @cached_property
     def rows(self) -> Any:
@@ -66,6 +77,14 @@ class NumpyBackend(Backend):
         result = np.matmul(a, b) if out is None else np.matmul(a, b, out)
         return result if type(result) is np.ndarray else np.asarray(result)
 
+    def column_sum(self, x: Array) -> Array:
+        if x.dtype in _BLAS and x.flags.c_contiguous:
+            # A product with a vector of ones: up to three times faster than NumPy's reduction along the first axis.
+            rows = x.shape[0]
+            return np.asarray((_ones(rows, x.dtype) if rows <= _KEPT_ONES else np.ones(rows, x.dtype)) @ x)
+        half = x.dtype.itemsize == 2 and x.dtype.kind in "fV"
+        return np.asarray(np.add.reduce(x, 0, np.float32 if half else x.dtype)).astype(x.dtype, copy=False)
+
     def scatter_add(self, target: Array, index: Any, source: Array) -> None:
         rows = isinstance(index, np.ndarray) and index.dtype.kind in "iu" and target.ndim > 1
         if rows and target.flags.c_contiguous and target.dtype == source.dtype:
@@ -84,7 +103,7 @@ class NumpyBackend(Backend):
 
     def seed(self, seed: int) -> None:
         self.generator = np.random.default_rng(seed)
-        self._philox = [seed & (1 << 64) - 1, 0]
+        self.restart_stream(seed)
 
     def random(self, kind: str, shape: tuple[int, ...], dtype: Any, low: Any = 0, high: Any = 1) -> Array:
         dtype = np.dtype(dtype)
@@ -99,11 +118,6 @@ class NumpyBackend(Backend):
             values *= high - low if kind == "uniform" else high
             values += low
         return values.astype(dtype, copy=False)
-
-    def philox(self, count: int) -> tuple[int, int]:
-        seed, offset = self._philox
-        self._philox[1] = offset + count
-        return seed, offset
 
     def memory_stats(self) -> PoolStats:
         return self.pool.stats()

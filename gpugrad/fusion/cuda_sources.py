@@ -36,28 +36,19 @@ def _both(names: str) -> tuple[str, ...]:
     return tuple(f"{name}_{way}" for way in ("warp", "block") for name in names.split())
 
 
-_REDUCTIONS: Final = tuple(
-    f"{kernel}_{op}{way}"
-    for op in ("sum", "sum_squares", "prod", "max", "min")
-    for kernel, way in (
-        ("reduce_rows", "_warp"), ("reduce_rows", "_block"), ("reduce_all", ""), ("finish", ""),
-        ("reduce_columns", ""), ("finish_columns", ""),
-    )
-)  # fmt: skip
-
 # Every hand-written source; the tests compile and run what is listed here, and a file that is not listed fails them.
 SOURCES: Final[dict[str, RowSource]] = {
     source.file: source
     for source in (
-        RowSource("softmax.cu", _both("softmax log_softmax logsumexp softmax_vjp log_softmax_vjp logsumexp_vjp")),
+        RowSource("softmax.cu", _both("softmax log_softmax logsumexp softmax_vjp log_softmax_vjp")),
         RowSource("cross_entropy.cu", _both("cross_entropy cross_entropy_vjp")),
         RowSource("layer_norm.cu", (*_both("layer_norm layer_norm_vjp"), "layer_norm_vjp_weight")),
         RowSource("rms_norm.cu", (*_both("rms_norm rms_norm_vjp"), "rms_norm_vjp_weight")),
         RowSource("dropout.cu", ("dropout",)),
         RowSource("maxout.cu", ("maxout", "maxout_vjp")),
-        RowSource("reduce.cu", (*_REDUCTIONS, *_both("argmax argmin"))),
-        RowSource("gather.cu", ("gather", "segment_sum")),
-        RowSource("optim.cu", ("sgd", "adam", "rmsprop", "norm_partials", "clip_scale")),
+        RowSource("reduce.cu", (*_both("row_sum"), "total_parts", "total", "column_parts", "column_sum")),
+        RowSource("segment_sum.cu", ("segment_sum",)),
+        RowSource("optim.cu", ("sgd", "adam", "rmsprop", "norm_partials")),
     )
 }
 

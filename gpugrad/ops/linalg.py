@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import is_array
+from ..backend import backend_of, is_array
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import Tensor, apply
 from .core import backend_for_all
@@ -89,14 +89,20 @@ def _linear_forward(needs: Needs, x: Any, weight: Any, bias: Any = None) -> tupl
     y = backend.matmul(x, weight.T)
     if bias is not None:
         y += bias
-    return y, ()
+    # The weight's gradient comes in the weight's own memory order, so that updates run over both without gaps.
+    return y, (weight.flags.f_contiguous and not weight.flags.c_contiguous,)
 
 
-def _linear_rule(g: Any, needs: Needs, x: Any, weight: Any, *_: Any) -> tuple[Any, ...]:
+def _linear_rule(g: Any, needs: Needs, x: Any, weight: Any, by_columns: bool) -> tuple[Any, ...]:
     gx = matmul(g, weight) if needs[0] else None
     rows = g if g.ndim == 2 else g.reshape(-1, g.shape[-1])
-    gw = matmul(rows.T, x if x.ndim == 2 else x.reshape(-1, x.shape[-1])) if needs[1] else None
-    gb = rows.sum(0) if needs[-1] and len(needs) == 3 else None
+    gw = None
+    if needs[1]:
+        x = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+        gw = matmul(x.T, rows).T if by_columns else matmul(rows.T, x)
+    gb = None
+    if needs[-1] and len(needs) == 3:
+        gb = backend_of(rows).column_sum(rows) if is_array(rows) else rows.sum(0)
     return (gx, gw, gb)[: len(needs)]
 
 

@@ -289,15 +289,11 @@ def _maxout_reference(x: Any, *, pieces: int) -> Any:
 
 
 def _maxout_forward(needs: Needs, x: Any, *, pieces: int) -> tuple[Any, tuple[Any, ...]]:
-    found = backend_of(x).rows.maxout(x, pieces)
-    return (found[0] if type(found) is tuple else found), ()
+    return backend_of(x).rows.maxout(x, pieces), ()
 
 
 def _maxout_rule(g: Any, needs: Needs, x: Any, y: Any, *, pieces: int) -> tuple[Any]:
-    xp = backend_of(g).xp
-    hit = x.reshape((*y.shape, pieces)) == y[..., None]
-    each = xp.asarray(g / xp.maximum(hit.sum(axis=-1), 1), dtype=g.dtype)
-    return (xp.where(hit, each[..., None], xp.zeros((), g.dtype)).reshape(x.shape),)
+    return (backend_of(g).rows.maxout_vjp(g, x, y, pieces),)
 
 
 MAXOUT = Primitive(
@@ -322,7 +318,8 @@ def maxout(x: Any, pieces: int, axis: int = -1) -> Any:
         axis: which axis; also `dim=`.
 
     Returns:
-        The shape of `x` with that axis shorter by the factor `pieces`. Pieces that tie share the gradient equally.
+        The shape of `x` with that axis shorter by the factor `pieces`. Pieces that tie share the gradient
+        equally; a nan is the largest and takes it.
 
     Raises:
         ValueError: the axis's length is no multiple of `pieces`.
@@ -362,8 +359,8 @@ def dropout(x: Any, p: float = 0.5, training: bool = True) -> Any:
         training: whether to do anything.
 
     Returns:
-        The shape of `x`. The mask comes from the device's counter-based generator (`gg.manual_seed`) and is not kept:
-        backward computes it again.
+        The shape of `x`. The mask is not kept: backward computes it again. After `gg.manual_seed` it is the same on
+        every device.
 
     Raises:
         ValueError: `p` is not in [0, 1].
@@ -375,5 +372,5 @@ def dropout(x: Any, p: float = 0.5, training: bool = True) -> Any:
         return x
     if p == 1:
         return x * 0.0
-    seed, offset = backend_of(bare(x)).philox(math.prod(x.shape))
+    seed, offset = backend_of(bare(x)).reserve_random(math.prod(x.shape))
     return apply(DROPOUT, (x,), {"p": float(p), "seed": seed, "offset": offset})

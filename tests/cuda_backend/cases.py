@@ -59,6 +59,34 @@ def both(
     return want
 
 
+# ---- sums: an array and what it is summed to; maxout of k = 3 neighbours, with ties and nans; dropout
+
+SUMS: list[Any] = [
+    ((700, 40), (40,)), ((3, 40), (40,)), ((2, 3, 40), (1, 3, 40)), ((2, 3, 40), (1, 1, 40)), ((6, 40), (6, 1)),
+    ((6, 1030), (6, 1)), ((2, 3, 4), (2, 3, 1)), ((2, 3, 4), (2, 1, 1)), ((5, 3001), ()), ((5, 7), (1, 1)),
+    ((4, 1, 3), (3,)), ((2, 5, 3, 7), (2, 1, 3, 1)),
+]  # fmt: skip
+MAXOUTS = [(4, 12), (2, 3, 6), (300, 96), (1, 3)]
+DROPOUTS = [(4001, 0.25, 0), (16, 0.5, 2), (1003, 0.3, 7), (1, 0.5, 2**33 + 1), (64, 1 - 1e-12, 4), (64, 0.0, 4)]
+
+
+def check_maxout(cuda: Backend, rng: np.random.Generator, shape: Any, dtype: Any) -> None:
+    """Assert that maxout and its cotangent are the same bits on both devices, the share of each tie included."""
+    x, g = rng.integers(-1, 2, shape).astype(dtype), normal(rng, (*shape[:-1], shape[-1] // 3), dtype)
+    x[..., 0, 0] = np.nan
+    (y,) = both(cuda, lambda rows, x: rows.maxout(x, 3), x, rtol=0)
+    (dx,) = both(cuda, lambda rows, *a: rows.maxout_vjp(*a, 3), g, x, y, rtol=0)
+    np.testing.assert_allclose(dx.reshape(*g.shape, 3).sum(-1, dtype=np.float64), g, rtol=2e-3, atol=2e-3)
+
+
+def check_dropout(cuda: Backend, rng: np.random.Generator, size: int, p: float, offset: int, dtype: Any) -> None:
+    """Assert that the dropout of one place in the stream is the same bits on both devices."""
+    x = normal(rng, size, dtype)
+    x[0] = np.inf  # what is dropped is 0 all the same
+    both(cuda, lambda rows, x: rows.dropout(x, p, 2**64 - 5, offset), x, rtol=0)
+    both(cuda, lambda rows, x: rows.dropout(x[1:], p, 7, offset), x, rtol=0)
+
+
 INDICES: list[tuple[str, Any]] = [
     ("rows", np.array([0, 2, 2, -1])),
     ("pairs", (np.array([0, 1, 0]), np.array([1, 1, 1]))),

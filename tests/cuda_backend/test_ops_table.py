@@ -18,7 +18,6 @@ ROWS = table.rows()
 # Rows that hold a host array inside the operation itself, or for which the devices differ by design, and why.
 ELSEWHERE = {
     "where": "its mask lives on the host; tested below with one on the device",
-    "dropout": "tested below: the mask is compared by its statistics",
 }
 
 # What asks the device for a number of elements has to wait for it, on every library.

@@ -6,8 +6,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+import gpugrad as gg
 from gpugrad.backend import Backend, backend_for, cpu_rows, cuda_rows
-from tests.cuda_backend.cases import INDICES, SHAPES, both, moved, normal
+from tests.cuda_backend.cases import (
+    DROPOUTS,
+    INDICES,
+    MAXOUTS,
+    SHAPES,
+    SUMS,
+    both,
+    check_dropout,
+    check_maxout,
+    moved,
+    normal,
+)
 from tests.cuda_backend.parity import same
 from tests.standin import State
 
@@ -19,7 +31,7 @@ def cuda(gpu: State) -> Backend:
 
 def test_every_row_function_has_the_arguments_of_the_cpus() -> None:
     public = [n for n, f in vars(cpu_rows).items() if inspect.isfunction(f) and f.__module__ == cpu_rows.__name__]
-    shared = {n for n in public if not n.startswith("_")} - {"body", "maxout_vjp"}
+    shared = {n for n in public if not n.startswith("_")} - {"body"}
     for name in sorted(shared):
         mine, theirs = (inspect.signature(getattr(m, name)) for m in (cuda_rows, cpu_rows))
         assert list(mine.parameters) == list(theirs.parameters), name
@@ -96,27 +108,62 @@ def test_layer_and_rms_norm(cuda: Backend, rng: np.random.Generator, shape: Any,
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
-def test_bias_grad_adds_rows_in_float32(cuda: Backend, rng: np.random.Generator, dtype: Any) -> None:
-    both(cuda, lambda rows, g: rows.bias_grad(g), normal(rng, (700, 40), dtype), rtol=1e-3)
+@pytest.mark.parametrize(("shape", "to"), SUMS)
+def test_sum_to_is_the_cpus_with_kernels_of_our_own(
+    cuda: Backend, gpu: State, rng: np.random.Generator, shape: Any, to: Any, dtype: Any
+) -> None:
+    x = normal(rng, shape, dtype)
+    want = backend_for("cpu").sum_to(x, to)
+    have = cuda.sum_to(cuda.from_host(x), to)
+    same("sum", [have.get()], [want], rtol=1e-3)
+    assert bool(gpu.launches) == (to != (2, 1, 3, 1)), "only where axes in the middle stay does CuPy add up"
 
 
-def test_maxout_gives_the_largest_of_neighbours(cuda: Backend, rng: np.random.Generator) -> None:
-    x = normal(rng, (3, 4, 12))
-    have = cuda_rows.maxout(cuda.from_host(x), 3).get()
-    np.testing.assert_array_equal(have, x.reshape(3, 4, 4, 3).max(-1))
+def test_column_sums_of_any_dtype_and_order(cuda: Backend, rng: np.random.Generator) -> None:
+    cpu = backend_for("cpu")
+    for x in (normal(rng, (700, 40)), normal(rng, (3, 5)).T, rng.integers(0, 9, (4, 3)), np.zeros((0, 3), np.float32)):
+        same("sum", [cuda.column_sum(cuda.from_host(x)).get()], [cpu.column_sum(x)], rtol=1e-4)
+        same("sum", [cpu.column_sum(x)], [x.sum(0)], rtol=1e-4)
+    half = np.full((5000, 3), 0.5, np.float16)
+    assert cpu.column_sum(half).tolist() == cuda.column_sum(cuda.from_host(half)).get().tolist() == [2500.0] * 3
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64], ids=str)
+@pytest.mark.parametrize("shape", MAXOUTS)
+def test_maxout_shares_ties_as_the_cpu_does(cuda: Backend, rng: np.random.Generator, shape: Any, dtype: Any) -> None:
+    check_maxout(cuda, rng, shape, dtype)
     with pytest.raises(ValueError, match=r"\[maxout\] k = 5"):
-        cuda_rows.maxout(cuda.from_host(x), 5)
+        cuda_rows.maxout(cuda.from_host(np.ones((2, 12), np.float32)), 5)
 
 
-def test_dropout_scales_what_it_keeps_and_follows_seed_and_offset(cuda: Backend, rng: np.random.Generator) -> None:
-    x = cuda.from_host(np.ones(4001, np.float32))
-    first = cuda_rows.dropout(x, 0.25, 7, 0).get()
-    assert set(np.unique(first)) == {np.float32(0), np.float32(1 / 0.75)}
-    assert abs((first == 0).mean() - 0.25) < 0.03
-    np.testing.assert_array_equal(first, cuda_rows.dropout(x, 0.25, 7, 0).get())
-    assert (first != cuda_rows.dropout(x, 0.25, 8, 0).get()).mean() > 0.2
-    assert (first != cuda_rows.dropout(x, 0.25, 7, 4001).get()).mean() > 0.2
-    assert (cuda_rows.dropout(x, 1.0, 7).get() == 0).all()
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64], ids=str)
+@pytest.mark.parametrize(("size", "p", "offset"), DROPOUTS)
+def test_dropout_has_the_cpus_bits(
+    cuda: Backend, rng: np.random.Generator, size: int, p: float, offset: int, dtype: Any
+) -> None:
+    check_dropout(cuda, rng, size, p, offset, dtype)
+
+
+def test_dropout_draws_the_same_mask_after_the_same_seed(cuda: Backend) -> None:
+    masks = []
+    for device in ("cpu", "cuda"):
+        gg.manual_seed(11)
+        masks.append([gg.dropout(gg.ones(n, device=device), 0.3).numpy() for n in (5, 5, 4001)])
+    for on_cpu, on_gpu in zip(*masks, strict=True):
+        np.testing.assert_array_equal(on_gpu, on_cpu)
+    assert abs((masks[0][2] == 0).mean() - 0.3) < 0.03
+    assert (masks[0][0] != masks[0][1]).any()
+
+
+@pytest.mark.parametrize("columns", [4, 1030])
+def test_infinite_logits_give_what_they_give_on_the_cpu(cuda: Backend, columns: int) -> None:
+    x = np.zeros((4, columns), np.float32)
+    x[0, 1], x[1, 2], x[2] = np.inf, np.nan, -np.inf
+    with np.errstate(invalid="ignore"):
+        for name in ("softmax", "log_softmax", "logsumexp"):
+            (y,) = both(cuda, lambda rows, x, name=name: getattr(rows, name)(x), x)
+            assert np.isnan(y.reshape(4, -1)[:3]).all() == (name != "logsumexp")
+            assert np.isfinite(y[3]).all()
 
 
 def test_dropout_draws_without_an_upload_for_each_call(cuda: Backend, gpu: State) -> None:

@@ -265,7 +265,6 @@ GG_ORDER(int) GG_ORDER(unsigned) GG_ORDER(long long) GG_ORDER(unsigned long long
 GG_CAST(__int_as_float, float, int) GG_CAST(__float_as_int, int, float)
 GG_CAST(__uint_as_float, float, unsigned) GG_CAST(__float_as_uint, unsigned, float)
 GG_CAST(__longlong_as_double, double, long long) GG_CAST(__double_as_longlong, long long, double)
-static inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)((unsigned long long)a * b >> 32); }
 static inline int __popc(unsigned x) { return __builtin_popcount(x); }
 static inline int __ffs(int x) { return __builtin_ffs(x); }
 static inline int __clz(int x) { return x ? __builtin_clz(x) : 32; }
