@@ -4,14 +4,20 @@ from typing import Any
 
 import numpy as np
 
+from gpugrad.backend import backend_of
 from gpugrad.nn import functional as F
 from gpugrad.ops.rows import DROPOUT
-from gpugrad.tensor import apply
+from gpugrad.tensor import Tensor, apply
 from tests.ops.table import Row, apart, normal, op, uniform
 
 LABELS = np.array([1, 0, 3, 2, 1])
 WITH_IGNORED = np.array([1, -100, 3, 2, -100])
 WEIGHT = np.array([0.5, 2.0, 1.0, 1.5])
+
+
+def beside(x: Any, values: Any) -> Any:
+    """`values` (labels, weights) on the device of `x`, where the operation wants them."""
+    return backend_of(x.data if isinstance(x, Tensor) else x).from_host(np.asarray(values))
 
 
 def softmax(x: Any, axis: int = -1) -> Any:
@@ -132,7 +138,7 @@ ROWS = [
     *[
         Row(
             f"cross_entropy {reduction}",
-            lambda x, r=reduction: op.cross_entropy(x, LABELS, reduction=r),
+            lambda x, r=reduction: op.cross_entropy(x, beside(x, LABELS), reduction=r),
             (normal(5, 4),),
             numpy=lambda x, f=fold: f(losses(x, LABELS)),
             torch=lambda torch, x, r=reduction: torch.nn.functional.cross_entropy(
@@ -143,7 +149,7 @@ ROWS = [
     ],
     Row(
         "cross_entropy weight smoothing ignore",
-        lambda x: op.cross_entropy(x, WITH_IGNORED, WEIGHT, label_smoothing=0.2),
+        lambda x: op.cross_entropy(x, beside(x, WITH_IGNORED), beside(x, WEIGHT), label_smoothing=0.2),
         (normal(5, 4),),
         numpy=lambda x: losses(x, WITH_IGNORED, WEIGHT, 0.2).sum() / WEIGHT[[1, 3, 2]].sum(),
         torch=lambda torch, x: torch.nn.functional.cross_entropy(
@@ -155,7 +161,7 @@ ROWS = [
     ),
     Row(
         "cross_entropy of images",
-        lambda x: op.cross_entropy(x, np.array([[1, 0], [3, 2]]), reduction="none"),
+        lambda x: op.cross_entropy(x, beside(x, [[1, 0], [3, 2]]), reduction="none"),
         (normal(2, 4, 2),),
         torch=lambda torch, x: torch.nn.functional.cross_entropy(
             x, torch.tensor([[1, 0], [3, 2]], device=x.device), reduction="none"

@@ -144,7 +144,7 @@ def test_values_and_gradients_are_pytorchs(row: Row, torch: Any) -> None:
 
 
 # A condition must be on the device of what it picks (tests/cuda_backend has it there); CuPy has no long double.
-HOST_ONLY = {"where", "astype wider", "dropout"}
+HOST_ONLY = {"where", "astype wider"}
 
 
 @pytest.mark.gpu
