@@ -16,7 +16,7 @@ from .module import Module, Parameter
 
 
 def new_parameter(shape: tuple[int, ...], device: Any, dtype: Any, what: str) -> Parameter:
-    """A parameter on memory of its own, not yet initialised.
+    """A parameter on memory of its own, not yet initialised; a matrix in the order that the backend multiplies fastest.
 
     Raises:
         TypeError: the dtype is not floating point.
@@ -24,7 +24,8 @@ def new_parameter(shape: tuple[int, ...], device: Any, dtype: Any, what: str) ->
     dtype = np.dtype(get_default_dtype() if dtype is None else dtype)
     if dtype.kind not in "fcV":
         raise TypeError(f"[{what}] dtype = {dtype}; expected a floating point dtype")
-    return Parameter(backend_for(device).xp.empty(shape, dtype))
+    backend = backend_for(device)
+    return Parameter(backend.xp.empty(shape, dtype, order=backend.weight_order if len(shape) == 2 else "C"))
 
 
 def _require_sizes(what: str, **sizes: Any) -> None:
