@@ -1,0 +1,50 @@
+"""No dead kernels: each hand-written CUDA kernel is launched by something that a user can call."""
+
+from typing import Any
+
+import numpy as np
+
+import gpugrad as gg
+from gpugrad.fusion.cuda_sources import SOURCES
+from gpugrad.nn import functional as F
+from tests.standin import State
+
+
+def backward(y: gg.Tensor) -> None:
+    y.backward(gg.ones_like(y))
+
+
+def use_everything(rng: np.random.Generator, rows: int, columns: int) -> None:
+    """What launches the row kernels and updates, for one shape."""
+
+    def tensor(*shape: int) -> gg.Tensor:
+        return gg.tensor(rng.standard_normal(shape).astype(np.float32), device="cuda", requires_grad=True)
+
+    x, w, b = tensor(rows, columns), tensor(columns), tensor(columns)
+    for call in (gg.softmax, gg.log_softmax, gg.logsumexp):
+        backward(call(x, axis=-1))
+    backward(gg.layer_norm(x, columns, w, b))
+    backward(gg.rms_norm(x, columns, w))
+    backward(F.cross_entropy(x, gg.zeros(rows, dtype="int64", device="cuda")))
+    backward(F.maxout(x, 2))
+    backward(F.dropout(x, 0.5))
+    backward(gg.linear(x, tensor(3, columns), tensor(3)))
+    backward(x + tensor(rows, 1))
+    backward(x * tensor())
+    backward(x[gg.tensor(np.array([0, 0, 1]), device="cuda")])
+    updates: list[Any] = [gg.optim.SGD([x], lr=0.1), gg.optim.Adam([w], lr=0.1), gg.optim.RMSprop([b], lr=0.1)]
+    for update in updates:
+        update.step()
+    gg.nn.utils.clip_grad_norm_([x, w, b], 1.0)
+
+
+def test_every_kernel_is_launched_by_something(rng: np.random.Generator, gpu: State) -> None:
+    for shape in ((300, 6), (2, 1030)):  # a warp for each row, a block for each row
+        use_everything(rng, *shape)
+    unused = {
+        kernel
+        for source in SOURCES.values()
+        for kernel in source.kernels
+        if source.entry(kernel, "float32") not in gpu.launches
+    }
+    assert not unused, f"nothing launches {sorted(unused)}: use them or delete them"
