@@ -12,6 +12,7 @@ import importlib.util
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +20,10 @@ from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_MATH = ("numba_ir.py", "numba_select.py", "numba_exp.py", "numba_math.py")
+# One text at a time: a module is in `sys.modules` before it is whole.
+_loading = threading.RLock()
+
+_MATH = ("numba_ir.py", "numba_memory.py", "numba_select.py", "numba_exp.py", "numba_math.py")
 
 
 def numba_wanted() -> bool:
@@ -89,26 +93,42 @@ def reduction(function: F) -> F:
     return _compiled(function, ("contract", "reassoc", "nsz"))
 
 
+def strip(function: Any) -> Any:
+    """Compile a `kernel` as a C function `int64 (int64 table, int64 start, int64 stop)`: see `numba_team`."""
+    import numba
+
+    folder = cache_folder()
+    cached = folder is not None and Path(function.__code__.co_filename).parent == folder
+    cfunc: Any = numba.cfunc
+    return cfunc("int64(int64, int64, int64)", cache=cached, error_model="numpy", fastmath={"contract"})(function)
+
+
 def load(text: str, name: str) -> ModuleType:
     """The module with the source `text`; its kernels are found compiled if a process compiled them before."""
     unique = f"{name}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     qualified = f"gpugrad_kernels_{unique}"
-    loaded = sys.modules.get(qualified)
-    if loaded is not None:
-        return loaded
+    with _loading:
+        loaded = sys.modules.get(qualified)
+        return _execute(text, unique, qualified) if loaded is None else loaded
+
+
+def _execute(text: str, unique: str, qualified: str) -> ModuleType:
     folder = cache_folder()
     path = None if folder is None else _write(folder / f"{unique}.py", text)
-    if path is None:
-        module = ModuleType(qualified)
-        exec(compile(text, f"<{qualified}>", "exec"), module.__dict__)
-    else:
-        spec = importlib.util.spec_from_file_location(qualified, path)
-        assert spec is not None  # the suffix is .py
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    # Numba looks a cached kernel's globals up by the module's name.
-    return sys.modules.setdefault(qualified, module)
+    spec = None if path is None else importlib.util.spec_from_file_location(qualified, path)
+    module = ModuleType(qualified) if spec is None else importlib.util.module_from_spec(spec)
+    # Numba looks a cached kernel's globals up by the module's name, and for a C function it does so at once.
+    sys.modules[qualified] = module
+    try:
+        if spec is None:
+            exec(compile(text, f"<{qualified}>", "exec"), module.__dict__)
+        else:
+            assert spec.loader is not None  # the suffix is .py
+            spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[qualified]
+        raise
+    return module
 
 
 def load_file(path: Path) -> ModuleType:

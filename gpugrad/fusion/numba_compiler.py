@@ -1,12 +1,11 @@
-"""Formulas as Numba loops: one serial `nogil` loop for each type and layout, large arrays split over threads.
+"""Formulas as Numba loops: one `nogil` loop for each type and layout, large arrays split over threads.
 
-Here is the text that a formula becomes and the choice of what the loop takes; the functions that it calls are
-in `numba_math`. Numba is imported at the first compilation, not before.
+Here is the choice of what a loop takes and how it is run; its text comes from `numba_text`. Numba is imported at the
+first compilation, not before.
 """
 
 from __future__ import annotations
 
-import keyword
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
@@ -14,25 +13,20 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .expr import BOOL, SIGNATURES, Expr, FormulaError, topological
+from .expr import BOOL, FormulaError, topological
 from .formula import Formula
+from .numba_team import run as run_team
+from .numba_team import run_arrays
+from .numba_text import MISSING, PERIODIC, generate, loop_name
 from .workers import num_threads, parallel_for
 
 Array = npt.NDArray[Any]
 
-# Elements under which handing work to another thread (some 20 microseconds) costs more than it saves.
+# Elements under which handing work to another thread costs more than it saves, and those of a strip of work.
 SPLIT: Final = 131_072
+STRIP: Final = 16_384
 
 _FLOATS: Final = {np.dtype(np.float32): "float32", np.dtype(np.float64): "float64"}
-
-_INFIX: Final = {
-    "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "greater": ">", "greater_equal": ">=",
-    "less": "<", "less_equal": "<=", "equal": "==", "not_equal": "!=",
-}  # fmt: skip
-_TYPED: Final = {"erf", "hypot"}  # one body for each type
-_LOGIC: Final = {"logical_and", "logical_or", "logical_xor", "logical_not"}
-_PERIODIC: Final = {"sin", "cos", "tan"}
-_MISSING: Final = frozenset("arcsin arccos arctan2 arcsinh arccosh lgamma digamma floor_divide remainder fmod".split())
 
 
 class Plan(NamedTuple):
@@ -57,7 +51,7 @@ def compile_numba(formula: Formula) -> NumbaKernel | None:
 
     Compilation proper happens at the first call of each type and layout.
     """
-    if any(n.op in _MISSING for n in topological(formula.outputs)):
+    if any(n.op in MISSING for n in topological(formula.outputs)):
         return None
     return NumbaKernel(formula)
 
@@ -69,14 +63,16 @@ class NumbaKernel:
         formula: what it computes.
     """
 
-    __slots__ = ("_compiled", "_each", "_periodic", "_single_only", "formula")
+    __slots__ = ("_compiled", "_each", "_periodic", "_single_only", "_strips", "_whole", "formula")
 
     def __init__(self, formula: Formula) -> None:
         ops = {n.op for n in topological(formula.outputs)}
         self.formula = formula
         self._compiled: dict[tuple[str, tuple[str, ...], bool], Callable[..., Any]] = {}
+        self._strips: dict[tuple[str, tuple[str, ...]], int] = {}
+        self._whole: dict[np.dtype[Any], int] = {}  # the strips for whole arrays and one output
         self._each = ("each",) * len(formula.inputs)
-        self._periodic = bool(ops & _PERIODIC)
+        self._periodic = bool(ops & PERIODIC)
         self._single_only = "power" in ops
 
     @property
@@ -114,7 +110,13 @@ class NumbaKernel:
             alloc: `alloc(shape, dtype)` makes the results when `out` is None.
             plain: the kernel to fall back to.
         """
-        plan = self._fast_plan(arrays) if out is None else None
+        plan = None
+        if out is None:
+            if self._whole:
+                result = self._quick(arrays, alloc)
+                if result is not None:
+                    return result
+            plan = self._fast_plan(arrays)
         plan = plan or self._plan(arrays, out)
         if plan is None:
             return plain(*arrays, out=out)
@@ -124,6 +126,30 @@ class NumbaKernel:
             outs = out if isinstance(out, tuple) else (out,)
         self._execute(plan, arrays, outs)
         return outs if len(outs) > 1 else outs[0]
+
+    def _quick(self, arrays: Sequence[Any], alloc: Callable[..., Any]) -> Any:
+        """The usual large call once its loop is compiled, with as little as can be looked at; None where it is not.
+
+        After a loop has gone through the caches every line of Python costs several times what it does otherwise.
+        """
+        first = arrays[0]
+        if type(first) is not np.ndarray or first.size < SPLIT:
+            return None
+        shape, dtype = first.shape, first.dtype
+        strip = self._whole.get(dtype)
+        if strip is None or len(arrays) != len(self._each):
+            return None
+        flat = []
+        for a in arrays:
+            if type(a) is not np.ndarray or a.shape != shape or a.dtype is not dtype:
+                return None
+            flags = a.flags
+            if not flags.c_contiguous or not flags.writeable:
+                return None
+            flat.append(a if a.ndim == 1 else a.reshape(-1))
+        result = alloc(shape, dtype)
+        flat.append(result if result.ndim == 1 else result.reshape(-1))
+        return result if run_arrays(strip, first.size, STRIP, *flat) else None
 
     def _fast_plan(self, arrays: Sequence[Any]) -> Plan | None:
         # The usual call, found without looking at each argument in turn: whole arrays of one shape and type.
@@ -164,8 +190,10 @@ class NumbaKernel:
         return Plan(dtype, tuple(layouts), shape, inner)
 
     def _execute(self, plan: Plan, arrays: Sequence[Any], outs: tuple[Array, ...]) -> None:
-        run = self._compiled.get((plan.dtype, plan.layouts, False)) or self._loop(plan, exact=False)
         size = outs[0].size
+        if size >= SPLIT and not self._periodic and self._shared(plan, arrays, outs):
+            return
+        run = self._compiled.get((plan.dtype, plan.layouts, False)) or self._loop(plan, exact=False)
         flat = (size // plan.inner, plan.inner) if plan.inner else (size,)
         if plan.layouts is self._each:
             whole = [a if a.ndim == 1 else a.reshape(flat) for a in (*arrays, *outs)]
@@ -184,6 +212,33 @@ class NumbaKernel:
 
         split(part, flat[0], max(1, plan.inner))
 
+    def _shared(self, plan: Plan, arrays: Sequence[Any], outs: tuple[Array, ...]) -> bool:
+        """Run on the team of threads; False where that cannot be."""
+        addresses: list[int] = []
+        numbers: list[tuple[int, float]] = []
+        for a, layout in zip(arrays, plan.layouts, strict=True):
+            if layout == "scalar":
+                numbers.append((len(addresses), float(a.item() if isinstance(a, np.ndarray) else a)))
+                addresses.append(0)
+            elif layout in ("each", "row"):
+                if a.dtype.char == "?":
+                    return False
+                addresses.append(a.__array_interface__["data"][0])
+        addresses += [o.__array_interface__["data"][0] for o in outs]
+        inner = plan.inner or 1
+        key = (plan.dtype, plan.layouts)
+        strip = self._strips.get(key)
+        if strip is None:
+            if num_threads() == 1:
+                return False
+            from .numba_cache import load
+
+            text = generate(self.formula, plan.dtype, plan.layouts, strip=True)
+            strip = self._strips[key] = getattr(load(text, self.formula.name), loop_name(self.formula)).address
+            if plan.layouts is self._each and len(outs) == 1 and outs[0].dtype.name == plan.dtype:
+                self._whole[np.dtype(plan.dtype)] = strip
+        return run_team(strip, (*addresses, inner), numbers, outs[0].size // inner, max(1, STRIP // inner))
+
     def _loop(self, plan: Plan, exact: bool) -> Callable[..., Any]:
         key = (plan.dtype, plan.layouts, exact)
         found = self._compiled.get(key)
@@ -191,7 +246,7 @@ class NumbaKernel:
             from .numba_cache import load
 
             text = generate(self.formula, plan.dtype, plan.layouts, exact=exact)
-            found = self._compiled[key] = getattr(load(text, self.formula.name), _loop_name(self.formula))
+            found = self._compiled[key] = getattr(load(text, self.formula.name), loop_name(self.formula))
         return found
 
 
@@ -269,136 +324,10 @@ def numba_source(formula: Formula, dtype: Any) -> str:
     Raises:
         FormulaError: the formula has a function without a fast Numba body.
     """
-    missing = sorted({n.op for n in topological(formula.outputs)} & _MISSING)
+    missing = sorted({n.op for n in topological(formula.outputs)} & MISSING)
     if missing:
         raise FormulaError(f"[{formula.name}] {formula}: {', '.join(missing)} runs in NumPy, not in Numba")
     return generate(formula, np.dtype(dtype).name, ("each",) * len(formula.inputs))
-
-
-def _loop_name(formula: Formula) -> str:
-    return f"{formula.name}_loop"
-
-
-def _safe(name: str) -> str:
-    return f"{name}_" if keyword.iskeyword(name) else name
-
-
-class _Writer:
-    """Turns expressions into statements, one local for each operation."""
-
-    def __init__(self, dtype: str, exact: bool) -> None:
-        self.dtype, self.exact = dtype, exact
-        self.names: dict[Expr, str] = {}
-        self.lines: list[str] = []
-        self.constants: dict[str, str] = {}
-        self.watched = False
-
-    def constant(self, value: float) -> str:
-        text = repr(value) if math.isfinite(value) else f'float("{value}")'
-        return self.constants.setdefault(f"{self.dtype}({text})", f"c{len(self.constants)}")
-
-    def real(self, e: Expr) -> str:
-        name = self.names[e]
-        return f"m.number({name}, {self.constant(1.0)})" if e.kind == BOOL else name
-
-    def truth(self, e: Expr) -> str:
-        return self.names[e] if e.kind == BOOL else f"m.truth({self.names[e]})"
-
-    def node(self, n: Expr) -> None:
-        if n.op == "input":
-            self.names[n] = f"v_{n.value}"
-        elif n.op == "const":
-            self.names[n] = str(n.value) if n.kind == BOOL else self.constant(n.value)
-        else:
-            text = self.operation(n)
-            self.names[n] = f"t{len(self.lines)}"
-            self.lines.append(f"{self.names[n]} = {text}")
-
-    def operation(self, n: Expr) -> str:
-        if n.op == "where":
-            as_operand = self.truth if n.kind == BOOL else self.real
-            return f"m.select({self.truth(n.args[0])}, {as_operand(n.args[1])}, {as_operand(n.args[2])})"
-        if n.op in _LOGIC:
-            return f"m.{n.op}({', '.join(map(self.truth, n.args))})"
-        operands = [self.real(a) for a in n.args]
-        if n.op in _INFIX:
-            return f"{operands[0]} {_INFIX[n.op]} {operands[1]}"
-        if n.op == "negative":
-            return f"-{operands[0]}"
-        assert n.op in SIGNATURES
-        assert n.op not in _MISSING
-        if n.op in _PERIODIC:
-            if self.exact:
-                return f"{self.dtype}(math.{n.op}({operands[0]})) if abs({operands[0]}) < inf else nan"
-            self.watched = True
-            self.lines.append(f"far = m.ior(far, m.wild({operands[0]}))")
-        if n.op == "power":
-            return f"m.power_single({', '.join(operands)})"
-        tag = ("_single" if self.dtype == "float32" else "_double") if n.op in _TYPED else ""
-        return f"m.{n.op}{tag}({', '.join(operands)})"
-
-
-def generate(formula: Formula, dtype: str, layouts: tuple[str, ...], exact: bool = False) -> str:
-    """The Python text of the loop.
-
-    Args:
-        formula: what to compute.
-        dtype: "float32" or "float64".
-        layouts: how each input is read (see `Plan`).
-        exact: take sin, cos and tan from the C library, for arguments beyond the range of the fast ones.
-    """
-    writer = _Writer(dtype, exact)
-    for n in topological(formula.outputs):
-        writer.node(n)
-    by_row = "row" in layouts
-    index = "i, j" if by_row else "i"
-    loads, parameters = [], []
-    used = set(formula.used)
-    for name, layout in zip(formula.inputs, layouts, strict=True):
-        if layout == "scalar":
-            parameters.append(f"v_{name}")
-        elif layout.startswith("out"):
-            loads.append(f"v_{name} = {layout}[{index}]")
-        else:
-            parameters.append(f"in_{name}")
-            if name in used:
-                loads.append(f"v_{name} = in_{name}[{'j' if layout == 'row' else index}]")
-    outs = [f"out{k}" for k in range(len(formula.outputs))]
-    stores = [
-        f"out{k}[{index}] = {writer.truth(e) if e.kind == BOOL else writer.real(e)}"
-        for k, e in enumerate(formula.outputs)
-    ]
-    head = ["for i in range(out0.shape[0]):", "    for j in range(out0.shape[1]):"] if by_row else [
-        "for i in range(out0.size):"
-    ]  # fmt: skip
-    depth = "    " * len(head)
-    body = [*head, *(depth + line for line in (*loads, *writer.lines, *stores))]
-    if writer.watched:
-        body = ["far = False", *body, "return far"]
-    constants = [f"{name} = {value}" for value, name in writer.constants.items()]
-    return _assemble(formula, constants, f"{', '.join((*parameters, *outs))}", body, dtype)
-
-
-def _assemble(formula: Formula, constants: list[str], parameters: str, body: list[str], dtype: str) -> str:
-    lines = [
-        f'"""{str(formula)[:300]}, in {dtype}: written by gpugrad from the formula."""'.replace("\\", "\\\\"),
-        "",
-        "import math",
-        "",
-        f"from numpy import {dtype}, inf, nan",
-        "",
-        "from gpugrad.fusion import numba_math as m",
-        "from gpugrad.fusion.numba_cache import kernel",
-        "",
-        *constants,
-        "",
-        "",
-        "@kernel",
-        f"def {_loop_name(formula)}({parameters}):",
-        *(f"    {line}" for line in body),
-        "",
-    ]
-    return "\n".join(lines)
 
 
 __all__ = ["NumbaKernel", "Plan", "compile_numba", "generate", "numba_source", "split"]

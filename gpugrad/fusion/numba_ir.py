@@ -17,7 +17,8 @@ from numba import types
 _njit: Any = numba.njit
 
 
-def _intrinsic(function: Callable[..., Any]) -> Any:
+def intrinsic(function: Callable[..., Any]) -> Any:
+    """Register a code generator as a function for compiled code."""
     # Numba's own annotations describe an intrinsic by its code generator, not by how it is called.
     register: Any = numba.extending.intrinsic
     return register(function)
@@ -40,7 +41,7 @@ def constant(single: float, double: float | None = None) -> Any:
     """A function `c(x)` giving the number in the type of `x`; `double`: its float64 value, if another."""
     values = (single, single if double is None else double)
 
-    @_intrinsic
+    @intrinsic
     def number(typingctx: Any, x: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             return context.get_constant(x, values[_wide(x)])
@@ -58,7 +59,7 @@ def integer(single: int, double: int) -> Any:
 def polynomial(single: Sequence[float], double: Sequence[float]) -> Any:
     """A function `p(x)` by Horner's scheme; coefficients from the constant term up, for each type."""
 
-    @_intrinsic
+    @intrinsic
     def horner(typingctx: Any, x: Any) -> Any:
         coefficients = double if _wide(x) else single
 
@@ -74,7 +75,7 @@ def polynomial(single: Sequence[float], double: Sequence[float]) -> Any:
     return horner
 
 
-@_intrinsic
+@intrinsic
 def bits(typingctx: Any, x: Any) -> Any:
     """The bit pattern of a float as a signed integer of its size."""
     result = types.int64 if _wide(x) else types.int32
@@ -85,7 +86,7 @@ def bits(typingctx: Any, x: Any) -> Any:
     return result(x), codegen
 
 
-@_intrinsic
+@intrinsic
 def from_bits(typingctx: Any, i: Any) -> Any:
     """The float with the bit pattern `i`."""
     result = types.float64 if _wide(i) else types.float32
@@ -96,7 +97,7 @@ def from_bits(typingctx: Any, i: Any) -> Any:
     return result(i), codegen
 
 
-@_intrinsic
+@intrinsic
 def to_float(typingctx: Any, i: Any) -> Any:
     """The value of an int32 as float32, of an int64 as float64."""
     result = types.float64 if _wide(i) else types.float32
@@ -108,7 +109,7 @@ def to_float(typingctx: Any, i: Any) -> Any:
 
 
 def _binary(method: str) -> Any:
-    @_intrinsic
+    @intrinsic
     def operation(typingctx: Any, a: Any, b: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             return getattr(builder, method)(args[0], args[1])
@@ -124,7 +125,7 @@ shift_left, shift_right, shift_right_logical, idiv = map(_binary, ("shl", "ashr"
 imul = _binary("mul")
 
 
-@_intrinsic
+@intrinsic
 def select(typingctx: Any, condition: Any, a: Any, b: Any) -> Any:
     """`a` where `condition` holds, else `b`, both computed: a branch would keep the loop scalar."""
 
@@ -142,13 +143,13 @@ def _llvm(name: str, operands: int = 1) -> Any:
 
     if operands == 1:
 
-        @_intrinsic
+        @intrinsic
         def unary(typingctx: Any, x: Any) -> Any:
             return x(x), lambda context, builder, signature, args: lower(context, builder, args)
 
         return unary
 
-    @_intrinsic
+    @intrinsic
     def binary(typingctx: Any, x: Any, y: Any) -> Any:
         return x(x, x), lambda context, builder, signature, args: lower(context, builder, args)
 
@@ -159,7 +160,7 @@ absolute, sqrt, floor, ceil, trunc, rint = map(_llvm, ("fabs", "sqrt", "floor", 
 copysign = _llvm("copysign", 2)
 
 
-@_intrinsic
+@intrinsic
 def widen(typingctx: Any, x: Any) -> Any:
     """`x` as float64."""
 
@@ -169,7 +170,7 @@ def widen(typingctx: Any, x: Any) -> Any:
     return types.float64(x), codegen
 
 
-@_intrinsic
+@intrinsic
 def narrow(typingctx: Any, x: Any, like: Any) -> Any:
     """The float64 `x` rounded to the type of `like`."""
 
@@ -179,7 +180,7 @@ def narrow(typingctx: Any, x: Any, like: Any) -> Any:
     return like(types.float64, like), codegen
 
 
-@_intrinsic
+@intrinsic
 def truth(typingctx: Any, x: Any) -> Any:
     """Whether a float is not zero (nan is not); a truth value is itself."""
 
@@ -189,7 +190,7 @@ def truth(typingctx: Any, x: Any) -> Any:
     return types.boolean(x), codegen
 
 
-@_intrinsic
+@intrinsic
 def number(typingctx: Any, c: Any, like: Any) -> Any:
     """A truth value as 1 or 0 in the type of `like`."""
 

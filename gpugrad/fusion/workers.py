@@ -106,6 +106,11 @@ def _helper(pool: _Pool) -> None:
         del context, job  # an idle helper keeps no array alive
 
 
+def in_chunk() -> bool:
+    """Whether this thread is within a chunk of `parallel_for`, and must not wait for helpers."""
+    return getattr(_pool.inside, "value", False)
+
+
 def parallel_for(fn: Chunk, n_chunks: int) -> None:
     """Call `fn(i)` once for every i in range(n_chunks), on this thread and the pool's; return when all are done.
 

@@ -1,0 +1,95 @@
+"""The compiled half of `numba_team`: drawing strips of work, leading a job, waiting for the next one.
+
+This file is run from a copy in the kernel cache (see `numba_cache`), hence the absolute imports. `state` is the
+address of a table of 64-bit slots; the slots that threads contend for lie on cache lines of their own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import literal_unroll
+
+from gpugrad.fusion import numba_memory as memory
+from gpugrad.fusion.numba_cache import kernel
+from gpugrad.fusion.numba_ir import inline
+
+# The number of the job that may be joined (0: none), the next strip, the helpers inside the job.
+OPEN, NEXT, INSIDE = 0, 8, 16
+# The job: what to call, with which table, for how many elements in strips of how many; helpers that take part.
+FUNCTION, TABLE, COUNT, STEP, LIMIT = 24, 25, 26, 27, 28
+# Whether a helper sleeps, one slot for each.
+ASLEEP = 32
+# How often to look before sleeping, or before giving the processor away: 20 to 50 microseconds.
+PATIENCE = 1000
+
+
+@inline
+def work(state: Any) -> Any:
+    """Draw strips and run them until none is left."""
+    function, table = memory.load(state, FUNCTION), memory.load(state, TABLE)
+    count, step = memory.load(state, COUNT), memory.load(state, STEP)
+    while True:
+        start = memory.fetch_add(state, NEXT, 1) * step
+        if start >= count:
+            return 0
+        memory.call_strip(function, table, start, min(count, start + step))
+
+
+@inline
+def _lead(state: Any, number: Any, function: Any, table: Any, count: Any, step: Any, limit: Any) -> None:
+    memory.store(state, FUNCTION, function)
+    memory.store(state, TABLE, table)
+    memory.store(state, COUNT, count)
+    memory.store(state, STEP, step)
+    memory.store(state, LIMIT, limit)
+    memory.store(state, NEXT, 0)
+    memory.store(state, OPEN, number)
+    work(state)
+    memory.store(state, OPEN, 0)
+    looks = 0
+    while memory.load(state, INSIDE) > 0:
+        looks += 1
+        if looks < PATIENCE:
+            memory.relax()
+        else:  # a helper that lost its processor may be waiting for this one
+            memory.give_way()
+
+
+@kernel
+def lead(state: Any, number: Any, function: Any, table: Any, count: Any, step: Any, limit: Any) -> None:
+    """Open job `number`, work at it with the helpers below `limit`, and return when nobody is inside it any more."""
+    _lead(state, number, function, table, count, step, limit)
+
+
+@kernel
+def lead_arrays(
+    state: Any, number: Any, function: Any, table: Any, count: Any, step: Any, limit: Any, *arrays: Any
+) -> None:
+    """`lead`, with the addresses of `arrays` and a row of one element in the table."""
+    slot = 0
+    for array in literal_unroll(arrays):
+        memory.store(table, slot, array.ctypes.data)
+        slot += 1
+    memory.store(table, slot, 1)
+    _lead(state, number, function, table, count, step, limit)
+
+
+@kernel
+def serve(state: Any, helper: Any) -> None:
+    """Join jobs as they open; return, marked asleep, after some time in vain."""
+    last, idle = 0, 0
+    while idle < PATIENCE:
+        number = memory.load(state, OPEN)
+        if number != 0 and number != last:
+            # Inside first, then a second look: whoever closes the job afterwards waits for this helper.
+            memory.fetch_add(state, INSIDE, 1)
+            if memory.load(state, OPEN) == number and helper < memory.load(state, LIMIT):
+                work(state)
+                idle = 0
+            memory.fetch_add(state, INSIDE, -1)
+            last = number
+        else:
+            idle += 1
+            memory.relax()
+    memory.store(state, ASLEEP + helper, 1)
