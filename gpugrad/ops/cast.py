@@ -52,7 +52,7 @@ def clone(x: Any) -> Any:
 def _to_device_forward(needs: Needs, x: Any, *, where: Any) -> tuple[Any, tuple[Any, ...]]:
     source = backend_of(x)
     # In C order: the memory order that is best on one device (see Backend.weight_order) is not on the other.
-    return backend_for(where).from_host(np.ascontiguousarray(source.to_host(x))), (source.device,)
+    return backend_for(where).from_host(np.asarray(source.to_host(x), order="C")), (source.device,)
 
 
 TO_DEVICE = Primitive(
