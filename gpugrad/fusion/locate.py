@@ -70,9 +70,7 @@ def read_kernel(name: str) -> str:
     path = kernel_dir() / relative
     if not path.is_file():
         there = ", ".join(_names()) or "nothing"
-        raise FileNotFoundError(
-            f"[read_kernel] no CUDA source, name = {name!r}, in {kernel_dir()}; there is: {there}"
-        )
+        raise FileNotFoundError(f"[read_kernel] no CUDA source, name = {name!r}, in {kernel_dir()}; there is: {there}")
     return path.read_text(encoding="utf-8")
 
 

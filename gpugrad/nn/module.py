@@ -403,6 +403,7 @@ def _moved(array: Any, backend: Backend) -> Any:
 
 def _convert(value: Tensor, backend: Backend | None, dtype: Any) -> None:
     """Give a tensor memory elsewhere or of another dtype, in place, its gradient with it."""
+
     def changed(array: Any) -> Any:
         array = array if dtype is None else array.astype(dtype, copy=False)
         return array if backend is None else _moved(array, backend)

@@ -59,7 +59,6 @@ from . import linalg
 # isort: on
 
 
-
 __all__ = [  # noqa: RUF022 - wrapped like a paragraph
     "abs", "absolute", "acos", "acosh", "add", "all", "allclose", "amax", "amin", "any", "arange",
     "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin",

@@ -140,9 +140,7 @@ def _rule(
     return backend_of(x).rows.cross_entropy_vjp(g, x, lse, labels, weight, label_smoothing, index), None, None
 
 
-def _reference(
-    x: Any, labels: Any, weight: Any, *, reduction: str, ignore_index: int, label_smoothing: float
-) -> Any:
+def _reference(x: Any, labels: Any, weight: Any, *, reduction: str, ignore_index: int, label_smoothing: float) -> Any:
     logp = log_softmax(x)
     losses = -(logp * _desired(bare(x), labels, weight, ignore_index, label_smoothing)).sum(axis=-1)
     if reduction == "none":

@@ -104,9 +104,7 @@ def test_conversions_to_python():
         [1][gg.tensor(0.0)]
 
 
-@pytest.mark.parametrize(
-    "export", [lambda t: t.numpy(), np.asarray, lambda t: t.__dlpack__(), np.from_dlpack]
-)
+@pytest.mark.parametrize("export", [lambda t: t.numpy(), np.asarray, lambda t: t.__dlpack__(), np.from_dlpack])
 def test_a_tensor_that_requires_a_gradient_never_decays_to_an_array(export):
     with pytest.raises(gg.GradientError, match="detach"):
         export(gg.tensor([1.0], requires_grad=True))
