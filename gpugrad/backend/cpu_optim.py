@@ -31,7 +31,17 @@ PASSES_BLOCK: Final = 131_072
 LOOP_BLOCK: Final = 131_072
 
 _NATIVE: Final = (np.dtype(np.float32), np.dtype(np.float64))
-_scratch = threading.local()
+_MOST_SHAPES: Final = 256
+
+
+class _Scratch(threading.local):
+    """A thread's scratch arrays: whole ones by dtype, and views of them by dtype and shape."""
+
+    def __init__(self) -> None:
+        self.pairs: dict[Any, tuple[Array, Array]] = {}
+
+
+_scratch = _Scratch()
 
 
 @functools.cache
@@ -39,26 +49,28 @@ def _fused() -> Any:
     return load_file(Path(__file__).with_name("cpu_optim_numba.py"))
 
 
-def _pair(dtype: np.dtype[Any]) -> tuple[Array, Array]:
-    """Two scratch blocks of this thread."""
-    pairs: dict[str, tuple[Array, Array]] = _scratch.__dict__
-    found = pairs.get(dtype.char)
+def _pair(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Array, Array]:
+    """Two scratch arrays of this thread, of at most a block's elements; their contents are anybody's."""
+    pairs = _scratch.pairs
+    found = pairs.get((dtype.num, shape))
     if found is None:
-        found = pairs[dtype.char] = (np.empty(PASSES_BLOCK, dtype), np.empty(PASSES_BLOCK, dtype))
+        whole = pairs.get(dtype.num)
+        if whole is None or len(pairs) > _MOST_SHAPES:
+            pairs.clear()
+            whole = pairs[dtype.num] = (np.empty(PASSES_BLOCK, dtype), np.empty(PASSES_BLOCK, dtype))
+        size = math.prod(shape)
+        found = pairs[dtype.num, shape] = (whole[0][:size].reshape(shape), whole[1][:size].reshape(shape))
     return found
 
 
 def _flat(arrays: Sequence[Array]) -> list[Array] | None:
     """Flat views of arrays of one type and memory order, else None."""
     dtype = arrays[0].dtype
-    flat = []
-    for a in arrays:
-        if a.dtype is not dtype or not a.flags.c_contiguous:
-            break
-        flat.append(a if a.ndim == 1 else a.reshape(-1))
-    else:
-        return flat if dtype in _NATIVE else None
-    if dtype in _NATIVE and all(a.dtype == dtype and a.flags.f_contiguous for a in arrays):
+    if dtype not in _NATIVE:
+        return None
+    if all(a.dtype == dtype and a.flags.c_contiguous for a in arrays):
+        return [a if a.ndim == 1 else a.reshape(-1) for a in arrays]
+    if all(a.dtype == dtype and a.flags.f_contiguous for a in arrays):
         return [a.reshape(-1, order="F") for a in arrays]
     return None
 
@@ -69,14 +81,21 @@ def _update(name: str, lists: Sequence[Sequence[Array]], maximize: bool, *number
         lists = (lists[0], [np.negative(g) for g in lists[1]], *lists[2:])
     total = sum([p.size for p in lists[0]])
     fused = total >= FUSE and numba_wanted()
-    jobs: list[list[Array]] = []
+    jobs: list[Sequence[Array]] = []
     step = LOOP_BLOCK if fused else PASSES_BLOCK
     for arrays in zip(*lists, strict=True):
-        shape, size = arrays[0].shape, arrays[0].size
+        p = arrays[0]
+        shape, size, dtype = p.shape, p.size, p.dtype
+        plain = not fused and size <= step
         for a in arrays:
             if a.shape != shape and a.shape != (0,):
                 _mismatch(name, arrays)
+            if plain and (a.dtype is not dtype or not a.flags.c_contiguous):
+                plain = False
         if not size:
+            continue
+        if plain and dtype in _NATIVE:
+            jobs.append(arrays)
             continue
         whole = _flat(arrays)
         if whole is None:
@@ -105,12 +124,16 @@ def _numba_job(name: str, numbers: tuple[Any, ...]) -> Callable[[Sequence[Array]
 
 
 def _numpy_job(name: str, numbers: tuple[Any, ...]) -> Callable[[Sequence[Array]], None]:
-    passes = getattr(cpu_optim_numpy, name)
+    make = getattr(cpu_optim_numpy, name)
+    bodies: dict[int, Callable[..., None]] = {}
 
     def run(arrays: Sequence[Array]) -> None:
         p = arrays[0]
-        first, second = _pair(p.dtype)
-        passes(*arrays, *numbers, (first[: p.size], second[: p.size]))
+        dtype = p.dtype
+        body = bodies.get(dtype.num)
+        if body is None:
+            body = bodies[dtype.num] = make(dtype, *numbers)
+        body(*arrays, *_pair(p.shape, dtype))
 
     return run
 
@@ -119,8 +142,8 @@ def _strided(name: str, arrays: Sequence[Array], numbers: tuple[Any, ...]) -> No
     """Any memory order and any float type: whole arrays, float16 parameters through float32."""
     kind = np.result_type(np.float32, arrays[0].dtype)
     wide = [np.array(a, kind).reshape(-1) for a in arrays]
-    scratch = (np.empty_like(wide[0]), np.empty_like(wide[0]))
-    getattr(cpu_optim_numpy, name)(*wide, *numbers, scratch)
+    body = getattr(cpu_optim_numpy, name)(kind, *numbers)
+    body(*wide, np.empty_like(wide[0]), np.empty_like(wide[0]))
     for target, value in zip((arrays[0], *arrays[2:]), (wide[0], *wide[2:]), strict=True):
         target[...] = value.reshape(target.shape)
 
