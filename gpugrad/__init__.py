@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as _numpy
 
-from . import cpu, cuda, fusion, nn, optim
+from . import cpu, cuda, fusion, linalg, nn, optim
 from ._version import __version__
 
 # fmt: off
@@ -122,7 +122,8 @@ __all__ = [
     "fusion", "gather", "gelu", "get_default_dtype", "grad", "greater", "greater_equal", "hardsigmoid", "hardswish",
     "hardtanh", "heaviside", "hstack", "hypot", "identity", "imag", "index_add", "index_select", "inf", "inner",
     "int16", "int32", "int64", "int8", "invert", "is_grad_enabled", "isclose", "isfinite", "isinf", "isnan", "kron",
-    "layer_norm", "leaky_relu", "left_shift", "less", "less_equal", "linear", "linspace", "log", "log10", "log1p",
+    "layer_norm", "leaky_relu", "left_shift", "less", "less_equal", "linalg", "linear", "linspace",
+    "log", "log10", "log1p",
     "log2", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or",
     "logical_xor", "logit", "logsigmoid", "logsumexp", "manual_seed", "masked_fill", "masked_select", "matmul",
     "matrix_transpose", "max", "maximum", "maxout", "mean", "median", "min", "minimum", "mish", "mm", "mod",

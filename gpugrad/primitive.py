@@ -26,6 +26,16 @@ def public(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def public_in(space: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """As `public`, for functions of one of NumPy's submodules: `det` of the space "linalg" becomes "linalg.det"."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        FUNCTIONS[f"{space}.{function.__name__}"] = function
+        return function
+
+    return register
+
+
 class Primitive:
     """One differentiable operation on arrays.
 
@@ -33,11 +43,13 @@ class Primitive:
         name: its name in errors, profiles and the registry.
         forward: `forward(needs, *arrays, **static) -> (output, extras)`. `needs[i]` says whether input i needs a
             gradient. `extras` is a tuple of what else the rule wants (masks, indices, shapes): constants to the
-            derivative. With `outputs > 1` the output is a tuple of arrays.
+            derivative. With `outputs > 1` the output is a tuple of arrays, and the rule's `g` a list with a
+            cotangent for each, None where there is none.
         rule: `rule(g, needs, *kept, *extras, **static) -> cotangents`, one for each input (None where `needs` is
             False). Written with gpugrad's own functions, it serves every order: they take bare arrays and tensors
             alike. `kept` are the values named in `keeps`, in order, None where not needed.
-        keeps: for each input, which values its cotangent is computed from: positions of inputs, or `OUT`.
+        keeps: for each input, which values its cotangent is computed from: positions of inputs, or `OUT` (of several
+            outputs all, each an argument of the rule).
         reference: the same function as a composition of other operations. An operation whose rule works on
             bare arrays only gives this one, and higher derivatives go through it.
         fresh: whether the rule returns new arrays (never its cotangent `g` or a view of something kept).
@@ -55,6 +67,7 @@ class Primitive:
         "forward",
         "fresh",
         "keeps",
+        "keeps_output",
         "kept_for",
         "name",
         "outputs",
@@ -81,6 +94,7 @@ class Primitive:
         self.forward = forward
         self.rule = rule
         self.keeps = keeps
+        self.keeps_output = any(OUT in keep for keep in keeps)
         self.reference = reference
         self.fresh = fresh
         self.outputs = outputs

@@ -131,7 +131,9 @@ class PrimitiveNode(Node):
             return self._through_reference(g, kept)
         tied = list(self.saved)
         for i, (position, wanted) in enumerate(kept):
-            if wanted and is_array(tied[i]):
+            if wanted and position == OUT and self.prim.outputs > 1:
+                tied[i : i + self.prim.outputs] = outputs_of(self, tied[i : i + self.prim.outputs])
+            elif wanted and is_array(tied[i]):
                 tied[i] = new_tensor(tied[i], self if position == OUT else self.parents[position])
         return self._rule(g, needs, tied)
 
@@ -200,6 +202,17 @@ class OutputNode(Node):
         return (gs,)
 
     vjp_graph = vjp
+
+
+def outputs_of(node: PrimitiveNode, values: Sequence[Any]) -> tuple[Any, ...]:
+    """The outputs of an operation with several as tensors that lead to its node; integers are constants."""
+    results = []
+    for i, value in enumerate(values):
+        part = OutputNode()
+        part.parents, part.saved, part.count = (node,), i, len(values)
+        part.seq, part.shape, part.dtype, part.scalars = mutation.tick(), value.shape, value.dtype, None
+        results.append(new_tensor(value, part if value.dtype.kind in "fcV" else None))
+    return tuple(results)
 
 
 def walk(

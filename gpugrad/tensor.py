@@ -19,8 +19,8 @@ from .primitive import FUNCTIONS, Primitive
 from .tape import Alias, GradientError, Leaf, Node, PrimitiveNode, walk
 
 _new = object.__new__
-# Of numpy.linalg, what means the same as in the main namespace (trace and diagonal, for instance, do not).
-_LINALG = frozenset(("norm", "matmul", "outer", "tensordot"))
+# NumPy's modules whose functions find ours, and what the names of ours begin with in `FUNCTIONS`.
+_SPACES = {"numpy": "", "numpy.linalg": "linalg."}
 
 
 class Tensor(InPlace, Methods):
@@ -294,8 +294,7 @@ class Tensor(InPlace, Methods):
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         module = func.__module__ or "numpy"
-        known = module == "numpy" or (module == "numpy.linalg" and func.__name__ in _LINALG)
-        function = FUNCTIONS.get(func.__name__) if known else None
+        function = FUNCTIONS.get(_SPACES[module] + func.__name__) if module in _SPACES else None
         if function is None:
             raise TypeError(
                 f"[{module}.{func.__name__}] has no gradient rule for tensors; "
@@ -422,9 +421,10 @@ def _record(prim: Primitive, arrays: list[Any], parents: tuple[Node | None, ...]
     out, extras = prim.forward(needs, *arrays, **static)
     node = _new(PrimitiveNode)
     node.prim, node.needs, node.static, node.parents = prim, needs, static, parents
-    node.saved = tuple(
-        [(out if k < 0 else arrays[k]) if wanted else None for k, wanted in prim.kept(needs)] + list(extras)
-    )
+    kept = [(out if k < 0 else arrays[k]) if wanted else None for k, wanted in prim.kept(needs)]
+    if prim.outputs > 1 and prim.keeps_output:
+        kept[-1:] = kept[-1] or [None] * prim.outputs
+    node.saved = tuple(kept + list(extras))
     node.seq, node.scalars = mutation.tick(), None
     if anomaly.watching():
         anomaly.check_forward(prim.name, out, tuple(arrays))
@@ -433,13 +433,7 @@ def _record(prim: Primitive, arrays: list[Any], parents: tuple[Node | None, ...]
         node.shape, node.dtype = out.shape, out.dtype
         return new_tensor(out, node)
     node.shape, node.dtype = tuple(o.shape for o in out), None
-    results = []
-    for i, o in enumerate(out):
-        part = _new(tape.OutputNode)
-        part.parents, part.saved, part.count = (node,), i, prim.outputs
-        part.seq, part.shape, part.dtype, part.scalars = mutation.tick(), o.shape, o.dtype, None
-        results.append(new_tensor(o, part if o.dtype.kind in "fcV" else None))
-    return tuple(results)
+    return tape.outputs_of(node, out)
 
 
 tape._make[:] = [new_tensor]

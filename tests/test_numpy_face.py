@@ -87,8 +87,8 @@ def test_a_function_without_a_rule_says_what_to_do(name: str) -> None:
 def test_a_name_that_is_nobodys_is_named() -> None:
     with pytest.raises(AttributeError, match="neither gpugrad nor NumPy has 'convolute'"):
         np.convolute  # noqa: B018
-    with pytest.raises(AttributeError, match=r"numpy.linalg.svd has no gradient rule"):
-        np.linalg.svd  # noqa: B018
+    with pytest.raises(AttributeError, match=r"numpy.linalg.cross has no gradient rule"):
+        np.linalg.cross  # noqa: B018
 
 
 def test_linalg_counts_the_last_two_axes() -> None:
@@ -106,3 +106,28 @@ def test_arguments_are_numpys() -> None:
         theirs = list(inspect.signature(getattr(numpy, name)).parameters)
         shared = [n for n in theirs[1:] if n in ours]
         assert ours[1 : len(shared) + 1] == shared
+
+
+def test_linalg_has_numpys_names_and_arguments() -> None:
+    theirs = {n for n in numpy.linalg.__all__ if n not in np.linalg.__all__}
+    assert theirs <= {"cross"}
+    for name in np.linalg.__all__:
+        if name in ("LinAlgError", "matmul", "outer", "tensordot", "norm", "matrix_transpose"):
+            continue
+        ours = inspect.signature(getattr(np.linalg, name)).parameters
+        assert set(inspect.signature(getattr(numpy.linalg, name)).parameters) <= set(ours) | {"a"}, name
+
+
+def test_numpys_linalg_functions_called_with_tensors_are_differentiated() -> None:
+    x = gg.tensor([[2.0, 1.0], [1.0, 3.0]], requires_grad=True)
+    results = [
+        numpy.linalg.det(x), numpy.linalg.slogdet(x).logabsdet, numpy.linalg.solve(x, numpy.ones(2, numpy.float32)),
+        numpy.linalg.svd(x).S, numpy.linalg.eigh(x)[0], numpy.linalg.norm(x, 2), numpy.linalg.trace(x),
+        numpy.linalg.multi_dot([x, x, x]), numpy.linalg.matrix_power(x, -2), numpy.linalg.pinv(x, rcond=1e-6),
+    ]  # fmt: skip
+    assert all(isinstance(r, gg.Tensor) and r.requires_grad for r in results)
+    results[0].backward()
+    numpy.testing.assert_allclose(x.grad.numpy(), [[3, -1], [-1, 2]], rtol=1e-6)
+    assert numpy.linalg.matrix_rank(x).tolist() == 2
+    with pytest.raises(TypeError, match=r"\[numpy.linalg.cross\] has no gradient rule"):
+        numpy.linalg.cross(x, x)

@@ -1,45 +1,55 @@
-"""`numpy.linalg`'s names on arrays and tensors: what there is of it with a gradient."""
+"""`numpy.linalg`'s names on arrays and tensors: the functions of `gpugrad.linalg`."""
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as _numpy
 from numpy.linalg import LinAlgError
 
-from ..ops.diagonal import diagonal as _diagonal
+from ..ops.decompositions import cholesky, qr, svd, svdvals
+from ..ops.determinants import det, slogdet
+from ..ops.eigenvalues import eig, eigh, eigvals, eigvalsh
 from ..ops.einsum import outer, tensordot
 from ..ops.linalg import matmul
+from ..ops.matrix_norms import cond, diagonal, matrix_norm, matrix_rank, trace, vecdot, vector_norm
 from ..ops.reduce import norm
-from ..ops.reduce import sum as _sum
 from ..ops.shape import matrix_transpose
+from ..ops.solving import inv, lstsq, matrix_power, multi_dot, pinv, solve, tensorinv, tensorsolve
 
 __all__ = [
     "LinAlgError",
+    "cholesky",
+    "cond",
+    "det",
     "diagonal",
+    "eig",
+    "eigh",
+    "eigvals",
+    "eigvalsh",
+    "inv",
+    "lstsq",
     "matmul",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_rank",
     "matrix_transpose",
+    "multi_dot",
     "norm",
     "outer",
+    "pinv",
+    "qr",
+    "slogdet",
+    "solve",
+    "svd",
+    "svdvals",
     "tensordot",
+    "tensorinv",
+    "tensorsolve",
     "trace",
+    "vecdot",
     "vector_norm",
 ]
-
-
-def diagonal(x: Any, offset: int = 0) -> Any:
-    """The diagonals of the matrices in the last two axes."""
-    return _diagonal(x, offset, -2, -1)
-
-
-def trace(x: Any, offset: int = 0) -> Any:
-    """The sums of the diagonals of the matrices in the last two axes."""
-    return _sum(diagonal(x, offset), -1)
-
-
-def vector_norm(x: Any, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
-    """The vector norm of any order over all the axes named; its gradient at 0 is 0."""
-    return norm(x, None, axis, keepdims, p=ord)
 
 
 def __getattr__(name: str) -> NoReturn:

@@ -331,12 +331,13 @@ def _vector_norm(x: Any, p: Any, axis: Axes | None, keepdims: bool) -> Any:
 def norm(
     x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False, *, p: Any = None, dtype: Any = None
 ) -> Any:  # fmt: skip
-    """Vector norms of any order, and the matrix norms that need no decomposition, as `numpy.linalg.norm`.
+    """Vector norms of any order and matrix norms, as `numpy.linalg.norm`.
 
     Args:
         x: any shape.
         ord: None for the root of the sum of squares over `axis`; a number (also 0, inf, -inf) for the vector norm
-            of that order along one axis; of a matrix, or of two axes: "fro", 1, -1, inf or -inf.
+            of that order along one axis; of a matrix, or of two axes: "fro", 1, -1, inf, -inf, and of the singular
+            values 2 (the largest), -2 (the smallest) and "nuc" (their sum).
         axis: an integer, or two for matrices; None for all.
         keepdims: leave the axes with length 1.
         p: PyTorch's name of the order; then always a vector norm, over all the axes named.
@@ -346,7 +347,7 @@ def norm(
         The norms. The gradient at 0 is 0.
 
     Raises:
-        ValueError: an order that needs a singular value decomposition ("nuc", 2 of a matrix), or none at all.
+        ValueError: an order that there is not, or no single axis or pair of axes where one is needed.
     """
     x = operand(x)
     if dtype is not None or x.dtype.kind in "iub":
@@ -355,18 +356,22 @@ def norm(
     order = ord if p is None else p
     if order is None or order == "fro":
         return _vector_norm(x, 2, axes, keepdims)
-    if isinstance(order, str):
-        raise ValueError(f"[norm] ord = {order!r}; expected a number or 'fro'")
+    if isinstance(order, str) and order != "nuc":
+        raise ValueError(f"[norm] ord = {order!r}; expected a number, 'fro' or 'nuc'")
     matrix = p is None and (len(x.shape) == 2 if axes is None else len(axes) == 2)
     if not matrix:
-        if p is None and (len(axes) if axes is not None else len(x.shape)) != 1:
+        if order == "nuc" or (p is None and (len(axes) if axes is not None else len(x.shape)) != 1):
             raise ValueError(
                 f"[norm] ord = {order} over axis = {axis} of shape {x.shape}; name one axis, or p= for all"
             )
         return _vector_norm(x, order, axes, keepdims)
-    if order not in (1, -1, math.inf, -math.inf):
-        raise ValueError(f"[norm] ord = {order} of a matrix needs singular values; expected 'fro', 1, -1, inf or -inf")
+    if order not in (1, -1, 2, -2, math.inf, -math.inf, "nuc"):
+        raise ValueError(f"[norm] ord = {order} of a matrix; expected 'fro', 'nuc', 1, -1, 2, -2, inf or -inf")
     rows, columns = axes or (0, 1)
+    if order in (2, -2, "nuc"):
+        values = FUNCTIONS["linalg.svdvals"](moveaxis(x, (rows, columns), (-2, -1)))
+        result = {2: max, -2: min, "nuc": sum}[order](values, -1)
+        return FUNCTIONS["expand_dims"](result, axes or (0, 1)) if keepdims else result
     added, compared = (rows, columns) if math.fabs(order) == 1 else (columns, rows)
     sums = sum(_modulus(x), added, keepdims=True)
     result = (max if order > 0 else min)(sums, (added, compared), keepdims=True)

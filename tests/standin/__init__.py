@@ -45,7 +45,7 @@ def real_cupy() -> Any:
 @functools.cache
 def module() -> Any:
     """The stand-in as a module object."""
-    from . import cuda, functions
+    from . import cuda, functions, linalg
     from .generators import Generator, Philox4x3210
     from .ndarray import ndarray
 
@@ -61,6 +61,8 @@ def module() -> Any:
         setattr(device, name, getattr(cuda, name))
     cupy.cuda = device
     cupy.random = _Module("cupy.random")
+    cupy.linalg = _Module("cupy.linalg")
+    cupy.linalg.__dict__.update(linalg.NAMES)
     cupy.random.Generator, cupy.random.Philox4x3210 = Generator, Philox4x3210
     return cupy
 
@@ -74,7 +76,8 @@ def _modules() -> dict[str, Any]:
         setattr(functions, name, getattr(special, name))
     cupyx.scipy, scipy.special = scipy, functions
     return {
-        "cupy": cupy, "cupy.cuda": cupy.cuda, "cupy.random": cupy.random, "cupyx": cupyx, "cupyx.scipy": scipy,
+        "cupy": cupy, "cupy.cuda": cupy.cuda, "cupy.random": cupy.random,
+        "cupy.linalg": cupy.linalg, "cupyx": cupyx, "cupyx.scipy": scipy,
         "cupyx.scipy.special": functions,
     }  # fmt: skip
 
