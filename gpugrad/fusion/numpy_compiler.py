@@ -28,7 +28,7 @@ BLOCK: Final = 65536
 # (elements, elements times passes) below these stays on one thread. The blocks of threads are longer, since each
 # ufunc call takes the interpreter lock for a moment.
 MIN_THREADED: Final = 1 << 19
-MIN_THREADED_WORK: Final = 3_000_000
+MIN_THREADED_WORK: Final = 2_000_000
 _MAX_PLANS: Final = 512
 _WEAK: Final = (bool, int, float, complex)
 
@@ -277,19 +277,50 @@ def _run_large(
     for a in arrays:
         flat = flat and (a.size == 1 or (a.shape == whole and a.flags.c_contiguous))
     if flat:
-        arrays = [a.reshape(-1) for a in arrays] if rank > 1 else arrays
-    _run_blocks(plan, program, arrays)
+        _run_flat(plan, program, [a.reshape(-1) for a in arrays] if rank != 1 else arrays)
+    else:
+        _run_blocks(plan, program, arrays)
     return outs
 
 
-def _run_blocks(plan: _Plan, program: Program, arrays: list[Array]) -> None:
-    whole, n_outs, size = arrays[0].shape, len(program.outputs), plan.size
+def _threads_and_block(plan: _Plan, program: Program) -> tuple[int, int]:
+    """How many threads share the work, and the elements of a block."""
+    size = plan.size
     threads = num_threads() if size >= MIN_THREADED and size * program.passes >= MIN_THREADED_WORK else 1
-    block = min(2 * BLOCK, -(-size // threads)) if threads > 1 else BLOCK
-    if threads == 1 and (size <= 2 * BLOCK or program.passes == 1):
-        block = size  # nothing that the cache could save
-    blocks = _blocks(whole, block)
+    if threads == 1 and (size <= 2 * BLOCK or program.passes <= 2):
+        return 1, size  # nothing that the cache could save
+    return threads, min(2 * BLOCK, -(-size // threads)) if threads > 1 else BLOCK
+
+
+def _run_flat(plan: _Plan, program: Program, arrays: list[Array]) -> None:
+    """Evaluate one-dimensional arrays (those of one element stand for all) in blocks."""
+    size, n_outs = plan.size, len(program.outputs)
+    threads, block = _threads_and_block(plan, program)
+    blocks = -(-size // block)
     # Several chunks a thread, so that one that is held up by other work does not hold up the rest.
+    per_chunk = -(-blocks // (4 * threads)) if threads > 1 else blocks
+    whole = [a.size == 1 < size for a in arrays]
+
+    def chunk(number: int) -> None:
+        scratch = [np.empty(min(block, size), d) for d in program.temps]
+        for start in range(number * per_chunk * block, min(size, (number + 1) * per_chunk * block), block):
+            stop = start + block
+            if stop > size:
+                scratch = [s[: size - start] for s in scratch]
+            parts = [a if w else a[start:stop] for a, w in zip(arrays, whole, strict=True)]
+            program.run(*parts[:n_outs], *scratch, *parts[n_outs:])
+
+    if blocks == per_chunk:
+        chunk(0)
+    else:
+        parallel_for(chunk, -(-blocks // per_chunk))
+
+
+def _run_blocks(plan: _Plan, program: Program, arrays: list[Array]) -> None:
+    """Evaluate arrays of any strides in boxes."""
+    whole, n_outs = arrays[0].shape, len(program.outputs)
+    threads, block = _threads_and_block(plan, program)
+    blocks = _blocks(whole, block)
     per_chunk = -(-len(blocks) // (4 * threads)) if threads > 1 else len(blocks)
 
     def chunk(number: int) -> None:
