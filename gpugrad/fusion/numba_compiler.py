@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from .expr import BOOL, FormulaError, topological
 from .formula import Formula
+from .numba_team import AGAIN, DECLINED, run_arrays
 from .numba_team import run as run_team
-from .numba_team import run_arrays
 from .numba_text import MISSING, PERIODIC, generate, loop_name
-from .workers import num_threads, parallel_for
+from .workers import num_threads
 
 Array = npt.NDArray[Any]
 
@@ -63,15 +63,17 @@ class NumbaKernel:
         formula: what it computes.
     """
 
-    __slots__ = ("_compiled", "_each", "_periodic", "_single_only", "_strips", "_whole", "formula")
+    __slots__ = ("_alike", "_compiled", "_each", "_periodic", "_single_only", "_strips", "_whole", "formula")
 
     def __init__(self, formula: Formula) -> None:
         ops = {n.op for n in topological(formula.outputs)}
         self.formula = formula
         self._compiled: dict[tuple[str, tuple[str, ...], bool], Callable[..., Any]] = {}
-        self._strips: dict[tuple[str, tuple[str, ...]], int] = {}
+        self._strips: dict[tuple[str, tuple[str, ...], frozenset[str], bool], int] = {}
         self._whole: dict[np.dtype[Any], int] = {}  # the strips for whole arrays and one output
         self._each = ("each",) * len(formula.inputs)
+        # Whether there is one output, and that of the type of the arithmetic.
+        self._alike = len(formula.outputs) == 1 and formula.outputs[0].kind != BOOL
         self._periodic = bool(ops & PERIODIC)
         self._single_only = "power" in ops
 
@@ -149,7 +151,10 @@ class NumbaKernel:
             flat.append(a if a.ndim == 1 else a.reshape(-1))
         result = alloc(shape, dtype)
         flat.append(result if result.ndim == 1 else result.reshape(-1))
-        return result if run_arrays(strip, first.size, STRIP, *flat) else None
+        done = run_arrays(strip, first.size, STRIP, *flat)
+        if done == AGAIN:
+            self._loop(Plan(dtype.name, self._each, shape, 0), exact=True)(*flat)
+        return None if done == DECLINED else result
 
     def _fast_plan(self, arrays: Sequence[Any]) -> Plan | None:
         # The usual call, found without looking at each argument in turn: whole arrays of one shape and type.
@@ -190,54 +195,50 @@ class NumbaKernel:
         return Plan(dtype, tuple(layouts), shape, inner)
 
     def _execute(self, plan: Plan, arrays: Sequence[Any], outs: tuple[Array, ...]) -> None:
-        size = outs[0].size
-        if size >= SPLIT and not self._periodic and self._shared(plan, arrays, outs):
+        if outs[0].size >= SPLIT and self._shared(plan, arrays, outs):
             return
         run = self._compiled.get((plan.dtype, plan.layouts, False)) or self._loop(plan, exact=False)
+        size = outs[0].size
         flat = (size // plan.inner, plan.inner) if plan.inner else (size,)
-        if plan.layouts is self._each:
-            whole = [a if a.ndim == 1 else a.reshape(flat) for a in (*arrays, *outs)]
-            if size < SPLIT:
-                if run(*whole):
-                    self._loop(plan, exact=True)(*whole)
-                return
-            arguments = [(a, True) for a in whole]
-        else:
-            arguments = _arguments(plan, arrays, outs, flat)
-
-        def part(start: int, stop: int) -> None:
-            chunk = [a[start:stop] if cut else a for a, cut in arguments]
-            if run(*chunk):
-                self._loop(plan, exact=True)(*chunk)
-
-        split(part, flat[0], max(1, plan.inner))
+        arguments = _arguments(plan, arrays, outs, flat)
+        if run(*arguments):
+            self._loop(plan, exact=True)(*arguments)
 
     def _shared(self, plan: Plan, arrays: Sequence[Any], outs: tuple[Array, ...]) -> bool:
         """Run on the team of threads; False where that cannot be."""
+        if num_threads() == 1:
+            return False
         addresses: list[int] = []
         numbers: list[tuple[int, float]] = []
-        for a, layout in zip(arrays, plan.layouts, strict=True):
+        truths = []
+        for name, a, layout in zip(self.formula.inputs, arrays, plan.layouts, strict=True):
             if layout == "scalar":
                 numbers.append((len(addresses), float(a.item() if isinstance(a, np.ndarray) else a)))
                 addresses.append(0)
             elif layout in ("each", "row"):
                 if a.dtype.char == "?":
-                    return False
+                    truths.append(name)
                 addresses.append(a.__array_interface__["data"][0])
         addresses += [o.__array_interface__["data"][0] for o in outs]
         inner = plan.inner or 1
-        key = (plan.dtype, plan.layouts)
-        strip = self._strips.get(key)
-        if strip is None:
-            if num_threads() == 1:
-                return False
+        job = ((*addresses, inner), numbers, outs[0].size // inner, max(1, STRIP // inner))
+        done = run_team(self._strip(plan, frozenset(truths), exact=False), *job)
+        if done == AGAIN:
+            # All of it, so that the bits do not depend on where a strip begins.
+            done = run_team(self._strip(plan, frozenset(truths), exact=True), *job)
+        return done != DECLINED
+
+    def _strip(self, plan: Plan, truths: frozenset[str], exact: bool) -> int:
+        key = (plan.dtype, plan.layouts, truths, exact)
+        found = self._strips.get(key)
+        if found is None:
             from .numba_cache import load
 
-            text = generate(self.formula, plan.dtype, plan.layouts, strip=True)
-            strip = self._strips[key] = getattr(load(text, self.formula.name), loop_name(self.formula)).address
-            if plan.layouts is self._each and len(outs) == 1 and outs[0].dtype.name == plan.dtype:
-                self._whole[np.dtype(plan.dtype)] = strip
-        return run_team(strip, (*addresses, inner), numbers, outs[0].size // inner, max(1, STRIP // inner))
+            text = generate(self.formula, plan.dtype, plan.layouts, exact, strip=True, truths=truths)
+            found = self._strips[key] = getattr(load(text, self.formula.name), loop_name(self.formula)).address
+            if plan.layouts is self._each and not truths and not exact and self._alike:
+                self._whole[np.dtype(plan.dtype)] = found
+        return found
 
     def _loop(self, plan: Plan, exact: bool) -> Callable[..., Any]:
         key = (plan.dtype, plan.layouts, exact)
@@ -250,33 +251,17 @@ class NumbaKernel:
         return found
 
 
-def _arguments(
-    plan: Plan, arrays: Sequence[Any], outs: tuple[Array, ...], flat: tuple[int, ...]
-) -> list[tuple[Any, bool]]:
-    """The loop's arguments, and whether each is cut into chunks."""
+def _arguments(plan: Plan, arrays: Sequence[Any], outs: tuple[Array, ...], flat: tuple[int, ...]) -> list[Any]:
     to_scalar = np.dtype(plan.dtype).type
-    found: list[tuple[Any, bool]] = []
+    found: list[Any] = []
     for a, layout in zip(arrays, plan.layouts, strict=True):
         if layout == "scalar":
-            found.append((to_scalar(a.item() if isinstance(a, np.ndarray) else a), False))
-        elif layout in ("each", "row"):
-            found.append((a.reshape(-1 if layout == "row" else flat), layout == "each"))
-    return found + [(o.reshape(flat), True) for o in outs]
-
-
-def split(part: Callable[[int, int], None], count: int, weight: int = 1) -> None:
-    """Run `part(start, stop)` over ranges that cover 0..count, on threads where `count * weight` is large."""
-    threads = num_threads()
-    # More pieces than threads: a helper starts late, or finds its core busy.
-    pieces = min(4 * threads, count * weight * 2 // SPLIT, count)
-    if pieces < 2 or threads < 2 or count * weight < SPLIT:
-        part(0, count)
-        return
-    # Whole cache lines of any type to each piece, so that no two threads write to one line.
-    step = -(-count // pieces)
-    step = -(-step // 64) * 64 if weight == 1 else step
-    pieces = -(-count // step)
-    parallel_for(lambda k: part(k * step, min(count, (k + 1) * step)), pieces)
+            found.append(to_scalar(a.item() if isinstance(a, np.ndarray) else a))
+        elif layout == "row":
+            found.append(a.reshape(-1))
+        elif layout == "each":
+            found.append(a if a.shape == flat else a.reshape(flat))
+    return found + [o if o.shape == flat else o.reshape(flat) for o in outs]
 
 
 def _common(arrays: Sequence[Any], outs: tuple[Any, ...]) -> tuple[tuple[int, ...], str | None]:
@@ -330,4 +315,4 @@ def numba_source(formula: Formula, dtype: Any) -> str:
     return generate(formula, np.dtype(dtype).name, ("each",) * len(formula.inputs))
 
 
-__all__ = ["NumbaKernel", "Plan", "compile_numba", "generate", "numba_source", "split"]
+__all__ = ["NumbaKernel", "Plan", "compile_numba", "generate", "numba_source"]

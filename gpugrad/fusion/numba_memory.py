@@ -5,6 +5,7 @@ Only the team of threads that run compiled loops needs them (`numba_team`); the 
 
 from __future__ import annotations
 
+import os
 import platform
 from typing import Any
 
@@ -107,9 +108,13 @@ def relax(typingctx: Any) -> Any:
 
 
 _sched_yield = types.ExternalFunction("sched_yield", types.int32())
+_POSIX = hasattr(os, "sched_yield")
 
 
 @inline
 def give_way() -> Any:
-    """Let another thread that waits for this processor run (POSIX)."""
-    return _sched_yield()
+    """Let another thread that waits for this processor run, where the system has a call for it."""
+    if _POSIX:
+        _sched_yield()
+    else:
+        relax()

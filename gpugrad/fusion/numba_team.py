@@ -19,9 +19,10 @@ import numpy as np
 from .numba_cache import load_file
 from .workers import in_chunk, num_threads
 
+DECLINED, DONE, AGAIN = range(3)
+
 _MOST_HELPERS: Final = 63
 _MOST_ARGUMENTS: Final = 64
-_AVAILABLE: Final = hasattr(os, "sched_yield")
 # The slot that says whether the first helper sleeps: ASLEEP of the compiled half.
 _FIRST: Final = 32
 
@@ -64,7 +65,7 @@ def _helper(team: _Team, bell: threading.Lock, number: int) -> None:
         serve(team.state, number)
 
 
-def run(function: int, addresses: Sequence[int], numbers: Sequence[tuple[int, float]], count: int, step: int) -> bool:
+def run(function: int, addresses: Sequence[int], numbers: Sequence[tuple[int, float]], count: int, step: int) -> int:
     """Call the C function `int64 f(table, start, stop)` over 0..count in strips of `step`, on all threads.
 
     Args:
@@ -75,40 +76,40 @@ def run(function: int, addresses: Sequence[int], numbers: Sequence[tuple[int, fl
         step: elements (or rows) of a strip.
 
     Returns:
-        False, and nothing is done, where the team is at work for another thread, inside a chunk of `parallel_for`,
-        with one thread, or on a system without the means.
+        DECLINED, with nothing done, where the team is at work for another thread, inside a chunk of `parallel_for`,
+        and with one thread; AGAIN where a strip gave another number than 0; else DONE.
     """
     team = _team
     helpers = _gathered(team, count // step)
     if not helpers:
-        return False
+        return DECLINED
     try:
         team.table[: len(addresses)] = addresses
         for slot, value in numbers:
             team.numbers[slot] = value
-        _loops().lead(team.state, team.job, function, team.arguments, count, step, helpers)
+        far = _loops().lead(team.state, team.job, function, team.arguments, count, step, helpers)
     finally:
         team.leader.release()
-    return True
+    return AGAIN if far else DONE
 
 
-def run_arrays(function: int, count: int, step: int, *arrays: Any) -> bool:
+def run_arrays(function: int, count: int, step: int, *arrays: Any) -> int:
     """`run` for one-dimensional writeable arrays, whose addresses are taken in compiled code."""
     team = _team
     helpers = _gathered(team, count // step)
     if not helpers:
-        return False
+        return DECLINED
     try:
-        _loops().lead_arrays(team.state, team.job, function, team.arguments, count, step, helpers, *arrays)
+        far = _loops().lead_arrays(team.state, team.job, function, team.arguments, count, step, helpers, *arrays)
     finally:
         team.leader.release()
-    return True
+    return AGAIN if far else DONE
 
 
 def _gathered(team: _Team, strips: int) -> int:
     """Become the leader of a new job, the sleepers woken: the number of helpers, 0 where there is no team."""
     helpers = min(num_threads() - 1, _MOST_HELPERS, strips)
-    if helpers < 1 or not _AVAILABLE or in_chunk() or not team.leader.acquire(False):
+    if helpers < 1 or in_chunk() or not team.leader.acquire(False):
         return 0
     if len(team.bells) < helpers:
         team.start(helpers)

@@ -18,6 +18,8 @@ from gpugrad.fusion.numba_ir import inline
 OPEN, NEXT, INSIDE = 0, 8, 16
 # The job: what to call, with which table, for how many elements in strips of how many; helpers that take part.
 FUNCTION, TABLE, COUNT, STEP, LIMIT = 24, 25, 26, 27, 28
+# Whether a strip asked for its job to be done again in the exact way (see `numba_text.generate`).
+FAR = 29
 # Whether a helper sleeps, one slot for each.
 ASLEEP = 32
 # How often to look before sleeping, or before giving the processor away: 20 to 50 microseconds.
@@ -33,16 +35,18 @@ def work(state: Any) -> Any:
         start = memory.fetch_add(state, NEXT, 1) * step
         if start >= count:
             return 0
-        memory.call_strip(function, table, start, min(count, start + step))
+        if memory.call_strip(function, table, start, min(count, start + step)) != 0:
+            memory.store(state, FAR, 1)
 
 
 @inline
-def _lead(state: Any, number: Any, function: Any, table: Any, count: Any, step: Any, limit: Any) -> None:
+def _lead(state: Any, number: Any, function: Any, table: Any, count: Any, step: Any, limit: Any) -> Any:
     memory.store(state, FUNCTION, function)
     memory.store(state, TABLE, table)
     memory.store(state, COUNT, count)
     memory.store(state, STEP, step)
     memory.store(state, LIMIT, limit)
+    memory.store(state, FAR, 0)
     memory.store(state, NEXT, 0)
     memory.store(state, OPEN, number)
     work(state)
@@ -54,25 +58,26 @@ def _lead(state: Any, number: Any, function: Any, table: Any, count: Any, step: 
             memory.relax()
         else:  # a helper that lost its processor may be waiting for this one
             memory.give_way()
+    return memory.load(state, FAR)
 
 
 @kernel
-def lead(state: Any, number: Any, function: Any, table: Any, count: Any, step: Any, limit: Any) -> None:
-    """Open job `number`, work at it with the helpers below `limit`, and return when nobody is inside it any more."""
-    _lead(state, number, function, table, count, step, limit)
+def lead(state: Any, number: Any, function: Any, table: Any, count: Any, step: Any, limit: Any) -> Any:
+    """Open job `number`, work at it with the helpers below `limit`, and give FAR when nobody is inside any more."""
+    return _lead(state, number, function, table, count, step, limit)
 
 
 @kernel
 def lead_arrays(
     state: Any, number: Any, function: Any, table: Any, count: Any, step: Any, limit: Any, *arrays: Any
-) -> None:
+) -> Any:
     """`lead`, with the addresses of `arrays` and a row of one element in the table."""
     slot = 0
     for array in literal_unroll(arrays):
         memory.store(table, slot, array.ctypes.data)
         slot += 1
     memory.store(table, slot, 1)
-    _lead(state, number, function, table, count, step, limit)
+    return _lead(state, number, function, table, count, step, limit)
 
 
 @kernel

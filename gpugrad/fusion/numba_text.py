@@ -86,7 +86,14 @@ class _Writer:
         return f"m.{n.op}{tag}({', '.join(operands)})"
 
 
-def generate(formula: Formula, dtype: str, layouts: tuple[str, ...], exact: bool = False, strip: bool = False) -> str:
+def generate(
+    formula: Formula,
+    dtype: str,
+    layouts: tuple[str, ...],
+    exact: bool = False,
+    strip: bool = False,
+    truths: frozenset[str] = frozenset(),
+) -> str:
     """The Python text of the loop.
 
     Args:
@@ -95,6 +102,7 @@ def generate(formula: Formula, dtype: str, layouts: tuple[str, ...], exact: bool
         layouts: how each input is read (see `Plan`).
         exact: take sin, cos and tan from the C library, for arguments beyond the range of the fast ones.
         strip: write a C function over a range of a table of addresses (see `numba_team`) instead.
+        truths: for a strip, the inputs that are arrays of truth values.
     """
     writer = _Writer(dtype, exact)
     for n in topological(formula.outputs):
@@ -113,10 +121,12 @@ def generate(formula: Formula, dtype: str, layouts: tuple[str, ...], exact: bool
     depth = "    " * len(head)
     body = [*head, *(depth + line for line in (*loads, *writer.lines, *stores))]
     if writer.watched:
-        body = ["far = False", *body, "return far"]
+        body = ["far = False", *body, "return 1 if far else 0" if strip else "return far"]
+    elif strip:
+        body.append("return 0")
     constants = [f"{name} = {value}" for value, name in writer.constants.items()]
     if strip:
-        body = [*_opened(formula, dtype, layouts, parameters), *body, "return 0"]
+        body = [*_opened(formula, dtype, layouts, parameters, truths), *body]
         parameters = ["table", "start", "stop"]
     return _assemble(formula, constants, ", ".join(parameters), body, dtype, "strip" if strip else "kernel")
 
@@ -137,20 +147,22 @@ def _reads(formula: Formula, layouts: tuple[str, ...], index: str) -> tuple[list
     return loads, parameters
 
 
-def _opened(formula: Formula, dtype: str, layouts: tuple[str, ...], parameters: list[str]) -> list[str]:
+def _opened(
+    formula: Formula, dtype: str, layouts: tuple[str, ...], parameters: list[str], truths: frozenset[str]
+) -> list[str]:
     """Statements that give the parameters their values from the slots of `table`, for the range start..stop.
 
     One slot for each parameter, in order (an address, or a number's float64), and one for the elements of a row.
     """
     rows = {f"in_{n}" for n, layout in zip(formula.inputs, layouts, strict=True) if layout == "row"}
-    truths = {f"out{k}" for k, e in enumerate(formula.outputs) if e.kind == BOOL}
+    boolean = {f"out{k}" for k, e in enumerate(formula.outputs) if e.kind == BOOL} | {f"in_{n}" for n in truths}
     shape = "(stop - start, inner)" if rows else "stop - start"
     lines = [f"inner = memory.load(table, {len(parameters)})"]
     for slot, name in enumerate(parameters):
         if name.startswith("v_"):
             lines.append(f"{name} = {dtype}(memory.number_at(table, {slot}))")
             continue
-        kind, size = ("bool", 1) if name in truths else (dtype, 4 if dtype == "float32" else 8)
+        kind, size = ("bool", 1) if name in boolean else (dtype, 4 if dtype == "float32" else 8)
         offset = "" if name in rows else f" + start * inner * {size}"
         pointer = f"memory.{kind}_at(memory.load(table, {slot}){offset})"
         lines.append(f"{name} = carray({pointer}, {'inner' if name in rows else shape})")

@@ -393,16 +393,6 @@ def test_a_cache_that_cannot_be_written_costs_only_the_cache(tmp_path):
     assert out.stdout.strip() == "[2.0, 2.0, 2.0]"
 
 
-def test_large_arrays_are_split_at_any_size(monkeypatch):
-    calls: list[tuple[int, int]] = []
-    for count in (1, 131_072, 500_001, 1_000_003):
-        calls.clear()
-        numba_compiler.split(lambda start, stop: calls.append((start, stop)), count)
-        assert min(calls)[0] == 0
-        assert max(stop for _, stop in calls) == count
-        assert sum(stop - start for start, stop in calls) == count
-
-
 def test_formulas_with_python_keywords_as_names_are_harmless():
     formula = Formula("is_it", ("x",), (call("add", trace(lambda x: x).outputs[0], 1.0),))
     assert compile_numba(formula)(np.zeros(3, np.float32)).tolist() == [1, 1, 1]

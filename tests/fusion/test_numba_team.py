@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,6 +74,38 @@ def test_rows_numbers_several_outputs_and_truth_values_are_shared_too():
     np.testing.assert_array_equal(_both(scaled, x, 0.5)[0], x / 2)
 
 
+@pytest.mark.parametrize("count", [131_071, 131_072, 131_073, 16_384 * 9, 1_000_003])
+def test_every_element_of_any_number_is_reached_once(count):
+    out = np.full(count + 2, -1, np.float32)
+    x = np.arange(count, dtype=np.float32)
+    kernel = _kernel(lambda x, y: x + y)
+    kernel(x, 1.0, out=out[1:-1])
+    np.testing.assert_array_equal(out[1:-1], x + 1)
+    assert out[0] == out[-1] == -1
+    y = np.ones(count, np.float32)
+    for _ in range(2):
+        np.testing.assert_array_equal(kernel(x, y), x + 1)
+
+
+def test_masks_are_shared_too():
+    rng = np.random.default_rng(2)
+    c, a, b = rng.random(N) > 0.5, rng.standard_normal(N), rng.standard_normal(N)
+    kernel = _kernel(lambda c, a, b: call("where", c, a, b))
+    np.testing.assert_array_equal(_both(kernel, c, a, b)[0], np.where(c, a, b))
+
+
+def test_one_huge_argument_of_a_sine_changes_all_elements_alike():
+    x = np.linspace(-3, 3, N, dtype=np.float32)
+    x[N // 2] = 1e9
+    kernel = _kernel(lambda x: call("sin", x))
+    workers.set_num_threads(1)
+    alone = kernel(x)
+    workers.set_num_threads(2)
+    for _ in range(3):
+        np.testing.assert_array_equal(kernel(x), alone)
+    np.testing.assert_allclose(alone, np.sin(x.astype(np.float64)), atol=2e-7)
+
+
 def test_a_read_only_array_is_read():
     x = np.ones(N, np.float32)
     x.flags.writeable = False
@@ -116,6 +151,26 @@ def test_a_loop_within_a_chunk_of_the_pool_stays_on_its_thread():
     workers.parallel_for(lambda k: results.append(float(kernel(x).sum())), 2)
     assert results == [4.0 * N] * 2
     assert _jobs() == before
+
+
+def test_a_second_process_takes_the_strips_from_the_cache(tmp_path):
+    program = (
+        "import numpy as np\n"
+        "from gpugrad.fusion import numba_team, trace, workers\n"
+        "from gpugrad.fusion.numba_compiler import compile_numba\n"
+        "workers.set_num_threads(2)\n"
+        "k = compile_numba(trace(lambda x: x * 3.0, name='cached'))\n"
+        "print(k(np.ones(200_000, np.float32)).sum(), numba_team._team.job)\n"
+    )
+    root = str(Path(numba_team.__file__).parents[2])
+    env = {**os.environ, "GPUGRAD_CACHE": str(tmp_path), "PYTHONPATH": root}
+    compiled = []
+    for _ in range(2):
+        run = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+        assert run.stdout.split() == ["600000.0", "1"]
+        compiled.append({p.name: p.stat().st_mtime_ns for p in tmp_path.rglob("*.nb*")})
+    assert compiled[0] == compiled[1]
+    assert any(name.startswith("cached_") for name in compiled[0])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
