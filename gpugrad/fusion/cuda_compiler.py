@@ -265,8 +265,8 @@ def collapse(
         least one dimension is left.
 
     Example:
-        >>> collapse((4, 3, 5), [(15, 5, 1), (0, 0, 1)])
-        ((12, 5), ((5, 1), (0, 1)))
+        >>> collapse((4, 3, 5), [(0, 0, 1), (15, 5, 1)])
+        ((12, 5), ((0, 1), (5, 1)))
     """
     kept = [d for d, size in enumerate(shape) if size != 1]
     kept.sort(key=lambda d: -abs(strides[-1][d]))
