@@ -55,7 +55,7 @@ from ..ops.shape import (
     moveaxis, permute as permute_dims, ravel, reshape, squeeze, swapaxes, transpose,
 )  # fmt: skip
 from ..tensor import Tensor
-from . import linalg
+from . import fft, linalg
 # isort: on
 
 
@@ -71,7 +71,7 @@ __all__ = [  # noqa: RUF022 - wrapped like a paragraph
     "cos", "cosh", "count_nonzero", "cumprod", "cumsum", "datetime64", "deg2rad", "degrees", "diag",
     "diagonal", "diff", "digitize", "divide", "dot", "dstack", "dtype", "e", "einsum", "empty",
     "empty_like", "equal", "errstate", "euler_gamma", "exceptions", "exp", "exp2", "expand_dims", "expm1",
-    "eye", "fabs", "finfo", "flip", "fliplr", "flipud", "float16", "float32", "float64", "floating",
+    "eye", "fabs", "fft", "finfo", "flip", "fliplr", "flipud", "float16", "float32", "float64", "floating",
     "floor", "floor_divide", "fmax", "fmin", "fmod", "frombuffer", "fromfunction", "fromiter", "full",
     "full_like", "generic", "geomspace", "get_printoptions", "geterr", "greater", "greater_equal",
     "hamming", "hanning", "heaviside", "histogram", "histogram2d", "histogram_bin_edges", "hstack",
