@@ -51,7 +51,7 @@ from .ops.logic import (
     allclose, round as around, array_equal, bitwise_and, bitwise_not, bitwise_or, bitwise_xor, bitwise_not as
     invert, isclose, left_shift, right_shift, round,
 )
-from .ops.order import argpartition, argsort, cumprod, cumsum, diff, median, partition, sort, topk, unique
+from .ops.order import argpartition, argsort, cumprod, cumsum, partition, sort, topk, unique
 from .ops.random import manual_seed, normal, rand, rand_like, randint, randn, randn_like, randperm, uniform
 from .ops.reduce import (
     all, max as amax, min as amin, any, argmax, argmin, count_nonzero, max, mean, min, norm, prod, ptp, std, sum,

@@ -48,7 +48,7 @@ from ..ops.logic import (
     allclose, array_equal, bitwise_and, bitwise_not, bitwise_or, bitwise_xor, isclose, left_shift,
     right_shift, round,
 )  # fmt: skip
-from ..ops.order import argpartition, argsort, cumprod, cumsum, diff, median, partition, sort, unique
+from ..ops.order import argpartition, argsort, cumprod, cumsum, partition, sort, unique
 from ..ops.reduce import all, any, argmax, argmin, count_nonzero, max, mean, min, prod, ptp, std, sum, var
 from ..ops.shape import (
     atleast_1d, atleast_2d, atleast_3d, broadcast_arrays, broadcast_to, expand_dims, matrix_transpose,

@@ -81,7 +81,7 @@ def _rfftn_forward(needs: Needs, x: Any, *, s: Lengths, axes: Axes, norm: str) -
 
 
 def _rfftn_rule(g: Any, needs: Needs, shape: Shape, *, s: Lengths, axes: Axes, norm: str) -> tuple[Any, ...]:
-    """The real part of the transposed matrix times g: an inverse real transform, which counts inner frequencies twice."""
+    """Re(matrix^T g): an inverse real transform, which counts inner frequencies twice."""
     half = conj(multiply(g, _edge_weights(g, s[-1], axes[-1], 1.0, 0.5)))
     return (_fitted(apply_one(IRFFTN, half, {"s": s, "axes": axes, "norm": SWAPPED[norm]}), shape),)
 
