@@ -236,3 +236,31 @@ def dsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
     if len(ary.shape) < 3:
         raise ValueError(f"[dsplit] an array of shape {tuple(ary.shape)}; expected three axes or more")
     return split(ary, indices_or_sections, 2)  # type: ignore[no-any-return]
+
+
+# ---- grids
+
+
+@public
+def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Any:
+    """The coordinates of a grid from the places along each axis, as `numpy.meshgrid`; a tuple.
+
+    Args:
+        xi: vectors or numbers.
+        copy: False for views that share memory.
+        sparse: leave the other axes with length 1.
+        indexing: "xy" counts the second axis first, as pictures do; "ij" as matrices.
+
+    Raises:
+        ValueError: another `indexing`.
+    """
+    if indexing not in ("xy", "ij"):
+        raise ValueError(f"[meshgrid] indexing = {indexing!r}; expected 'xy' or 'ij'")
+    places = [ravel(x) for x in xi]
+    n = len(places)
+    axes = [1, 0, *range(2, n)] if indexing == "xy" and n > 1 else list(range(n))
+    thin = [reshape(x, [-1 if k == axis else 1 for k in range(n)]) for x, axis in zip(places, axes, strict=True)]
+    if not sparse:
+        shape = np.broadcast_shapes(*[x.shape for x in thin])
+        thin = [broadcast_to(x, shape) for x in thin]
+    return tuple(FUNCTIONS["clone"](x) for x in thin) if copy else tuple(thin)

@@ -74,7 +74,7 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: 
     """
     x = operand(x)
     conditions = condlist if isinstance(condlist, (list, tuple)) else [condlist]
-    if conditions and not len(np.shape(conditions[0])) and len(x.shape):
+    if conditions and not operand(conditions[0]).shape and x.shape:
         conditions = [list(conditions)]
     masks = [bare(operand(c)).astype(bool) for c in conditions]
     if len(masks) == 1 and masks[0].ndim == len(x.shape) + 1:

@@ -33,6 +33,7 @@ from .elementwise import (
     subtract,
     trunc,
 )
+from .index import getitem
 from .joining import concatenate
 from .order import cumprod, cumsum
 from .shape import broadcast_to, expand_dims, moveaxis
@@ -141,17 +142,12 @@ def fix(x: Any) -> Any:
 def modf(x: Any) -> tuple[Any, Any]:
     """The fractional part, whose gradient is that of `x`, and the whole part; both with the sign of `x`."""
     x = _floating(operand(x))
-    whole = trunc(x)
-    return select(_infinite(x), copysign(0.0, x), fmod(x, 1.0)), whole
+    endless = abs(bare(x)) == math.inf
+    return select(endless, copysign(0.0, x), fmod(select(endless, 0.0, x), 1.0)), trunc(x)
 
 
 def _floating(x: Any) -> Any:
     return FUNCTIONS["astype"](x, np.float64) if x.dtype.kind in "iub" else x
-
-
-def _infinite(x: Any) -> Any:
-    """Where the elements are infinite, as a bare array."""
-    return abs(bare(x)) == math.inf
 
 
 @public
@@ -233,13 +229,6 @@ def _has_tensor(*values: Any) -> bool:
     return any(isinstance(v, Tensor) for v in values)
 
 
-def _steps(num: int, endpoint: bool, like: Any) -> tuple[Any, int]:
-    """0, 1, ..., num - 1 over the number of intervals, and that."""
-    parts = num - 1 if endpoint else num
-    dtype = like.real.dtype if like.dtype.kind in "fc" else np.dtype(np.float64)
-    return module(like).arange(num).astype(dtype) / max(parts, 1), parts
-
-
 def _ends(start: Any, stop: Any) -> tuple[Any, Any, Any]:
     start, stop = operand(start), operand(stop)
     shape = np.broadcast_shapes(start.shape, stop.shape)
@@ -247,8 +236,23 @@ def _ends(start: Any, stop: Any) -> tuple[Any, Any, Any]:
     return first, last, first if first.dtype.kind in "fc" else last
 
 
-def _column(t: Any, like: Any) -> Any:
-    return t.reshape((-1,) + (1,) * (len(like.shape) - 1))
+def _even(first: Any, last: Any, like: Any, num: int, endpoint: bool) -> tuple[Any, Any]:
+    """Even numbers along a new first axis, rounded as NumPy rounds them, and their distance."""
+    parts = num - 1 if endpoint else num
+    dtype = like.dtype if like.dtype.kind in "fc" else np.dtype(np.float64)
+    counts = module(like).arange(num).astype(dtype).reshape((-1,) + (1,) * (len(first.shape) - 1))
+    away = subtract(last, first)
+    step = divide(away, parts) if parts else multiply(away, math.nan)
+    found = add(multiply(step if parts else away, counts), first)
+    if endpoint and num > 1:
+        found = _with_end(found, last)
+    return found, getitem(step, 0)
+
+
+def _with_end(x: Any, last: Any) -> Any:
+    """`x` with its last slice replaced, exactly, by the end."""
+    last = FUNCTIONS["astype"](last, x.dtype, copy=False)
+    return concatenate([getitem(x, slice(None, -1)), last], 0)
 
 
 def _finished(x: Any, dtype: Any, axis: int) -> Any:
@@ -267,15 +271,11 @@ def linspace(
         The numbers along `axis`; with `retstep` a pair of them and their distance. A bare array of bare ends.
     """
     if not _has_tensor(start, stop):
-        return _plain("linspace", start, stop)(start, stop, num, endpoint, retstep, dtype, axis=axis)
-    first, last, like = _ends(start, stop)
-    t, parts = _steps(num, endpoint, like)
-    t = _column(t, first)
-    found = _finished(add(multiply(first, 1 - t), multiply(last, t)), dtype, axis)
-    if not retstep:
-        return found
-    step = divide(subtract(stop, start), parts) if parts else multiply(subtract(stop, start), math.nan)
-    return found, step
+        found = _plain("linspace", start, stop)(start, stop, num, endpoint, retstep, dtype, axis=axis)
+        return (found[0], module(found[0]).asarray(found[1])) if retstep else found
+    x, step = _even(*_ends(start, stop), num, endpoint)
+    x = _finished(x, dtype, axis)
+    return (x, step) if retstep else x
 
 
 def _plain(name: str, *values: Any) -> Any:
@@ -305,15 +305,17 @@ def geomspace(
     Raises:
         ValueError: an end is 0, or traced ends are complex or of different signs.
     """
-    if not _has_tensor(start, stop):
-        return _plain("geomspace", start, stop)(start, stop, num, endpoint, dtype, axis=axis)
     first, last, like = _ends(start, stop)
-    if first.dtype.kind == "c" or last.dtype.kind == "c" or bool((bare(first) * bare(last) <= 0).any()):
+    odd = "c" in (first.dtype.kind, last.dtype.kind) or bool((bare(first) * bare(last) <= 0).any())
+    if odd and not _has_tensor(start, stop):
+        return _plain("geomspace", start, stop)(start, stop, num, endpoint, dtype, axis=axis)
+    if odd:
         raise ValueError("[geomspace] traced ends must be real, not 0 and of one sign; compose others of exp and log")
-    t, _ = _steps(num, endpoint, like)
-    t = _column(t, first)
-    size = add(multiply(log(absolute(first)), 1 - t), multiply(log(absolute(last)), t))
-    return _finished(multiply(sign(bare(first)), FUNCTIONS["exp"](size)), dtype, axis)
+    powers, _ = _even(log(absolute(first)), log(absolute(last)), like, num, endpoint)
+    found = multiply(sign(bare(first)), FUNCTIONS["exp"](powers))
+    if num:
+        found = concatenate([FUNCTIONS["astype"](first, found.dtype, copy=False), getitem(found, slice(1, None))], 0)
+    return _finished(_with_end(found, last) if endpoint and num > 1 else found, dtype, axis)
 
 
 @public

@@ -72,7 +72,7 @@ def _place(name: str, method: str, n: Any, q: Any) -> Any:
 
 
 def _prepared(name: str, x: Any, axis: Any, q: Any) -> tuple[Any, Any, Any, Any]:
-    """The slices sorted along the last axis, the quantiles on their device, the axes, and NumPy's dtype of a q."""
+    """The slices sorted along the last axis, the quantiles on their device, the axes, and the result's dtype."""
     if x.dtype.kind == "c":
         raise TypeError(f"[{name}] an array of dtype {x.dtype}; complex numbers have no order")
     axes = axis_tuple(name, axis, x.shape)
@@ -80,17 +80,21 @@ def _prepared(name: str, x: Any, axis: Any, q: Any) -> tuple[Any, Any, Any, Any]
     if not length:
         raise ValueError(f"[{name}] no elements along axis = {axis} of shape {tuple(x.shape)}; check the input")
     kept = tuple(range(len(x.shape))) if axes is None else axes
-    moved = moveaxis(x, kept, range(len(x.shape) - len(kept), len(x.shape))) if kept else x
+    last = tuple(range(len(x.shape) - len(kept), len(x.shape)))
+    moved = moveaxis(x, kept, last) if kept else x
     rows = sort(reshape(moved, (*moved.shape[: len(x.shape) - len(kept)], length)), -1)
     backend = backend_of(bare(x))
-    narrow = isinstance(q, (int, float)) and x.dtype.kind == "f"
+    if isinstance(q, (int, float)):
+        dtype = x.dtype
+    else:
+        dtype = np.result_type(x.dtype, operand(q).dtype if operand(q).dtype.kind == "f" else np.float64)
     if not isinstance(q, Tensor):
         q = q if is_array(q) else backend.from_host(np.asarray(q, np.float64))
         q = q.astype(np.float64, copy=False)
     low, high = (bare(q).min(), bare(q).max()) if bare(q).size else (0, 1)
     if not (low >= 0 and high <= 1):
         raise ValueError(f"[{name}] quantiles from {float(low)} to {float(high)}; expected 0 to 1 (percentiles: 100)")
-    return rows, q, axes, x.dtype if narrow else None
+    return rows, q, axes, dtype
 
 
 def _between(rows: Any, n: Any, place: Any, dtype: Any) -> Any:
@@ -100,12 +104,13 @@ def _between(rows: Any, n: Any, place: Any, dtype: Any) -> Any:
     place = clip(place, 0.0, top)
     low = xp.floor(bare(place))
     part = subtract(place, low)
-    part = part if dtype is None else FUNCTIONS["astype"](part, dtype)
+    part = part if part.dtype == dtype else FUNCTIONS["astype"](part, dtype)
     lead = (*rows.shape[:-1], low.shape[-1])
     below = xp.broadcast_to(low, lead).astype(np.intp)
     above = xp.minimum(below + 1, xp.broadcast_to(top, (*rows.shape[:-1], 1)).astype(np.intp))
     first, second = take_along_axis(rows, below, -1), take_along_axis(rows, above, -1)
-    away = subtract(second, first)
+    with np.errstate(invalid="ignore"):
+        away = subtract(second, first)
     # On an element its neighbour does not count, not even an infinite one.
     away = select((bare(part) == 0) & ~xp.isfinite(bare(away)), 0.0, away)
     return add(first, multiply(away, part))

@@ -53,7 +53,11 @@ def test_names_are_numpys() -> None:
         (lambda x: gnp.fft.hfft(x, norm="unitary"), ValueError, r"\[hfft\] norm = 'unitary'"),
         (lambda x: gnp.fft.fft(x, 0), ValueError, r"\[fft\] a transform of 0 points"),
         (lambda x: gnp.fft.irfft(x[:1]), ValueError, r"\[irfft\] a transform of 0 points"),
-        (lambda x: gnp.fft.fftn(x, s=(2, 2), axes=(0,)), ValueError, r"\[fftn\] s = \(2, 2\) and axes = \(0,\)"),
+        (
+            lambda x: gnp.fft.fftn(x, s=(2, 2), axes=(0,)),
+            ValueError,
+            r"\[fftn\] s = \(2, 2\) and axes = \(0,\)",
+        ),
         (lambda x: gnp.fft.rfft(x * 1j), TypeError, r"\[rfft\].*complex128.*fft"),
         (lambda x: gnp.fft.rfftn(x, axes=()), ValueError, r"\[rfftn\] no axes"),
         (lambda x: gnp.fft.irfftn(x, axes=()), ValueError, r"\[irfftn\] no axes"),
@@ -70,5 +74,9 @@ def test_edge_cases_are_numpys() -> None:
     assert gnp.fft.fftn(np.array(2.0), axes=()).dtype == np.complex128
     np.testing.assert_array_equal(gnp.fft.fftshift(np.array(2.0)), 2.0)
     x = np.arange(12.0).reshape(3, 4)
-    np.testing.assert_allclose(gnp.fft.irfftn(x, axes=(0, 0, 1)), np.fft.irfftn(x, axes=(0, 0, 1)), rtol=1e-12)
-    np.testing.assert_allclose(gnp.fft.fftn(x, s=(-1, 2), axes=(0, 1)), np.fft.fftn(x, s=(-1, 2), axes=(0, 1)))
+    np.testing.assert_allclose(
+        gnp.fft.irfftn(x, axes=(0, 0, 1)), np.fft.irfftn(x, axes=(0, 0, 1)), rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        gnp.fft.fftn(x, s=(-1, 2), axes=(0, 1)), np.fft.fftn(x, s=(-1, 2), axes=(0, 1))
+    )
