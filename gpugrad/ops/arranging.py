@@ -6,6 +6,7 @@ All of it is joining and picking; the places are computed in main memory, since 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..tensor import Tensor
 from .arguments import axis_index, bare, operand, shape_tuple
 from .diagonal import diag
 from .index import getitem, nonzero, take
-from .joining import concatenate, split
+from .joining import concatenate, same_device, split
 from .shape import broadcast_to, moveaxis, ravel, reshape
 
 
@@ -127,9 +128,9 @@ def block(arrays: Any) -> Any:
         ValueError: lists of different depth, an empty one, or blocks that do not fit.
     """
     depth = _depth(arrays)
-    parts = list(_leaves(arrays))
+    parts = same_device("block", list(_leaves(arrays)))
     ndim = max([depth, *[len(p.shape) for p in parts]])
-    return _joined(arrays, 0, depth, ndim)
+    return _joined(arrays, iter(parts), depth, ndim)
 
 
 def _depth(arrays: Any) -> int:
@@ -146,13 +147,14 @@ def _leaves(arrays: Any) -> Any:
         for a in arrays:
             yield from _leaves(a)
     else:
-        yield operand(arrays)
+        yield arrays
 
 
-def _joined(arrays: Any, level: int, depth: int, ndim: int) -> Any:
+def _joined(arrays: Any, parts: Iterator[Any], depth: int, ndim: int) -> Any:
+    """The lists joined, each along its own axis; the innermost is the last."""
     if isinstance(arrays, list):
-        return concatenate([_joined(a, level + 1, depth, ndim) for a in arrays], level - depth)
-    x = operand(arrays)
+        return concatenate([_joined(a, parts, depth - 1, ndim) for a in arrays], -depth)
+    x = next(parts)
     return reshape(x, (1,) * (ndim - len(x.shape)) + tuple(x.shape))
 
 

@@ -111,7 +111,8 @@ def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
         a: integers.
         choices: arrays (or one array, whose first axis is counted), broadcast with `a`.
         out: refused.
-        mode: "raise" refuses numbers out of range, "wrap" counts round, "clip" takes the nearest.
+        mode: "raise" refuses numbers out of range (on a GPU, where looking would wait for it, they wrap), "wrap" counts
+            round, "clip" takes the nearest.
 
     Raises:
         ValueError: a number out of range, or another mode.
@@ -125,7 +126,7 @@ def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
     if number.dtype.kind not in "iub":
         raise TypeError(f"[choose] a has dtype {number.dtype}; expected integers")
     if mode == "raise":
-        if ((number < 0) | (number >= n)).any():
+        if type(number) is np.ndarray and ((number < 0) | (number >= n)).any():
             raise ValueError(f"[choose] a holds numbers from {number.min()} to {number.max()} for {n} choices")
     elif mode in ("wrap", "clip"):
         number = number % n if mode == "wrap" else xp.clip(number, 0, n - 1)

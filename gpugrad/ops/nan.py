@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..backend import backend_of
 from ..primitive import FUNCTIONS, public
 from .arguments import axis_tuple, bare, constant, count, operand, reduction, spelled
@@ -157,7 +159,7 @@ def _place(plain: Callable[..., Any], x: Any, axis: Any, keepdims: bool, least: 
     x = operand(x)
     name = f"nan{plain.__name__}"
     axes = axis_tuple(name, axis, x.shape)
-    if count(x.shape, axes) and bare(x).dtype.kind not in "iub":
+    if type(bare(x)) is np.ndarray and count(x.shape, axes) and bare(x).dtype.kind not in "iub":
         empty = (bare(x) != bare(x)).all(axis=axes)
         if bool(empty.any()):
             raise ValueError(f"[{name}] a slice of nan only (shape {tuple(x.shape)}, axis = {axis}); check the input")
@@ -167,10 +169,10 @@ def _place(plain: Callable[..., Any], x: Any, axis: Any, keepdims: bool, least: 
 @public
 @reduction
 def nanargmax(x: Any, axis: Any = None, out: None = None, *, keepdims: bool = False) -> Any:
-    """The position of the largest element that is not nan. No gradient; waits for the device.
+    """The position of the largest element that is not nan. No gradient.
 
     Raises:
-        ValueError: a slice holds nothing but nan.
+        ValueError: a slice holds nothing but nan (on a GPU, where looking would wait for it, its result is 0).
     """
     return _place(argmax, x, axis, keepdims, -math.inf)
 

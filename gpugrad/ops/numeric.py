@@ -189,8 +189,8 @@ def spacing(x: Any) -> Any:
 @public
 def nextafter(x1: Any, x2: Any) -> Any:
     """The number of the dtype next to `x1` in the direction of `x2`. No gradient."""
-    x1, x2 = operand(x1), operand(x2)
-    return constant(x1 if isinstance(x1, Tensor) else x2, module(x1).nextafter(bare(x1), bare(x2)))
+    first = x1 if isinstance(x1, Tensor) or (is_array(x1) and not isinstance(x2, Tensor)) else operand(x2)
+    return constant(first, module(first).nextafter(bare(x1), bare(x2)))
 
 
 # ---- running sums of the array API
@@ -306,7 +306,9 @@ def geomspace(
         ValueError: an end is 0, or traced ends are complex or of different signs.
     """
     first, last, like = _ends(start, stop)
-    odd = "c" in (first.dtype.kind, last.dtype.kind) or bool((bare(first) * bare(last) <= 0).any())
+    odd = "c" in (first.dtype.kind, last.dtype.kind)
+    if type(bare(first)) is np.ndarray:
+        odd = odd or bool((bare(first) * bare(last) <= 0).any())
     if odd and not _has_tensor(start, stop):
         return _plain("geomspace", start, stop)(start, stop, num, endpoint, dtype, axis=axis)
     if odd:

@@ -71,7 +71,7 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
     p = operand(p)
     if m < 0:
         raise ValueError(f"[polyint] m = {m}; expected 0 or more (polyder differentiates)")
-    given = ravel(0.0 if k is None else k)
+    given = module(p).zeros(1) if k is None else ravel(k)
     if given.shape[0] not in (1, m):
         raise ValueError(f"[polyint] {given.shape[0]} constants of integration for m = {m}; expected 1 or {m}")
     for step in range(m):

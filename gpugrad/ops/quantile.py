@@ -71,6 +71,12 @@ def _place(name: str, method: str, n: Any, q: Any) -> Any:
     return DISCRETE[method](backend_of(bare(n)).xp, n, bare(q))
 
 
+def _beside(x: Any, values: Any) -> Any:
+    """Numbers from the host on the device of `x`; a single one without a copy."""
+    backend = backend_of(bare(x))
+    return backend.from_host(values) if values.ndim else backend.xp.full((), float(values))
+
+
 def _prepared(name: str, x: Any, axis: Any, q: Any) -> tuple[Any, Any, Any, Any]:
     """The slices sorted along the last axis, the quantiles on their device, the axes, and the result's dtype."""
     if x.dtype.kind == "c":
@@ -83,17 +89,18 @@ def _prepared(name: str, x: Any, axis: Any, q: Any) -> tuple[Any, Any, Any, Any]
     last = tuple(range(len(x.shape) - len(kept), len(x.shape)))
     moved = moveaxis(x, kept, last) if kept else x
     rows = sort(reshape(moved, (*moved.shape[: len(x.shape) - len(kept)], length)), -1)
-    backend = backend_of(bare(x))
     if isinstance(q, (int, float)):
         dtype = x.dtype
     else:
         dtype = np.result_type(x.dtype, operand(q).dtype if operand(q).dtype.kind == "f" else np.float64)
+    values = bare(q) if is_array(bare(q)) else np.asarray(q, np.float64)
+    # Those on a GPU are not looked at, which would wait for it.
+    if type(values) is np.ndarray and not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(
+            f"[{name}] shares from {values.min()} to {values.max()}; expected 0 to 1 (0 to 100 in percentiles)"
+        )
     if not isinstance(q, Tensor):
-        q = q if is_array(q) else backend.from_host(np.asarray(q, np.float64))
-        q = q.astype(np.float64, copy=False)
-    low, high = (bare(q).min(), bare(q).max()) if bare(q).size else (0, 1)
-    if not (low >= 0 and high <= 1):
-        raise ValueError(f"[{name}] quantiles from {float(low)} to {float(high)}; expected 0 to 1 (percentiles: 100)")
+        q = values.astype(np.float64) if is_array(q) else _beside(x, values)
     return rows, q, axes, dtype
 
 
@@ -170,7 +177,9 @@ def quantile(
 
 
 def _hundredths(q: Any) -> Any:
-    return q / 100 if isinstance(q, (int, float)) else divide(operand(q), 100.0)
+    if isinstance(q, (int, float)):
+        return q / 100
+    return divide(q, 100.0) if isinstance(q, Tensor) or is_array(q) else (np.asarray(q) / 100).tolist()
 
 
 @public
@@ -265,8 +274,14 @@ def _counts(name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> A
     if _traced(weights):
         raise TypeError(f"[{name}] weights that need a gradient; bin with digitize and add up with index_add")
     first = arguments[0]
-    plain = [bare(operand(a)) if isinstance(a, Tensor) else a for a in arguments]
-    found = getattr(backend_of(bare(operand(first))).xp, name)(*plain, **{k: bare(v) for k, v in options.items()})
+    plain = [bare(operand(a)) for a in arguments]
+    backend = backend_of(plain[0])
+    there = getattr(backend.xp, name, None)
+    plain_options = {k: bare(v) for k, v in options.items()}
+    if there is None:  # not every function of NumPy's is one of CuPy's
+        found = backend.from_host(getattr(np, name)(*map(backend.to_host, plain), **plain_options))
+    else:
+        found = there(*plain, **plain_options)
     wrap = first if isinstance(first, Tensor) else bare(operand(first))
     return tuple(constant(wrap, f) for f in found) if isinstance(found, tuple) else constant(wrap, found)
 

@@ -254,7 +254,8 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
         raise ValueError(f"[gradient] edge_order = {edge_order}; expected 1 or 2")
     if len(varargs) not in (0, 1, len(axes)):
         raise TypeError(f"[gradient] {len(varargs)} distances for {len(axes)} axes; expected none, one or one for each")
-    steps = [operand(1.0 if not varargs else varargs[0] if len(varargs) == 1 else varargs[k]) for k in range(len(axes))]
+    steps = [1.0 if not varargs else varargs[0] if len(varargs) == 1 else varargs[k] for k in range(len(axes))]
+    steps = [module(f).full((), s, f.real.dtype) if isinstance(s, (int, float)) else operand(s) for s in steps]
     found = []
     for i, given in zip(axes, steps, strict=True):
         n = f.shape[i]
@@ -274,9 +275,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
 
 def _distances(given: Any, n: int, f: Any) -> Any:
     """The distances between neighbours, (n - 1,) and an axis for each further one of `f`."""
-    if not given.shape and not isinstance(given, Tensor):
-        given = given.astype(f.real.dtype)
-    elif given.dtype.kind in "iub":
+    if given.dtype.kind in "iub":
         given = FUNCTIONS["astype"](given, np.float64)
     h = diff(given) if given.shape else broadcast_to(given, (n - 1,))
     return reshape(h, (n - 1,) + (1,) * (len(f.shape) - 1))

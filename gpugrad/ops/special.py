@@ -7,6 +7,7 @@ of their own value. Bessel functions are in `bessel`, softmax and logsumexp in `
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Callable
@@ -122,16 +123,15 @@ _BERNOULLI: Final = tuple(
     b / math.factorial(2 * j)
     for j, b in enumerate((1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510), start=1)
 )
-# From here on the series is exact to double precision; recurrence leads here.
+# From here on the series is exact to double precision; recurrence leads there, and reflection from below 0.
 _FAR: Final = 12.0
 
 
 def _hurwitz(xp: Any, s: int, x: Any) -> Any:
-    """The sum of (x + k)^-s over k = 0, 1, ...: term by term up to where a series holds; inf at 0, -1, ..."""
-    least = float(x[xp.isfinite(x)].min()) if bool(xp.isfinite(x).any()) else _FAR
-    total = xp.zeros_like(x)
-    for _ in range(max(math.ceil(_FAR + s / 2 - least), 0)):
-        below = x < _FAR + s / 2
+    """The sum of (x + k)^-s over k = 0, 1, ... for x >= 0: term by term up to where a series holds."""
+    total, far = xp.zeros_like(x), _FAR + s / 2
+    for _ in range(math.ceil(far)):
+        below = x < far
         total = total + xp.where(below, xp.where(below, x, 1.0) ** -s, 0.0)
         x = xp.where(below, x + 1, x)
     tail = x ** (1 - s) / (s - 1) + 0.5 * x**-s
@@ -143,12 +143,30 @@ def _hurwitz(xp: Any, s: int, x: Any) -> Any:
     return total + tail
 
 
+@functools.cache
+def _cotangent_polynomial(n: int) -> tuple[float, ...]:
+    """The `n`-th derivative of cot as a polynomial in cot, highest power first: each is -(1 + c^2) times the slope."""
+    coefficients = [0.0, 1.0]  # lowest power first
+    for _ in range(n):
+        slope = [k * c for k, c in enumerate(coefficients)][1:]
+        coefficients = [-a - b for a, b in zip([*slope, 0.0, 0.0], [0.0, 0.0, *slope], strict=True)]
+    return tuple(reversed(coefficients))
+
+
 def _polygamma_forward(needs: Needs, x: Any, *, n: int) -> tuple[Any, tuple[Any, ...]]:
     if not n:
         return backend_of(x).kernel(_DIGAMMA)(x), ()
     xp = backend_of(x).xp
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        value = (-1) ** (n + 1) * math.factorial(n) * _hurwitz(xp, n + 1, x.astype(np.float64))
+        wide = x.astype(np.float64)
+        mirrored = wide < 0
+        value = math.factorial(n) * _hurwitz(xp, n + 1, xp.where(mirrored, 1 - wide, wide))
+        cotangent = 1 / xp.tan(math.pi * (wide - xp.rint(wide)))
+        first, *rest = _cotangent_polynomial(n)
+        added = xp.full_like(wide, first)
+        for c in rest:
+            added = added * cotangent + c
+        value = xp.where(mirrored, -value - math.pi ** (n + 1) * added, (-1) ** (n + 1) * value)
     return xp.asarray(value).astype(x.dtype, copy=False), ()
 
 
@@ -171,7 +189,7 @@ def polygamma(n: int, x: Any) -> Any:
 
     Args:
         n: 0 or more (0 is `digamma` itself).
-        x: real; far below 0 each whole number costs a step.
+        x: real.
 
     Raises:
         ValueError: `n` is negative.

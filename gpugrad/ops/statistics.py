@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import backend_of
+from ..backend import backend_of, is_array
 from ..primitive import FUNCTIONS, public
+from ..tensor import Tensor
 from .arguments import axis_tuple, bare, constant, operand, spelled
 from .cast import conj, imag, real
 from .elementwise import add, clip, divide, multiply, sqrt, subtract, where
@@ -74,10 +75,12 @@ def average(x: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     return result, total if total.shape == result.shape else broadcast_to(total, result.shape)
 
 
-def _weights(name: str, weights: Any, n: int, whole: bool) -> Any:
+def _weights(name: str, weights: Any, rows: Any, whole: bool) -> Any:
+    n = rows.shape[1]
     if weights is None:
         return None
-    weights = operand(weights)
+    if not isinstance(weights, Tensor) and not is_array(weights):
+        weights = backend_of(bare(rows)).from_host(np.asarray(weights, np.float64))
     array = bare(weights)
     if array.shape != (n,):
         raise ValueError(f"[cov] {name} of shape {tuple(array.shape)}; expected one for each of {n} observations")
@@ -125,7 +128,7 @@ def cov(
     rows = concatenate(turned, 0) if len(turned) > 1 else turned[0]
     rows = FUNCTIONS["astype"](rows, wide, copy=False)
     n = rows.shape[1]
-    counts, shares = _weights("fweights", fweights, n, True), _weights("aweights", aweights, n, False)
+    counts, shares = _weights("fweights", fweights, rows, True), _weights("aweights", aweights, rows, False)
     weights = counts if shares is None else shares if counts is None else multiply(counts, shares)
     mean_of, total = average(rows, 1, weights, True)
     factor = _degrees(n, total, weights, shares, (0 if bias else 1) if ddof is None else ddof)

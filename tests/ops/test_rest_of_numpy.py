@@ -101,7 +101,7 @@ def test_quantile_shapes_and_dtypes_are_numpys() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda x: gnp.quantile(x, 1.5), ValueError, r"\[quantile\] quantiles from 1.5"),
+        (lambda x: gnp.quantile(x, 1.5), ValueError, r"\[quantile\] shares from 1.5"),
         (lambda x: gnp.percentile(x, NAN), ValueError, r"\[percentile\]"),
         (lambda x: gnp.quantile(x, 0.5, method="guess"), ValueError, r"\[quantile\] method = 'guess'; expected one of"),
         (lambda x: gnp.quantile(x[:0], 0.5), ValueError, r"\[quantile\] no elements"),
