@@ -38,7 +38,11 @@ def test_functions_of_arrays_agree_with_numpy() -> None:
         if not (type(theirs) is numpy.ufunc and theirs.nin == 1) or name in skipped or ours is theirs:
             continue
         arguments = (
-            (x > 0.5,) if name in ("invert", "bitwise_not", "bitwise_invert") else (x + 1,) if name in ("arccosh", "acosh") else (x,)
+            (x > 0.5,)
+            if name in ("invert", "bitwise_not", "bitwise_invert")
+            else (x + 1,)
+            if name in ("arccosh", "acosh")
+            else (x,)
         )
         numpy.testing.assert_allclose(ours(*arguments), theirs(*arguments), rtol=1e-14, err_msg=name)
 

@@ -7,7 +7,7 @@ import pytest
 
 import gpugrad as gg
 import gpugrad.scipy as gs
-from gpugrad.scipy import signal, special, stats
+from gpugrad.scipy import linalg, signal, special, stats
 from gpugrad.tensor import Tensor
 
 scipy = pytest.importorskip("scipy", reason="SciPy is not installed")
@@ -119,6 +119,53 @@ def test_convolution_refuses_what_does_not_fit() -> None:
     assert signal.convolve(np.array(2.0), np.array(3.0)) == 6.0
 
 
+# ---- matrices
+
+WELL = np.array([[2.0, 0.3, 0.1], [0.3, 1.5, -0.2], [0.1, -0.2, 1.1]])
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "static"),
+    [
+        ("cholesky", (WELL,), {}),
+        ("cholesky", (WELL,), {"lower": True}),
+        ("det", (WELL,), {}),
+        ("inv", (WELL,), {}),
+        ("pinv", (WELL[:2],), {}),
+        ("norm", (WELL,), {}),
+        ("solve", (WELL, WELL[0]), {"transposed": True}),
+        ("solve_triangular", (WELL, WELL[:, :2]), {}),
+        ("solve_triangular", (WELL, WELL[0]), {"trans": "T", "lower": True, "unit_diagonal": True}),
+        ("solve_triangular", (WELL, WELL[0]), {"trans": 2}),
+        ("eigh", (WELL,), {"eigvals_only": True}),
+        ("eigvalsh", (WELL,), {"lower": False}),
+        ("svd", (WELL[:2],), {"compute_uv": False}),
+        ("svdvals", (WELL[:2],), {}),
+        ("block_diag", (WELL[0], WELL[:2], WELL[:1]), {}),
+        ("block_diag", (WELL[0],), {}),
+    ],
+)
+def test_linear_algebra_is_scipys(name: str, arguments: Any, static: Any) -> None:
+    ours, theirs = getattr(linalg, name), getattr(scipy.linalg, name)
+    close(ours(*arguments, **static), theirs(*arguments, **static), 1e-12)
+
+    def of_symmetric(a: Any, *rest: Any) -> Any:
+        return ours((a + a.T) / 2 if a.shape == (3, 3) else a, *rest, **static)
+
+    gg.check_grads(of_symmetric, arguments, order=2)
+
+
+def test_decompositions_multiply_to_the_matrix() -> None:
+    values, vectors = linalg.eigh(WELL)
+    close(vectors * values @ vectors.T, WELL)
+    u, s, vh = linalg.svd(WELL, full_matrices=False)
+    close(u * s @ vh, WELL)
+    for lower in (False, True):
+        close(linalg.cho_solve((linalg.cholesky(WELL, lower), lower), WELL[0]), np.linalg.solve(WELL, WELL[0]))
+    with pytest.raises(ValueError, match=r"\[solve_triangular\] trans = 3"):
+        linalg.solve_triangular(WELL, WELL, 3)
+
+
 # ---- densities
 
 X = np.array([0.2, 0.7, 1.9])
@@ -162,6 +209,17 @@ def test_outside_the_support_the_density_is_zero_and_so_is_its_gradient(name: st
     assert x.grad.tolist()[0] == 0.0
 
 
+def test_multivariate_normal_density_and_entropy() -> None:
+    x, mean = np.array([[0.2, 0.5, -0.3], [1.0, 0.1, 0.4]]), np.array([0.1, 0.2, 0.3])
+    theirs = scipy.stats.multivariate_normal(mean, WELL)
+    close(stats.multivariate_normal.logpdf(x, mean, WELL), theirs.logpdf(x))
+    close(stats.multivariate_normal.pdf(x[0], mean, WELL), theirs.pdf(x[0]))
+    close(stats.multivariate_normal.entropy(mean, WELL), theirs.entropy())
+    gg.check_grads(lambda x, m, a: stats.multivariate_normal.logpdf(x, m, (a + a.T) / 2), (x, mean, WELL), order=2)
+    with pytest.raises(ValueError, match=r"\[multivariate_normal\] x of shape"):
+        stats.multivariate_normal.logpdf(x, mean[:2], WELL)
+
+
 def test_dirichlet_takes_points_as_columns() -> None:
     x, alpha = np.array([[0.2, 0.6], [0.8, 0.4]]), np.array([1.5, 2.0])
     close(stats.dirichlet.logpdf(x, alpha), scipy.stats.dirichlet.logpdf(x, alpha))
@@ -178,7 +236,7 @@ def test_names_are_scipys(name: str) -> None:
     assert [n for n in ours.__all__ if not hasattr(theirs, n)] == []
 
 
-@pytest.mark.parametrize(("module", "name"), [(special, "zeta"), (signal, "lfilter")])
+@pytest.mark.parametrize(("module", "name"), [(special, "zeta"), (signal, "lfilter"), (linalg, "expm")])
 def test_a_function_without_a_rule_says_what_to_do(module: Any, name: str) -> None:
     with pytest.raises(AttributeError, match=rf"{name}.*has no gradient rule here.*Primitive"):
         getattr(module, name)

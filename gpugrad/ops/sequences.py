@@ -254,7 +254,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
         raise ValueError(f"[gradient] edge_order = {edge_order}; expected 1 or 2")
     if len(varargs) not in (0, 1, len(axes)):
         raise TypeError(f"[gradient] {len(varargs)} distances for {len(axes)} axes; expected none, one or one for each")
-    steps = [1.0 if not varargs else varargs[0] if len(varargs) == 1 else varargs[k] for k in range(len(axes))]
+    steps: list[Any] = [1.0 if not varargs else varargs[k if len(varargs) > 1 else 0] for k in range(len(axes))]
     steps = [module(f).full((), s, f.real.dtype) if isinstance(s, (int, float)) else operand(s) for s in steps]
     found = []
     for i, given in zip(axes, steps, strict=True):

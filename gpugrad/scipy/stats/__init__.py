@@ -4,6 +4,6 @@ Parameters are arrays, tensors or numbers and may need gradients; results broadc
 a density is 0 and its logarithm -inf, with gradient 0.
 """
 
-from . import beta, dirichlet, gamma, norm, t
+from . import beta, dirichlet, gamma, multivariate_normal, norm, t
 
-__all__ = ["beta", "dirichlet", "gamma", "norm", "t"]
+__all__ = ["beta", "dirichlet", "gamma", "multivariate_normal", "norm", "t"]
