@@ -16,7 +16,11 @@ from .anomaly import AnomalyError
 from .backend import Device, DeviceError, default_device, device, set_default_device
 from .fusion import FormulaError
 from .gradmode import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .ops import fft, special
+from .ops.arranging import append, block, meshgrid
+from .ops.bessel import i0
 from .ops.cast import astype, clone, conj, imag, real
+from .ops.choosing import apply_along_axis, piecewise, select
 from .ops.core import elementwise
 from .ops.creation import (
     arange, as_tensor, asarray, empty, empty_like, eye, from_numpy, full, full_like, get_default_dtype, linspace,
@@ -51,19 +55,31 @@ from .ops.logic import (
     allclose, round as around, array_equal, bitwise_and, bitwise_not, bitwise_or, bitwise_xor, bitwise_not as
     invert, isclose, left_shift, right_shift, round,
 )
-from .ops.order import argpartition, argsort, cumprod, cumsum, diff, median, partition, sort, topk, unique
+from .ops.nan import nancumprod, nancumsum, nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar
+from .ops.numeric import (
+    angle, cumulative_prod, cumulative_sum, fix, float_power, frexp, ldexp, modf, nan_to_num,
+)
+from .ops.order import argpartition, argsort, cumprod, cumsum, partition, sort, topk, unique
+from .ops.polynomials import polyval, vander
+from .ops.quantile import (
+    bincount, digitize, histogram, median, nanmedian, nanpercentile, nanquantile, percentile, quantile,
+    searchsorted,
+)
 from .ops.random import manual_seed, normal, rand, rand_like, randint, randn, randn_like, randperm, uniform
 from .ops.reduce import (
     all, max as amax, min as amin, any, argmax, argmin, count_nonzero, max, mean, min, norm, prod, ptp, std, sum,
     var,
 )
 from .ops.rows import dropout, layer_norm, log_softmax, logsumexp, maxout, rms_norm, softmax
+from .ops.sequences import convolve, correlate, cross, diff, gradient, interp, trapezoid, unwrap
 from .ops.shape import (
     atleast_1d, atleast_2d, atleast_3d, broadcast_arrays, broadcast_arrays as broadcast_tensors, broadcast_to,
     expand, expand_as, expand_dims, flatten, matrix_transpose, moveaxis, moveaxis as movedim, permute, permute as
     permute_dims, ravel, reshape, view_as as reshape_as, squeeze, swapaxes, swapaxes as swapdims, t, transpose,
     unflatten, unsqueeze, view, view_as,
 )
+from .ops.special import digamma, erfinv, gammaln, gammaln as lgamma, polygamma, xlogy
+from .ops.statistics import average, corrcoef, cov
 from .primitive import Primitive
 from .tape import GradientError
 from .tensor import Tensor
@@ -106,38 +122,44 @@ def __getattr__(name: str) -> Any:
 
 # fmt: off
 __all__ = [
-    "AnomalyError", "Device", "DeviceError", "FormulaError", "GradientError", "GradientMismatchError", "Primitive",
-    "Tensor", "__version__", "abs", "absolute", "acos", "acosh", "add", "addmm", "all", "allclose", "amax", "amin",
-    "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin",
-    "argpartition", "argsort", "argwhere", "around", "array_equal", "array_split", "as_tensor", "asarray", "asin",
-    "asinh", "astype", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "bfloat16",
-    "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bmm", "bool_", "broadcast_arrays",
-    "broadcast_tensors", "broadcast_to", "cat", "cbrt", "ceil", "celu", "check_grads", "chunk", "clamp", "clip",
-    "clone", "column_stack", "complex128", "complex64", "concat", "concatenate", "conj", "copysign", "cos", "cosh",
-    "count_nonzero", "cpu", "cross_entropy", "cuda", "cumprod", "cumsum", "default_device", "deg2rad", "degrees",
-    "detect_anomaly", "device", "diag", "diagonal", "diff", "divide", "dot", "dropout", "dstack", "e", "einsum",
-    "elementwise", "elu", "empty", "empty_like", "enable_grad", "equal", "erf", "erfc", "exp", "exp2", "expand",
-    "expand_as", "expand_dims", "expit", "expm1", "eye", "fabs", "flatten", "flip", "fliplr", "flipud", "float16",
-    "float32", "float64", "floor", "floor_divide", "fmax", "fmin", "fmod", "from_numpy", "full", "full_like",
-    "fusion", "gather", "gelu", "get_default_dtype", "grad", "greater", "greater_equal", "hardsigmoid", "hardswish",
-    "hardtanh", "heaviside", "hstack", "hypot", "identity", "imag", "index_add", "index_select", "inf", "inner",
-    "int16", "int32", "int64", "int8", "invert", "is_grad_enabled", "isclose", "isfinite", "isinf", "isnan", "kron",
-    "layer_norm", "leaky_relu", "left_shift", "less", "less_equal", "linalg", "linear", "linspace",
-    "log", "log10", "log1p",
-    "log2", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or",
-    "logical_xor", "logit", "logsigmoid", "logsumexp", "manual_seed", "masked_fill", "masked_select", "matmul",
-    "matrix_transpose", "max", "maximum", "maxout", "mean", "median", "min", "minimum", "mish", "mm", "mod",
-    "moveaxis", "movedim", "multiply", "nan", "neg", "negative", "newaxis", "nn", "no_grad", "nonzero", "norm",
-    "normal", "not_equal", "ones", "ones_like", "optim", "outer", "pad", "partition", "permute", "permute_dims",
-    "pi", "positive", "pow", "power", "prelu", "prod", "ptp", "put_along_axis", "rad2deg", "radians", "rand",
-    "rand_like", "randint", "randn", "randn_like", "randperm", "ravel", "real", "reciprocal", "relu", "relu6",
-    "remainder", "repeat", "repeat_interleave", "reshape", "reshape_as", "right_shift", "rint", "rms_norm", "roll",
-    "rot90", "round", "row_stack", "rsqrt", "scatter", "scatter_add", "selu", "set_default_device",
-    "set_default_dtype", "set_grad_enabled", "sigmoid", "sign", "signbit", "silu", "sin", "sinc", "sinh", "softmax",
-    "softplus", "softsign", "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "step", "subtract", "sum",
-    "swapaxes", "swapdims", "t", "take", "take_along_axis", "tan", "tanh", "tensor", "tensor_split", "tensordot",
-    "tile", "topk", "trace", "transpose", "tril", "triu", "true_divide", "trunc", "uint16", "uint32", "uint64",
-    "uint8", "unbind", "unflatten", "uniform", "unique", "unsqueeze", "unstack", "value_and_grad", "var", "vdot",
-    "view", "view_as", "vjp", "vstack", "where", "zeros", "zeros_like",
+    "AnomalyError", "Device", "DeviceError", "FormulaError", "GradientError", "GradientMismatchError",
+    "Primitive", "Tensor", "__version__", "abs", "absolute", "acos", "acosh", "add", "addmm", "all", "allclose",
+    "amax", "amin", "angle", "any", "append", "apply_along_axis", "arange", "arccos", "arccosh", "arcsin",
+    "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argpartition", "argsort", "argwhere",
+    "around", "array_equal", "array_split", "as_tensor", "asarray", "asin", "asinh", "astype", "atan", "atan2",
+    "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "average", "bfloat16", "bincount", "bitwise_and",
+    "bitwise_not", "bitwise_or", "bitwise_xor", "block", "bmm", "bool_", "broadcast_arrays", "broadcast_tensors",
+    "broadcast_to", "cat", "cbrt", "ceil", "celu", "check_grads", "chunk", "clamp", "clip", "clone",
+    "column_stack", "complex128", "complex64", "concat", "concatenate", "conj", "convolve", "copysign",
+    "corrcoef", "correlate", "cos", "cosh", "count_nonzero", "cov", "cpu", "cross", "cross_entropy", "cuda",
+    "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "default_device", "deg2rad", "degrees",
+    "detect_anomaly", "device", "diag", "diagonal", "diff", "digamma", "digitize", "divide", "dot", "dropout",
+    "dstack", "e", "einsum", "elementwise", "elu", "empty", "empty_like", "enable_grad", "equal", "erf", "erfc",
+    "erfinv", "exp", "exp2", "expand", "expand_as", "expand_dims", "expit", "expm1", "eye", "fabs", "fft", "fix",
+    "flatten", "flip", "fliplr", "flipud", "float16", "float32", "float64", "float_power", "floor",
+    "floor_divide", "fmax", "fmin", "fmod", "frexp", "from_numpy", "full", "full_like", "fusion", "gammaln",
+    "gather", "gelu", "get_default_dtype", "grad", "gradient", "greater", "greater_equal", "hardsigmoid",
+    "hardswish", "hardtanh", "heaviside", "histogram", "hstack", "hypot", "i0", "identity", "imag", "index_add",
+    "index_select", "inf", "inner", "int16", "int32", "int64", "int8", "interp", "invert", "is_grad_enabled",
+    "isclose", "isfinite", "isinf", "isnan", "kron", "layer_norm", "ldexp", "leaky_relu", "left_shift", "less",
+    "less_equal", "lgamma", "linalg", "linear", "linspace", "log", "log10", "log1p", "log2", "log_sigmoid",
+    "log_softmax", "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or", "logical_xor", "logit",
+    "logsigmoid", "logsumexp", "manual_seed", "masked_fill", "masked_select", "matmul", "matrix_transpose", "max",
+    "maximum", "maxout", "mean", "median", "meshgrid", "min", "minimum", "mish", "mm", "mod", "modf", "moveaxis",
+    "movedim", "multiply", "nan", "nan_to_num", "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmedian",
+    "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "neg", "negative",
+    "newaxis", "nn", "no_grad", "nonzero", "norm", "normal", "not_equal", "ones", "ones_like", "optim", "outer",
+    "pad", "partition", "percentile", "permute", "permute_dims", "pi", "piecewise", "polygamma", "polyval",
+    "positive", "pow", "power", "prelu", "prod", "ptp", "put_along_axis", "quantile", "rad2deg", "radians",
+    "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "ravel", "real", "reciprocal", "relu",
+    "relu6", "remainder", "repeat", "repeat_interleave", "reshape", "reshape_as", "right_shift", "rint",
+    "rms_norm", "roll", "rot90", "round", "row_stack", "rsqrt", "scatter", "scatter_add", "searchsorted",
+    "select", "selu", "set_default_device", "set_default_dtype", "set_grad_enabled", "sigmoid", "sign", "signbit",
+    "silu", "sin", "sinc", "sinh", "softmax", "softplus", "softsign", "sort", "special", "split", "sqrt",
+    "square", "squeeze", "stack", "std", "step", "subtract", "sum", "swapaxes", "swapdims", "t", "take",
+    "take_along_axis", "tan", "tanh", "tensor", "tensor_split", "tensordot", "tile", "topk", "trace", "transpose",
+    "trapezoid", "tril", "triu", "true_divide", "trunc", "uint16", "uint32", "uint64", "uint8", "unbind",
+    "unflatten", "uniform", "unique", "unsqueeze", "unstack", "unwrap", "value_and_grad", "vander", "var", "vdot",
+    "view", "view_as", "vjp", "vstack", "where", "xlogy", "zeros", "zeros_like",
 ]
 # fmt: on

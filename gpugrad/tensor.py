@@ -20,7 +20,7 @@ from .tape import Alias, GradientError, Leaf, Node, PrimitiveNode, walk
 
 _new = object.__new__
 # NumPy's modules whose functions find ours, and what the names of ours begin with in `FUNCTIONS`.
-_SPACES = {"numpy": "", "numpy.linalg": "linalg."}
+_SPACES = {"numpy": "", "numpy.fft": "", "numpy.linalg": "linalg."}
 
 
 class Tensor(InPlace, Methods):

@@ -144,12 +144,15 @@ def test_method_is_documented_and_calls_an_operation_that_exists(name: str) -> N
 
 
 def test_names_that_numpy_and_pytorch_share_are_methods() -> None:
-    shared = (set(dir(np.ndarray)) & set(FUNCTIONS)) - {"to_device"}  # `to` moves; PyTorch has no to_device
+    # `to` moves (PyTorch has no to_device); NumPy's method `resize` changes the array in place.
+    shared = (set(dir(np.ndarray)) & set(FUNCTIONS)) - {"to_device", "resize"}
     assert {name for name in shared if not hasattr(Tensor, name)} == set()
 
 
 def test_methods_of_pytorch_that_are_operations_here_are_methods(torch: Any) -> None:
-    not_methods = {"equal"}  # PyTorch's compares whole tensors; here `==` and `gg.array_equal` say which is meant
+    # PyTorch's `equal` compares whole tensors, where `==` and `gg.array_equal` say which is meant; its `select` picks
+    # by an index, and its `resize` changes the tensor.
+    not_methods = {"equal", "select", "resize"}
     shared = {n for n in dir(torch.Tensor) if n in FUNCTIONS and not n.startswith("_")} - not_methods
     assert {name for name in shared if not hasattr(Tensor, name)} == set()
 

@@ -38,7 +38,11 @@ def test_functions_of_arrays_agree_with_numpy() -> None:
         if not (type(theirs) is numpy.ufunc and theirs.nin == 1) or name in skipped or ours is theirs:
             continue
         arguments = (
-            (x > 0.5,) if name in ("invert", "bitwise_not") else (x + 1,) if name in ("arccosh", "acosh") else (x,)
+            (x > 0.5,)
+            if name in ("invert", "bitwise_not", "bitwise_invert")
+            else (x + 1,)
+            if name in ("arccosh", "acosh")
+            else (x,)
         )
         numpy.testing.assert_allclose(ours(*arguments), theirs(*arguments), rtol=1e-14, err_msg=name)
 
@@ -78,7 +82,7 @@ def test_shapes_and_dtypes_of_tensors_are_asked_without_a_gradient() -> None:
     assert np.bool is numpy.bool_
 
 
-@pytest.mark.parametrize("name", ["convolve", "interp", "percentile"])
+@pytest.mark.parametrize("name", ["roots", "polyfit", "packbits"])
 def test_a_function_without_a_rule_says_what_to_do(name: str) -> None:
     with pytest.raises(AttributeError, match=rf"numpy.{name} has no gradient rule here.*Primitive"):
         getattr(np, name)

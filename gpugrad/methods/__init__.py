@@ -14,6 +14,7 @@ import numpy as np
 
 from ..primitive import FUNCTIONS
 from .elementwise import ElementwiseMethods
+from .numeric import NumericMethods
 from .reduce import ReduceMethods
 from .shape import ShapeMethods
 
@@ -23,7 +24,7 @@ Integer = int
 Truth = bool
 
 
-class Methods(ElementwiseMethods, ReduceMethods, ShapeMethods):
+class Methods(ElementwiseMethods, NumericMethods, ReduceMethods, ShapeMethods):
     """Operators, conversions of dtype, and what asks for sizes."""
 
     __slots__ = ()

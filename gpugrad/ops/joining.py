@@ -51,7 +51,8 @@ def _slice(x: Any, axis: int, start: int, stop: int) -> Any:
     return x[(slice(None),) * axis + (slice(start, stop),)]
 
 
-def _operands(name: str, arrays: Any) -> list[Any]:
+def same_device(name: str, arrays: Any) -> list[Any]:
+    """A sequence of operands as arrays and tensors; lists and numbers among them go where the others are."""
     found = [operand(a) for a in arrays]
     if not found:
         raise ValueError(f"[{name}] an empty sequence; expected at least one array")
@@ -73,7 +74,7 @@ def concatenate(arrays: Any, axis: int | None = 0) -> Any:
     Raises:
         ValueError: the sequence is empty, or two shapes do not fit; names both.
     """
-    found = _operands("concatenate", arrays)
+    found = same_device("concatenate", arrays)
     if axis is None:
         found, axis = [ravel(a) for a in found], 0
     first = found[0].shape
@@ -97,7 +98,7 @@ def stack(arrays: Any, axis: int = 0) -> Any:
     Raises:
         ValueError: the sequence is empty, or the shapes differ; names both.
     """
-    found = _operands("stack", arrays)
+    found = same_device("stack", arrays)
     for k, a in enumerate(found):
         if a.shape != found[0].shape:
             raise ValueError(
@@ -110,26 +111,26 @@ def stack(arrays: Any, axis: int = 0) -> Any:
 @public
 def hstack(arrays: Any) -> Any:
     """Join along the second axis; vectors along their only one."""
-    found = [atleast_1d(a) for a in _operands("hstack", arrays)]
+    found = [atleast_1d(a) for a in same_device("hstack", arrays)]
     return concatenate(found, 0 if len(found[0].shape) == 1 else 1)
 
 
 @public
 def vstack(arrays: Any) -> Any:
     """Join along the first axis; vectors are rows."""
-    return concatenate([atleast_2d(a) for a in _operands("vstack", arrays)], 0)
+    return concatenate([atleast_2d(a) for a in same_device("vstack", arrays)], 0)
 
 
 @public
 def dstack(arrays: Any) -> Any:
     """Join along the third axis."""
-    return concatenate([atleast_3d(a) for a in _operands("dstack", arrays)], 2)
+    return concatenate([atleast_3d(a) for a in same_device("dstack", arrays)], 2)
 
 
 @public
 def column_stack(arrays: Any) -> Any:
     """Join matrices side by side; vectors are columns."""
-    found = _operands("column_stack", arrays)
+    found = same_device("column_stack", arrays)
     return concatenate([a if len(a.shape) > 1 else reshape(a, -1, 1) for a in found], 1)
 
 

@@ -1,4 +1,4 @@
-"""Running sums and products, and what depends on the order of the elements: sorting, the largest k, medians.
+"""Running sums and products, and what depends on the order of the elements: sorting, the largest k.
 
 Sorting picks with the permutation that `argsort` finds, so its gradient goes back to where each element stood.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from ..backend import backend_of
 from ..primitive import FUNCTIONS, Needs, Primitive, Shape, public
 from .arguments import apply_one, axis_index, bare, constant, is_half, operand, spelled
-from .index import getitem, take, take_along_axis
+from .index import getitem, take_along_axis
 from .joining import flip, pad
 from .shape import moveaxis, ravel
 
@@ -98,20 +98,6 @@ def cumprod(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
     return apply_one(CUMPROD, x, {"axis": i})
 
 
-@public
-@spelled
-def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
-    """The differences between neighbours along an axis, taken `n` times."""
-    x = operand(x)
-    i = axis_index("diff", axis, x.shape)
-    if n < 0:
-        raise ValueError(f"[diff] n = {n}; expected 0 or more")
-    front = (slice(None),) * i
-    for _ in range(n):
-        x = FUNCTIONS["subtract"](getitem(x, (*front, slice(1, None))), getitem(x, (*front, slice(None, -1))))
-    return x
-
-
 # ---- sorting
 
 
@@ -178,23 +164,6 @@ def argpartition(x: Any, kth: int, axis: int | None = -1) -> Any:
     """The positions that `partition` picks. No gradient."""
     x, i = _along("argpartition", x, axis)
     return constant(x, backend_of(bare(x)).xp.argpartition(bare(x), kth, axis=i))
-
-
-@public
-@spelled
-def median(x: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
-    """The middle element in order, or the mean of the middle two (NumPy's convention), along one axis or over all."""
-    x = operand(x)
-    shape = x.shape
-    ordered, i = _along("median", x, axis)
-    n = ordered.shape[i]
-    if not n:
-        raise ValueError(f"[median] no elements along axis = {axis} of shape {tuple(shape)}; check the input")
-    ordered = sort(ordered, i)
-    middle = FUNCTIONS["mean"](take(ordered, np.arange((n - 1) // 2, n // 2 + 1), i), i)
-    if not keepdims:
-        return middle
-    return FUNCTIONS["reshape"](middle, [1 if axis is None or k == i else m for k, m in enumerate(shape)])
 
 
 @public

@@ -20,10 +20,11 @@ ELSEWHERE = {
     "where": "its mask lives on the host; tested below with one on the device",
     "linalg eig": "CuPy's eigenvalues are complex also where all of them are real",
     "linalg eigvals": "likewise",
+    "real_if_close": "its dtype depends on the values: it has to wait for them",
 }
 
 # What asks the device for a number of elements has to wait for it, on every library.
-WAITS = {"boolean index", "nonzero", "unique"}
+WAITS = {"boolean index", "nonzero", "unique", "histogram", "bincount"}
 # Whether a derivative exists (equal eigenvalues, a determinant of 0) and the rank of a system are asked of the device.
 WAITS_OF_LINALG = {"bool", "int"}
 

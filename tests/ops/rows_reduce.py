@@ -128,12 +128,4 @@ ROWS = [
         lambda x: np.count_nonzero(x, 0),
         order=0,
     ),
-    Row("median", op.median, (apart(3, 4),), np.median, covers=("getitem", "mean")),
-    Row(
-        "median axis",
-        lambda x: op.median(x, 1, keepdims=True),
-        (apart(2, 3),),
-        lambda x: np.median(x, 1, keepdims=True),
-        covers=("mean",),
-    ),
 ]

@@ -60,6 +60,9 @@ def module() -> Any:
     for name in "Device Stream Event MemoryPool get_current_stream get_elapsed_time runtime".split():
         setattr(device, name, getattr(cuda, name))
     cupy.cuda = device
+    cupy.fft = _Module("cupy.fft")
+    for name in "fftn ifftn rfftn irfftn".split():
+        setattr(cupy.fft, name, functions.fourier(name))
     cupy.random = _Module("cupy.random")
     cupy.linalg = _Module("cupy.linalg")
     cupy.linalg.__dict__.update(linalg.NAMES)

@@ -24,7 +24,7 @@ UFUNCS = (
     "arccos arctan arctan2 sinh cosh tanh arcsinh arccosh arctanh floor ceil trunc rint maximum minimum fmax "
     "fmin hypot copysign heaviside logaddexp logaddexp2 greater greater_equal less less_equal equal not_equal "
     "logical_and logical_or logical_xor logical_not isnan isinf isfinite signbit bitwise_and bitwise_or "
-    "bitwise_xor invert conj conjugate deg2rad rad2deg"
+    "bitwise_xor invert conj conjugate deg2rad rad2deg nextafter"
 ).split()
 
 # name -> what makes the host wait in it, if anything does
@@ -36,6 +36,8 @@ FUNCTIONS: dict[str, str | None] = dict.fromkeys(
     "may_share_memory shares_memory atleast_1d matmul dot tensordot einsum outer inner".split()
 )
 FUNCTIONS |= dict.fromkeys("tri isclose partition argpartition ndim shape size".split())
+FUNCTIONS |= dict.fromkeys("convolve unwrap isreal iscomplex digitize frexp".split())
+FUNCTIONS |= {"histogram": "histogram", "bincount": "bincount"}
 FUNCTIONS |= {"nonzero": "nonzero", "unique": "unique", "array_equal": None, "allclose": None}
 CUBLAS = frozenset("matmul dot tensordot einsum inner".split())
 
@@ -264,6 +266,17 @@ def broadcast(*arrays: Any) -> Any:
 def result_type(*args: Any) -> Any:
     """NumPy's promotion; arrays count by their dtype."""
     return np.result_type(*(a.dtype if isinstance(a, ndarray) else a for a in args))
+
+
+def fourier(name: str) -> Callable[..., Any]:
+    """A function of `cupy.fft`, which takes no `out`."""
+
+    def call(a: Any, s: Any = None, axes: Any = None, norm: Any = None) -> Any:
+        STATE.calls[name] += 1
+        STATE.library("cufft")
+        return result(getattr(np.fft, name)(bare(a), s, axes, norm), a)
+
+    return call
 
 
 def install() -> None:

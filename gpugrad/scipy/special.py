@@ -1,0 +1,119 @@
+"""`scipy.special`'s names on arrays and tensors: what there is of it with a gradient."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from ..ops.arguments import operand
+from ..ops.bessel import i0, i0e, i1, i1e
+from ..ops.elementwise import erf, erfc, exp, log, logit, multiply, subtract
+from ..ops.elementwise import log_sigmoid as log_expit
+from ..ops.elementwise import sigmoid as expit
+from ..ops.reduce import max as _max
+from ..ops.reduce import sum as _sum
+from ..ops.rows import log_softmax as _log_softmax
+from ..ops.rows import logsumexp as _logsumexp
+from ..ops.rows import softmax as _softmax
+from ..ops.shape import ravel, reshape
+from ..ops.special import (
+    beta,
+    betaln,
+    digamma,
+    entr,
+    erfcinv,
+    erfinv,
+    exprel,
+    gamma,
+    gammaln,
+    gammasgn,
+    kl_div,
+    log_ndtr,
+    multigammaln,
+    ndtr,
+    ndtri,
+    polygamma,
+    rel_entr,
+    xlog1py,
+    xlogy,
+)
+
+__all__ = [
+    "beta",
+    "betaln",
+    "digamma",
+    "entr",
+    "erf",
+    "erfc",
+    "erfcinv",
+    "erfinv",
+    "expit",
+    "exprel",
+    "gamma",
+    "gammaln",
+    "gammasgn",
+    "i0",
+    "i0e",
+    "i1",
+    "i1e",
+    "kl_div",
+    "log_expit",
+    "log_ndtr",
+    "log_softmax",
+    "logit",
+    "logsumexp",
+    "multigammaln",
+    "ndtr",
+    "ndtri",
+    "polygamma",
+    "psi",
+    "rel_entr",
+    "softmax",
+    "xlog1py",
+    "xlogy",
+]
+
+psi = digamma
+
+
+def _over(function: Any, x: Any, axis: Any) -> Any:
+    """A row-wise function along one axis, or (SciPy's default) over all elements."""
+    x = operand(x)
+    return reshape(function(ravel(x), 0), x.shape) if axis is None else function(x, axis)
+
+
+def softmax(x: Any, axis: Any = None) -> Any:
+    """The exponentials over their sum, along one axis, or over all elements if none is named."""
+    return _over(_softmax, x, axis)
+
+
+def log_softmax(x: Any, axis: Any = None) -> Any:
+    """The logarithm of `softmax`."""
+    return _over(_log_softmax, x, axis)
+
+
+def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False) -> Any:
+    """The logarithm of the sum of (`b` times) exponentials, over all axes or those named.
+
+    Args:
+        a: real numbers.
+        axis: an integer or several; None for all.
+        b: factors, broadcast with `a`, not all 0; they may need a gradient. A negative sum gives nan.
+        keepdims: leave the axes with length 1.
+    """
+    if b is None:
+        return _logsumexp(a, axis, keepdims)
+    a = operand(a)
+    top = _max(a, axis, keepdims=True)
+    top = getattr(top, "detach", lambda: top)()
+    total = log(_sum(multiply(exp(subtract(a, top)), b), axis, keepdims=True))
+    result = total + top
+    if keepdims:
+        return result
+    return _sum(result, tuple(range(len(result.shape))) if axis is None else axis)
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise AttributeError(
+        f"[gpugrad.scipy.special] {name!r} has no gradient rule here; on values that need none call scipy.special's "
+        f"with the bare array (x.detach().data), else define it with gpugrad.primitive.Primitive({name!r}, ...)"
+    )
