@@ -7,10 +7,12 @@ Everything is read from /proc and from the libraries themselves; where a system 
 from __future__ import annotations
 
 import ctypes
+import importlib
 import importlib.metadata
 import os
 import platform
 import re
+import subprocess
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +22,6 @@ from typing import Any
 BLAS_OVERRIDES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 _PACKAGES = (
-    "gpugrad",
     "numpy",
     "numba",
     "torch",
@@ -68,21 +69,46 @@ def describe() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "load_at_start": list(os.getloadavg()) if hasattr(os, "getloadavg") else "unknown",
+        "load_at_start": load(),
         "preset_and_removed": {key: os.environ[key] for key in BLAS_OVERRIDES if key in os.environ},
         "versions": versions(),
     }
 
 
 def versions() -> dict[str, str]:
-    """The installed versions of the libraries that are compared."""
+    """The versions of the libraries that are compared; gpugrad's with its commit."""
     found = {}
     for package in _PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    # A checkout that is not installed has no metadata, and its version alone does not say what was measured.
+    return {"gpugrad": f"{_gpugrad_version()} {_revision()}".strip(), **found}
+
+
+def _gpugrad_version() -> str:
+    try:
+        return str(importlib.import_module("gpugrad").__version__)
+    except (ImportError, AttributeError):
+        return "not importable"
+
+
+def _revision() -> str:
+    """The commit of this checkout, with a plus sign where the engine differs from it; empty outside of one."""
+    folder = Path(__file__).resolve().parent.parent
+    git = ["git", "-C", str(folder)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True)
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "gpugrad", "kernels"], check=False)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return f"({commit.stdout.strip()}{'+' if changed.returncode else ''})"
+
+
+def load() -> tuple[float, float, float] | None:
+    """The load averages of the last 1, 5 and 15 minutes; None where the system has none."""
+    return os.getloadavg() if hasattr(os, "getloadavg") else None
 
 
 def openblas_core() -> str:

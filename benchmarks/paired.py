@@ -114,7 +114,7 @@ def _figures(pool: Pool, job: Job, options: argparse.Namespace) -> dict[str, Any
     figures = report.figures(
         job, pool.play(job, options.rounds or rounds, seconds, calls, 0.0 if options.scale == "smoke" else 0.02)
     )
-    figures["load_after"] = machine.describe()["load_at_start"]
+    figures["load_after"] = machine.load()
     if job.kind != "control":
         parts = [f"{name} {report.cell(row, job.unit)}" for name, row in figures["libraries"].items()]
         say(f"{job.name}: " + "; ".join(parts).replace("**", ""))
