@@ -46,6 +46,12 @@ def test_an_element_that_is_nan_has_gradient_zero(name: str) -> None:
     assert np.isfinite(g).all()
 
 
+@pytest.mark.parametrize("name", ["nansum", "nanmean", "nanmax", "nanvar", "nanstd", "nanmedian"])
+def test_a_slice_of_nan_only_has_gradient_zero(name: str) -> None:
+    g = gradient(lambda x: getattr(gnp, name)(x, 1), [[NAN, NAN], [1.0, 2.0]])
+    assert g[0] == [0.0, 0.0]
+
+
 @pytest.mark.parametrize("name", ["nansum", "nanprod", "nanmean", "nanmax", "nanmin", "nanvar", "nanstd"])
 def test_integers_have_no_nan(name: str) -> None:
     x = np.array([[1, 2], [3, 5]])
