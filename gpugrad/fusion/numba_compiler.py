@@ -70,7 +70,8 @@ class NumbaKernel:
         self.formula = formula
         self._compiled: dict[tuple[str, tuple[str, ...], bool], Callable[..., Any]] = {}
         self._strips: dict[tuple[str, tuple[str, ...], frozenset[str], bool], int] = {}
-        self._whole: dict[np.dtype[Any], int] = {}  # the strips for whole arrays and one output
+        # The strips for whole arrays, numbers and one output.
+        self._whole: dict[tuple[np.dtype[Any], tuple[str, ...]], int] = {}
         self._each = ("each",) * len(formula.inputs)
         # Whether there is one output, and that of the type of the arithmetic.
         self._alike = len(formula.outputs) == 1 and formula.outputs[0].kind != BOOL
@@ -135,25 +136,37 @@ class NumbaKernel:
         After a loop has gone through the caches every line of Python costs several times what it does otherwise.
         """
         first = arrays[0]
-        if type(first) is not np.ndarray or first.size < SPLIT:
+        if type(first) is not np.ndarray or first.size < SPLIT or len(arrays) != len(self._each):
             return None
         shape, dtype = first.shape, first.dtype
-        strip = self._whole.get(dtype)
-        if strip is None or len(arrays) != len(self._each):
+        flat: list[Any] = []
+        numbers: list[float] = []
+        layouts = self._each
+        for k, a in enumerate(arrays):
+            if type(a) is not np.ndarray:
+                if type(a) is not float and type(a) is not int:
+                    return None
+                numbers.append(a)
+            elif a.shape == shape and a.dtype is dtype:
+                flags = a.flags
+                if not flags.c_contiguous or not flags.writeable:
+                    return None
+                flat.append(a if a.ndim == 1 else a.reshape(-1))
+                continue
+            elif a.size == 1 and a.dtype is dtype and a.ndim <= first.ndim:
+                numbers.append(a.item())
+            else:
+                return None
+            layouts = (*layouts[:k], "scalar", *layouts[k + 1 :])
+        strip = self._whole.get((dtype, layouts))
+        if strip is None:
             return None
-        flat = []
-        for a in arrays:
-            if type(a) is not np.ndarray or a.shape != shape or a.dtype is not dtype:
-                return None
-            flags = a.flags
-            if not flags.c_contiguous or not flags.writeable:
-                return None
-            flat.append(a if a.ndim == 1 else a.reshape(-1))
         result = alloc(shape, dtype)
         flat.append(result if result.ndim == 1 else result.reshape(-1))
-        done = run_arrays(strip, first.size, STRIP, *flat)
+        done = run_arrays(strip, first.size, STRIP, numbers, *flat)
         if done == AGAIN:
-            self._loop(Plan(dtype.name, self._each, shape, 0), exact=True)(*flat)
+            plan = Plan(dtype.name, layouts, shape, 0)
+            self._loop(plan, exact=True)(*_arguments(plan, arrays, (result,), (first.size,)))
         return None if done == DECLINED else result
 
     def _fast_plan(self, arrays: Sequence[Any]) -> Plan | None:
@@ -209,12 +222,11 @@ class NumbaKernel:
         if num_threads() == 1:
             return False
         addresses: list[int] = []
-        numbers: list[tuple[int, float]] = []
+        numbers: list[float] = []
         truths = []
         for name, a, layout in zip(self.formula.inputs, arrays, plan.layouts, strict=True):
             if layout == "scalar":
-                numbers.append((len(addresses), float(a.item() if isinstance(a, np.ndarray) else a)))
-                addresses.append(0)
+                numbers.append(a.item() if isinstance(a, np.ndarray) else a)
             elif layout in ("each", "row"):
                 if a.dtype.char == "?":
                     truths.append(name)
@@ -236,8 +248,8 @@ class NumbaKernel:
 
             text = generate(self.formula, plan.dtype, plan.layouts, exact, strip=True, truths=truths)
             found = self._strips[key] = getattr(load(text, self.formula.name), loop_name(self.formula)).address
-            if plan.layouts is self._each and not truths and not exact and self._alike:
-                self._whole[np.dtype(plan.dtype)] = found
+            if {*plan.layouts} <= {"each", "scalar"} and not truths and not exact and self._alike:
+                self._whole[np.dtype(plan.dtype), plan.layouts] = found
         return found
 
     def _loop(self, plan: Plan, exact: bool) -> Callable[..., Any]:

@@ -65,13 +65,13 @@ def _helper(team: _Team, bell: threading.Lock, number: int) -> None:
         serve(team.state, number)
 
 
-def run(function: int, addresses: Sequence[int], numbers: Sequence[tuple[int, float]], count: int, step: int) -> int:
+def run(function: int, addresses: Sequence[int], numbers: Sequence[float], count: int, step: int) -> int:
     """Call the C function `int64 f(table, start, stop)` over 0..count in strips of `step`, on all threads.
 
     Args:
         function: its address.
         addresses: the first slots of the table; what they point to must live until this returns.
-        numbers: (slot, value) for the slots that hold a float64.
+        numbers: for the slots after them, which hold float64.
         count: elements (or rows).
         step: elements (or rows) of a strip.
 
@@ -85,7 +85,7 @@ def run(function: int, addresses: Sequence[int], numbers: Sequence[tuple[int, fl
         return DECLINED
     try:
         team.table[: len(addresses)] = addresses
-        for slot, value in numbers:
+        for slot, value in enumerate(numbers, len(addresses)):
             team.numbers[slot] = value
         far = _loops().lead(team.state, team.job, function, team.arguments, count, step, helpers)
     finally:
@@ -93,13 +93,15 @@ def run(function: int, addresses: Sequence[int], numbers: Sequence[tuple[int, fl
     return AGAIN if far else DONE
 
 
-def run_arrays(function: int, count: int, step: int, *arrays: Any) -> int:
+def run_arrays(function: int, count: int, step: int, numbers: Sequence[float], *arrays: Any) -> int:
     """`run` for one-dimensional writeable arrays, whose addresses are taken in compiled code."""
     team = _team
     helpers = _gathered(team, count // step)
     if not helpers:
         return DECLINED
     try:
+        for slot, value in enumerate(numbers, len(arrays) + 1):  # behind the addresses and the elements of a row
+            team.numbers[slot] = value
         far = _loops().lead_arrays(team.state, team.job, function, team.arguments, count, step, helpers, *arrays)
     finally:
         team.leader.release()

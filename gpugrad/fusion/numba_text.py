@@ -152,16 +152,17 @@ def _opened(
 ) -> list[str]:
     """Statements that give the parameters their values from the slots of `table`, for the range start..stop.
 
-    One slot for each parameter, in order (an address, or a number's float64), and one for the elements of a row.
+    First the addresses in the parameters' order, then the elements of a row, then the numbers as float64.
     """
     rows = {f"in_{n}" for n, layout in zip(formula.inputs, layouts, strict=True) if layout == "row"}
     boolean = {f"out{k}" for k, e in enumerate(formula.outputs) if e.kind == BOOL} | {f"in_{n}" for n in truths}
     shape = "(stop - start, inner)" if rows else "stop - start"
-    lines = [f"inner = memory.load(table, {len(parameters)})"]
-    for slot, name in enumerate(parameters):
-        if name.startswith("v_"):
-            lines.append(f"{name} = {dtype}(memory.number_at(table, {slot}))")
-            continue
+    arrays = [name for name in parameters if not name.startswith("v_")]
+    numbers = [name for name in parameters if name.startswith("v_")]
+    lines = [f"inner = memory.load(table, {len(arrays)})"]
+    for slot, name in enumerate(numbers, len(arrays) + 1):
+        lines.append(f"{name} = {dtype}(memory.number_at(table, {slot}))")
+    for slot, name in enumerate(arrays):
         kind, size = ("bool", 1) if name in boolean else (dtype, 4 if dtype == "float32" else 8)
         offset = "" if name in rows else f" + start * inner * {size}"
         pointer = f"memory.{kind}_at(memory.load(table, {slot}){offset})"

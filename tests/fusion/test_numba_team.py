@@ -74,6 +74,27 @@ def test_rows_numbers_several_outputs_and_truth_values_are_shared_too():
     np.testing.assert_array_equal(_both(scaled, x, 0.5)[0], x / 2)
 
 
+@pytest.mark.parametrize("slope", [0.25, 2, np.array([0.5], np.float32), np.array(-1.5, np.float32)], ids=str)
+def test_numbers_go_the_quick_way_too_wherever_they_stand(slope):
+    rng = np.random.default_rng(5)
+    x, y = (rng.standard_normal((3, N), dtype=np.float32) for _ in range(2))
+    kernel = _kernel(lambda x, k, y, shift: x * k + y - shift)
+    number = np.float32(np.asarray(slope).item())
+    for _ in range(3):  # the first call compiles
+        shared, alone = _both(kernel, x, slope, y, 1.0)
+        np.testing.assert_array_equal(shared, alone)
+        np.testing.assert_allclose(shared, x * number + y - 1, rtol=1e-6, atol=1e-6)
+
+
+def test_a_huge_argument_by_a_number_changes_all_elements_alike():
+    x = np.linspace(-3, 3, N, dtype=np.float32)
+    kernel = _kernel(lambda x, k: call("sin", x * k))
+    kernel(x, 1.0)
+    for _ in range(2):
+        shared, alone = _both(kernel, x, 1e9)
+        np.testing.assert_array_equal(shared, alone)
+
+
 @pytest.mark.parametrize("count", [131_071, 131_072, 131_073, 16_384 * 9, 1_000_003])
 def test_every_element_of_any_number_is_reached_once(count):
     out = np.full(count + 2, -1, np.float32)
