@@ -14,6 +14,7 @@ from ._version import __version__
 # fmt: off
 from .anomaly import AnomalyError
 from .backend import Device, DeviceError, default_device, device, set_default_device
+from .cost import CostError, profile
 from .fusion import FormulaError
 from .gradmode import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .ops import fft, special
@@ -122,7 +123,7 @@ def __getattr__(name: str) -> Any:
 
 # fmt: off
 __all__ = [
-    "AnomalyError", "Device", "DeviceError", "FormulaError", "GradientError", "GradientMismatchError",
+    "AnomalyError", "CostError", "Device", "DeviceError", "FormulaError", "GradientError", "GradientMismatchError",
     "Primitive", "Tensor", "__version__", "abs", "absolute", "acos", "acosh", "add", "addmm", "all", "allclose",
     "amax", "amin", "angle", "any", "append", "apply_along_axis", "arange", "arccos", "arccosh", "arcsin",
     "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argpartition", "argsort", "argwhere",
@@ -150,7 +151,7 @@ __all__ = [
     "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "neg", "negative",
     "newaxis", "nn", "no_grad", "nonzero", "norm", "normal", "not_equal", "ones", "ones_like", "optim", "outer",
     "pad", "partition", "percentile", "permute", "permute_dims", "pi", "piecewise", "polygamma", "polyval",
-    "positive", "pow", "power", "prelu", "prod", "ptp", "put_along_axis", "quantile", "rad2deg", "radians",
+    "positive", "pow", "power", "prelu", "prod", "profile", "ptp", "put_along_axis", "quantile", "rad2deg", "radians",
     "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "ravel", "real", "reciprocal", "relu",
     "relu6", "remainder", "repeat", "repeat_interleave", "reshape", "reshape_as", "right_shift", "rint",
     "rms_norm", "roll", "rot90", "round", "row_stack", "rsqrt", "scatter", "scatter_add", "searchsorted",

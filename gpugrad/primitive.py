@@ -55,6 +55,9 @@ class Primitive:
         fresh: whether the rule returns new arrays (never its cotangent `g` or a view of something kept).
         flops: `flops(shapes, out_shape, **static)`, arithmetic operations of the forward; one for each element of
             the output if not given. `vjp_flops(shapes, out_shape, needs, **static)` likewise for the rule.
+        bytes: `bytes(sizes, out_size, **static)`, bytes that the forward reads and writes, from those of its inputs and
+            its outputs; all of them once if not given. `vjp_bytes(sizes, out_size, needs, **static)` likewise for the
+            rule: for each cotangent the output's, what it is computed from by `keeps`, and itself if not given.
         outputs: how many outputs the forward has.
 
     Raises:
@@ -62,7 +65,9 @@ class Primitive:
     """
 
     __slots__ = (
+        "_bytes",
         "_flops",
+        "_vjp_bytes",
         "_vjp_flops",
         "forward",
         "fresh",
@@ -86,6 +91,8 @@ class Primitive:
         fresh: bool = True,
         flops: Callable[..., int] | None = None,
         vjp_flops: Callable[..., int] | None = None,
+        bytes: Callable[..., int] | None = None,
+        vjp_bytes: Callable[..., int] | None = None,
         outputs: int = 1,
     ) -> None:
         if name in REGISTRY:
@@ -100,6 +107,8 @@ class Primitive:
         self.outputs = outputs
         self._flops = flops
         self._vjp_flops = vjp_flops
+        self._bytes = bytes
+        self._vjp_bytes = vjp_bytes
         self.kept_for: dict[Needs, tuple[tuple[int, bool], ...]] = {}
         REGISTRY[name] = self
 
@@ -126,3 +135,20 @@ class Primitive:
         if self._vjp_flops is not None:
             return self._vjp_flops(shapes, out_shape, needs, **static)
         return sum(needs) * self.flops(shapes, out_shape, **static)
+
+    def bytes(self, sizes: tuple[int, ...], out_size: int, **static: Any) -> int:
+        """Bytes that the forward must read and write, from those of its inputs and outputs; 0 for a view."""
+        if self._bytes is not None:
+            return self._bytes(sizes, out_size, **static)
+        return sum(sizes) + out_size
+
+    def vjp_bytes(self, sizes: tuple[int, ...], out_size: int, needs: Needs, **static: Any) -> int:
+        """Bytes that the rule must read and write for the inputs that `needs` names."""
+        if self._vjp_bytes is not None:
+            return self._vjp_bytes(sizes, out_size, needs, **static)
+        total = 0
+        for i, need in enumerate(needs):
+            if need:
+                keeps = self.keeps[i] if i < len(self.keeps) else ()
+                total += out_size + sum([out_size if k == OUT else sizes[k] for k in keeps]) + sizes[i]
+        return total

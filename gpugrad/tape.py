@@ -15,6 +15,7 @@ import numpy as np
 from . import anomaly, mutation
 from .backend import backend_of, is_array
 from .gradmode import set_grad_enabled
+from .observing import walk_observer
 from .primitive import OUT, Needs, Primitive
 
 FREED: Final = ("freed",)  # takes the place of what a walked node kept
@@ -244,14 +245,14 @@ def walk(
     with set_grad_enabled(graph), np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for node, g in roots:
             visit.arrive(node, g, False)
-        visit.run()
+        visit.run() if visit.observer is None else visit.observer.walk(roots, visit.run)
     return visit.found
 
 
 class _Walk:
     """The state of one walk: cotangents waiting at their nodes, and the nodes in a heap by time of recording."""
 
-    __slots__ = ("active", "found", "graph", "heap", "owned", "pending", "retain", "targets")
+    __slots__ = ("active", "found", "graph", "heap", "observer", "owned", "pending", "retain", "targets")
 
     def __init__(self, targets: Collection[Node] | None, retain: bool, graph: bool) -> None:
         self.targets, self.retain, self.graph = targets, retain, graph
@@ -260,6 +261,7 @@ class _Walk:
         self.owned: set[Node] = set()
         self.heap: list[tuple[int, Any]] = []
         self.found: dict[Node, Any] = {}
+        self.observer = walk_observer.get()
 
     def arrive(self, node: Node, g: Any, fresh: bool) -> None:
         """A cotangent reaches `node`: the first is borrowed, a second makes a sum, later ones are added in place."""
@@ -290,7 +292,7 @@ class _Walk:
     def run(self) -> None:
         """Walk until nothing waits. Along a chain the cotangent is handed on bare, without the heap."""
         heap, pending, targets, graph, active = self.heap, self.pending, self.targets, self.graph, self.active
-        changes, retain, watched = mutation.changes, self.retain, anomaly.watching()
+        changes, retain, watched = mutation.changes, self.retain, anomaly.watching() or self.observer is not None
         while heap:
             entry = heappop(heap)[1]
             node = entry if isinstance(entry, Node) else entry.node
@@ -311,7 +313,7 @@ class _Walk:
                     if g.shape != parent.shape or g.dtype != parent.dtype:
                         g = conform(g, parent, node)
                     if watched:
-                        anomaly.check_finite(node, (g,))
+                        self._watch(node, (g,))
                     if (
                         not parent.leaf
                         and (not heap or parent.seq > -heap[0][0])
@@ -320,9 +322,18 @@ class _Walk:
                         node = parent
                         continue
                     self.arrive(parent, g, node.fresh)
+                    if watched:
+                        self._watch(node, ())
                     break
                 self._branch(node, g, watched)
                 break
+
+    def _watch(self, node: Node, gs: tuple[Any, ...]) -> None:
+        """Debug mode looks at what a node gave; the observer is told that it was the node's turn."""
+        if anomaly.watching():
+            anomaly.check_finite(node, gs)
+        if self.observer is not None:
+            self.observer.passed(node)
 
     def _branch(self, node: Node, g: Any, watched: bool) -> None:
         if self.active is not None:
@@ -338,7 +349,7 @@ class _Walk:
                 f"cotangents for {len(parents)} inputs; expected a tuple with one for each"
             )
         if watched:
-            anomaly.check_finite(node, gs)
+            self._watch(node, gs)
         kind = type(g)
         for parent, gi in zip(parents, gs, strict=True):
             if parent is None or gi is None:
@@ -352,6 +363,8 @@ class _Walk:
                 self.arrive(parent, conform(gi, parent, node), True)
             else:
                 self.arrive(parent, gi, fresh)
+        if watched:
+            self._watch(node, ())
 
 
 class _Last:

@@ -24,9 +24,9 @@ HOMES = {
     "cupy": {"backend", "fusion"},
     "cupyx": {"backend", "fusion"},
     "numba": {"backend", "fusion"},
-    "matplotlib": {"train", "cli"},
+    "matplotlib": {"train", "cli", "cost"},
     "sklearn": {"train", "cli"},
-    "tqdm": {"train", "cli"},
+    "tqdm": {"train", "cli", "cost"},
 }
 
 each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -6,6 +6,7 @@ The array module `xp` has NumPy's functions, so only what the two libraries do d
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -80,6 +81,14 @@ class Backend(ABC):
     @abstractmethod
     def synchronize(self) -> None:
         """Wait until the device has done all that was asked of it."""
+
+    def mark(self) -> Any:
+        """A point in the device's time, behind all work asked of it so far; never waits."""
+        return time.perf_counter()
+
+    def elapsed(self, start: Any, stop: Any) -> float:
+        """Seconds between two marks; the device must have come past both (`synchronize`)."""
+        return float(stop - start)
 
     @abstractmethod
     def seed(self, seed: int) -> None:

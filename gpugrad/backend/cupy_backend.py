@@ -212,6 +212,15 @@ class CupyBackend(Backend):
     def synchronize(self) -> None:
         self._where.synchronize()
 
+    def mark(self) -> Any:
+        with self.place():
+            event = self.xp.cuda.Event()
+            event.record()
+            return event
+
+    def elapsed(self, start: Any, stop: Any) -> float:
+        return float(self.xp.cuda.get_elapsed_time(start, stop)) / 1e3
+
     def seed(self, seed: int) -> None:
         with self.place():
             self.generator = self.xp.random.Generator(self.xp.random.Philox4x3210(seed))

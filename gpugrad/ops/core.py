@@ -176,8 +176,23 @@ class Elementwise:
         return max(self.formula.flops, 1) * math.prod(out_shape)
 
     def vjp_flops(self, shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs) -> int:
-        """Arithmetic operations of the fused backward kernel."""
-        return self.plan(needs).vjp.formula.flops * math.prod(out_shape)
+        """Arithmetic operations of the fused backward kernel, and of adding up what was broadcast."""
+        total = math.prod(out_shape)
+        broadcast = sum([total - math.prod(s) for s, need in zip(shapes, needs, strict=True) if need])
+        return self.plan(needs).vjp.formula.flops * total + broadcast
+
+    def bytes(self, sizes: tuple[int, ...], out_size: int) -> int:
+        """Bytes that the forward kernel reads and writes: each input once, and the output."""
+        return sum(sizes) + out_size
+
+    def vjp_bytes(self, sizes: tuple[int, ...], out_size: int, needs: Needs) -> int:
+        """Bytes that the fused backward kernel reads and writes: the cotangent, what was kept, and each result."""
+        plan = self.plan(needs)
+        if plan.body is None:
+            return 0
+        kept = sum([out_size if k < 0 else sizes[k] for k in plan.residuals])
+        made = [sizes[i] for i, passes in zip(plan.vjp.wrt, plan.passes, strict=True) if not passes]
+        return out_size + kept + sum(made)
 
     def plan(self, needs: Needs) -> _Plan:
         """The backward for the inputs that `needs` names, made at first use."""

@@ -1,0 +1,10 @@
+"""What forward and backward cost: measured (`profile`), predicted (`tape_memory`) and kept to a budget.
+
+The engine below knows nothing of this room; `instruments` is how it is watched, and only while somebody does.
+"""
+
+from .errors import CostError
+from .measure import Profile, profile
+from .report import LayerCost, Phase, Report
+
+__all__ = ["CostError", "LayerCost", "Phase", "Profile", "Report", "profile"]

@@ -1,0 +1,82 @@
+"""What a machine can do at best: its rate of a large matrix product, and of a copy, measured when asked.
+
+Sizes grow until a call is long against the clock, so the same code fits a laptop and a large GPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ..backend import Backend
+
+_PRODUCT = (512, 8192)  # rows of the smallest and the largest square product
+_COPY = (1 << 26, 1 << 30)  # bytes; far beyond the caches
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """The best of several calls.
+
+    Attributes:
+        flops_per_s: of a square matrix product of `dtype`, a multiply-add counted as two.
+        bytes_per_s: of a copy, read and written.
+        dtype: element type of the product.
+    """
+
+    flops_per_s: float
+    bytes_per_s: float
+    dtype: str = "float32"
+
+    def at_least(self, flops: float, nbytes: float) -> float:
+        """Seconds that so much work takes at best: as long as its arithmetic or its traffic, whichever is longer."""
+        return max(flops / self.flops_per_s, nbytes / self.bytes_per_s)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+def measure_ceilings(backend: Backend, dtype: Any = np.float32, repeats: int = 5) -> Ceilings:
+    """Measure both on the device of `backend`; takes about a second on a CPU.
+
+    Args:
+        backend: the device.
+        dtype: of the product.
+        repeats: calls of which the fastest counts.
+    """
+    n = _PRODUCT[0]
+    while (product := _product_seconds(backend, n, dtype, repeats)) < 5e-3 and n < _PRODUCT[1]:
+        n *= 2
+    size = _COPY[0]
+    while (copy := _copy_seconds(backend, size, repeats)) < 1e-3 and size < _COPY[1]:
+        size *= 2
+    return Ceilings(2 * n**3 / product, 2 * size / copy, np.dtype(dtype).name)
+
+
+def _product_seconds(backend: Backend, n: int, dtype: Any, repeats: int) -> float:
+    a = backend.from_host(np.ones((n, n), dtype))
+    b, out = a.copy(), backend.empty((n, n), dtype)
+    return best_of(backend, lambda: backend.matmul(a, b, out), repeats)
+
+
+def _copy_seconds(backend: Backend, size: int, repeats: int) -> float:
+    source = backend.from_host(np.zeros(size, np.uint8))
+    target = source.copy()
+    return best_of(backend, lambda: target.__setitem__(..., source), repeats)
+
+
+def best_of(backend: Backend, call: Any, repeats: int) -> float:
+    """Seconds of the fastest of `repeats` calls, after one that is not counted."""
+    call()
+    times = []
+    for _ in range(repeats):
+        backend.synchronize()
+        start = backend.mark()
+        call()
+        stop = backend.mark()
+        backend.synchronize()
+        times.append(backend.elapsed(start, stop))
+    return max(min(times), 1e-9)
