@@ -84,7 +84,7 @@ from .ops.statistics import average, corrcoef, cov
 from .primitive import Primitive
 from .tape import GradientError
 from .tensor import Tensor
-from .transforms import GradientMismatchError, check_grads, grad, value_and_grad, vjp
+from .transforms import GradientMismatchError, check_grads, grad, jacrev, value_and_grad, vjp, vmap
 # fmt: on
 
 # Dtypes are NumPy's; `bool` is left to Python, `bool_` is the dtype.
@@ -142,8 +142,8 @@ __all__ = [
     "gather", "gelu", "get_default_dtype", "grad", "gradient", "greater", "greater_equal", "hardsigmoid",
     "hardswish", "hardtanh", "heaviside", "histogram", "hstack", "hypot", "i0", "identity", "imag", "index_add",
     "index_select", "inf", "inner", "int16", "int32", "int64", "int8", "interp", "invert", "is_grad_enabled",
-    "isclose", "isfinite", "isinf", "isnan", "kron", "layer_norm", "ldexp", "leaky_relu", "left_shift", "less",
-    "less_equal", "lgamma", "linalg", "linear", "linspace", "log", "log10", "log1p", "log2", "log_sigmoid",
+    "isclose", "isfinite", "isinf", "isnan", "jacrev", "kron", "layer_norm", "ldexp", "leaky_relu", "left_shift",
+    "less", "less_equal", "lgamma", "linalg", "linear", "linspace", "log", "log10", "log1p", "log2", "log_sigmoid",
     "log_softmax", "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or", "logical_xor", "logit",
     "logsigmoid", "logsumexp", "manual_seed", "masked_fill", "masked_select", "matmul", "matrix_transpose", "max",
     "maximum", "maxout", "mean", "median", "meshgrid", "min", "minimum", "mish", "mm", "mod", "modf", "moveaxis",
@@ -161,6 +161,6 @@ __all__ = [
     "take_along_axis", "tan", "tanh", "tensor", "tensor_split", "tensordot", "tile", "topk", "trace", "transpose",
     "trapezoid", "tril", "triu", "true_divide", "trunc", "uint16", "uint32", "uint64", "uint8", "unbind",
     "unflatten", "uniform", "unique", "unsqueeze", "unstack", "unwrap", "value_and_grad", "vander", "var", "vdot",
-    "view", "view_as", "vjp", "vstack", "where", "xlogy", "zeros", "zeros_like",
+    "view", "view_as", "vjp", "vmap", "vstack", "where", "xlogy", "zeros", "zeros_like",
 ]
 # fmt: on

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .backend import backend_of, is_array
+from .backend import WrappedArray, backend_of, is_array, memory
 
 tick: Final = itertools.count(1).__next__
 
@@ -30,6 +30,7 @@ changes: Final[dict[int, list[_Change]]] = {}
 
 def changed(array: Any, what: str) -> None:
     """Note that `what` (an operation's name) has just written to `array` in place."""
+    array = memory(array) if isinstance(array, WrappedArray) else array
     owner = array if type(array) is np.ndarray and array.base is None else backend_of(array).storage(array)
     key = id(owner)
     known = changes.get(key)
@@ -64,6 +65,7 @@ def stale(saved: Any, seq: int) -> str | None:
             elif type(owner) is np.ndarray and owner.base is not None:
                 owner = backend_of(value).storage(value)
         elif is_array(value):
+            value = memory(value)
             owner = backend_of(value).storage(value)
         else:
             continue

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from . import anomaly, mutation
-from .backend import backend_of, is_array
+from .backend import WrappedArray, backend_of, is_array
 from .gradmode import set_grad_enabled
 from .observing import walk_observer
 from .primitive import OUT, Needs, Primitive
@@ -409,6 +409,8 @@ def _same_kind(gi: Any, g: Any, parent: Node, node: Node) -> Any:
         return backend_of(g).xp.asarray(gi)
     if node.name == "to_device":
         return gi
+    if isinstance(g, WrappedArray) and is_array(gi):  # a cotangent that is the same for all examples
+        return backend_of(g).xp.asarray(gi)
     raise GradientError(
         f"[{node.name}] its rule returned {type(gi).__module__}.{type(gi).__name__} for an input of shape "
         f"{tuple(parent.shape)}; expected {type(g).__module__}.{type(g).__name__}, an array on the same device"

@@ -11,9 +11,11 @@ from typing import Any, NoReturn
 import numpy as np
 
 from . import anomaly, arithmetic, mutation, tape
-from .backend import Device, backend_for, backend_of, device, is_array
+from .backend import Device, WrappedArray, backend_for, backend_of, device, is_array
+from .batching import USED
 from .gradmode import recording
 from .inplace import InPlace
+from .lifting import on_one_level
 from .methods import Methods
 from .primitive import FUNCTIONS, Primitive
 from .tape import Alias, GradientError, Leaf, Node, PrimitiveNode, walk
@@ -196,10 +198,12 @@ class Tensor(InPlace, Methods):
                     f"pass gradient= of that shape, or reduce first, e.g. y.sum().{who}()"
                 )
             return new_tensor(backend_of(x).xp.ones(x.shape, x.dtype), None)
-        g = gradient if isinstance(gradient, Tensor) else Tensor(backend_of(x).xp.asarray(gradient))
+        if not isinstance(gradient, (Tensor, WrappedArray)):
+            gradient = backend_of(x).xp.asarray(gradient)
+        g = gradient if isinstance(gradient, Tensor) else Tensor(gradient)
         if g.shape != x.shape:
             raise GradientError(f"[{who}] gradient has shape {g.shape}; expected the tensor's shape {x.shape}")
-        if type(g.data) is not type(x):
+        if type(g.data) is not type(x) and not isinstance(g.data, WrappedArray):
             raise GradientError(f"[{who}] gradient is on {g.device}, the tensor on {self.device}")
         return g if g.dtype == x.dtype else FUNCTIONS["astype"](g, x.dtype)
 
@@ -395,6 +399,8 @@ def new_leaf(data: Any) -> Leaf:
 
 def apply(prim: Primitive, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
     """Run a primitive on arrays and tensors; record it where a tensor needs a gradient. Arrays in, arrays out."""
+    if USED:
+        args = tuple(on_one_level(args, static.get("arrays", ())))
     arrays: list[Any] = []
     parents: list[Node | None] = []
     tensors = recorded = False

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from .base import Array, Backend
+from .base import Array, Backend, WrappedArray, memory
 from .device import CPU, Device, DeviceError, device
 from .pool import BufferPool, PoolStats
 
 __all__ = [
-    "CPU", "Array", "Backend", "BufferPool", "Device", "DeviceError", "PoolStats", "backend_for", "backend_of",
-    "cpu", "default_device", "device", "existing", "is_array", "set_default_device",
+    "CPU", "Array", "Backend", "BufferPool", "Device", "DeviceError", "PoolStats", "WrappedArray", "backend_for",
+    "backend_of", "cpu", "default_device", "device", "existing", "is_array", "memory", "set_default_device",
 ]  # fmt: skip
 
 _CUDA: dict[int, Backend] = {}
@@ -64,7 +64,11 @@ def existing(seed: int) -> list[Backend]:
 
 def backend_of(array: Any) -> Backend:
     """The backend of an array; anything that is not an array (a number, a list) belongs to the CPU."""
-    if type(array) is np.ndarray or "cupy" not in sys.modules:
+    if type(array) is np.ndarray:
+        return cpu()
+    if isinstance(array, WrappedArray):
+        return array.backend
+    if "cupy" not in sys.modules:
         return cpu()
     if type(array).__module__.partition(".")[0] == "cupy" and hasattr(array, "device"):
         return backend_for(Device("cuda", array.device.id))
@@ -73,7 +77,7 @@ def backend_of(array: Any) -> Backend:
 
 def is_array(value: Any) -> bool:
     """Whether `value` is a bare array of one of the backends."""
-    if isinstance(value, np.ndarray):
+    if isinstance(value, (np.ndarray, WrappedArray)):
         return True
     cupy = sys.modules.get("cupy")
     return cupy is not None and isinstance(value, cupy.ndarray)

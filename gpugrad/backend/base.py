@@ -18,6 +18,24 @@ Array = Any  # numpy.ndarray or cupy.ndarray
 Kernel = Callable[..., Any]
 
 
+class WrappedArray:
+    """An array that holds others and brings a backend of its own; what it is made of is in `value`.
+
+    Arrays of examples (`batching`) are such: above this floor they are arrays like NumPy's and CuPy's.
+    """
+
+    __slots__ = ("backend", "value")
+    backend: Backend
+    value: Any
+
+
+def memory(array: Array) -> Array:
+    """The array module's own array, beneath all that wraps it."""
+    while isinstance(array, WrappedArray):
+        array = array.value
+    return array
+
+
 class Backend(ABC):
     """Arrays on one device.
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..backend import backend_of, is_array
+from ..backend import backend_of, is_array, memory
 from ..gradmode import recording
 from ..primitive import Primitive
 from ..tensor import Tensor, apply, new_tensor
@@ -109,6 +109,11 @@ def bare(x: Any) -> Any:
 def module(x: Any) -> Any:
     """The array module (NumPy or CuPy) of a tensor or array."""
     return backend_of(x.data if isinstance(x, Tensor) else x).xp
+
+
+def some(condition: Any) -> bool:
+    """Whether an array of truth values has a true one, in any example of a map; waits for the device."""
+    return bool(memory(condition).any())
 
 
 def constant(x: Any, result: Any) -> Any:

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from .. import anomaly, mutation
-from ..backend import DeviceError, backend_of, is_array
+from ..backend import DeviceError, WrappedArray, backend_of, is_array
 from ..backend.base import Backend
+from ..batching import union
 from ..fusion import Expr, Formula, FormulaError, Vjp, trace
 from ..fusion.expr import substitute, var
 from ..gradmode import recording, short_way
+from ..lifting import on_one_level
 from ..primitive import ELEMENTWISE, FUNCTIONS, Needs, Shape
 from ..tape import Node
 from ..tensor import Tensor, new_tensor
@@ -229,10 +231,14 @@ class Elementwise:
             if first is None and is_array(a):
                 first = a
             elif is_array(a) and type(a) is not type(first):
-                raise DeviceError(mixed(self.name, [first, a]))
+                return self._mixed(args, first, a)
             arrays.append(a)
-        kernel = self._cpu if self._cpu is not None and type(first) is np.ndarray else self._kernel(first)
-        out = kernel(*arrays)
+        if type(first) is np.ndarray and self._cpu is not None:
+            out = self._cpu(*arrays)
+        else:
+            if isinstance(first, WrappedArray) and (found := self._on_one_level(args)) is not None:
+                return self(*found)
+            out = self._kernel(first)(*arrays)
         if not tensors:
             return out
         if count and recording() and self.differentiable and out.dtype.kind in "fcV":
@@ -246,6 +252,19 @@ class Elementwise:
         if backend.name == "cpu":
             self._cpu = kernel
         return kernel
+
+    def _mixed(self, args: tuple[Any, ...], first: Any, other: Any) -> Any:
+        """Operands of two kinds: examples of a map and what they share; else a mistake."""
+        found = self._on_one_level(args)
+        if found is None:
+            raise DeviceError(mixed(self.name, [first, other]))
+        return self(*found)
+
+    def _on_one_level(self, args: tuple[Any, ...]) -> Any:
+        """The operands as members of the same maps; None where they are so already."""
+        args = tuple([np.asarray(a) if isinstance(a, (list, tuple)) else a for a in args])
+        found = on_one_level(args)
+        return None if found is args else found
 
     def _unary(self, x: Tensor) -> Tensor:
         """The common case, one tensor: the same as the general way with less to look at."""
@@ -344,6 +363,8 @@ def backend_for_all(name: str, *arrays: Any) -> Backend:
     found = backend_of(arrays[0])
     for a in arrays[1:]:
         if a is not None and type(a) is not type(arrays[0]) and is_array(a):
+            if on_one_level(arrays) is not arrays:  # examples of a map, and what they share
+                return union(arrays)[0]  # type: ignore[no-any-return]
             raise DeviceError(mixed(name, [arrays[0], a]))
     return found
 

@@ -9,7 +9,7 @@ from numpy.linalg import LinAlgError
 from ..backend import backend_of
 from ..primitive import Needs, Primitive
 from ..tensor import apply
-from .arguments import apply_one, bare
+from .arguments import apply_one, bare, some
 from .cast import imag
 from .matrices import array_like, cubic, linear_algebra, matrices, product, rows, single, turned, xp_linalg
 from .solving import inv
@@ -28,7 +28,7 @@ def _det_forward(needs: Needs, a: Any) -> tuple[Any, tuple[Any, ...]]:
 
 def _det_rule(g: Any, needs: Needs, a: Any, y: Any) -> tuple[Any]:
     """The cotangent times the cofactors: det(a) * inv(a).T, and where a determinant is 0 from singular values."""
-    if bool((bare(y) == 0).any()):
+    if some(bare(y) == 0):
         return (single(g) * cofactors(a),)
     return (single(g * y) * turned(inv(a)),)
 
@@ -82,7 +82,7 @@ def _cofactors_rule(g: Any, needs: Needs, a: Any, u: Any, s: Any, vh: Any, phase
 
 def _cofactors_reference(a: Any) -> Any:
     y = apply_one(DET, a, {})
-    if bool((bare(y) == 0).any()):
+    if some(bare(y) == 0):
         raise LinAlgError(
             f"[det] no third derivative at a singular matrix (shape {tuple(a.shape)} {a.dtype}); perturb it"
         )

@@ -12,7 +12,7 @@ from numpy.linalg import LinAlgError
 
 from ..primitive import Needs, Primitive
 from ..tensor import apply
-from .arguments import apply_one, bare
+from .arguments import apply_one, bare, some
 from .cast import conj, real
 from .diagonal import diagonal
 from .linalg import matmul
@@ -156,7 +156,7 @@ def _check_independent(v: Any) -> None:
     if not v.size:
         return
     s = xp_linalg("svd", v)(v, compute_uv=False)
-    if bool((s[..., -1] <= v.shape[-1] * np.finfo(s.dtype).eps * s[..., 0]).any()):
+    if some(s[..., -1] <= v.shape[-1] * np.finfo(s.dtype).eps * s[..., 0]):
         raise LinAlgError(
             f"[eig] no gradient at a defective matrix: its eigenvectors, {tuple(v.shape)} {v.dtype}, are linearly "
             "dependent; perturb the matrix"

@@ -11,7 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..backend import Backend, backend_of, is_array
+from ..backend import Backend, WrappedArray, backend_of, is_array
+from ..batching import USED
+from ..lifting import on_one_level
 from ..primitive import FUNCTIONS, Needs, Primitive, Shape, public
 from ..tensor import Tensor, apply
 from .arguments import apply_one, axis_index, bare, constant, is_half, operand, spelled
@@ -48,11 +50,16 @@ def _index_array(name: str, backend: Backend, x: Any, part: Any) -> Any:
         raise IndexError(
             f"[{name}] an index of dtype {part.dtype} and shape {part.shape}; expected integers, slices or truth values"
         )
-    if not isinstance(part, backend.xp.ndarray):
+    if not isinstance(part, (backend.xp.ndarray, WrappedArray)):
         if not isinstance(part, np.ndarray):
             backend_for_all(name, x, part)  # raises: an index on a GPU picks from an array that is not
         part = backend.from_host(part)
     return part
+
+
+def _with(x: Any, arrays: tuple[Any, ...]) -> Any:
+    """The operand of an index: where the index differs among the examples of a map, a member of that map."""
+    return on_one_level((x,), arrays)[0] if arrays and USED else x
 
 
 def _misfit(what: str, index: Any, shape: Shape, why: Exception) -> IndexError:
@@ -114,7 +121,8 @@ def _add_at(backend: Backend, out: Any, index: Any, source: Any) -> None:
         rows = xp.where(rows < 0, rows + out.shape[0], rows)
         backend.scatter_add(out, rows, xp.ascontiguousarray(source).reshape(rows.size, *out.shape[1:]))
         return
-    positions = xp.arange(out.size, dtype=np.intp).reshape(out.shape)[index]
+    numbers = xp.arange(out.size, dtype=np.intp).reshape(out.shape)
+    positions = _with(numbers, index if type(index) is tuple else (index,))[index]
     values = xp.broadcast_to(source, positions.shape).reshape(-1)
     backend.scatter_add(out.reshape(-1), positions.reshape(-1), xp.ascontiguousarray(values))
 
@@ -149,18 +157,21 @@ def getitem(x: Any, index: Any) -> Any:
     """
     x = operand(x)
     index, arrays, unique = _prepared("getitem", x, index)
+    x = _with(x, arrays)
     return apply_one(GETITEM, x, {"index": index, "arrays": arrays, "unique": unique})
 
 
 def picked(x: Any, index: tuple[Any, ...], unique: bool = False) -> Any:
     """`x[index]` where the caller made the index: arrays of positions known to fit."""
     arrays = tuple(i for i in index if is_array(i))
+    x = _with(x, arrays)
     return apply_one(GETITEM, x, {"index": index, "arrays": arrays, "unique": unique})
 
 
 def written(x: Any, index: tuple[Any, ...], shape: Shape, unique: bool = False) -> Any:
     """Zeros of `shape` with `x` added at `index`."""
     arrays = tuple(i for i in index if is_array(i))
+    x = _with(x, arrays)
     return apply_one(SCATTER, x, {"index": index, "arrays": arrays, "unique": unique, "shape": shape})
 
 

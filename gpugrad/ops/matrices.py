@@ -14,12 +14,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.linalg import LinAlgError
 
-from ..backend import backend_of
+from ..backend import backend_of, memory
 from ..gradmode import recording
 from ..primitive import FUNCTIONS, Shape, public_in
 from ..tape import GradientError
 from ..tensor import Tensor
-from .arguments import bare, operand
+from .arguments import bare, operand, some
 from .cast import conj
 from .linalg import matmul
 
@@ -186,10 +186,10 @@ def apart(name: str, values: Any, gaps: Any, slopes: Any, *cotangents: Any, stri
         rounding = np.finfo(slopes.dtype).eps ** 0.5 * xp.abs(slopes).max(axis=-1)
         refused = refused | (xp.abs(rows(slopes) - columns(slopes)) > single(rounding))
     pairs = near & ~xp.eye(size.shape[-1], dtype=bool) & refused
-    if bool(pairs.any()):
+    if some(pairs):
         raise GradientError(
-            f"[{name}] {int(pairs.sum()) // 2} pairs of equal values among those of shape {tuple(size.shape)}: the "
-            "derivative of their vectors does not exist, and that of a function of the matrix is not determined by "
+            f"[{name}] {int(memory(pairs).sum()) // 2} pairs of equal values among those of shape {tuple(size.shape)}: "
+            "the derivative of their vectors does not exist, and that of a function of the matrix is not determined by "
             "its factors; use the values alone (eigvalsh, svdvals), matrix functions that need no vectors (inv, "
             "solve, matrix_power), or perturb the matrix"
         )
@@ -216,10 +216,10 @@ def nonzero_values(name: str, values: Any, *cotangents: Any) -> Any:
         return values
     zero = values <= values.shape[-1] * np.finfo(values.dtype).eps * values.max(axis=-1, keepdims=True)
     asked = _asked(cotangents)
-    if bool((zero & asked).any()):
+    if some(zero & asked):
         raise GradientError(
-            f"[{name}] {int((zero & asked).sum())} singular values of shape {tuple(values.shape)} are zero: their "
-            "vectors have no derivative; use the values alone (svdvals), pinv, or the leading vectors only"
+            f"[{name}] {int(memory(zero & asked).sum())} singular values of shape {tuple(values.shape)} are zero: "
+            "their vectors have no derivative; use the values alone (svdvals), pinv, or the leading vectors only"
         )
     return (~zero).astype(values.dtype)
 
@@ -239,8 +239,8 @@ def check_phase(name: str, diagonal: Any) -> None:
         return
     xp = backend_of(array).xp
     turn, size = xp.abs(array.imag).max(), xp.abs(array).max()
-    if bool(turn > np.finfo(array.dtype).eps ** 0.5 * (1 + size)):
+    if some(turn > np.finfo(array.dtype).eps ** 0.5 * (1 + size)):
         raise GradientError(
-            f"[{name}] the loss depends on the phases of complex vectors (slope {float(turn):.3g}), which the "
-            "decomposition leaves open; use what does not, such as abs(v) or v @ v.conj().mT"
+            f"[{name}] the loss depends on the phases of complex vectors (slope {float(memory(turn).max()):.3g}), "
+            "which the decomposition leaves open; use what does not, such as abs(v) or v @ v.conj().mT"
         )

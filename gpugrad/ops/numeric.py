@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import backend_of, is_array
+from ..backend import WrappedArray, backend_of, is_array
 from ..primitive import FUNCTIONS, public
 from ..tensor import Tensor
-from .arguments import bare, constant, module, operand, shape_tuple, spelled
+from .arguments import bare, constant, module, operand, shape_tuple, some, spelled
 from .cast import imag, real
 from .elementwise import (
     absolute,
@@ -308,7 +308,7 @@ def geomspace(
     first, last, like = _ends(start, stop)
     odd = "c" in (first.dtype.kind, last.dtype.kind)
     if type(bare(first)) is np.ndarray:
-        odd = odd or bool((bare(first) * bare(last) <= 0).any())
+        odd = odd or some(bare(first) * bare(last) <= 0)
     if odd and not _has_tensor(start, stop):
         return _plain("geomspace", start, stop)(start, stop, num, endpoint, dtype, axis=axis)
     if odd:
@@ -335,6 +335,6 @@ def full_like(x: Any, fill_value: Any, dtype: Any = None, order: str = "K", shap
     """An array of one value, of the shape, dtype and device of `x`; a tensor where the value is one."""
     array = bare(operand(x))
     shape = array.shape if shape is None else shape_tuple("full_like", (shape,))
-    if isinstance(fill_value, Tensor):
+    if isinstance(fill_value, (Tensor, WrappedArray)):
         return full(shape, fill_value, array.dtype if dtype is None else dtype)
     return backend_of(array).xp.full_like(array, fill_value, dtype=dtype, order=order, shape=shape)

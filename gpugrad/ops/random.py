@@ -1,4 +1,7 @@
-"""Random tensors, from one generator for each device, all restarted by `manual_seed`."""
+"""Random tensors, from one generator for each device, all restarted by `manual_seed`.
+
+Inside `vmap` every example has numbers of its own.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import numpy as np
 
 from .. import backend as _backends
 from ..backend import backend_for, backend_of
+from ..batching import innermost
 from ..tensor import Tensor
 from .creation import _shape, get_default_dtype
 
@@ -34,7 +38,7 @@ def _draw(
     high: Any = 1,
 ) -> Tensor:
     dtype = np.dtype(get_default_dtype() if dtype is None else dtype)
-    return Tensor(backend_for(where).random(kind, shape, dtype, low, high), requires_grad)
+    return Tensor(innermost(backend_for(where)).random(kind, shape, dtype, low, high), requires_grad)
 
 
 def rand(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:

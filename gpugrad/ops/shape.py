@@ -10,10 +10,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..backend import backend_of
 from ..primitive import FUNCTIONS, Needs, Primitive, Shape, public
 from ..tensor import Tensor
-from .arguments import Axes, apply_one, axis_index, axis_tuple, bare, kept_shape, operand, shape_tuple, spelled
+from .arguments import Axes, apply_one, axis_index, axis_tuple, kept_shape, operand, shape_tuple, spelled
 
 SMALL = 16_384  # elements; below, copying costs less than making a broadcast view
 
@@ -382,7 +384,7 @@ def expand_as(x: Any, other: Any) -> Any:
 def broadcast_arrays(*arrays: Any) -> Any:
     """The operands, each broadcast to the shape that they have in common; a tuple. Also `broadcast_tensors`."""
     operands = [operand(a) for a in arrays]
-    shape = backend_of(bare(operands[0])).xp.broadcast(*[bare(a) for a in operands]).shape if operands else ()
+    shape = np.broadcast_shapes(*[a.shape for a in operands])
     return tuple(a if a.shape == shape else broadcast_to(a, shape) for a in operands)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.linalg import LinAlgError
 
 from ..backend import backend_of
+from ..batching import agreed
 from ..primitive import FUNCTIONS, Needs, Primitive, Shape
 from ..tensor import apply
 from .arguments import apply_one, bare, constant, operand
@@ -266,7 +267,7 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> tuple[Any, Any, Any, An
     eps = float(np.finfo(np.result_type(a.dtype, b.dtype)).eps)
     cut = eps * max(m, n) if rcond is None else eps if rcond < 0 else rcond
     x, rank, s = apply(LSTSQ, (a, b), {"rcond": cut})
-    if m > n and int(bare(rank)) == n:
+    if m > n and int(agreed(bare(rank), "the rank of a in lstsq")) == n:
         away = b - matmul(a, x)
         left = sum_over(square(real(away)) + square(imag(away)) if away.dtype.kind == "c" else square(away), 0)
     else:

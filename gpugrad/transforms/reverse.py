@@ -11,10 +11,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
-from ..backend import backend_of, is_array
+from ..backend import backend_of
 from ..gradmode import enable_grad, recording
+from ..lifting import here
 from ..tape import Alias, GradientError, Node, walk
 from ..tensor import Tensor, new_leaf, new_tensor
 from .tree import flatten
@@ -56,11 +55,8 @@ class _Inputs:
 
 
 def _stand_in(leaf: Any, who: str) -> Tensor:
-    if isinstance(leaf, Tensor):
-        data = leaf.data
-        node = leaf._node
-    else:
-        data, node = leaf if is_array(leaf) else np.asarray(leaf), None
+    given = here(leaf if isinstance(leaf, Tensor) else Tensor(leaf))
+    data, node = given.data, given._node
     if data.dtype.kind not in "fcV":
         raise TypeError(
             f"[{who}] an argument to differentiate is {type(leaf).__name__} of dtype {data.dtype}; expected floating "

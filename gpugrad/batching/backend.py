@@ -1,0 +1,207 @@
+"""`BatchBackend`: the backend of one `vmap` call, over the backend of the arrays that hold all its examples."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from ..backend import Backend, is_array
+from ..backend.base import Kernel
+from ..fusion import Formula
+from . import indexing, rules, shapes  # the rules register themselves
+from .array import BatchArray, BatchError
+from .rows import Rows
+from .table import Namespace, aligned, any_held, call, example, full, highest, holds, loop, strip, tree, under, wrap
+
+_numbers: Final = itertools.count(1)
+USED: Final[list[bool]] = []  # not empty once there was a map: until then nobody need look for examples
+
+
+class _Active(threading.local):
+    def __init__(self) -> None:
+        self.maps: list[BatchBackend] = []
+
+
+_active: Final = _Active()
+
+
+class BatchBackend(Backend):
+    """What arrays of examples ask in place of a device: the operations of one map.
+
+    Attributes:
+        level: its number; later maps have higher ones and are outermost in nested arrays.
+        size: how many examples there are.
+        base: where new arrays are made: the map around this one, or the device.
+        root: the device's backend.
+    """
+
+    name = "vmap"
+
+    def __init__(self, size: int, root: Backend) -> None:
+        self._kernels: dict[Formula, Kernel] = {}
+        self.level = next(_numbers)
+        self.size = size
+        self.root = root
+        around = _active.maps[-1] if _active.maps else None
+        self.base: Any = around if around is not None and around.root is root else root
+        self.device = root.device
+        self.weight_order = root.weight_order
+        self.xp = Namespace(self)
+        self.rows = Rows(self)
+        self.optim = root.optim
+        if not USED:
+            USED.append(True)
+
+    def __enter__(self) -> BatchBackend:
+        _active.maps.append(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        _active.maps.pop()
+
+    def compile(self, formula: Formula) -> Kernel:
+        """The kernel of the level below, on examples."""
+
+        def run(*arrays: Any, out: Any = None) -> Any:
+            level: Any = highest(arrays) or self
+            held = any_held(level, arrays)
+            rank = max([len(a.shape) for a in arrays if is_array(a)], default=0)
+            values = [aligned(level, a, rank) for a in arrays]
+            result = under(level, values).kernel(formula)(*values)
+            if type(result) is tuple:
+                result = tuple([BatchArray(r, level, held) for r in result])
+            else:
+                result = BatchArray(result, level, held)
+            if out is None:
+                return result
+            for target, one in zip(*((out, result) if type(out) is tuple else ((out,), (result,))), strict=True):
+                target[...] = one
+            return out
+
+        return run
+
+    def source(self, formula: Formula, dtype: Any) -> str:
+        """The source of the device's kernel."""
+        return self.root.source(formula, dtype)
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> BatchArray:
+        """An uninitialised array for each example."""
+        return BatchArray(self.base.empty((self.size, *shape), dtype), self)
+
+    def from_host(self, array: Any) -> Any:
+        """A copy on the device, the same for all examples."""
+        return self.root.from_host(array)
+
+    def to_host(self, array: Any) -> Any:
+        """The values in main memory; refused where they differ among the examples."""
+        return under(self, (array.value,)).to_host(array._value(".numpy(), .cpu() or printing"))
+
+    def matmul(self, a: Any, b: Any, out: Any = None) -> Any:
+        """NumPy's matmul for examples."""
+        return call("matmul", (a, b), {} if out is None else {"out": out}, self)
+
+    def scatter_add(self, target: Any, index: Any, source: Any) -> None:
+        """Add at an index of each example's; one call where the index is of rows."""
+        level: Any = highest((target, index, source))
+        if not holds(level, target):
+            raise BatchError(f"[vmap] scatter_add of examples into an array {tuple(target.shape)} that all share")
+        value = target.value
+        if is_array(index) and index.dtype.kind in "iu" and index.ndim == 1 and value.flags.c_contiguous:
+            rows, picked, added = value.shape[1], full(level, index), full(level, source)
+            backend = under(level, (value, picked, added))
+            xp = backend.xp
+            picked = xp.where(picked < 0, picked + rows, picked) + xp.arange(level.size).reshape((-1, 1)) * rows
+            flat = value.reshape((level.size * rows, *value.shape[2:]))
+            added = xp.ascontiguousarray(added).reshape((level.size * index.shape[0], *value.shape[2:]))
+            backend.scatter_add(flat, picked.reshape(-1), added)
+            return
+        for i in range(level.size):
+            place, one = example(level, i, (index, source))
+            under(level, (value, place, one)).scatter_add(value[i], place, one)
+
+    def storage(self, array: Any) -> object:
+        """The object that stands for the memory of all examples."""
+        return under(self, (array.value,)).storage(array.value)
+
+    def synchronize(self) -> None:
+        """Wait for the device."""
+        self.root.synchronize()
+
+    def seed(self, seed: int) -> None:
+        """Restart the device's random generator."""
+        self.root.seed(seed)
+
+    def random(self, kind: str, shape: tuple[int, ...], dtype: Any, low: Any = 0, high: Any = 1) -> Any:
+        """Random numbers, others for each example."""
+        if kind == "permutation":
+            orders = [self.base.random(kind, shape, dtype, low, high) for _ in range(self.size)]
+            return BatchArray(under(self, orders).xp.stack(orders), self) if orders else self.empty(shape, dtype)
+        return BatchArray(self.base.random(kind, (self.size, *shape), dtype, low, high), self)
+
+    def reserve_random(self, count: int) -> tuple[int, Any]:
+        """Numbers of the device's stream for each example: the seed, and where each one's begin."""
+        each = count + count % 2
+        seed, offset = self.base.reserve_random(each * self.size)
+        return seed, BatchArray(offset + np.arange(self.size) * each, self)
+
+    def restart_stream(self, seed: int) -> None:
+        """Restart the device's stream."""
+        self.root.restart_stream(seed)
+
+    def memory_stats(self) -> Any:
+        """What the device's allocator holds."""
+        return self.root.memory_stats()
+
+    def column_sum(self, x: Any) -> Any:
+        """The sums of the columns of each example's matrix."""
+        return x.reshape(x.shape[1:]) if x.shape[0] == 1 else self._added(x, 0)
+
+    def _added(self, x: Any, axis: int) -> Any:
+        half = x.dtype.itemsize == 2 and x.dtype.kind in "fV"
+        return x.sum(axis=axis, dtype="float32" if half else x.dtype).astype(x.dtype, copy=False)
+
+    def sum_to(self, array: Any, shape: tuple[int, ...]) -> Any:
+        """Sum each example down to `shape`."""
+        return super().sum_to(array, shape)
+
+    def concatenate(self, arrays: Sequence[Any], axis: int) -> Any:
+        """Join along `axis`."""
+        return call("concatenate", (list(arrays), axis), {}, self)
+
+    def __getattr__(self, name: str) -> Any:
+        """What a device can do that has no rule here runs example by example."""
+        if name.startswith("_") or not callable(getattr(self.root, name)):
+            raise AttributeError(name)
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            level: Any = highest((*args, *kwargs.values())) or self
+
+            def one(*given: Any, **named: Any) -> Any:
+                return getattr(under(level, (*given, *named.values())), name)(*given, **named)
+
+            if not any_held(level, (args, kwargs)):
+                result = one(*tree(lambda v: strip(level, v), args), **tree(lambda v: strip(level, v), kwargs))
+                return wrap(level, result, False)
+            return loop(level, name, one, args, kwargs)
+
+        return run
+
+
+def innermost(root: Backend) -> Backend:
+    """The backend for new arrays on a device: that of the innermost map around, or the device's."""
+    for level in reversed(_active.maps):
+        if level.root is root:
+            return level
+    return root
+
+
+def active(root: Backend) -> tuple[BatchBackend, ...]:
+    """The maps that are running in this thread on a device, the innermost first."""
+    return tuple([level for level in reversed(_active.maps) if level.root is root])
+
+
+__all__ = ["USED", "BatchBackend", "active", "indexing", "innermost", "rules", "shapes"]
