@@ -264,7 +264,7 @@ class Profile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        empty = bool(self._runs) and not self._recorder.seen_any
+        empty = bool(self._runs) and not self._recorder.records
         self._end()
         if empty:  # nothing ran after the last `step()`
             self._runs.pop()

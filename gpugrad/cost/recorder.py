@@ -96,9 +96,14 @@ class Recorder:
         self._event(self._between, FORWARD, False)
 
     @property
-    def seen_any(self) -> bool:
-        """Whether any operation has run."""
-        return bool(self._seen)
+    def records(self) -> Sequence[Seen]:
+        """The operations seen so far, those of a backward pass left out."""
+        return self._seen
+
+    def record_of(self, seq: int) -> Seen | None:
+        """The operation that recorded the node with this sequence number; None for one before anybody watched."""
+        place = bisect_right(self._seqs, seq) - 1
+        return self._seen[place] if place >= 0 else None
 
     # What the instruments tell ----------------------------------------------------------------------------------
 
@@ -155,7 +160,7 @@ class Recorder:
 
     def passed(self, node: Node) -> None:
         """The time and the launches since the last node are this one's."""
-        seen = self._of(node.seq)
+        seen = self.record_of(node.seq)
         layer = self.names.number(Layer(BEFORE, "graph")) if seen is None else seen.layer
         # A rule without operations of its own is one kernel; else the rest is the host's bookkeeping.
         inside = any(self._events[number][4] for number in self._pending)
@@ -212,10 +217,6 @@ class Recorder:
         self._produced |= made
         self._external -= made
 
-    def _of(self, seq: int) -> Seen | None:
-        place = bisect_right(self._seqs, seq) - 1
-        return self._seen[place] if place >= 0 else None
-
     def _of_layer(self, layer: int) -> Sums:
         found = self._sums.get(layer)
         if found is None:
@@ -233,7 +234,7 @@ class Recorder:
             met.update(new)
             stack.extend(new)
         for node in sorted(met, key=lambda n: n.seq):
-            seen = self._of(node.seq)
+            seen = self.record_of(node.seq)
             if seen is None or node.leaf:
                 continue
             for value in arrays_of(node.saved):

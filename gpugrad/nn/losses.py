@@ -6,7 +6,6 @@ Names, argument order and definitions are PyTorch's where it has the loss. All t
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ..ops.arguments import bare, operand
@@ -122,7 +121,12 @@ BINARY_CROSS_ENTROPY = Primitive(
     _entropy_forward,
     _entropy_rule,
     keeps=((0, 1), (0,)),
-    flops=lambda shapes, out_shape: 8 * math.prod(out_shape),
+    flops=cut_entropy.flops,
+    vjp_flops=lambda shapes, out_shape, needs: sum(
+        slope.flops(shapes, out_shape)
+        for slope, need in zip((_entropy_slope, _entropy_target_slope), needs, strict=True)
+        if need
+    ),
 )
 
 

@@ -7,14 +7,14 @@ differentiation.
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 import numpy as np
 
 from ..backend import backend_of
-from ..primitive import FUNCTIONS, Needs, Primitive, Shape, public
+from ..primitive import FUNCTIONS, Needs, Primitive, public
 from .arguments import apply_one, bare, operand
+from .costs import per_input, vjp_per_input
 from .elementwise import add, divide, multiply, select, sign, subtract
 
 _I0_NEAR: Final = (
@@ -109,14 +109,10 @@ def _i1e_rule(g: Any, needs: Needs, x: Any, y: Any) -> tuple[Any, ...]:
     return (multiply(g, subtract(i0e(x), add(multiply(sign(x), y), _over(y, x)))),)
 
 
-def _flops(shapes: tuple[Shape, ...], out_shape: Shape) -> int:
-    return 200 * math.prod(out_shape)
-
-
-I0 = Primitive("i0", _forward(0, False), _i0_rule, keeps=((0,),), flops=_flops)
-I1 = Primitive("i1", _forward(1, False), _i1_rule, keeps=((0, -1),), flops=_flops)
-I0E = Primitive("i0e", _forward(0, True), _i0e_rule, keeps=((0, -1),), flops=_flops)
-I1E = Primitive("i1e", _forward(1, True), _i1e_rule, keeps=((0, -1),), flops=_flops)
+I0 = Primitive("i0", _forward(0, False), _i0_rule, keeps=((0,),), flops=per_input(1), vjp_flops=vjp_per_input(2))
+I1 = Primitive("i1", _forward(1, False), _i1_rule, keeps=((0, -1),), flops=per_input(1), vjp_flops=vjp_per_input(7))
+I0E = Primitive("i0e", _forward(0, True), _i0e_rule, keeps=((0, -1),), flops=per_input(1), vjp_flops=vjp_per_input(5))
+I1E = Primitive("i1e", _forward(1, True), _i1e_rule, keeps=((0, -1),), flops=per_input(1), vjp_flops=vjp_per_input(10))
 
 
 def _real(name: str, x: Any) -> Any:

@@ -7,12 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_for, backend_of, device, is_array
-from ..primitive import Needs, Primitive, Shape, public
+from ..primitive import Needs, Primitive, public
 from ..tensor import Tensor, apply
-
-
-def _no_flops(shapes: tuple[Shape, ...], out_shape: Shape, **static: Any) -> int:
-    return 0
+from .costs import no_flops, vjp_per_input
 
 
 def _astype_forward(needs: Needs, x: Any, *, dtype: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -20,7 +17,7 @@ def _astype_forward(needs: Needs, x: Any, *, dtype: Any) -> tuple[Any, tuple[Any
 
 
 # The engine casts a cotangent to its input's dtype, so the rule has nothing to do.
-ASTYPE = Primitive("astype", _astype_forward, lambda g, needs, *, dtype: (g,), fresh=False, flops=_no_flops)
+ASTYPE = Primitive("astype", _astype_forward, lambda g, needs, *, dtype: (g,), fresh=False, flops=no_flops)
 
 
 @public
@@ -40,7 +37,7 @@ def _clone_forward(needs: Needs, x: Any) -> tuple[Any, tuple[Any, ...]]:
     return out, ()
 
 
-CLONE = Primitive("clone", _clone_forward, lambda g, needs: (g,), fresh=False, flops=_no_flops)
+CLONE = Primitive("clone", _clone_forward, lambda g, needs: (g,), fresh=False, flops=no_flops)
 
 
 @public
@@ -59,7 +56,7 @@ TO_DEVICE = Primitive(
     "to_device",
     _to_device_forward,
     lambda g, needs, source, *, where: (to_device(g, source),),
-    flops=_no_flops,
+    flops=no_flops,
 )
 
 
@@ -73,9 +70,15 @@ def _real_forward(needs: Needs, x: Any) -> tuple[Any, tuple[Any, ...]]:
     return x.real.copy(), ()
 
 
-REAL_PART = Primitive("real", _real_forward, lambda g, needs: (g,), fresh=False, flops=_no_flops)
-IMAG_PART = Primitive("imag", lambda needs, x: (x.imag.copy(), ()), lambda g, needs: (g * -1j,), flops=_no_flops)
-CONJUGATE = Primitive("conj", lambda needs, x: (x.conj(), ()), lambda g, needs: (conj(g),), flops=_no_flops)
+REAL_PART = Primitive("real", _real_forward, lambda g, needs: (g,), fresh=False, flops=no_flops)
+IMAG_PART = Primitive(
+    "imag",
+    lambda needs, x: (x.imag.copy(), ()),
+    lambda g, needs: (g * -1j,),
+    flops=no_flops,
+    vjp_flops=vjp_per_input(1),
+)
+CONJUGATE = Primitive("conj", lambda needs, x: (x.conj(), ()), lambda g, needs: (conj(g),), flops=no_flops)
 
 
 def _is_complex(x: Any) -> bool:

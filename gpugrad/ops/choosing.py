@@ -34,9 +34,7 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
         TypeError: a condition that is no truth value.
     """
     if len(condlist) != len(choicelist) or not len(condlist):
-        raise ValueError(
-            f"[select] {len(condlist)} conditions and {len(choicelist)} choices; expected as many of each"
-        )
+        raise ValueError(f"[select] {len(condlist)} conditions and {len(choicelist)} choices; expected as many of each")
     conditions = [operand(c) for c in condlist]
     for k, c in enumerate(conditions):
         if c.dtype != bool:

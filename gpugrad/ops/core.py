@@ -175,7 +175,7 @@ class Elementwise:
 
     def flops(self, shapes: tuple[Shape, ...], out_shape: Shape) -> int:
         """Arithmetic operations of the forward, every function counted as one."""
-        return max(self.formula.flops, 1) * math.prod(out_shape)
+        return self.formula.flops * math.prod(out_shape)
 
     def vjp_flops(self, shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs) -> int:
         """Arithmetic operations of the fused backward kernel, and of adding up what was broadcast."""

@@ -6,15 +6,17 @@ refuse the rest. Eigenvalues are in `eigenvalues`, inverses in `solving`, norms 
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from numpy.linalg import LinAlgError
 
-from ..primitive import Needs, Primitive
+from ..primitive import Needs, Primitive, Shape
 from ..tape import GradientError
 from ..tensor import apply
 from .arguments import apply_one, bare, constant
 from .cast import conj, imag, real
+from .costs import dense, vjp_dense
 from .diagonal import diagonal, tril
 from .joining import concatenate
 from .linalg import matmul
@@ -24,7 +26,6 @@ from .matrices import (
     apart,
     check_phase,
     columns,
-    cubic,
     differentiated,
     eye_like,
     linear_algebra,
@@ -74,7 +75,9 @@ def _cholesky_rule(g: Any, needs: Needs, lower: Any) -> tuple[Any]:
     return (conj(product(adjoint(inverse), (middle + adjoint(middle)) * 0.5, inverse)),)
 
 
-CHOLESKY = Primitive("cholesky", _cholesky_forward, _cholesky_rule, keeps=((-1,),), flops=cubic(1 / 3))
+CHOLESKY = Primitive(
+    "cholesky", _cholesky_forward, _cholesky_rule, keeps=((-1,),), flops=dense(0, 1 / 3), vjp_flops=vjp_dense(0, 8)
+)
 
 
 @linear_algebra
@@ -123,7 +126,9 @@ def _qr_rule(g: Any, needs: Needs, q: Any, r: Any) -> tuple[Any]:
         ) from error
 
 
-QR = Primitive("qr", _qr_forward, _qr_rule, keeps=((-1,),), flops=cubic(2), outputs=2)
+QR = Primitive(
+    "qr", _qr_forward, _qr_rule, keeps=((-1,),), flops=dense(4, -4 / 3), vjp_flops=vjp_dense(6, 8 / 3), outputs=2
+)
 
 
 @linear_algebra
@@ -217,7 +222,15 @@ def _inverse_values(u: Any, s: Any, vh: Any, gu: Any, gv: Any) -> Any:
     return mask / (s + (1 - mask))
 
 
-SVD = Primitive("svd", _svd_forward, _svd_rule, keeps=((-1,),), flops=cubic(14), outputs=3)
+def _svd_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, **static: Any) -> int:
+    *batch, rows, columns = shapes[0]
+    m, n = max(rows, columns), min(rows, columns)
+    if m == n:
+        return math.prod(batch) * 8 * n**3
+    return math.prod(batch) * (8 * m * n * n + (2 if rows > columns else 4) * n**3)
+
+
+SVD = Primitive("svd", _svd_forward, _svd_rule, keeps=((-1,),), flops=dense(14, 8), vjp_flops=_svd_vjp_flops, outputs=3)
 
 
 @linear_algebra
@@ -268,7 +281,9 @@ def _svdvals_rule(g: Any, needs: Needs, a: Any) -> tuple[Any]:
     return (conj(matmul(u * rows(g), vh)),)
 
 
-SVDVALS = Primitive("svdvals", _svdvals_forward, _svdvals_rule, keeps=((0,),), flops=cubic(4))
+SVDVALS = Primitive(
+    "svdvals", _svdvals_forward, _svdvals_rule, keeps=((0,),), flops=dense(4, -4 / 3), vjp_flops=vjp_dense(16, 8)
+)
 
 
 @linear_algebra

@@ -11,7 +11,8 @@ from ..primitive import Needs, Primitive
 from ..tensor import apply
 from .arguments import apply_one, bare, some
 from .cast import imag
-from .matrices import array_like, cubic, linear_algebra, matrices, product, rows, single, turned, xp_linalg
+from .costs import dense, vjp_dense
+from .matrices import array_like, linear_algebra, matrices, product, rows, single, turned, xp_linalg
 from .solving import inv
 
 
@@ -33,7 +34,7 @@ def _det_rule(g: Any, needs: Needs, a: Any, y: Any) -> tuple[Any]:
     return (single(g * y) * turned(inv(a)),)
 
 
-DET = Primitive("det", _det_forward, _det_rule, keeps=((0, -1),), flops=cubic(2 / 3))
+DET = Primitive("det", _det_forward, _det_rule, keeps=((0, -1),), flops=dense(0, 2 / 3), vjp_flops=vjp_dense(0, 2))
 
 
 @linear_algebra
@@ -95,7 +96,8 @@ COFACTORS = Primitive(
     _cofactors_rule,
     keeps=((0,),),
     reference=_cofactors_reference,
-    flops=cubic(22),
+    flops=dense(0, 22 + 2 + 4 / 3),
+    vjp_flops=vjp_dense(0, 8),
 )
 
 
@@ -123,7 +125,15 @@ def _slogdet_rule(g: Any, needs: Needs, a: Any, sign: Any, logabs: Any) -> tuple
     return (factor * turned(inv(a)),)
 
 
-SLOGDET = Primitive("slogdet", _slogdet_forward, _slogdet_rule, keeps=((0, -1),), flops=cubic(2 / 3), outputs=2)
+SLOGDET = Primitive(
+    "slogdet",
+    _slogdet_forward,
+    _slogdet_rule,
+    keeps=((0, -1),),
+    flops=dense(0, 2 / 3),
+    vjp_flops=vjp_dense(0, 2),
+    outputs=2,
+)
 
 
 @linear_algebra

@@ -14,6 +14,7 @@ from ..primitive import Needs, Primitive
 from ..tensor import apply
 from .arguments import apply_one, bare, some
 from .cast import conj, real
+from .costs import dense, vjp_dense
 from .diagonal import diagonal
 from .linalg import matmul
 from .matrices import (
@@ -23,7 +24,6 @@ from .matrices import (
     array_like,
     check_phase,
     columns,
-    cubic,
     differentiated,
     eye_like,
     linear_algebra,
@@ -77,7 +77,9 @@ def _eigh_rule(g: Any, needs: Needs, w: Any, v: Any, *, uplo: str, strict: bool)
     return (conj(matmul(left, adjoint(v))),)
 
 
-EIGH = Primitive("eigh", _eigh_forward, _eigh_rule, keeps=((-1,),), flops=cubic(9), outputs=2)
+EIGH = Primitive(
+    "eigh", _eigh_forward, _eigh_rule, keeps=((-1,),), flops=dense(0, 9), vjp_flops=vjp_dense(0, 6), outputs=2
+)
 
 
 @linear_algebra
@@ -112,7 +114,9 @@ def _eigvalsh_rule(g: Any, needs: Needs, a: Any, *, uplo: str) -> tuple[Any]:
     return (conj(matmul(v * rows(g), adjoint(v))),)
 
 
-EIGVALSH = Primitive("eigvalsh", _eigvalsh_forward, _eigvalsh_rule, keeps=((0,),), flops=cubic(4 / 3))
+EIGVALSH = Primitive(
+    "eigvalsh", _eigvalsh_forward, _eigvalsh_rule, keeps=((0,),), flops=dense(0, 4 / 3), vjp_flops=vjp_dense(0, 11)
+)
 
 
 @linear_algebra
@@ -163,7 +167,9 @@ def _check_independent(v: Any) -> None:
         )
 
 
-EIG = Primitive("eig", _eig_forward, _eig_rule, keeps=((-1,),), flops=cubic(25), outputs=2)
+EIG = Primitive(
+    "eig", _eig_forward, _eig_rule, keeps=((-1,),), flops=dense(0, 25), vjp_flops=vjp_dense(0, 8 + 2 / 3), outputs=2
+)
 
 
 @linear_algebra

@@ -28,9 +28,14 @@ SWAPPED: Final = {"backward": "forward", "ortho": "ortho", "forward": "backward"
 
 
 def _flops(shapes: tuple[Shape, ...], out_shape: Shape, *, s: Lengths, axes: Axes, **static: Any) -> int:
-    """5 n log2(n) for each row of each axis, the usual count of a fast transform."""
-    n = max(math.prod(shapes[0]), math.prod(out_shape))
-    return int(5 * n * sum(math.log2(max(length, 2)) for length in s))
+    """5 n log2(n) for each row of n complex numbers and each axis, the usual count of a fast transform."""
+    return round(5 * math.prod(out_shape) * math.log2(max(math.prod(s), 1)))
+
+
+def _real_flops(shapes: tuple[Shape, ...], out_shape: Shape, *, s: Lengths, axes: Axes, **static: Any) -> int:
+    """Half of that for real numbers, of which there are as many as `s` says along its axes."""
+    batch = math.prod(n for i, n in enumerate(out_shape) if i not in axes)
+    return round(2.5 * batch * math.prod(s) * math.log2(max(math.prod(s), 1)))
 
 
 def _fitted(g: Any, shape: Shape) -> Any:
@@ -86,7 +91,7 @@ def _rfftn_rule(g: Any, needs: Needs, shape: Shape, *, s: Lengths, axes: Axes, n
     return (_fitted(apply_one(IRFFTN, half, {"s": s, "axes": axes, "norm": SWAPPED[norm]}), shape),)
 
 
-RFFTN = Primitive("rfftn", _rfftn_forward, _rfftn_rule, flops=_flops)
+RFFTN = Primitive("rfftn", _rfftn_forward, _rfftn_rule, flops=_real_flops)
 
 
 def _irfftn_forward(needs: Needs, x: Any, *, s: Lengths, axes: Axes, norm: str) -> tuple[Any, tuple[Any, ...]]:
@@ -98,7 +103,7 @@ def _irfftn_rule(g: Any, needs: Needs, shape: Shape, *, s: Lengths, axes: Axes, 
     return (_fitted(multiply(half, _edge_weights(half, s[-1], axes[-1], 1.0, 2.0)), shape),)
 
 
-IRFFTN = Primitive("irfftn", _irfftn_forward, _irfftn_rule, flops=_flops)
+IRFFTN = Primitive("irfftn", _irfftn_forward, _irfftn_rule, flops=_real_flops)
 
 
 # ---- arguments

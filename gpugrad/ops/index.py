@@ -18,8 +18,9 @@ from ..primitive import FUNCTIONS, Needs, Primitive, Shape, public
 from ..tensor import Tensor, apply
 from .arguments import apply_one, axis_index, bare, constant, is_half, operand, spelled
 from .core import backend_for_all
+from .costs import no_flops, no_vjp_flops
 from .elementwise import where
-from .shape import broadcast_to, no_flops, ravel, reshape
+from .shape import broadcast_to, ravel, reshape
 
 _BASIC: Final = (int, slice, type(None), type(Ellipsis), np.integer)
 
@@ -92,7 +93,29 @@ def _getitem_rule(
     return (apply_one(SCATTER, g, {"index": index, "arrays": arrays, "unique": unique, "shape": shape}),)
 
 
-GETITEM = Primitive("getitem", _getitem_forward, _getitem_rule, flops=no_flops)
+def _getitem_vjp_flops(
+    shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, *, unique: bool, **static: Any
+) -> int:
+    return 0 if unique else math.prod(out_shape)  # what was taken twice adds up
+
+
+def _getitem_bytes(sizes: tuple[int, ...], out_size: int, *, arrays: Any, **static: Any) -> int:
+    return 2 * out_size if arrays else 0  # slices and numbers make a view
+
+
+def _getitem_vjp_bytes(sizes: tuple[int, ...], out_size: int, needs: Needs, *, unique: bool, **static: Any) -> int:
+    return sizes[0] + (2 if unique else 3) * out_size  # zeros written, then the cotangent put, or added, in its place
+
+
+GETITEM = Primitive(
+    "getitem",
+    _getitem_forward,
+    _getitem_rule,
+    flops=no_flops,
+    vjp_flops=_getitem_vjp_flops,
+    bytes=_getitem_bytes,
+    vjp_bytes=_getitem_vjp_bytes,
+)
 
 
 def _scatter_forward(
@@ -138,7 +161,9 @@ def _scatter_flops(shapes: tuple[Shape, ...], out_shape: Shape, *, unique: bool,
 
 
 # A slice of the cotangent may be a view of it.
-SCATTER = Primitive("scatter", _scatter_forward, _scatter_rule, fresh=False, flops=_scatter_flops)
+SCATTER = Primitive(
+    "scatter", _scatter_forward, _scatter_rule, fresh=False, flops=_scatter_flops, vjp_flops=no_vjp_flops
+)
 
 
 @public
@@ -217,7 +242,11 @@ def _last_writes(x: Any, index: Any) -> Any:
     return (order[index] == each).astype(x.dtype)
 
 
-PUT = Primitive("index_put", _put_forward, _put_rule, fresh=False, flops=no_flops)
+def _put_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, *, unique: bool, **static: Any) -> int:
+    return 0 if unique or not needs[1] else math.prod(shapes[1])
+
+
+PUT = Primitive("index_put", _put_forward, _put_rule, fresh=False, flops=no_flops, vjp_flops=_put_vjp_flops)
 
 
 @public

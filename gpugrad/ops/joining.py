@@ -17,8 +17,9 @@ from ..primitive import FUNCTIONS, Needs, Primitive, public
 from ..tensor import Tensor, apply
 from .arguments import Axes, apply_one, axis_index, axis_tuple, bare, operand, shape_tuple, spelled
 from .core import backend_for_all
+from .costs import no_flops
 from .index import getitem, take
-from .shape import atleast_1d, atleast_2d, atleast_3d, broadcast_to, expand_dims, no_flops, ravel, reshape, swapaxes
+from .shape import atleast_1d, atleast_2d, atleast_3d, broadcast_to, expand_dims, ravel, reshape, swapaxes
 
 # ---- concatenate
 

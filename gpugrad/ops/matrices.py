@@ -16,7 +16,7 @@ from numpy.linalg import LinAlgError
 
 from ..backend import backend_of, memory
 from ..gradmode import recording
-from ..primitive import FUNCTIONS, Shape, public_in
+from ..primitive import FUNCTIONS, public_in
 from ..tape import GradientError
 from ..tensor import Tensor
 from .arguments import bare, operand, some
@@ -138,16 +138,6 @@ def eye_like(x: Any) -> Any:
 def differentiated(x: Any) -> bool:
     """Whether an operation on `x` would be recorded."""
     return isinstance(x, Tensor) and x._node is not None and recording()
-
-
-def cubic(factor: float) -> Callable[..., int]:
-    """The arithmetic of a factorisation: `factor` * m * n * min(m, n) for each matrix."""
-
-    def flops(shapes: tuple[Shape, ...], out_shape: Shape, **static: Any) -> int:
-        *batch, m, n = shapes[0]
-        return int(factor * np.prod(batch) * m * n * min(m, n))
-
-    return flops
 
 
 # ---- where derivatives of eigenvectors and singular vectors exist

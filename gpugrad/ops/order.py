@@ -83,7 +83,7 @@ def _cumprod_rule(g: Any, needs: Needs, x: Any, y: Any, *, axis: int) -> tuple[A
 
 
 def _cumprod_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, *, axis: int) -> int:
-    return (1 + 3 * max(out_shape[axis] - 1, 0).bit_length()) * math.prod(out_shape)
+    return max(3 * max(out_shape[axis] - 1, 0).bit_length(), 1) * math.prod(out_shape)
 
 
 CUMPROD = Primitive("cumprod", _cumprod_forward, _cumprod_rule, keeps=((0, -1),), vjp_flops=_cumprod_vjp_flops)

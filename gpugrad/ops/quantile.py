@@ -41,9 +41,9 @@ def _next_unless(stay: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 DISCRETE: Final[dict[str, Callable[[Any, Any, Any], Any]]] = {
     "inverted_cdf": lambda xp, n, q: _next_unless(lambda part, _: part == 0)(xp, n * q - 1),
     "averaged_inverted_cdf": lambda xp, n, q: _halved(xp, n * q - 1, 1.0, 0.5),
-    "closest_observation": lambda xp, n, q: _next_unless(
-        lambda part, place: (part == 0) & (xp.floor(place) % 2 == 1)
-    )(xp, n * q - 1.5),
+    "closest_observation": lambda xp, n, q: _next_unless(lambda part, place: (part == 0) & (xp.floor(place) % 2 == 1))(
+        xp, n * q - 1.5
+    ),
     "lower": lambda xp, n, q: xp.floor((n - 1) * q),
     "higher": lambda xp, n, q: xp.ceil((n - 1) * q),
     "midpoint": lambda xp, n, q: _halved(xp, (n - 1) * q, 0.5, 0.0),

@@ -27,17 +27,13 @@ from .arguments import (
     reduction,
 )
 from .cast import imag, real
+from .costs import no_vjp_bytes, no_vjp_flops, per_input, vjp_per_input
 from .elementwise import absolute, hypot, power, select, sign, square
 from .index import getitem
 from .order import cumprod
 from .shape import moveaxis, reshape, spread
 
 _FLOAT32 = np.dtype(np.float32)
-
-
-def _per_input(shapes: tuple[Shape, ...], out_shape: Shape, **static: Any) -> int:
-    """The arithmetic of a reduction: one operation for each element that goes in."""
-    return math.prod(shapes[0])
 
 
 def _array(x: Any, out: Any) -> Any:
@@ -64,7 +60,9 @@ def _sum_rule(g: Any, needs: Needs, shape: Shape, *, axis: Axes | None, keepdims
     return (spread(g, shape, axis, keepdims),)
 
 
-SUM = Primitive("sum", _sum_forward, _sum_rule, fresh=False, flops=_per_input)
+SUM = Primitive(
+    "sum", _sum_forward, _sum_rule, fresh=False, flops=per_input(1), vjp_flops=no_vjp_flops, vjp_bytes=no_vjp_bytes
+)
 
 
 @public
@@ -98,7 +96,15 @@ def _mean_rule(g: Any, needs: Needs, shape: Shape, n: int, *, axis: Axes | None,
     return (spread(g / n, shape, axis, keepdims),)
 
 
-MEAN = Primitive("mean", _mean_forward, _mean_rule, fresh=False, flops=_per_input)
+MEAN = Primitive(
+    "mean",
+    _mean_forward,
+    _mean_rule,
+    fresh=False,
+    flops=per_input(1, 1),
+    vjp_flops=vjp_per_input(0, 1),
+    vjp_bytes=lambda sizes, out_size, needs, **static: 2 * out_size,
+)
 
 
 @public
@@ -142,7 +148,16 @@ def _before(rows: Any) -> Any:
     return FUNCTIONS["concatenate"]([first, cumprod(getitem(rows, (..., slice(-1))), -1)], -1)
 
 
-PROD = Primitive("prod", _prod_forward, _prod_rule, keeps=((0,),), fresh=False, flops=_per_input)
+def _prod_vjp_flops(
+    shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, *, axis: Axes | None, **static: Any
+) -> int:
+    """Two running products, that of both, and the cotangent's."""
+    return 0 if axis == () else 4 * math.prod(shapes[0]) - 2 * math.prod(out_shape)
+
+
+PROD = Primitive(
+    "prod", _prod_forward, _prod_rule, keeps=((0,),), fresh=False, flops=per_input(1), vjp_flops=_prod_vjp_flops
+)
 
 
 @public
@@ -177,8 +192,8 @@ def _extreme_rule(g: Any, needs: Needs, x: Any, y: Any, *, axis: Axes | None, ke
     return (g.reshape(kept) * (share.astype(g.dtype) / ties.astype(g.dtype)),)
 
 
-MAX = Primitive("max", _max_forward, _extreme_rule, keeps=((0, -1),), flops=_per_input)
-MIN = Primitive("min", _min_forward, _extreme_rule, keeps=((0, -1),), flops=_per_input)
+MAX = Primitive("max", _max_forward, _extreme_rule, keeps=((0, -1),), flops=per_input(1), vjp_flops=vjp_per_input(6))
+MIN = Primitive("min", _min_forward, _extreme_rule, keeps=((0, -1),), flops=per_input(1), vjp_flops=vjp_per_input(6))
 
 
 def _extreme(name: str, primitive: Primitive, x: Any, axis: Any, keepdims: bool) -> Any:
@@ -306,11 +321,16 @@ def _norm_rule(g: Any, needs: Needs, x: Any, y: Any, *, p: float, axis: Axes | N
     return (select(flat, 0.0, sign(x) * power(ratio, p - 1)) * select(zero, 0.0, g),)
 
 
-def _norm_flops(shapes: tuple[Shape, ...], out_shape: Shape, **static: Any) -> int:
-    return 2 * math.prod(shapes[0]) + math.prod(out_shape)
+def _norm_flops(shapes: tuple[Shape, ...], out_shape: Shape, *, p: float, **static: Any) -> int:
+    return (2 if p == 2 else 3) * math.prod(shapes[0]) + math.prod(out_shape)
 
 
-NORM = Primitive("norm", _norm_forward, _norm_rule, keeps=((0, -1),), flops=_norm_flops)
+def _norm_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, *, p: float, **static: Any) -> int:
+    each, rest = (1, 4) if p == 2 else (9, 6)
+    return each * math.prod(shapes[0]) + rest * math.prod(out_shape)
+
+
+NORM = Primitive("norm", _norm_forward, _norm_rule, keeps=((0, -1),), flops=_norm_flops, vjp_flops=_norm_vjp_flops)
 
 
 def _vector_norm(x: Any, p: Any, axis: Axes | None, keepdims: bool) -> Any:

@@ -13,22 +13,13 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of, is_array
-from ..primitive import Needs, Primitive, public
+from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
 from .arguments import axis_index, axis_tuple, bare, operand, reduction, spelled
 from .core import backend_for_all, elementwise
+from .costs import per_input, rows_of, vjp_per_input
 from .elementwise import exp, rsqrt, square
 from .shape import moveaxis
-
-
-def _flops(each: int) -> Any:
-    """`each` arithmetic operations for every element of the first input."""
-    return lambda shapes, out_shape, **static: each * math.prod(shapes[0])
-
-
-def _vjp_flops(each: int) -> Any:
-    return lambda shapes, out_shape, needs, **static: each * math.prod(shapes[0])
-
 
 # Softmax, log-softmax, logsumexp -------------------------------------------------------------------------------------
 
@@ -60,24 +51,24 @@ SOFTMAX = Primitive(
     lambda needs, x: (backend_of(x).rows.softmax(x), ()),
     _softmax_rule,
     keeps=((-1,),),
-    flops=_flops(5),
-    vjp_flops=_vjp_flops(4),
+    flops=lambda shapes, out_shape: 5 * math.prod(out_shape) + rows_of(out_shape),
+    vjp_flops=vjp_per_input(4),
 )
 LOG_SOFTMAX = Primitive(
     "log_softmax",
     lambda needs, x: (backend_of(x).rows.log_softmax(x), ()),
     _log_softmax_rule,
     keeps=((-1,),),
-    flops=_flops(5),
-    vjp_flops=_vjp_flops(4),
+    flops=lambda shapes, out_shape: 5 * math.prod(out_shape) + rows_of(out_shape),
+    vjp_flops=vjp_per_input(4),
 )
 LOGSUMEXP = Primitive(
     "logsumexp",
     lambda needs, x: (backend_of(x).rows.logsumexp(x), ()),
     _logsumexp_rule,
     keeps=((0, -1),),
-    flops=_flops(4),
-    vjp_flops=_vjp_flops(3),
+    flops=per_input(4, 2),
+    vjp_flops=vjp_per_input(3),
 )
 
 
@@ -178,14 +169,24 @@ def _layer_norm_rule(g: Any, needs: Needs, x: Any, weight: Any, mean: Any, rstd:
     return (dx if needs[0] else None), (dw if needs[1] else None), (db if needs[2] else None)
 
 
+def _layer_norm_flops(shapes: tuple[Shape, ...], out_shape: Shape, *, eps: float) -> int:
+    affine = (shapes[1] != ()) + (shapes[2] != ())
+    return (5 + affine) * math.prod(out_shape) + 5 * rows_of(out_shape)
+
+
+def _layer_norm_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, *, eps: float) -> int:
+    each = (9 + (shapes[1] != ())) * needs[0] + 2 * needs[1] + needs[2]
+    return each * math.prod(out_shape) + 2 * needs[0] * rows_of(out_shape)
+
+
 LAYER_NORM = Primitive(
     "layer_norm",
     _layer_norm_forward,
     _layer_norm_rule,
     keeps=((0, 1), (0, 1), (0, 1)),
     reference=_layer_norm_reference,
-    flops=_flops(8),
-    vjp_flops=_vjp_flops(14),
+    flops=_layer_norm_flops,
+    vjp_flops=_layer_norm_vjp_flops,
 )
 
 
@@ -204,14 +205,23 @@ def _rms_norm_rule(g: Any, needs: Needs, x: Any, weight: Any, rstd: Any, *, eps:
     return (dx if needs[0] else None), (dw if needs[1] else None)
 
 
+def _rms_norm_flops(shapes: tuple[Shape, ...], out_shape: Shape, *, eps: float) -> int:
+    return (3 + (shapes[1] != ())) * math.prod(out_shape) + 4 * rows_of(out_shape)
+
+
+def _rms_norm_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, *, eps: float) -> int:
+    each = (6 + (shapes[1] != ())) * needs[0] + 2 * needs[1]
+    return each * math.prod(out_shape) + needs[0] * rows_of(out_shape)
+
+
 RMS_NORM = Primitive(
     "rms_norm",
     _rms_norm_forward,
     _rms_norm_rule,
     keeps=((0, 1), (0, 1)),
     reference=_rms_norm_reference,
-    flops=_flops(5),
-    vjp_flops=_vjp_flops(9),
+    flops=_rms_norm_flops,
+    vjp_flops=_rms_norm_vjp_flops,
 )
 
 
@@ -302,8 +312,8 @@ MAXOUT = Primitive(
     _maxout_rule,
     keeps=((0, -1),),
     reference=_maxout_reference,
-    flops=_flops(1),
-    vjp_flops=_vjp_flops(2),
+    flops=per_input(1, -1),
+    vjp_flops=vjp_per_input(4, 1),
 )
 
 
@@ -346,7 +356,7 @@ def _dropout_rule(g: Any, needs: Needs, *, p: float, seed: int, offset: int) -> 
 
 
 # Linear in x, with a mask that seed and offset give again: the rule is the operation itself.
-DROPOUT = Primitive("dropout", _dropout_forward, _dropout_rule, keeps=((),), flops=_flops(1))
+DROPOUT = Primitive("dropout", _dropout_forward, _dropout_rule, keeps=((),), flops=per_input(1))
 
 
 @public

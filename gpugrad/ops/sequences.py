@@ -39,8 +39,20 @@ def _convolve_flops(shapes: tuple[Shape, ...], out_shape: Shape) -> int:
     return 2 * shapes[0][0] * shapes[1][0]
 
 
+def _convolve_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs) -> int:
+    """Each is taken out of the full convolution of the cotangent with the other operand."""
+    return 2 * out_shape[0] * (shapes[1][0] * needs[0] + shapes[0][0] * needs[1])
+
+
 # A slice of the full convolution is a view, but of nothing that is kept.
-CONVOLVE = Primitive("convolve", _convolve_forward, _convolve_rule, keeps=((1,), (0,)), flops=_convolve_flops)
+CONVOLVE = Primitive(
+    "convolve",
+    _convolve_forward,
+    _convolve_rule,
+    keeps=((1,), (0,)),
+    flops=_convolve_flops,
+    vjp_flops=_convolve_vjp_flops,
+)
 
 
 def _full(a: Any, v: Any) -> Any:

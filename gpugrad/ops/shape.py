@@ -16,17 +16,9 @@ from ..backend import backend_of
 from ..primitive import FUNCTIONS, Needs, Primitive, Shape, public
 from ..tensor import Tensor
 from .arguments import Axes, apply_one, axis_index, axis_tuple, kept_shape, operand, shape_tuple, spelled
+from .costs import no_bytes, no_flops, no_vjp_bytes, no_vjp_flops, per_input, vjp_per_input
 
 SMALL = 16_384  # elements; below, copying costs less than making a broadcast view
-
-
-def no_flops(shapes: tuple[Shape, ...], out_shape: Shape, **static: Any) -> int:
-    """The arithmetic of an operation that only moves elements."""
-    return 0
-
-
-def _no_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, **static: Any) -> int:
-    return 0
 
 
 # ---- reshape
@@ -40,7 +32,16 @@ def _reshape_rule(g: Any, needs: Needs, before: Shape, *, shape: Shape) -> tuple
     return (g.reshape(before),)
 
 
-RESHAPE = Primitive("reshape", _reshape_forward, _reshape_rule, fresh=False, flops=no_flops, vjp_flops=_no_vjp_flops)
+RESHAPE = Primitive(
+    "reshape",
+    _reshape_forward,
+    _reshape_rule,
+    fresh=False,
+    flops=no_flops,
+    vjp_flops=no_vjp_flops,
+    bytes=no_bytes,
+    vjp_bytes=no_vjp_bytes,
+)
 
 
 @public
@@ -207,7 +208,14 @@ def _transpose_rule(g: Any, needs: Needs, *, axes: Axes) -> tuple[Any, ...]:
 
 
 TRANSPOSE = Primitive(
-    "transpose", _transpose_forward, _transpose_rule, fresh=False, flops=no_flops, vjp_flops=_no_vjp_flops
+    "transpose",
+    _transpose_forward,
+    _transpose_rule,
+    fresh=False,
+    flops=no_flops,
+    vjp_flops=no_vjp_flops,
+    bytes=no_bytes,
+    vjp_bytes=no_vjp_bytes,
 )
 
 
@@ -315,7 +323,15 @@ def _broadcast_rule(g: Any, needs: Needs, before: Shape, *, shape: Shape) -> tup
     return (sum_to(g, before),)
 
 
-BROADCAST_TO = Primitive("broadcast_to", _broadcast_forward, _broadcast_rule, fresh=False, flops=no_flops)
+BROADCAST_TO = Primitive(
+    "broadcast_to",
+    _broadcast_forward,
+    _broadcast_rule,
+    fresh=False,
+    flops=no_flops,
+    vjp_flops=vjp_per_input(0, 1),
+    bytes=no_bytes,
+)
 
 
 def _sum_to_forward(needs: Needs, x: Any, *, shape: Shape) -> tuple[Any, tuple[Any, ...]]:
@@ -326,11 +342,15 @@ def _sum_to_rule(g: Any, needs: Needs, before: Shape, *, shape: Shape) -> tuple[
     return (spread(g, before, None, True),)
 
 
-def _sum_to_flops(shapes: tuple[Shape, ...], out_shape: Shape, *, shape: Shape) -> int:
-    return math.prod(shapes[0])
-
-
-SUM_TO = Primitive("sum_to", _sum_to_forward, _sum_to_rule, fresh=False, flops=_sum_to_flops, vjp_flops=_no_vjp_flops)
+SUM_TO = Primitive(
+    "sum_to",
+    _sum_to_forward,
+    _sum_to_rule,
+    fresh=False,
+    flops=per_input(1),
+    vjp_flops=no_vjp_flops,
+    vjp_bytes=no_vjp_bytes,
+)
 
 
 def spread(g: Any, shape: Shape, axes: Axes | None, keepdims: bool) -> Any:

@@ -21,13 +21,13 @@ from ..tensor import apply
 from .arguments import apply_one, bare, constant, operand
 from .cast import conj, imag, real
 from .core import backend_for_all
+from .costs import dense, vjp_dense
 from .elementwise import square
 from .linalg import matmul
 from .matrices import (
     NO_CONVERGENCE,
     adjoint,
     columns,
-    cubic,
     linear_algebra,
     matrices,
     named,
@@ -54,7 +54,7 @@ def _inv_rule(g: Any, needs: Needs, y: Any) -> tuple[Any]:
     return (-product(turned(y), g, turned(y)),)
 
 
-INV = Primitive("inv", _inv_forward, _inv_rule, keeps=((-1,),), flops=cubic(2))
+INV = Primitive("inv", _inv_forward, _inv_rule, keeps=((-1,),), flops=dense(0, 2), vjp_flops=vjp_dense(0, 4))
 
 
 @linear_algebra
@@ -90,7 +90,14 @@ def _solve_flops(shapes: tuple[Shape, ...], out_shape: Shape) -> int:
     return int(math.prod(out_shape[:-2]) * (2 / 3 * n**3 + 2 * n * n * k))
 
 
-SOLVE = Primitive("solve", _solve_forward, _solve_rule, keeps=((0, -1), (0,)), flops=_solve_flops)
+def _solve_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs) -> int:
+    n, k = out_shape[-2:]
+    return _solve_flops(shapes, out_shape) + math.prod(out_shape[:-2]) * 2 * n * n * k * needs[0]
+
+
+SOLVE = Primitive(
+    "solve", _solve_forward, _solve_rule, keeps=((0, -1), (0,)), flops=_solve_flops, vjp_flops=_solve_vjp_flops
+)
 
 
 @linear_algebra
@@ -184,7 +191,12 @@ def _pinv_rule(g: Any, needs: Needs, a: Any, p: Any, *, cut: Any) -> tuple[Any]:
     return (conj(above + beside - inside),)
 
 
-PINV = Primitive("pinv", _pinv_forward, _pinv_rule, keeps=((0, -1),), flops=cubic(22))
+def _pinv_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, **static: Any) -> int:
+    *batch, m, n = shapes[0]
+    return 20 * math.prod(batch) * m * m * n
+
+
+PINV = Primitive("pinv", _pinv_forward, _pinv_rule, keeps=((0, -1),), flops=dense(16, 8), vjp_flops=_pinv_vjp_flops)
 
 
 @linear_algebra
@@ -239,7 +251,21 @@ def _lstsq_rule(g: Any, needs: Needs, a: Any, b: Any, x: Any, rank: Any, s: Any,
     return ga, gb
 
 
-LSTSQ = Primitive("lstsq", _lstsq_forward, _lstsq_rule, keeps=((0, 1, -1), (0,)), flops=cubic(4), outputs=3)
+def _lstsq_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, **static: Any) -> int:
+    """With a cotangent of the solution, not of the singular values: a pseudoinverse, and products with few columns."""
+    (m, n), k = shapes[0][-2:], out_shape[-1]
+    return int(PINV.flops(shapes[:1], ())) + 2 * m * n * k * (1 + 9 * needs[0])
+
+
+LSTSQ = Primitive(
+    "lstsq",
+    _lstsq_forward,
+    _lstsq_rule,
+    keeps=((0, 1, -1), (0,)),
+    flops=dense(4, 8),
+    vjp_flops=_lstsq_vjp_flops,
+    outputs=3,
+)
 
 
 @linear_algebra

@@ -17,9 +17,10 @@ import numpy as np
 
 from ..backend import backend_of
 from ..fusion import call, trace
-from ..primitive import FUNCTIONS, Needs, Primitive, Shape, public
+from ..primitive import FUNCTIONS, Needs, Primitive, public
 from .arguments import apply_one, bare, constant, operand
 from .core import Elementwise, make
+from .costs import per_input, vjp_per_input
 from .elementwise import add, divide, exp, multiply, square, subtract
 
 INF: Final = math.inf
@@ -112,11 +113,9 @@ def _gammaln_rule(g: Any, needs: Needs, x: Any) -> tuple[Any, ...]:
     return (multiply(g, polygamma(0, x)),)
 
 
-def _flops(shapes: tuple[Shape, ...], out_shape: Shape, **static: Any) -> int:
-    return 100 * math.prod(out_shape)
-
-
-GAMMALN = Primitive("gammaln", _gammaln_forward, _gammaln_rule, keeps=((0,),), flops=_flops)
+GAMMALN = Primitive(
+    "gammaln", _gammaln_forward, _gammaln_rule, keeps=((0,),), flops=per_input(1), vjp_flops=vjp_per_input(2)
+)
 
 # Bernoulli numbers B2, B4, ... over (2 j)!: Euler and Maclaurin's summation (Abramowitz & Stegun 23.1.30).
 _BERNOULLI: Final = tuple(
@@ -174,7 +173,9 @@ def _polygamma_rule(g: Any, needs: Needs, x: Any, *, n: int) -> tuple[Any, ...]:
     return (multiply(g, polygamma(n + 1, x)),)
 
 
-POLYGAMMA = Primitive("polygamma", _polygamma_forward, _polygamma_rule, keeps=((0,),), flops=_flops)
+POLYGAMMA = Primitive(
+    "polygamma", _polygamma_forward, _polygamma_rule, keeps=((0,),), flops=per_input(1), vjp_flops=vjp_per_input(2)
+)
 
 
 @public
@@ -270,7 +271,9 @@ def _log_ndtr_rule(g: Any, needs: Needs, x: Any, y: Any) -> tuple[Any, ...]:
     return (multiply(g, exp(subtract(multiply(square(x), -0.5), add(y, LOG_ROOT_2PI)))),)
 
 
-LOG_NDTR = Primitive("log_ndtr", _log_ndtr_forward, _log_ndtr_rule, keeps=((0, -1),), flops=_flops)
+LOG_NDTR = Primitive(
+    "log_ndtr", _log_ndtr_forward, _log_ndtr_rule, keeps=((0, -1),), flops=per_input(1), vjp_flops=vjp_per_input(6)
+)
 
 
 @public
@@ -344,8 +347,10 @@ def _erfinv_rule(g: Any, needs: Needs, y: Any) -> tuple[Any, ...]:
     return (multiply(g, multiply(exp(square(y)), math.sqrt(math.pi) / 2)),)
 
 
-NDTRI = Primitive("ndtri", _ndtri_forward, _ndtri_rule, keeps=((-1,),), flops=_flops)
-ERFINV = Primitive("erfinv", _erfinv_forward, _erfinv_rule, keeps=((-1,),), flops=_flops)
+NDTRI = Primitive("ndtri", _ndtri_forward, _ndtri_rule, keeps=((-1,),), flops=per_input(1), vjp_flops=vjp_per_input(5))
+ERFINV = Primitive(
+    "erfinv", _erfinv_forward, _erfinv_rule, keeps=((-1,),), flops=per_input(1), vjp_flops=vjp_per_input(4)
+)
 
 
 @public
