@@ -22,6 +22,7 @@ from .ops.arranging import append, block, meshgrid
 from .ops.bessel import i0
 from .ops.cast import astype, clone, conj, imag, real
 from .ops.choosing import apply_along_axis, piecewise, select
+from .ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
 from .ops.core import elementwise
 from .ops.creation import (
     arange, as_tensor, asarray, empty, empty_like, eye, from_numpy, full, full_like, get_default_dtype, linspace,
@@ -131,7 +132,8 @@ __all__ = [
     "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "average", "bfloat16", "bincount", "bitwise_and",
     "bitwise_not", "bitwise_or", "bitwise_xor", "block", "bmm", "bool_", "broadcast_arrays", "broadcast_tensors",
     "broadcast_to", "cat", "cbrt", "ceil", "celu", "check_grads", "chunk", "clamp", "clip", "clone",
-    "column_stack", "complex128", "complex64", "concat", "concatenate", "conj", "convolve", "copysign",
+    "column_stack", "complex128", "complex64", "concat", "concatenate", "conj", "conv1d",
+    "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolve", "copysign",
     "corrcoef", "correlate", "cos", "cosh", "count_nonzero", "cov", "cpu", "cross", "cross_entropy", "cuda",
     "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "default_device", "deg2rad", "degrees",
     "detect_anomaly", "device", "diag", "diagonal", "diff", "digamma", "digitize", "divide", "dot", "dropout",

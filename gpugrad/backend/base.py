@@ -9,10 +9,13 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..fusion import Formula
 from .device import Device
+
+if TYPE_CHECKING:
+    from .conv import Geometry
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 Kernel = Callable[..., Any]
@@ -153,6 +156,24 @@ class Backend(ABC):
         wide = "float32" if array.dtype.itemsize == 2 and array.dtype.kind in "fV" else None
         total = array.sum(axis=axes, keepdims=True, dtype=wide) if axes else array
         return total.reshape(shape).astype(array.dtype, copy=False)
+
+    def conv(self, x: Array, w: Array, at: Geometry) -> Array:
+        """The convolution of images (n, channels, *size) with kernels (out, channels / groups, *kernel)."""
+        from .conv import conv
+
+        return conv(self, x, w, at)
+
+    def conv_input(self, g: Array, w: Array, size: tuple[int, ...], at: Geometry) -> Array:
+        """The gradient of `conv` with respect to its images, which are of `size`."""
+        from .conv import conv_input
+
+        return conv_input(self, g, w, size, at)
+
+    def conv_weight(self, x: Array, g: Array, kernel: tuple[int, ...], at: Geometry) -> Array:
+        """The gradient of `conv` with respect to its kernels, which are of size `kernel`."""
+        from .conv import conv_weight
+
+        return conv_weight(self, x, g, kernel, at)
 
     def concatenate(self, arrays: Sequence[Array], axis: int) -> Array:
         """Join along `axis`."""

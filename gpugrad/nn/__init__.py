@@ -30,6 +30,7 @@ from .activation import (
     Threshold,
 )
 from .containers import ModuleDict, ModuleList, Sequential
+from .convolution import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from .layers import Dropout, Flatten, Identity, LayerNorm, Linear, Maxout, RMSNorm, Unflatten
 from .loss import (
     BCELoss,
@@ -47,8 +48,9 @@ from .loss import (
 from .module import LoadedKeys, Module, Parameter
 
 __all__ = [
-    "CELU", "ELU", "GELU", "SELU", "BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "Dropout", "Flatten",
-    "Hardsigmoid", "Hardswish", "Hardtanh", "HingeLoss", "HuberLoss", "Identity", "KLDivLoss", "L1Loss", "LayerNorm",
+    "CELU", "ELU", "GELU", "SELU", "BCELoss", "BCEWithLogitsLoss", "Conv1d", "Conv2d", "Conv3d",
+    "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "CrossEntropyLoss", "Dropout", "Flatten", "Hardsigmoid",
+    "Hardswish", "Hardtanh", "HingeLoss", "HuberLoss", "Identity", "KLDivLoss", "L1Loss", "LayerNorm",
     "LeakyReLU", "Linear", "LoadedKeys", "LogSigmoid", "LogSoftmax", "MSELoss", "Maxout", "Mish", "Module",
     "ModuleDict", "ModuleList", "NLLLoss", "PReLU", "Parameter", "PerceptronLoss", "RMSNorm", "ReLU", "ReLU6",
     "Sequential", "SiLU", "Sigmoid", "Sin", "SmoothL1Loss", "Softmax", "Softplus", "Softsign", "Step", "Tanh",

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..ops.arguments import axis_index, bare, constant, module, operand
+from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
 from ..ops.core import elementwise
 from ..ops.elementwise import (
     celu,
@@ -52,8 +53,9 @@ from .losses import (
 )
 
 __all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "cross_entropy", "dropout", "elu", "flatten",
-    "gelu", "hardsigmoid", "hardswish", "hardtanh", "hinge_loss", "huber_loss", "identity", "kl_div", "l1_loss",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "conv1d", "conv2d", "conv3d",
+    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cross_entropy", "dropout", "elu", "flatten", "gelu",
+    "hardsigmoid", "hardswish", "hardtanh", "hinge_loss", "huber_loss", "identity", "kl_div", "l1_loss",
     "layer_norm", "leaky_relu", "linear", "log_sigmoid", "log_softmax", "logsigmoid", "logsumexp", "maxout", "mish",
     "mse_loss", "nll_loss", "one_hot", "perceptron_loss", "prelu", "relu", "relu6", "rms_norm", "selu", "sigmoid",
     "silu", "sin", "smooth_l1_loss", "softmax", "softplus", "softsign", "step", "tanh", "threshold", "unflatten",

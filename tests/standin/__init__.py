@@ -63,6 +63,9 @@ def module() -> Any:
     cupy.fft = _Module("cupy.fft")
     for name in "fftn ifftn rfftn irfftn".split():
         setattr(cupy.fft, name, functions.fourier(name))
+    cupy.lib = _Module("cupy.lib")
+    cupy.lib.stride_tricks = _Module("cupy.lib.stride_tricks")
+    cupy.lib.stride_tricks.as_strided = functions.as_strided
     cupy.random = _Module("cupy.random")
     cupy.linalg = _Module("cupy.linalg")
     cupy.linalg.__dict__.update(linalg.NAMES)

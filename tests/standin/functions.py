@@ -230,6 +230,13 @@ def asnumpy(a: Any, stream: Any = None, order: str = "C", out: Any = None, *, bl
     return a.get(order=order, out=out) if isinstance(a, ndarray) else np.asarray(a)
 
 
+def as_strided(x: Any, shape: Any = None, strides: Any = None) -> Any:
+    """`cupy.lib.stride_tricks.as_strided`: a view."""
+    STATE.calls["as_strided"] += 1
+    check_device(x)
+    return result(np.lib.stride_tricks.as_strided(x._a, shape, strides), x)
+
+
 def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = None) -> None:
     """Write `src` into `dst`."""
     check_device(dst, src)
