@@ -5,17 +5,20 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from ..backend import Backend, is_array
 from ..backend.base import Kernel
 from ..fusion import Formula
-from . import indexing, rules, shapes  # the rules register themselves
+from . import conv, indexing, rules, shapes  # the rules register themselves
 from .array import BatchArray, BatchError
 from .rows import Rows
 from .table import Namespace, aligned, any_held, call, example, full, highest, holds, loop, strip, tree, under, wrap
+
+if TYPE_CHECKING:
+    from ..backend.conv import Geometry
 
 _numbers: Final = itertools.count(1)
 USED: Final[list[bool]] = []  # not empty once there was a map: until then nobody need look for examples
@@ -103,6 +106,18 @@ class BatchBackend(Backend):
     def matmul(self, a: Any, b: Any, out: Any = None) -> Any:
         """NumPy's matmul for examples."""
         return call("matmul", (a, b), {} if out is None else {"out": out}, self)
+
+    def conv(self, x: Any, w: Any, at: Geometry) -> Any:
+        """A convolution for each example."""
+        return conv.conv(self, x, w, at)
+
+    def conv_input(self, g: Any, w: Any, size: tuple[int, ...], at: Geometry) -> Any:
+        """Its gradient by the images."""
+        return conv.conv_input(self, g, w, size, at)
+
+    def conv_weight(self, x: Any, g: Any, kernel: tuple[int, ...], at: Geometry) -> Any:
+        """Its gradient by the kernels."""
+        return conv.conv_weight(self, x, g, kernel, at)
 
     def scatter_add(self, target: Any, index: Any, source: Any) -> None:
         """Add at an index of each example's; one call where the index is of rows."""
