@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
 from collections.abc import Sequence
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from ..backend.conv import Geometry
 
 _numbers: Final = itertools.count(1)
-USED: Final[list[bool]] = []  # not empty once there was a map: until then nobody need look for examples
+USED: Final[
+    list[bool]
+] = []  # empty while there is no map, nor an array or a graph of one: nobody need look for examples
 
 
 class _Active(threading.local):
@@ -30,6 +33,31 @@ class _Active(threading.local):
 
 
 _active: Final = _Active()
+
+
+@functools.cache
+def _kernel(formula: Formula) -> Kernel:
+    def run(*arrays: Any, out: Any = None) -> Any:
+        level: Any = highest(arrays)
+        rank = 0
+        held = False
+        for a in arrays:
+            if is_array(a):
+                rank = max(rank, len(a.shape))
+                held = held or holds(level, a)
+        values = [aligned(level, a, rank) for a in arrays]
+        result = under(level, values).kernel(formula)(*values)
+        if type(result) is tuple:
+            result = tuple([BatchArray(r, level, held) for r in result])
+        else:
+            result = BatchArray(result, level, held)
+        if out is None:
+            return result
+        for target, one in zip(*((out, result) if type(out) is tuple else ((out,), (result,))), strict=True):
+            target[...] = one
+        return out
+
+    return run
 
 
 class BatchBackend(Backend):
@@ -45,7 +73,6 @@ class BatchBackend(Backend):
     name = "vmap"
 
     def __init__(self, size: int, root: Backend) -> None:
-        self._kernels: dict[Formula, Kernel] = {}
         self.level = next(_numbers)
         self.size = size
         self.root = root
@@ -53,11 +80,8 @@ class BatchBackend(Backend):
         self.base: Any = around if around is not None and around.root is root else root
         self.device = root.device
         self.weight_order = root.weight_order
-        self.xp = Namespace(self)
-        self.rows = Rows(self)
         self.optim = root.optim
-        if not USED:
-            USED.append(True)
+        USED.append(True)
 
     def __enter__(self) -> BatchBackend:
         _active.maps.append(self)
@@ -66,26 +90,26 @@ class BatchBackend(Backend):
     def __exit__(self, *exc: object) -> None:
         _active.maps.pop()
 
-    def compile(self, formula: Formula) -> Kernel:
+    def __del__(self) -> None:
+        USED.pop()
+
+    @property
+    def xp(self) -> Any:
+        """The array module of the map."""
+        return Namespace(self)
+
+    @property
+    def rows(self) -> Any:
+        """The row kernels of the map."""
+        return Rows(self)
+
+    def kernel(self, formula: Formula) -> Kernel:
         """The kernel of the level below, on examples."""
+        return _kernel(formula)
 
-        def run(*arrays: Any, out: Any = None) -> Any:
-            level: Any = highest(arrays) or self
-            held = any_held(level, arrays)
-            rank = max([len(a.shape) for a in arrays if is_array(a)], default=0)
-            values = [aligned(level, a, rank) for a in arrays]
-            result = under(level, values).kernel(formula)(*values)
-            if type(result) is tuple:
-                result = tuple([BatchArray(r, level, held) for r in result])
-            else:
-                result = BatchArray(result, level, held)
-            if out is None:
-                return result
-            for target, one in zip(*((out, result) if type(out) is tuple else ((out,), (result,))), strict=True):
-                target[...] = one
-            return out
-
-        return run
+    def compile(self, formula: Formula) -> Kernel:
+        """The same: nothing is compiled for a map."""
+        return _kernel(formula)
 
     def source(self, formula: Formula, dtype: Any) -> str:
         """The source of the device's kernel."""

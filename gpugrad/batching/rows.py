@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from .array import BatchArray
@@ -11,26 +12,25 @@ from .table import any_held, full, function, highest, holds, loop, strip, tree, 
 class Rows:
     """`Backend.rows` of a map: the functions of that name for examples."""
 
+    __slots__ = ("_home",)
+
     def __init__(self, home: Any) -> None:
         self._home = home
 
     def __getattr__(self, name: str) -> Any:
         function(self._home.root.rows, name)  # an AttributeError where there is none
-        own: Any = _OWN.get(name)
+        return partial(_run, self._home, name)
 
-        def run(*args: Any, **kwargs: Any) -> Any:
-            level: Any = highest((*args, *kwargs.values()))
-            if level is None:
-                return getattr(self._home.root.rows, name)(*args, **kwargs)
-            if not any_held(level, (args, kwargs)):
-                args, kwargs = tree(lambda v: strip(level, v), args), tree(lambda v: strip(level, v), kwargs)
-                return wrap(level, run(*args, **kwargs), False)
-            if own is not None:
-                return own(level, name, *args, **kwargs)
-            return _looped(level, name, *args, **kwargs)
 
-        setattr(self, name, run)
-        return run
+def _run(home: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+    level: Any = highest((*args, *kwargs.values()))
+    if level is None:
+        return getattr(home.root.rows, name)(*args, **kwargs)
+    if not any_held(level, (args, kwargs)):
+        args, kwargs = tree(lambda v: strip(level, v), args), tree(lambda v: strip(level, v), kwargs)
+        return wrap(level, _run(home, name, *args, **kwargs), False)
+    own: Any = _OWN.get(name, _looped)
+    return own(level, name, *args, **kwargs)
 
 
 def _looped(level: Any, name: str, *args: Any, **kwargs: Any) -> Any:

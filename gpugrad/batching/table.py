@@ -7,6 +7,7 @@ of the level below; a function without a rule runs example by example, so that e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -205,53 +206,51 @@ def _differs(name: str, shapes: Any) -> BatchError:
     )
 
 
+# Functions that make arrays of nothing: rule(home, *args, **kwargs).
+CREATION: Final[dict[str, Rule]] = {}
+
+
 class Namespace:
     """The array module of a map: every function of NumPy's, for examples as for single arrays.
 
     Functions that fill new arrays make one for each example, so that any result can be written to them.
     """
 
+    __slots__ = ("_home", "_space")
+
     def __init__(self, home: Any, space: str = "") -> None:
         self._home, self._space = home, space
 
     def __getattr__(self, name: str) -> Any:
         full_name = self._space + name
+        if full_name in CREATION:
+            return partial(CREATION[full_name], self._home)
         if name == "ndarray":
             return (BatchArray, self._home.root.xp.ndarray)
         found = function(self._home.root.xp, full_name)  # an AttributeError where the module has no such function
-        if full_name in ("linalg", "fft", "random"):
-            return Namespace(self._home, full_name + ".") if full_name != "random" else found
-        value: Any
-        if full_name in CREATION:
-            value = _Function(self._home, full_name, CREATION[full_name])
-        elif not callable(found) or (isinstance(found, type) and full_name not in RULES):
+        if full_name in ("linalg", "fft"):
+            return Namespace(self._home, full_name + ".")
+        if not callable(found) or (isinstance(found, type) and full_name not in RULES):
             return found
-        else:
-            value = _Function(self._home, full_name, None)
-        setattr(self, name, value)
-        return value
-
-
-# Functions that make arrays of nothing: rule(home, *args, **kwargs).
-CREATION: Final[dict[str, Rule]] = {}
+        return _Function(self._home, full_name)
 
 
 class _Function:
     """A function of a map's array module, with the methods that ufuncs have; its results belong to the map."""
 
-    def __init__(self, home: Any, name: str, creation: Rule | None) -> None:
-        self._home, self.__name__, self._creation = home, name, creation
+    __slots__ = ("__name__", "_home")
+
+    def __init__(self, home: Any, name: str) -> None:
+        self._home, self.__name__ = home, name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._creation is not None:
-            return self._creation(self._home, *args, **kwargs)
         result = call(self.__name__, args, kwargs, self._home)
         return result if isinstance(result, BatchArray) or highest((result,)) else wrap(self._home, result, False)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        return _Function(self._home, f"{self.__name__}.{name}", None)
+        return _Function(self._home, f"{self.__name__}.{name}")
 
 
 _hooks.update(call=call, method=method)

@@ -46,6 +46,7 @@ from .loss import (
     SmoothL1Loss,
 )
 from .module import LoadedKeys, Module, Parameter
+from .stateless import functional_call
 
 __all__ = [
     "CELU", "ELU", "GELU", "SELU", "BCELoss", "BCEWithLogitsLoss", "Conv1d", "Conv2d", "Conv3d",
@@ -54,5 +55,5 @@ __all__ = [
     "LeakyReLU", "Linear", "LoadedKeys", "LogSigmoid", "LogSoftmax", "MSELoss", "Maxout", "Mish", "Module",
     "ModuleDict", "ModuleList", "NLLLoss", "PReLU", "Parameter", "PerceptronLoss", "RMSNorm", "ReLU", "ReLU6",
     "Sequential", "SiLU", "Sigmoid", "Sin", "SmoothL1Loss", "Softmax", "Softplus", "Softsign", "Step", "Tanh",
-    "Threshold", "Unflatten", "functional", "init", "utils",
+    "Threshold", "Unflatten", "functional", "functional_call", "init", "utils",
 ]  # fmt: skip
