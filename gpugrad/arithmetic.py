@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from . import tape
+from .backend import WrappedArray
 from .gradmode import short_way
 from .mutation import tick
 from .primitive import FUNCTIONS
@@ -23,6 +24,11 @@ SMALL: Final = 16_384  # elements; above, recycled buffers and fused kernels are
 _ndarray = np.ndarray
 _asarray = np.asarray
 _FLOATS: Final[dict[Any, dict[Any, Any]]] = {np.dtype(np.float32): {}, np.dtype(np.float64): {}}
+
+
+def _array(y: Any) -> Any:
+    """What an operator gave, as an array; arrays of examples are some."""
+    return y if isinstance(y, WrappedArray) else _asarray(y)
 
 
 def _constant(value: float, dtype: Any, known: dict[Any, Any]) -> Any:
@@ -77,7 +83,7 @@ class ScaleNode(Node):
 
     def vjp(self, g: Any) -> Any:
         y = g * self.saved
-        return y if type(y) is _ndarray else _asarray(y)
+        return y if type(y) is _ndarray else _array(y)
 
     def vjp_graph(self, g: Any) -> Any:
         return g * self.saved.item()
@@ -92,7 +98,7 @@ class UnscaleNode(Node):
 
     def vjp(self, g: Any) -> Any:
         y = g / self.saved
-        return y if type(y) is _ndarray else _asarray(y)
+        return y if type(y) is _ndarray else _array(y)
 
     def vjp_graph(self, g: Any) -> Any:
         return g / self.saved.item()

@@ -14,6 +14,7 @@ import numpy as np
 
 from . import anomaly, mutation
 from .backend import WrappedArray, backend_of, is_array
+from .batching import USED, alike
 from .gradmode import set_grad_enabled
 from .observing import walk_observer
 from .primitive import OUT, Needs, Primitive
@@ -124,6 +125,8 @@ class PrimitiveNode(Node):
         rule = self.prim.rule
         if rule is None:
             raise GradientError(f"[{self.name}] has no gradient rule; give it one with its Primitive's `rule`")
+        if USED and not hasattr(g, "_node"):  # a cotangent of a map meets what was kept outside
+            kept = alike(kept, g if type(g) is list else (g,))
         return rule(g, needs, *kept, **self.static)
 
     def _rule_on_tensors(self, g: Any, needs: Needs) -> Any:
@@ -282,12 +285,12 @@ class _Walk:
             return [b if a is None else a if b is None else a + b for a, b in zip(waiting, g, strict=True)]
         if self.graph:
             return waiting + g
-        if node in self.owned:
+        if node in self.owned and type(g) is type(waiting):
             waiting += g
             return waiting
         self.owned.add(node)
         total = waiting + g
-        return total if type(total) is type(waiting) else backend_of(waiting).xp.asarray(total)
+        return total if type(total) is type(waiting) else backend_of(total).xp.asarray(total)
 
     def run(self) -> None:
         """Walk until nothing waits. Along a chain the cotangent is handed on bare, without the heap."""

@@ -201,6 +201,7 @@ class Tensor(InPlace, Methods):
         if not isinstance(gradient, (Tensor, WrappedArray)):
             gradient = backend_of(x).xp.asarray(gradient)
         g = gradient if isinstance(gradient, Tensor) else Tensor(gradient)
+        g = on_one_level((g,), (x,))[0] if USED else g
         if g.shape != x.shape:
             raise GradientError(f"[{who}] gradient has shape {g.shape}; expected the tensor's shape {x.shape}")
         if type(g.data) is not type(x) and not isinstance(g.data, WrappedArray):

@@ -150,9 +150,9 @@ class _Plan:
 
     def back(self, value: Any) -> Any:
         """A value in NumPy's order as the index takes it."""
-        if not hasattr(value, "ndim") or value.ndim <= self.rank - self._place or not self._place:
+        ndim = getattr(value, "ndim", 0)
+        if not self._place or ndim <= self.rank - self._place - self._picked:
             return value
-        ndim = value.ndim
         if ndim < self.rank + 1:  # shared by all examples: give it the axes that are missing
             value = value.reshape((*(1,) * (self.rank + 1 - ndim), *value.shape))
         first = 1 + self._place

@@ -6,10 +6,10 @@ down to the level that it is about.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..backend import backend_of
+from ..backend import backend_of, is_array
 from .array import BatchArray, levels_of
 from .table import under
 
@@ -20,6 +20,12 @@ def union(values: Iterable[Any]) -> Levels:
     """The maps that any of the arrays has examples of."""
     found = {b.level: b for v in values for b in levels_of(v)}
     return tuple(found[number] for number in sorted(found, reverse=True))
+
+
+def alike(arrays: Sequence[Any], others: Sequence[Any]) -> Sequence[Any]:
+    """Arrays (and whatever else is among them) as members of all the maps that they or `others` belong to."""
+    levels = union([*arrays, *others])
+    return [lifted(a, levels) if is_array(a) else a for a in arrays] if levels else arrays
 
 
 def lifted(x: Any, levels: Levels) -> Any:

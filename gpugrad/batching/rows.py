@@ -137,7 +137,7 @@ def _number(offset: Any) -> Any:
 def _masked(factor: Any, x: Any) -> Any:
     """`x` times what is left of ones after dropout; 0 where nothing is, of infinities too."""
     xp = x.backend.xp if isinstance(x, BatchArray) else factor.backend.xp
-    return xp.where(factor != 0, x * factor, xp.asarray(0, x.dtype))
+    return xp.where(factor != 0, x, xp.asarray(0, x.dtype)) * factor
 
 
 _OWN = {

@@ -221,7 +221,7 @@ def _einsum(level: Any, name: str, subscripts: Any, *operands: Any, **kwargs: An
       "linalg.eigh", "linalg.eigvalsh", "linalg.eig", "linalg.eigvals", "linalg.pinv", "linalg.matrix_power",
       "linalg.matrix_rank")  # fmt: skip
 def _stacked(level: Any, name: str, x: Any, *args: Any, **kwargs: Any) -> Any:
-    if any_held(level, (args, kwargs)) or not holds(level, x) or not level.size:
+    if any_held(level, (args, kwargs)) or not holds(level, x):
         return by_example(level, name, x, *args, **kwargs)
     return wrap(level, function(under(level, (x.value,)).xp, name)(x.value, *args, **kwargs))
 

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..backend import backend_of, is_array
 from ..tensor import Tensor, new_tensor
 from .batch import vmap
@@ -56,6 +58,7 @@ def jacrev(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: boo
 
         value, pullback, *aux = vjp(chosen, *(args[n] for n in numbers), has_aux=has_aux)
         outputs, build = flatten(value)
+        outputs = [np.asarray(y) if isinstance(y, (float, complex)) else y for y in outputs]
         rows = []
         for i, y in enumerate(outputs):
             gradient = _rows(y, i, outputs, build, pullback)
