@@ -408,12 +408,11 @@ def _same_kind(gi: Any, g: Any, parent: Node, node: Node) -> Any:
     """A rule may return NumPy scalars for 0-d results, and arrays under create_graph; anything else is its mistake."""
     if hasattr(g, "_node"):
         return gi if hasattr(gi, "_node") else new_tensor(backend_of(g.data).xp.asarray(gi, parent.dtype), None)
-    if hasattr(gi, "shape") and gi.shape == () and not hasattr(gi, "__cuda_array_interface__"):
+    single = hasattr(gi, "shape") and gi.shape == () and not hasattr(gi, "__cuda_array_interface__")
+    if single or isinstance(g, WrappedArray):  # or a cotangent that all examples of a map share
         return backend_of(g).xp.asarray(gi)
     if node.name == "to_device":
         return gi
-    if isinstance(g, WrappedArray) and is_array(gi):  # a cotangent that is the same for all examples
-        return backend_of(g).xp.asarray(gi)
     raise GradientError(
         f"[{node.name}] its rule returned {type(gi).__module__}.{type(gi).__name__} for an input of shape "
         f"{tuple(parent.shape)}; expected {type(g).__module__}.{type(g).__name__}, an array on the same device"

@@ -29,11 +29,11 @@ def differences(f: Any, x: Any, step: float = 1e-6) -> Any:
     "f",
     [
         lambda x: gg.tanh(x) * x.sum(),
-        lambda x: (x @ x.T) if isinstance(x, np.ndarray) else x @ x.T,
+        lambda x: x @ x.T,
         lambda x: gg.softmax(x).sum(axis=0),
         lambda x: gg.sort(gg.ravel(x))[::2],
         lambda x: gg.layer_norm(x, 3),
-        lambda x: gg.logsumexp(x),
+        gg.logsumexp,
     ],
 )
 def test_rows_are_those_of_central_differences(f: Any) -> None:
@@ -47,7 +47,7 @@ def test_rows_are_those_of_central_differences(f: Any) -> None:
 @pytest.mark.parametrize("row", DIFFERENTIABLE, ids=lambda row: row.name)
 def test_all_rows_together_are_one_backward_pass_for_each(row: Row) -> None:
     inputs = row.sample()
-    value, pullback = gg.vjp(lambda *x: row.call(*x), *inputs)
+    value, pullback = gg.vjp(row.call, *inputs)
     leaves = list(value) if isinstance(value, tuple) else [value]
     if any(y.dtype.kind not in "fc" for y in leaves):
         pytest.skip("a part of the result has no gradient")
@@ -98,7 +98,7 @@ def test_the_jacobian_of_a_tensor_with_a_gradient_can_be_differentiated() -> Non
 
 def test_errors() -> None:
     with pytest.raises(TypeError, match=r"\[jacrev\] an output is \(3,\) int64; expected floating point"):
-        gg.jacrev(lambda x: gg.argsort(x))(X[0])
+        gg.jacrev(gg.argsort)(X[0])
     with pytest.raises(ValueError, match=r"\[jacrev\] argnums = 1, but 1 positional"):
         gg.jacrev(lambda x: x, argnums=1)(X[0])
 
