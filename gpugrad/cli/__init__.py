@@ -13,15 +13,16 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from gpugrad._version import __version__
-from gpugrad.cli import info, train, train_options
-from gpugrad.cli.errors import DIVERGED, FAILED, INTERRUPTED, WRONG_OPTION, CommandError
+from gpugrad.cli import bench, bench_options, info, train, train_options
+from gpugrad.cli.errors import DIVERGED, FAILED, INTERRUPTED, REGRESSED, WRONG_OPTION, CommandError
 
 EXIT_CODES = f"""exit codes:
   0    done
   {FAILED}    could not be done: a package, a device or a file is missing or cannot be used
   {WRONG_OPTION}    an option or its value is wrong
   {DIVERGED}    training diverged: the loss became infinite or NaN
-  {INTERRUPTED}  interrupted by Ctrl-C; training has saved its weights and said where
+  {REGRESSED}    bench: a figure grew by more than the baseline allows
+  {INTERRUPTED}  interrupted by Ctrl-C; training has saved its weights and said where, bench reports what it measured
 """
 
 
@@ -61,13 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="gpugrad",
-        description="Gradients and training for NumPy and CuPy.",
+        description="Gradients, training and cost measurements for NumPy and CuPy.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"gpugrad {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module, run in ((train_options, train.run), (info, info.run)):
+    for module, run in ((train_options, train.run), (bench_options, bench.run), (info, info.run)):
         command = commands.add_parser(
             module.NAME,
             help=module.SUMMARY,

@@ -6,6 +6,7 @@ The codes are documented for users in the help text of `gpugrad.cli`.
 FAILED = 1
 WRONG_OPTION = 2
 DIVERGED = 3
+REGRESSED = 4
 INTERRUPTED = 130  # what shells use for a process that SIGINT ended
 
 

@@ -70,6 +70,42 @@ class Progress:
             self._bar.close()
 
 
+class Steps:
+    """The progress of something with a known number of steps: a bar on a terminal, a few lines in a log.
+
+    Args:
+        total: steps.
+        unit: what they are called.
+        quiet: show nothing.
+    """
+
+    def __init__(self, total: int, unit: str, *, quiet: bool) -> None:
+        self.unit = unit
+        self._every = max(1, total // LINES_IN_A_LOG)
+        self._lines = not quiet and not sys.stderr.isatty()
+        self._bar: Any = None
+        if not quiet and not self._lines:
+            tqdm = require("tqdm", package="tqdm", purpose="show progress")
+            self._bar = tqdm.tqdm(total=total, unit=f" {unit}", dynamic_ncols=True, file=sys.stderr)
+
+    def reached(self, done: int, total: int, note: str = "") -> None:
+        """Show that `done` of `total` steps are done."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(done - self._bar.n)
+        elif self._lines and (done % self._every == 0 or done == total):
+            print(f"{done}/{total} {self.unit}{': ' + note if note else ''}", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Steps:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
 class StoppedError(Exception):
     """Ctrl-C was pressed, and a step has been completed since."""
 

@@ -38,6 +38,15 @@ def fraction(text: str) -> float:
     return _number(text, "a number of at least 0 and less than 1", lambda value: 0 <= value < 1)
 
 
+def percentage(text: str) -> float:
+    """A fraction of at least 0, written `10%` or `0.1`."""
+    number, sign, rest = text.strip().partition("%")
+    if rest:
+        number = text
+    value = _number(number, "a percentage of at least 0, such as 10% or 0.1", lambda v: v >= 0)
+    return value / 100 if sign else value
+
+
 def layer_sizes(text: str) -> tuple[int, ...]:
     """Positive integers with commas between them, or nothing for no layers."""
     if not text.strip():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ class Report:
 
     Attributes:
         layers: the layers in order of their first call; what ran between operations is one of them.
-        total: all of them together.
+        total: all of them together; its times are the sums of the layers' medians.
         step_seconds: median time of the same step without any measuring inside (0.0 where it was not run so).
         overhead: how much longer a measured step takes, as a fraction of `step_seconds`.
         ceilings: of the machine, measured in the same run; None if not wanted.
@@ -226,10 +226,29 @@ def summarise(runs: Sequence[Run], fed: Sequence[Run] = (), **facts: Any) -> Rep
     ]
     rows.sort(key=lambda row: row.name == BETWEEN)
     rows = [row for row in rows if row.forward.seconds + row.backward.seconds > 0]
-    whole = _summed(Layer("total", "total"), [_total(t) for t in tables], [_total(t) for t in fed_tables])
+    whole = _whole(_summed(Layer("total", "total"), [_total(t) for t in tables], []), rows)
     middle = sorted(runs, key=lambda run: run.seconds)[len(runs) // 2]
     timeline = tuple((when, held, described(middle.layers[layer])) for when, held, layer in middle.timeline)
     return Report(tuple(rows), whole, timeline=timeline, runs=len(runs), **facts)
+
+
+def _whole(total: LayerCost, rows: Sequence[LayerCost]) -> LayerCost:
+    """The total with the sums of the layers' medians as its times.
+
+    On a shared machine something disturbs nearly every step somewhere, but no layer in most of the steps: the sum of
+    medians is what a step takes when it is left alone. The spread is that of whole steps.
+    """
+    forward, backward = (
+        replace(
+            phase,
+            seconds=sum(getattr(row, name).seconds for row in rows),
+            host_seconds=sum(getattr(row, name).host_seconds for row in rows),
+            idle_seconds=sum(getattr(row, name).idle_seconds for row in rows),
+        )
+        for name, phase in (("forward", total.forward), ("backward", total.backward))
+    )
+    ratio = backward.seconds / forward.seconds if forward.seconds else 0.0
+    return replace(total, forward=forward, backward=backward, ratio=ratio)
 
 
 def _total(table: dict[Layer, Sums]) -> Sums:
