@@ -46,6 +46,28 @@ BY_HAND: dict[str, Count] = {
     # matrix products: 2 m n k, twice backward; the bias adds one for each output, and as many backward
     "matmul": (((5, 4), (4, 3)), (5, 3), {}, 2 * 5 * 4 * 3, 2 * 2 * 5 * 4 * 3),
     "linear": (((5, 4), (3, 4), (3,)), (5, 3), {}, 2 * 5 * 4 * 3 + 15, 2 * 2 * 5 * 4 * 3 + 15),
+    # 4 images of 6 channels, 8 kernels of 3 x 3 on 5 x 7 places; the bias adds one for each output
+    "conv": (
+        ((4, 6, 7, 9), (8, 6, 3, 3), (8,)),
+        (4, 8, 5, 7),
+        {"at": None},
+        2 * 4 * 8 * 5 * 7 * 6 * 9 + 4 * 8 * 5 * 7,
+        2 * 2 * 4 * 8 * 5 * 7 * 6 * 9 + 4 * 8 * 5 * 7,
+    ),
+    "conv_input": (
+        ((4, 8, 5, 7), (8, 6, 3, 3)),
+        (4, 6, 7, 9),
+        {"size": (7, 9), "at": None},
+        2 * 4 * 8 * 5 * 7 * 6 * 9,
+        2 * 2 * 4 * 8 * 5 * 7 * 6 * 9,
+    ),
+    "conv_weight": (
+        ((4, 6, 7, 9), (4, 8, 5, 7)),
+        (8, 6, 3, 3),
+        {"kernel": (3, 3), "at": None},
+        2 * 4 * 8 * 5 * 7 * 6 * 9,
+        2 * 2 * 4 * 8 * 5 * 7 * 6 * 9,
+    ),
     "convolve": (((5,), (3,)), (7,), {}, 2 * 5 * 3, 2 * 7 * (3 + 5)),
     # nothing is computed
     **{name: (((3, 4),), (3, 4), static, 0, 0) for name, static in MOVES.items()},
@@ -114,7 +136,7 @@ def test_primitive_states_what_is_counted_by_hand(name: str) -> None:
     assert primitive.vjp_flops(shapes, out_shape, needs, **static) == pytest.approx(backward, abs=1)
 
 
-TWO_GRADIENTS = {"matmul", "linear", "convolve", "solve", "lstsq"}
+TWO_GRADIENTS = {"conv", "conv_input", "conv_weight", "matmul", "linear", "convolve", "solve", "lstsq"}
 
 # Operations in the definition of each function, by hand.
 FORMULAS = {
@@ -190,8 +212,8 @@ def test_every_operation_has_its_count_checked() -> None:
 KERNELS = {"softmax", "log_softmax", "layer_norm", "rms_norm", "cross_entropy", "maxout", "linear"}
 # Leading terms only.
 LEADING = {
-    "cholesky", "cofactors", "det", "eig", "eigh", "eigvalsh", "inv", "irfftn", "lstsq", "pinv", "qr", "rfftn",
-    "slogdet", "solve", "svd", "svdvals",
+    "cholesky", "cofactors", "conv_input", "det", "eig", "eigh", "eigvalsh", "inv", "irfftn", "lstsq", "pinv", "qr",
+    "rfftn", "slogdet", "solve", "svd", "svdvals",
 }  # fmt: skip
 
 
@@ -277,6 +299,23 @@ PRODUCTS: dict[str, tuple[Callable[..., Any], Callable[..., Any], tuple[tuple[in
     "matmul of a stack and a matrix": (gg.matmul, lambda t, a, b: t.matmul(a, b), ((3, 6, 5), (5, 4))),
     "linear": (gg.linear, lambda t, x, w: t.nn.functional.linear(x, w), ((7, 5), (4, 5))),
     "linear of stacks": (gg.linear, lambda t, x, w: t.nn.functional.linear(x, w), ((2, 7, 5), (4, 5))),
+    "conv1d": (gg.conv1d, lambda t, x, w: t.nn.functional.conv1d(x, w), ((2, 3, 9), (4, 3, 3))),
+    "conv2d": (gg.conv2d, lambda t, x, w: t.nn.functional.conv2d(x, w), ((2, 3, 8, 9), (4, 3, 3, 2))),
+    "conv2d strided and padded": (
+        lambda x, w: gg.conv2d(x, w, stride=2, padding=1),
+        lambda t, x, w: t.nn.functional.conv2d(x, w, stride=2, padding=1),
+        ((2, 3, 9, 9), (4, 3, 3, 3)),
+    ),
+    "conv2d of groups": (
+        lambda x, w: gg.conv2d(x, w, groups=2),
+        lambda t, x, w: t.nn.functional.conv2d(x, w, groups=2),
+        ((2, 4, 7, 7), (6, 2, 3, 3)),
+    ),
+    "conv_transpose2d": (
+        lambda x, w: gg.conv_transpose2d(x, w, stride=2),
+        lambda t, x, w: t.nn.functional.conv_transpose2d(x, w, stride=2),
+        ((2, 4, 5, 5), (4, 3, 3, 3)),
+    ),
     "einsum": (lambda a, b: gg.einsum("bij,bjk->bik", a, b), lambda t, a, b: t.einsum("bij,bjk->bik", a, b),
                ((3, 6, 5), (3, 5, 4))),
 }  # fmt: skip
@@ -298,9 +337,10 @@ def test_flops_agree_with_pytorchs_counter(name: str, torch: ModuleType) -> None
     whole = counter.get_total_flops()
     inputs = [gg.tensor(a, requires_grad=True) for a in arrays]
     report = gg.profile(lambda: mine(*inputs).sum(), repeats=1, warmup=0, ceilings=False)
-    products = [row for row in report.layers if row.name in ("matmul", "linear")]
+    products = [row for row in report.layers if row.name in ("matmul", "linear", "conv", "conv_input")]
     assert sum(row.forward.flops for row in products) == pytest.approx(forward, rel=0.01)
-    assert sum(row.backward.flops for row in products) == pytest.approx(whole - forward, rel=0.01)
+    if name != "conv2d of groups":  # PyTorch counts the gradient of grouped kernels as if there were no groups
+        assert sum(row.backward.flops for row in products) == pytest.approx(whole - forward, rel=0.01)
 
 
 # ---- bytes
