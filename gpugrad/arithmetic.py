@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from . import tape
+from . import nodes
 from .backend import WrappedArray
 from .gradmode import short_way
 from .mutation import tick
+from .nodes import Node
 from .primitive import FUNCTIONS
-from .tape import Node
 
 SMALL: Final = 16_384  # elements; above, recycled buffers and fused kernels are worth their overhead
 
@@ -46,6 +46,11 @@ def scalars_of(x: Any) -> dict[Any, Any] | None:
     return _FLOATS.get(x.dtype) if type(x) is _ndarray and x.size < SMALL else None
 
 
+def _sum(a: Any, b: Any) -> Any:
+    """The sum of two tangents, each None for zero."""
+    return b if a is None else a if b is None else a + b
+
+
 class PassNode(Node):
     """x + number: the cotangent goes through."""
 
@@ -58,6 +63,9 @@ class PassNode(Node):
         return g
 
     vjp_graph = vjp
+
+    def jvp(self, given: Any, graph: bool) -> Any:
+        return given[0]
 
 
 class NegateNode(Node):
@@ -72,6 +80,9 @@ class NegateNode(Node):
 
     def vjp_graph(self, g: Any) -> Any:
         return -g
+
+    def jvp(self, given: Any, graph: bool) -> Any:
+        return -given[0]
 
 
 class ScaleNode(Node):
@@ -88,6 +99,9 @@ class ScaleNode(Node):
     def vjp_graph(self, g: Any) -> Any:
         return g * self.saved.item()
 
+    def jvp(self, given: Any, graph: bool) -> Any:
+        return given[0] * (self.saved.item() if graph else self.saved)
+
 
 class UnscaleNode(Node):
     """x / number."""
@@ -103,6 +117,9 @@ class UnscaleNode(Node):
     def vjp_graph(self, g: Any) -> Any:
         return g / self.saved.item()
 
+    def jvp(self, given: Any, graph: bool) -> Any:
+        return given[0] / (self.saved.item() if graph else self.saved)
+
 
 class AddNode(Node):
     """a + b."""
@@ -116,6 +133,9 @@ class AddNode(Node):
 
     vjp_graph = vjp
 
+    def jvp(self, given: Any, graph: bool) -> Any:
+        return _sum(*given)
+
 
 class SubtractNode(Node):
     """a - b."""
@@ -128,6 +148,10 @@ class SubtractNode(Node):
         return g, (None if self.parents[1] is None else -g)
 
     vjp_graph = vjp
+
+    def jvp(self, given: Any, graph: bool) -> Any:
+        left, right = given
+        return _sum(left, None if right is None else -right)
 
 
 class MultiplyNode(Node):
@@ -144,9 +168,14 @@ class MultiplyNode(Node):
         a, b = self.saved
         p, q = self.parents
         return (
-            None if b is None else g * tape.new_tensor(b, q),
-            None if a is None else g * tape.new_tensor(a, p),
+            None if b is None else g * nodes.new_tensor(b, q),
+            None if a is None else g * nodes.new_tensor(a, p),
         )
+
+    def jvp(self, given: Any, graph: bool) -> Any:
+        (a, b), (p, q), (left, right) = self.saved, self.parents, given
+        first = None if left is None else left * (nodes.new_tensor(b, q) if graph else b)
+        return _sum(first, None if right is None else right * (nodes.new_tensor(a, p) if graph else a))
 
 
 class DivideNode(Node):
@@ -164,12 +193,19 @@ class DivideNode(Node):
     def vjp_graph(self, g: Any) -> Any:
         a, b = self.saved
         p, q = self.parents
-        divisor = tape.new_tensor(b, q)
+        divisor = nodes.new_tensor(b, q)
         quotient = g / divisor
         return (
             None if p is None else quotient,
-            None if q is None else -(quotient * (tape.new_tensor(a, p) / divisor)),
+            None if q is None else -(quotient * (nodes.new_tensor(a, p) / divisor)),
         )
+
+    def jvp(self, given: Any, graph: bool) -> Any:
+        (a, b), (p, q), (left, right) = self.saved, self.parents, given
+        if graph:
+            a, b = None if a is None else nodes.new_tensor(a, p), nodes.new_tensor(b, q)
+        first = None if left is None else left / b
+        return _sum(first, None if right is None else -(right * (a / b) / b))
 
 
 def _keep_nothing(x: Any, y: Any, p: Any, q: Any) -> Any:

@@ -14,8 +14,8 @@ import numpy as np
 from . import mutation
 from .backend import backend_of
 from .gradmode import recording
+from .nodes import GradientError, Node, PrimitiveNode
 from .primitive import FUNCTIONS
-from .tape import GradientError, Node, PrimitiveNode
 
 _VIEWS = frozenset(("reshape", "transpose", "broadcast_to", "flip", "alias"))
 

@@ -13,14 +13,15 @@ from . import mutation
 from .backend import WrappedArray, is_array
 from .batching import USED, Levels, active, device_backend, examples, levels_of, lifted, total, union, whole
 from .gradmode import recording
-from .tape import Node, new_tensor
+from .nodes import Node, new_tensor
 
 
 class MapNode(Node):
     """A step between what is outside a map and inside; `forth` and `back` are the step and its inverse on tensors."""
 
-    __slots__ = ("back", "label")
+    __slots__ = ("back", "forth", "label")
     back: Callable[[Any], Any]
+    forth: Callable[[Any], Any]
     label: str
     single = True
     fresh = False
@@ -38,27 +39,33 @@ class MapNode(Node):
         """The same, recorded."""
         return self.back(g)
 
+    def jvp(self, given: Any, graph: bool) -> Any:
+        """The tangent of the result."""
+        return self.forth(given[0]) if graph else self.forth(new_tensor(given[0], None)).data
 
-def _step(label: str, x: Any, data: Any, back: Callable[[Any], Any]) -> Any:
+
+def _step(label: str, x: Any, data: Any, forth: Callable[[Any], Any], back: Callable[[Any], Any]) -> Any:
     """The tensor on `data` as the result of a step from the tensor `x`."""
     parent = x._node
     if parent is None or not recording():
         return new_tensor(data, None)
     node = MapNode()
-    node.parents, node.saved, node.back, node.label = parent, None, back, label
+    node.parents, node.saved, node.forth, node.back, node.label = parent, None, forth, back, label
     node.seq, node.shape, node.dtype, node.scalars = mutation.tick(), data.shape, data.dtype, None
     return new_tensor(data, node)
 
 
 def enter(x: Any, level: Any, axis: int) -> Any:
     """The tensor `x` as the examples that lie along one of its axes."""
-    return _step("vmap_in", x, examples(x.data, level, axis), lambda g: leave(g, level, axis))
+    data = examples(x.data, level, axis)
+    return _step("vmap_in", x, data, lambda t: enter(t, level, axis), lambda g: leave(g, level, axis))
 
 
 def leave(x: Any, level: Any, axis: int) -> Any:
     """The tensor of all examples of `x`, the batch axis at `axis`."""
     x = lift(x, (level,))
-    return _step("vmap_out", x, whole(x.data, level, axis), lambda g: enter(g, level, axis))
+    data = whole(x.data, level, axis)
+    return _step("vmap_out", x, data, lambda t: leave(t, level, axis), lambda g: enter(g, level, axis))
 
 
 def lift(x: Any, levels: Levels) -> Any:
@@ -68,12 +75,14 @@ def lift(x: Any, levels: Levels) -> Any:
     if not missing:
         return x
     every = sorted((*known.values(), *missing), key=lambda b: b.level, reverse=True)
-    return _step("vmap_lift", x, lifted(x.data, tuple(every)), lambda g: add_up(g, missing))
+    data = lifted(x.data, tuple(every))
+    return _step("vmap_lift", x, data, lambda t: lift(t, levels), lambda g: add_up(g, missing))
 
 
 def add_up(x: Any, levels: Levels) -> Any:
     """The sum of the tensor over all examples of the maps `levels`."""
-    return _step("vmap_sum", x, total(x.data, levels), lambda g: lift(g, levels))
+    data = total(x.data, levels)
+    return _step("vmap_sum", x, data, lambda t: add_up(t, levels), lambda g: lift(g, levels))
 
 
 def here(x: Any) -> Any:

@@ -59,6 +59,10 @@ class Primitive:
             its outputs; all of them once if not given. `vjp_bytes(sizes, out_size, needs, **static)` likewise for the
             rule: for each cotangent the output's, what it is computed from by `keeps`, and itself if not given.
         outputs: how many outputs the forward has.
+        linear: whether the forward is linear in all its inputs together, so that it maps tangents too.
+        bilinear: whether it is linear in each of its two inputs, and keeps each where the other needs a gradient.
+        jvp: `jvp(tangents, needs, *kept, *extras, **static) -> tangent` of the output, None for the tangent of an input
+            that has none. Without any of the three, forward mode is the reverse mode of the rule.
 
     Raises:
         ValueError: the name is taken.
@@ -69,11 +73,14 @@ class Primitive:
         "_flops",
         "_vjp_bytes",
         "_vjp_flops",
+        "bilinear",
         "forward",
         "fresh",
+        "jvp",
         "keeps",
         "keeps_output",
         "kept_for",
+        "linear",
         "name",
         "outputs",
         "reference",
@@ -94,6 +101,9 @@ class Primitive:
         bytes: Callable[..., int] | None = None,
         vjp_bytes: Callable[..., int] | None = None,
         outputs: int = 1,
+        linear: bool = False,
+        bilinear: bool = False,
+        jvp: Callable[..., Any] | None = None,
     ) -> None:
         if name in REGISTRY:
             raise ValueError(f"[{name}] a primitive of this name is registered already")
@@ -105,6 +115,9 @@ class Primitive:
         self.reference = reference
         self.fresh = fresh
         self.outputs = outputs
+        self.linear = linear
+        self.bilinear = bilinear
+        self.jvp = jvp
         self._flops = flops
         self._vjp_flops = vjp_flops
         self._bytes = bytes

@@ -1,222 +1,22 @@
-"""The tape: nodes that remember how to go back, and the one walk that `backward`, `grad` and `vjp` share.
+"""The tape: the one walk over recorded nodes that `backward`, `grad` and `vjp` share.
 
-A node holds its parents, its rule and what the rule needs kept; never its own value. The walk is iterative, visits
-nodes in reverse order of recording, and drops what a node kept as soon as its rule has run.
+The walk is iterative, visits nodes in reverse order of recording, and drops what a node kept as soon as its rule has
+run. What a node is, is in `nodes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from heapq import heappop, heappush
-from typing import Any, ClassVar, Final
+from typing import Any
 
 import numpy as np
 
-from . import anomaly, mutation
-from .backend import WrappedArray, backend_of, is_array
-from .batching import USED, alike
+from . import anomaly, mutation, nodes
+from .backend import WrappedArray, backend_of
 from .gradmode import set_grad_enabled
+from .nodes import FREED, GradientError, Node, OutputNode, new_tensor
 from .observing import walk_observer
-from .primitive import OUT, Needs, Primitive
-
-FREED: Final = ("freed",)  # takes the place of what a walked node kept
-
-
-class GradientError(RuntimeError):
-    """A backward pass that cannot be done, or whose result would be wrong; the message names the operation."""
-
-
-_make: list[Callable[[Any, Any], Any]] = []  # set by `tensor`, which stands above: (array, node) -> Tensor
-
-
-def new_tensor(array: Any, node: Node | None) -> Any:
-    """A tensor on `array`, as the result of `node`."""
-    return _make[0](array, node)
-
-
-class Node:
-    """One recorded operation. `shape` and `dtype` are its output's; `parents` lead to the inputs (None: constant).
-
-    A `single` node has one parent, given bare instead of in a tuple, and its rule takes and gives a bare cotangent.
-    `scalars` is the short way's: the numbers it keeps as arrays of this dtype, or None where it is closed or unknown.
-    """
-
-    __slots__ = ("__weakref__", "dtype", "parents", "saved", "scalars", "seq", "shape")
-    name: ClassVar[str] = "node"
-    single: ClassVar[bool] = False
-    leaf: ClassVar[bool] = False
-    fresh: bool = True
-
-    parents: Any
-    saved: Any
-    seq: int
-    shape: Any
-    dtype: Any
-    scalars: dict[Any, Any] | None
-
-    def vjp(self, g: Any) -> Any:
-        """Cotangents of the parents from the output's, on bare arrays."""
-        raise NotImplementedError(self.name)
-
-    def vjp_graph(self, g: Any) -> Any:
-        """The same on tensors, recorded."""
-        raise NotImplementedError(self.name)
-
-    def vjp_to(self, g: Any, active: Collection[Node], graph: bool) -> Any:
-        """`vjp` or `vjp_graph` for the parents in `active` only, where the node can save work by it."""
-        return self.vjp_graph(g) if graph else self.vjp(g)
-
-
-class Leaf(Node):
-    """Where a gradient ends: stands for a tensor that was made with `requires_grad` and keeps its `.grad`."""
-
-    __slots__ = ("grad",)
-    grad: Any
-    name = "leaf"
-    leaf = True
-    seq = 0
-
-    def __init__(self, shape: Any, dtype: Any) -> None:
-        self.shape, self.dtype, self.grad = shape, dtype, None
-        self.parents = self.saved = self.scalars = None
-
-    def accumulate(self, g: Any, fresh: bool) -> None:
-        """Add the cotangent `g` (array, or tensor under create_graph) to `.grad`; `fresh` arrays may be kept as is."""
-        old = self.grad
-        if hasattr(g, "_node"):
-            self.grad = g if old is None else old + g
-        elif old is None:
-            self.grad = new_tensor(g if fresh else g.copy(), None)
-        elif old._node is None and old.data.dtype == g.dtype:
-            old.data += g
-            mutation.changed(old.data, "backward")  # somebody may be computing with this gradient
-        else:
-            self.grad = new_tensor(old.data + g, None)
-
-
-class PrimitiveNode(Node):
-    """A recorded `Primitive`: what it keeps is the values named by `keeps`, then the forward's extras."""
-
-    __slots__ = ("needs", "prim", "static")
-    prim: Primitive
-    needs: Needs
-    static: dict[str, Any]
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        return self.prim.name
-
-    @property
-    def fresh(self) -> bool:  # type: ignore[override]
-        return self.prim.fresh
-
-    def vjp(self, g: Any) -> Any:
-        return self._rule(g, self.needs, self.saved)
-
-    def vjp_graph(self, g: Any) -> Any:
-        """The rule on tensors: what was kept is tied to the graph again, so that the result can be differentiated."""
-        return self._rule_on_tensors(g, self.needs)
-
-    def vjp_to(self, g: Any, active: Collection[Node], graph: bool) -> Any:
-        needs = tuple([p is not None and p in active for p in self.parents])
-        return self._rule_on_tensors(g, needs) if graph else self._rule(g, needs, self.saved)
-
-    def _rule(self, g: Any, needs: Needs, kept: Sequence[Any]) -> Any:
-        rule = self.prim.rule
-        if rule is None:
-            raise GradientError(f"[{self.name}] has no gradient rule; give it one with its Primitive's `rule`")
-        if USED and not hasattr(g, "_node"):  # a cotangent of a map meets what was kept outside
-            kept = alike(kept, g if type(g) is list else (g,))
-        return rule(g, needs, *kept, **self.static)
-
-    def _rule_on_tensors(self, g: Any, needs: Needs) -> Any:
-        kept = self.prim.kept(self.needs)
-        if self.prim.reference is not None:
-            return self._through_reference(g, kept)
-        tied = list(self.saved)
-        for i, (position, wanted) in enumerate(kept):
-            if wanted and position == OUT and self.prim.outputs > 1:
-                tied[i : i + self.prim.outputs] = outputs_of(self, tied[i : i + self.prim.outputs])
-            elif wanted and is_array(tied[i]):
-                tied[i] = new_tensor(tied[i], self if position == OUT else self.parents[position])
-        return self._rule(g, needs, tied)
-
-    def _through_reference(self, g: Any, kept: tuple[tuple[int, bool], ...]) -> Any:
-        """Differentiate the operation's composition instead; each input stands behind a node of its own."""
-        values = {k: v for (k, _), v in zip(kept, self.saved, strict=False)}
-        xp = backend_of(g.data).xp
-        inputs, stops = [], []
-        for i, parent in enumerate(self.parents):
-            value = values.get(i)
-            if parent is None:
-                inputs.append(value)
-                continue
-            if value is None:  # by `keeps` no cotangent depends on this value
-                value = xp.zeros(parent.shape, parent.dtype)
-            stop = Alias.of(parent)
-            stops.append((i, stop))
-            inputs.append(new_tensor(value, stop))
-        out = self.prim.reference(*inputs, **self.static)  # type: ignore[misc]
-        found = walk([(out._node, g)], targets={s for _, s in stops}, retain=True, graph=True)
-        result: list[Any] = [None] * len(self.parents)
-        for i, stop in stops:
-            result[i] = found.get(stop)
-        return tuple(result)
-
-
-class Alias(Node):
-    """The identity: a node of its own in front of another, where a walk can stop or be watched."""
-
-    __slots__ = ("hook",)
-    hook: Callable[[Any], Any] | None
-    name = "alias"
-    single = True
-    fresh = False
-
-    @classmethod
-    def of(cls, parent: Node, hook: Callable[[Any], Any] | None = None) -> Alias:
-        """A node that passes cotangents on to `parent`, through `hook` if there is one."""
-        node = cls()
-        node.parents, node.saved, node.hook = parent, None, hook
-        node.seq, node.shape, node.dtype, node.scalars = mutation.tick(), parent.shape, parent.dtype, None
-        return node
-
-    def vjp(self, g: Any) -> Any:
-        if self.hook is None:
-            return g
-        changed = self.hook(new_tensor(g, None))
-        return g if changed is None else getattr(changed, "data", changed)
-
-    def vjp_graph(self, g: Any) -> Any:
-        changed = None if self.hook is None else self.hook(g)
-        return g if changed is None else changed
-
-
-class OutputNode(Node):
-    """One output of an operation with several: hands its cotangent to the operation's node, in its place."""
-
-    __slots__ = ("count",)
-    count: int
-    name = "output"
-    fresh = False
-
-    def vjp(self, g: Any) -> Any:
-        gs = [None] * self.count
-        gs[self.saved] = g
-        return (gs,)
-
-    vjp_graph = vjp
-
-
-def outputs_of(node: PrimitiveNode, values: Sequence[Any]) -> tuple[Any, ...]:
-    """The outputs of an operation with several as tensors that lead to its node; integers are constants."""
-    results = []
-    for i, value in enumerate(values):
-        part = OutputNode()
-        part.parents, part.saved, part.count = (node,), i, len(values)
-        part.seq, part.shape, part.dtype, part.scalars = mutation.tick(), value.shape, value.dtype, None
-        results.append(new_tensor(value, part if value.dtype.kind in "fcV" else None))
-    return tuple(results)
 
 
 def walk(
@@ -243,7 +43,7 @@ def walk(
     """
     visit = _Walk(targets, retain or graph, graph)
     if targets is not None:
-        visit.active = _leading_to([n for n, _ in roots], targets)
+        visit.active = leading_to([n for n, _ in roots], targets)
     # An infinite slope (sqrt at 0) is no accident here; whoever hunts one has `detect_anomaly`.
     with set_grad_enabled(graph), np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for node, g in roots:
@@ -307,7 +107,7 @@ class _Walk:
                         break
                 saved = node.saved
                 if saved is not None and (saved is FREED or changes or watched):
-                    _check_usable(node)
+                    check_usable(node)
                 if node.single:
                     parent = node.parents
                     g = node.vjp_graph(g) if graph else node.vjp(g)
@@ -419,7 +219,8 @@ def _same_kind(gi: Any, g: Any, parent: Node, node: Node) -> Any:
     )
 
 
-def _check_usable(node: Node) -> None:
+def check_usable(node: Node) -> None:
+    """Refuse a node whose kept values are gone or changed."""
     if node.saved is FREED:
         raise GradientError(
             f"[backward] the graph was freed: what {node.name} kept is gone after the first backward pass; "
@@ -434,7 +235,7 @@ def _check_usable(node: Node) -> None:
     anomaly.check_unchanged(node)
 
 
-def _leading_to(roots: Sequence[Node], targets: Collection[Node]) -> set[Node]:
+def leading_to(roots: Sequence[Node], targets: Collection[Node]) -> set[Node]:
     """The nodes on a way from `roots` to a target (iterative depth-first search)."""
     leads: dict[Node, bool] = {}
     stack: list[tuple[Node, bool]] = [(r, False) for r in roots]
@@ -448,3 +249,6 @@ def _leading_to(roots: Sequence[Node], targets: Collection[Node]) -> set[Node]:
             stack.append((node, True))
             stack.extend((p, False) for p in above if p is not None and p not in leads)
     return {n for n, ok in leads.items() if ok}
+
+
+nodes._walk[:] = [walk]

@@ -10,15 +10,16 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import anomaly, arithmetic, mutation, tape
+from . import anomaly, arithmetic, mutation, nodes
 from .backend import Device, WrappedArray, backend_for, backend_of, device, is_array
 from .batching import USED
 from .gradmode import recording
 from .inplace import InPlace
 from .lifting import on_one_level
 from .methods import Methods
+from .nodes import Alias, GradientError, Leaf, Node, PrimitiveNode
 from .primitive import FUNCTIONS, Primitive
-from .tape import Alias, GradientError, Leaf, Node, PrimitiveNode, walk
+from .tape import walk
 
 _new = object.__new__
 # NumPy's modules whose functions find ours, and what the names of ours begin with in `FUNCTIONS`.
@@ -439,9 +440,9 @@ def _record(prim: Primitive, arrays: list[Any], parents: tuple[Node | None, ...]
     if prim.outputs == 1:
         node.shape, node.dtype = out.shape, out.dtype
         return new_tensor(out, node)
-    node.shape, node.dtype = tuple(o.shape for o in out), None
-    return tape.outputs_of(node, out)
+    node.shape, node.dtype = tuple(o.shape for o in out), tuple(o.dtype for o in out)
+    return nodes.outputs_of(node, out)
 
 
-tape._make[:] = [new_tensor]
+nodes._make[:] = [new_tensor]
 arithmetic.install(Tensor)

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..backend import Backend, backend_for
-from ..tape import Leaf, Node
+from ..nodes import Leaf, Node
 from ..tensor import Tensor
 from .ceilings import Ceilings, measure_ceilings
 from .errors import CostError

@@ -16,7 +16,7 @@ from .. import mutation
 from ..backend import Backend, backend_of, is_array
 from ..gradmode import recording
 from ..nn.module import Module
-from ..tape import Node
+from ..nodes import Node
 from ..tensor import Tensor
 from .instruments import Operation
 from .layers import BEFORE, BETWEEN, Layer, LayerNames, storage_bytes

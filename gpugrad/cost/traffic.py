@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..backend import is_array
+from ..nodes import Node
 from ..primitive import Primitive, Shape
-from ..tape import Node
 from ..tensor import Tensor
 from .instruments import Operation
 

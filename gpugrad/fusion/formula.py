@@ -95,8 +95,8 @@ class Formula:
         names: list[str] = []
         for name in self.inputs:
             new = name
-            while new in (COTANGENT, OUTPUT) or (new != name and new in (*self.inputs, *names)):
-                new += "_"
+            if name in (COTANGENT, OUTPUT):
+                new = unused(name, (COTANGENT, OUTPUT, *self.inputs, *names))
             names.append(new)
             old = self.variable(name)
             replacement[old] = var(new, old.kind)
@@ -117,6 +117,13 @@ class Vjp:
     formula: Formula
     wrt: tuple[int, ...]
     residuals: tuple[int, ...]
+
+
+def unused(name: str, taken: tuple[str, ...]) -> str:
+    """`name`, with as many underscores as make it a name that is not taken."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def trace(function: Callable[..., Any], name: str | None = None) -> Formula:

@@ -14,8 +14,8 @@ import numpy as np
 from .. import mutation
 from ..backend import Backend, Device, backend_for, backend_of, is_array
 from ..backend import device as as_device
+from ..nodes import Leaf
 from ..ops.creation import tensor
-from ..tape import Leaf
 from ..tensor import Tensor, new_tensor
 
 M = TypeVar("M", bound="Module")

@@ -45,6 +45,15 @@ def spelled(function: Callable[..., Any]) -> Callable[..., Any]:
     return inner
 
 
+def added(*tangents: Any) -> Any:
+    """The sum of tangents, each None for zero."""
+    total = None
+    for t in tangents:
+        if t is not None:
+            total = t if total is None else total + t
+    return total
+
+
 def reduction(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator of reductions: `spelled`, and PyTorch's positional `sum(x, 1, True)`; a given `out=` is refused."""
     names = list(inspect.signature(function).parameters)

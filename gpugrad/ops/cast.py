@@ -17,7 +17,7 @@ def _astype_forward(needs: Needs, x: Any, *, dtype: Any) -> tuple[Any, tuple[Any
 
 
 # The engine casts a cotangent to its input's dtype, so the rule has nothing to do.
-ASTYPE = Primitive("astype", _astype_forward, lambda g, needs, *, dtype: (g,), fresh=False, flops=no_flops)
+ASTYPE = Primitive("astype", _astype_forward, lambda g, needs, *, dtype: (g,), fresh=False, flops=no_flops, linear=True)
 
 
 @public
@@ -37,7 +37,7 @@ def _clone_forward(needs: Needs, x: Any) -> tuple[Any, tuple[Any, ...]]:
     return out, ()
 
 
-CLONE = Primitive("clone", _clone_forward, lambda g, needs: (g,), fresh=False, flops=no_flops)
+CLONE = Primitive("clone", _clone_forward, lambda g, needs: (g,), fresh=False, flops=no_flops, linear=True)
 
 
 @public
@@ -57,6 +57,7 @@ TO_DEVICE = Primitive(
     _to_device_forward,
     lambda g, needs, source, *, where: (to_device(g, source),),
     flops=no_flops,
+    linear=True,
 )
 
 
@@ -70,15 +71,16 @@ def _real_forward(needs: Needs, x: Any) -> tuple[Any, tuple[Any, ...]]:
     return x.real.copy(), ()
 
 
-REAL_PART = Primitive("real", _real_forward, lambda g, needs: (g,), fresh=False, flops=no_flops)
+REAL_PART = Primitive("real", _real_forward, lambda g, needs: (g,), fresh=False, flops=no_flops, linear=True)
 IMAG_PART = Primitive(
     "imag",
     lambda needs, x: (x.imag.copy(), ()),
     lambda g, needs: (g * -1j,),
     flops=no_flops,
     vjp_flops=vjp_per_input(1),
+    linear=True,
 )
-CONJUGATE = Primitive("conj", lambda needs, x: (x.conj(), ()), lambda g, needs: (conj(g),), flops=no_flops)
+CONJUGATE = Primitive("conj", lambda needs, x: (x.conj(), ()), lambda g, needs: (conj(g),), flops=no_flops, linear=True)
 
 
 def _is_complex(x: Any) -> bool:

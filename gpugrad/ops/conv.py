@@ -14,7 +14,7 @@ from typing import Any
 from ..backend.conv import Geometry
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
-from .arguments import operand
+from .arguments import added, operand
 from .core import backend_for_all
 
 Size = int | Sequence[int]
@@ -35,6 +35,17 @@ def _conv_rule(
     gw = apply(CONV_WEIGHT, (x, g), {"kernel": w_shape[2:], "at": at}) if needs[1] else None
     gb = g.sum(axis=(0, *range(2, g.ndim))) if len(needs) == 3 and needs[2] else None
     return (gx, gw, gb)[: len(needs)]
+
+
+def _conv_jvp(
+    given: Any, needs: Needs, x: Any, w: Any, x_shape: Shape, w_shape: Shape, *, at: Geometry
+) -> Any:
+    tx, tw, tb = (*given, None)[:3]
+    return added(
+        None if tx is None else apply(CONV, (tx, w), {"at": at}),
+        None if tw is None else apply(CONV, (x, tw), {"at": at}),
+        None if tb is None else tb.reshape(-1, *(1,) * (len(x_shape) - 2)),
+    )
 
 
 def _input_forward(needs: Needs, g: Any, w: Any, *, size: Shape, at: Geometry) -> tuple[Any, tuple[Any, ...]]:
@@ -85,10 +96,18 @@ def _weight_flops(shapes: tuple[Shape, ...], out_shape: Shape, **static: Any) ->
 
 
 CONV = Primitive(
-    "conv", _conv_forward, _conv_rule, keeps=((1,), (0,), ()), flops=_conv_flops, vjp_flops=_conv_vjp_flops
+    "conv",
+    _conv_forward,
+    _conv_rule,
+    keeps=((1,), (0,), ()),
+    flops=_conv_flops,
+    vjp_flops=_conv_vjp_flops,
+    jvp=_conv_jvp,
 )
-CONV_INPUT = Primitive("conv_input", _input_forward, _input_rule, keeps=((1,), (0,)), flops=_input_flops)
-CONV_WEIGHT = Primitive("conv_weight", _weight_forward, _weight_rule, keeps=((1,), (0,)), flops=_weight_flops)
+CONV_INPUT = Primitive("conv_input", _input_forward, _input_rule, keeps=((1,), (0,)), flops=_input_flops, bilinear=True)
+CONV_WEIGHT = Primitive(
+    "conv_weight", _weight_forward, _weight_rule, keeps=((1,), (0,)), flops=_weight_flops, bilinear=True
+)
 
 
 def _tuple(name: str, what: str, value: Size, axes: int, least: int) -> tuple[int, ...]:

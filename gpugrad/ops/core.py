@@ -19,11 +19,13 @@ from ..backend.base import Backend
 from ..batching import union
 from ..fusion import Expr, Formula, FormulaError, Vjp, trace
 from ..fusion.expr import substitute, var
+from ..fusion.formula import unused
 from ..gradmode import recording, short_way
 from ..lifting import on_one_level
+from ..nodes import Node
 from ..primitive import ELEMENTWISE, FUNCTIONS, Needs, Shape
-from ..tape import Node
 from ..tensor import Tensor, new_tensor
+from .source import kernel_source
 
 
 class ElementwiseNode(Node):
@@ -51,6 +53,14 @@ class ElementwiseNode(Node):
         tied = plan.tie(self)
         it = iter([_apply(one, g, tied) for one in plan.single()])
         return tuple(next(it) if need else None for need in self.needs)
+
+
+    def jvp(self, given: Any, graph: bool) -> Any:
+        plan = self.op.plan(self.needs)
+        tangents = given if self.single else [t for t, need in zip(given, self.needs, strict=True) if need]
+        op, places = plan.forward(tuple([t is not None for t in tangents]))
+        operands = [*tangents, *(plan.tie(self) if graph else self.saved)]
+        return op(*[operands[k] for k in places]) if op is not None else operands[places[0]]
 
 
 class UnaryNode(ElementwiseNode):
@@ -91,6 +101,7 @@ class _Plan:
         self.plain = len(computed) == len(outputs)
         self.body = Formula(vjp.formula.name, vjp.formula.inputs, computed) if computed else None
         self._single: list[tuple[Elementwise | None, tuple[int, ...]]] | None = None
+        self._forward: dict[Needs, tuple[Elementwise | None, tuple[int, ...]]] = {}
 
     def run(self, g: Any, saved: tuple[Any, ...]) -> tuple[Any, ...]:
         outs: Any = () if self.body is None else backend_of(g).kernel(self.body)(g, *saved)
@@ -118,6 +129,32 @@ class _Plan:
                 parent = parents[0 if node.single else position] if position in needed else None
                 tied.append(new_tensor(value, parent))
         return tied
+
+    def forward(self, active: Needs) -> tuple[Elementwise | None, tuple[int, ...]]:
+        """The output's tangent as an operation on some of (tangents, residuals), and which; None: the first as it is.
+
+        The backward formula gives `g` times each partial derivative; the sum of the same with the tangents in place of
+        `g` is the way forward, from the same residuals.
+        """
+        found = self._forward.get(active)
+        if found is None:
+            body, count = self.vjp.formula, len(self.vjp.wrt)
+            g, total = body.variable(body.inputs[0]), None
+            names = tuple(unused(f"t{k}", body.inputs) for k in range(count))
+            for name, out, wanted in zip(names, body.outputs, active, strict=True):
+                if wanted:
+                    part = substitute((out,), {g: var(name)})[0]
+                    total = part if total is None else total + part
+            assert total is not None
+            if total.op == "input":
+                found = None, (names.index(str(total.value)),)
+            else:
+                whole = Formula(f"{body.name}_jvp", (*names, *body.inputs[1:]), (total,))
+                used = whole.used or names[:1]  # a derivative of 0 still has the shape of the tangent
+                op = Elementwise(Formula(whole.name, used, (total,)))
+                found = op, tuple(whole.inputs.index(n) for n in used)
+            self._forward[active] = found
+        return found
 
     def single(self) -> list[tuple[Elementwise | None, tuple[int, ...]]]:
         """Each cotangent as an operation of its own, and which of (g = -1, residuals...) it takes."""
@@ -328,22 +365,6 @@ class Elementwise:
 
         replacement = {var(n): lift(a) for n, a in zip(self.formula.inputs, args, strict=True)}
         return substitute(self.formula.outputs, replacement)[0]
-
-
-def kernel_source(formula: Formula, device: str, dtype: Any) -> str:
-    """The source that `formula` compiles to on a kind of device, as text."""
-    if device == "numba":
-        from ..fusion.numba_compiler import numba_source
-
-        return numba_source(formula, dtype)
-    if device.partition(":")[0] == "cuda":
-        from ..fusion.cuda_compiler import cuda_source
-
-        names = (dtype.name,) * len(formula.inputs)
-        return str(cuda_source(formula, names, (dtype.name,) * len(formula.outputs)).text)
-    from ..backend import cpu
-
-    return cpu().source(formula, dtype)
 
 
 def mixed(name: str, arrays: list[Any]) -> str:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from numpy.linalg import LinAlgError
 
+from ..nodes import GradientError
 from ..primitive import Needs, Primitive, Shape
-from ..tape import GradientError
 from ..tensor import apply
 from .arguments import apply_one, bare, constant
 from .cast import conj, imag, real

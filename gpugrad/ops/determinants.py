@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from numpy.linalg import LinAlgError
 
-from ..backend import backend_of
+from ..backend import backend_of, is_array
 from ..primitive import Needs, Primitive
 from ..tensor import apply
 from .arguments import apply_one, bare, some
@@ -81,6 +81,15 @@ def _cofactors_rule(g: Any, needs: Needs, a: Any, u: Any, s: Any, vh: Any, phase
     return (product(u / phase, inner, vh),)
 
 
+def _cofactors_jvp(given: Any, needs: Needs, a: Any, *bases: Any) -> Any:
+    """The determinant's second derivative is symmetric, so the rule goes both ways; recorded, Jacobi's formula does."""
+    t = given[0]
+    if is_array(t):
+        return _cofactors_rule(t, needs, a, *bases)[0]
+    cofactor, inverse = _cofactors_reference(a), inv(a)
+    return single((inverse * turned(t)).sum((-2, -1))) * cofactor - product(cofactor, turned(t), turned(inverse))
+
+
 def _cofactors_reference(a: Any) -> Any:
     y = apply_one(DET, a, {})
     if some(bare(y) == 0):
@@ -98,6 +107,7 @@ COFACTORS = Primitive(
     reference=_cofactors_reference,
     flops=dense(0, 22 + 2 + 4 / 3),
     vjp_flops=vjp_dense(0, 8),
+    jvp=_cofactors_jvp,
 )
 
 

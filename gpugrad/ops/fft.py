@@ -78,7 +78,7 @@ def _fftn_rule(
     return (_fitted(apply_one(FFTN, g, {"s": s, "axes": axes, "norm": norm, "inverse": inverse}), shape),)
 
 
-FFTN = Primitive("fftn", _fftn_forward, _fftn_rule, flops=_flops)
+FFTN = Primitive("fftn", _fftn_forward, _fftn_rule, flops=_flops, linear=True)
 
 
 def _rfftn_forward(needs: Needs, x: Any, *, s: Lengths, axes: Axes, norm: str) -> tuple[Any, tuple[Any, ...]]:
@@ -91,7 +91,7 @@ def _rfftn_rule(g: Any, needs: Needs, shape: Shape, *, s: Lengths, axes: Axes, n
     return (_fitted(apply_one(IRFFTN, half, {"s": s, "axes": axes, "norm": SWAPPED[norm]}), shape),)
 
 
-RFFTN = Primitive("rfftn", _rfftn_forward, _rfftn_rule, flops=_real_flops)
+RFFTN = Primitive("rfftn", _rfftn_forward, _rfftn_rule, flops=_real_flops, linear=True)
 
 
 def _irfftn_forward(needs: Needs, x: Any, *, s: Lengths, axes: Axes, norm: str) -> tuple[Any, tuple[Any, ...]]:
@@ -103,7 +103,7 @@ def _irfftn_rule(g: Any, needs: Needs, shape: Shape, *, s: Lengths, axes: Axes, 
     return (_fitted(multiply(half, _edge_weights(half, s[-1], axes[-1], 1.0, 2.0)), shape),)
 
 
-IRFFTN = Primitive("irfftn", _irfftn_forward, _irfftn_rule, flops=_real_flops)
+IRFFTN = Primitive("irfftn", _irfftn_forward, _irfftn_rule, flops=_real_flops, linear=True)
 
 
 # ---- arguments

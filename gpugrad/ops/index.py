@@ -115,6 +115,7 @@ GETITEM = Primitive(
     vjp_flops=_getitem_vjp_flops,
     bytes=_getitem_bytes,
     vjp_bytes=_getitem_vjp_bytes,
+    linear=True,
 )
 
 
@@ -162,7 +163,8 @@ def _scatter_flops(shapes: tuple[Shape, ...], out_shape: Shape, *, unique: bool,
 
 # A slice of the cotangent may be a view of it.
 SCATTER = Primitive(
-    "scatter", _scatter_forward, _scatter_rule, fresh=False, flops=_scatter_flops, vjp_flops=no_vjp_flops
+    "scatter", _scatter_forward, _scatter_rule, fresh=False, flops=_scatter_flops, vjp_flops=no_vjp_flops,
+    linear=True,
 )
 
 
@@ -246,7 +248,9 @@ def _put_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, *,
     return 0 if unique or not needs[1] else math.prod(shapes[1])
 
 
-PUT = Primitive("index_put", _put_forward, _put_rule, fresh=False, flops=no_flops, vjp_flops=_put_vjp_flops)
+PUT = Primitive(
+    "index_put", _put_forward, _put_rule, fresh=False, flops=no_flops, vjp_flops=_put_vjp_flops, linear=True
+)
 
 
 @public

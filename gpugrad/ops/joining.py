@@ -45,7 +45,9 @@ def _concatenate_rule(g: Any, needs: Needs, sizes: tuple[int, ...], *, axis: int
     return tuple(parts)
 
 
-CONCATENATE = Primitive("concatenate", _concatenate_forward, _concatenate_rule, fresh=False, flops=no_flops)
+CONCATENATE = Primitive(
+    "concatenate", _concatenate_forward, _concatenate_rule, fresh=False, flops=no_flops, linear=True
+)
 
 
 def _slice(x: Any, axis: int, start: int, stop: int) -> Any:
@@ -228,7 +230,7 @@ def _flip_rule(g: Any, needs: Needs, *, axes: Axes) -> tuple[Any, ...]:
     return (flip(g, axes),)
 
 
-FLIP = Primitive("flip", _flip_forward, _flip_rule, fresh=False, flops=no_flops)
+FLIP = Primitive("flip", _flip_forward, _flip_rule, fresh=False, flops=no_flops, linear=True)
 
 
 @public
@@ -262,7 +264,7 @@ def _roll_rule(g: Any, needs: Needs, *, shift: Axes, axis: Axes) -> tuple[Any, .
     return (roll(g, tuple(-s for s in shift), axis),)
 
 
-ROLL = Primitive("roll", _roll_forward, _roll_rule, flops=no_flops)
+ROLL = Primitive("roll", _roll_forward, _roll_rule, flops=no_flops, linear=True)
 
 
 @public

@@ -13,6 +13,7 @@ import numpy as np
 from ..backend import backend_of, is_array
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import Tensor, apply
+from .arguments import added
 from .core import backend_for_all
 
 
@@ -50,6 +51,7 @@ MATMUL = Primitive(
     keeps=((1,), (0,)),
     flops=_matmul_flops,
     vjp_flops=_matmul_vjp_flops,
+    bilinear=True,
 )
 
 
@@ -106,6 +108,12 @@ def _linear_rule(g: Any, needs: Needs, x: Any, weight: Any, by_columns: bool) ->
     return (gx, gw, gb)[: len(needs)]
 
 
+def _linear_jvp(given: Any, needs: Needs, x: Any, weight: Any, by_columns: bool) -> Any:
+    tx, tw, tb = (*given, None)[:3]
+    from_x = None if tx is None else matmul(tx, _transposed(weight))
+    return added(from_x, None if tw is None else matmul(x, _transposed(tw)), tb)
+
+
 def _linear_flops(shapes: tuple[Shape, ...], out_shape: Shape) -> int:
     return math.prod(out_shape) * (2 * shapes[0][-1] + (len(shapes) == 3))
 
@@ -122,6 +130,7 @@ LINEAR = Primitive(
     keeps=((1,), (0,), ()),
     flops=_linear_flops,
     vjp_flops=_linear_vjp_flops,
+    jvp=_linear_jvp,
 )
 
 

@@ -16,8 +16,8 @@ from numpy.linalg import LinAlgError
 
 from ..backend import backend_of, memory
 from ..gradmode import recording
+from ..nodes import GradientError
 from ..primitive import FUNCTIONS, public_in
-from ..tape import GradientError
 from ..tensor import Tensor
 from .arguments import bare, operand, some
 from .cast import conj

@@ -36,7 +36,7 @@ def _cumsum_rule(g: Any, needs: Needs, *, axis: int) -> tuple[Any, ...]:
 
 
 # The flipped sum is a view, but of nothing that is kept.
-CUMSUM = Primitive("cumsum", _cumsum_forward, _cumsum_rule)
+CUMSUM = Primitive("cumsum", _cumsum_forward, _cumsum_rule, linear=True)
 
 
 def _along(name: str, x: Any, axis: Any) -> tuple[Any, int]:

@@ -61,7 +61,8 @@ def _sum_rule(g: Any, needs: Needs, shape: Shape, *, axis: Axes | None, keepdims
 
 
 SUM = Primitive(
-    "sum", _sum_forward, _sum_rule, fresh=False, flops=per_input(1), vjp_flops=no_vjp_flops, vjp_bytes=no_vjp_bytes
+    "sum", _sum_forward, _sum_rule, fresh=False, flops=per_input(1), vjp_flops=no_vjp_flops, vjp_bytes=no_vjp_bytes,
+    linear=True,
 )
 
 
@@ -104,6 +105,7 @@ MEAN = Primitive(
     flops=per_input(1, 1),
     vjp_flops=vjp_per_input(0, 1),
     vjp_bytes=lambda sizes, out_size, needs, **static: 2 * out_size,
+    linear=True,
 )
 
 

@@ -52,6 +52,7 @@ CONVOLVE = Primitive(
     keeps=((1,), (0,)),
     flops=_convolve_flops,
     vjp_flops=_convolve_vjp_flops,
+    bilinear=True,
 )
 
 

@@ -41,6 +41,7 @@ RESHAPE = Primitive(
     vjp_flops=no_vjp_flops,
     bytes=no_bytes,
     vjp_bytes=no_vjp_bytes,
+    linear=True,
 )
 
 
@@ -216,6 +217,7 @@ TRANSPOSE = Primitive(
     vjp_flops=no_vjp_flops,
     bytes=no_bytes,
     vjp_bytes=no_vjp_bytes,
+    linear=True,
 )
 
 
@@ -331,6 +333,7 @@ BROADCAST_TO = Primitive(
     flops=no_flops,
     vjp_flops=vjp_per_input(0, 1),
     bytes=no_bytes,
+    linear=True,
 )
 
 
@@ -350,6 +353,7 @@ SUM_TO = Primitive(
     flops=per_input(1),
     vjp_flops=no_vjp_flops,
     vjp_bytes=no_vjp_bytes,
+    linear=True,
 )
 
 

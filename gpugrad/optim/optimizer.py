@@ -14,7 +14,7 @@ import numpy as np
 from ..backend import Backend, backend_of, is_array
 from ..gradmode import enable_grad
 from ..mutation import changed
-from ..tape import Leaf
+from ..nodes import Leaf
 from ..tensor import Tensor, new_tensor
 
 

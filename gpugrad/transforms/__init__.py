@@ -2,7 +2,11 @@
 
 from .batch import vmap
 from .check import GradientMismatchError, check_grads
-from .jacobian import jacrev
+from .forward import jvp, linearize
+from .jacobian import elementwise_grad, hessian, hvp, jacfwd, jacobian, jacrev
 from .reverse import grad, value_and_grad, vjp
 
-__all__ = ["GradientMismatchError", "check_grads", "grad", "jacrev", "value_and_grad", "vjp", "vmap"]
+__all__ = [
+    "GradientMismatchError", "check_grads", "elementwise_grad", "grad", "hessian", "hvp", "jacfwd", "jacobian",
+    "jacrev", "jvp", "linearize", "value_and_grad", "vjp", "vmap",
+]  # fmt: skip

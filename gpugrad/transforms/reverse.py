@@ -7,71 +7,13 @@ nest: inside another transform, or on tensors that require a gradient, the walk 
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..backend import backend_of
-from ..gradmode import enable_grad, recording
-from ..lifting import here
-from ..tape import Alias, GradientError, Node, walk
-from ..tensor import Tensor, new_leaf, new_tensor
-from .tree import flatten
-
-
-class _Depth(threading.local):
-    value: int = 0
-
-
-_depth = _Depth()
-
-
-class _Inputs:
-    """Arguments replaced by tensors that the tape can be walked back to."""
-
-    def __init__(self, tree: Any, who: str) -> None:
-        leaves, self.build = flatten(tree)
-        self.tensors = [_stand_in(leaf, who) for leaf in leaves]
-        self.nodes: list[Node] = [t._node for t in self.tensors if t._node is not None]
-        # A result is recorded in its turn when somebody further out may differentiate it.
-        outer = recording() and any(isinstance(leaf, Tensor) and leaf._node is not None for leaf in leaves)
-        self.graph = outer or _depth.value > 0
-        self.bare = not any(isinstance(leaf, Tensor) for leaf in leaves)
-
-    def cotangents(self, found: dict[Node, Any]) -> Any:
-        """The walk's findings in the structure of the arguments; zeros where the output does not depend on one."""
-        out = []
-        for t in self.tensors:
-            g = found.get(t._node) if t._node is not None else None
-            if g is None:
-                g = backend_of(t.data).xp.zeros(t.data.shape, t.data.dtype)
-            out.append(self.finish(g))
-        return self.build(out)
-
-    def finish(self, g: Any) -> Any:
-        """A tensor where the caller gave tensors or may differentiate further; else the bare array."""
-        t = g if isinstance(g, Tensor) else new_tensor(g, None)
-        return t.data if self.bare and t._node is None else t
-
-
-def _stand_in(leaf: Any, who: str) -> Tensor:
-    given = here(leaf if isinstance(leaf, Tensor) else Tensor(leaf))
-    data, node = given.data, given._node
-    if data.dtype.kind not in "fcV":
-        raise TypeError(
-            f"[{who}] an argument to differentiate is {type(leaf).__name__} of dtype {data.dtype}; expected floating "
-            "point or complex: write 3.0 for 3, or convert with .astype(float)"
-        )
-    return new_tensor(data, new_leaf(data) if node is None else Alias.of(node))
-
-
-def _run(f: Callable[..., Any], inputs: _Inputs, call: Callable[[Any], Any]) -> Any:
-    _depth.value += 1
-    try:
-        with enable_grad():
-            return call(inputs.build(list(inputs.tensors)))
-    finally:
-        _depth.value -= 1
+from ..nodes import GradientError, Node
+from ..tape import walk
+from ..tensor import Tensor
+from .record import Inputs, Recorded, run
 
 
 def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
@@ -86,30 +28,10 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         `(output, pullback)`, with `has_aux` `(output, pullback, aux)`. `pullback(cotangent)` takes the
         structure of the output and returns a tuple with one cotangent per primal; it may be called again and again.
     """
-    inputs = _Inputs(primals, "vjp")
-    result = _run(f, inputs, lambda args: f(*args))
-    result, aux = result if has_aux else (result, None)
-    outputs, build = flatten(result)
-
-    def pullback(cotangent: Any) -> tuple[Any, ...]:
-        given, _ = flatten(cotangent)
-        if len(given) != len(outputs):
-            raise ValueError(f"[vjp] {len(given)} cotangents for an output of {len(outputs)} arrays")
-        roots = []
-        graph = inputs.graph or any(isinstance(c, Tensor) and c._node is not None for c in given)
-        for out, c in zip(outputs, given, strict=True):
-            if isinstance(out, Tensor) and out._node is not None:
-                g = out._cotangent(c, "vjp")
-                roots.append((out._node, g if graph else g.data))
-        found = walk(roots, targets=set(inputs.nodes), retain=True, graph=graph)
-        return inputs.cotangents(found)  # type: ignore[no-any-return]
-
-    value = build([inputs.finish(_detached(o, inputs)) if isinstance(o, Tensor) else o for o in outputs])
-    return (value, pullback, aux) if has_aux else (value, pullback)
-
-
-def _detached(out: Tensor, inputs: _Inputs) -> Tensor:
-    return out if inputs.graph else out.detach()
+    recorded = Recorded(f, primals, "vjp", has_aux)
+    if has_aux:
+        return recorded.value(), recorded.pull, recorded.aux
+    return recorded.value(), recorded.pull
 
 
 def value_and_grad(
@@ -133,7 +55,7 @@ def value_and_grad(
         for n in numbers:
             if not -len(args) <= n < len(args):
                 raise ValueError(f"[grad] argnums = {argnums}, but {len(args)} positional arguments were given")
-        inputs = _Inputs(tuple(args[n] for n in numbers), "grad")
+        inputs = Inputs(tuple(args[n] for n in numbers), "grad")
 
         def call(chosen: Any) -> Any:
             full = list(args)
@@ -141,7 +63,7 @@ def value_and_grad(
                 full[n] = value
             return f(*full, **kwargs)
 
-        result = _run(f, inputs, call)
+        result = run(inputs, call)
         out, aux = result if has_aux else (result, None)
         if not isinstance(out, Tensor):
             out = Tensor(out)
@@ -160,7 +82,7 @@ def value_and_grad(
             g = start if inputs.graph else start.data
             found = walk([(out._node, g)], targets=set(inputs.nodes), graph=inputs.graph)
         gradient = inputs.cotangents(found)
-        value = inputs.finish(_detached(out, inputs))
+        value = inputs.finish(inputs.outer(out))
         return ((value, aux) if has_aux else value), (gradient[0] if isinstance(argnums, int) else gradient)
 
     return inner

@@ -1,0 +1,152 @@
+"""A function, run once on tensors that stand for its arguments: what every derivative of it is taken from.
+
+Reverse mode pulls cotangents back through the record, forward mode pushes tangents through it. Inside another
+transform, or on tensors that require a gradient, both are recorded in their turn.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..backend import backend_of, is_array
+from ..gradmode import enable_grad, recording
+from ..lifting import here
+from ..nodes import Alias, Node
+from ..ops.cast import astype
+from ..tape import walk
+from ..tensor import Tensor, new_leaf, new_tensor
+from .push import push
+from .tree import flatten
+
+
+class _Depth(threading.local):
+    value: int = 0
+
+
+_depth = _Depth()
+
+
+class Inputs:
+    """Arguments replaced by tensors that the tape can be walked back to."""
+
+    def __init__(self, tree: Any, who: str) -> None:
+        leaves, self.build = flatten(tree)
+        self.tensors = [_stand_in(leaf, who) for leaf in leaves]
+        self.nodes: list[Node] = [t._node for t in self.tensors if t._node is not None]
+        # A result is recorded in its turn when somebody further out may differentiate it.
+        outer = recording() and any(isinstance(leaf, Tensor) and leaf._node is not None for leaf in leaves)
+        self.graph = outer or _depth.value > 0
+        self.bare = not any(isinstance(leaf, Tensor) for leaf in leaves)
+
+    def cotangents(self, found: dict[Node, Any]) -> Any:
+        """The walk's findings in the structure of the arguments; zeros where the output does not depend on one."""
+        out = []
+        for t in self.tensors:
+            g = found.get(t._node) if t._node is not None else None
+            if g is None:
+                g = backend_of(t.data).xp.zeros(t.data.shape, t.data.dtype)
+            out.append(self.finish(g))
+        return self.build(out)
+
+    def outer(self, out: Tensor) -> Tensor:
+        """A result as the caller gets it: recorded only where somebody further out may differentiate it."""
+        return out if self.graph else out.detach()
+
+    def finish(self, g: Any) -> Any:
+        """A tensor where the caller gave tensors or may differentiate further; else the bare array."""
+        t = g if isinstance(g, Tensor) else new_tensor(g, None)
+        return t.data if self.bare and t._node is None else t
+
+
+def _stand_in(leaf: Any, who: str) -> Tensor:
+    given = here(leaf if isinstance(leaf, Tensor) else Tensor(leaf))
+    data, node = given.data, given._node
+    if data.dtype.kind not in "fcV":
+        raise TypeError(
+            f"[{who}] an argument to differentiate is {type(leaf).__name__} of dtype {data.dtype}; expected floating "
+            "point or complex: write 3.0 for 3, or convert with .astype(float)"
+        )
+    return new_tensor(data, new_leaf(data) if node is None else Alias.of(node))
+
+
+def run(inputs: Inputs, call: Callable[[Any], Any]) -> Any:
+    """What `call` gives for the arguments' stand-ins, recorded."""
+    _depth.value += 1
+    try:
+        with enable_grad():
+            return call(inputs.build(list(inputs.tensors)))
+    finally:
+        _depth.value -= 1
+
+
+class Recorded:
+    """A function's record at some point: tangents are pushed through it, cotangents pulled back."""
+
+    def __init__(self, f: Callable[..., Any], primals: tuple[Any, ...], who: str, has_aux: bool) -> None:
+        self.who = who
+        self.inputs = Inputs(primals, who)
+        result = run(self.inputs, lambda args: f(*args))
+        self.aux: Any = None
+        if has_aux:
+            result, self.aux = result
+        self.outputs, self.build = flatten(result)
+
+    def value(self) -> Any:
+        """What the function gave."""
+        finish = self.inputs.finish
+        return self.build([finish(self.inputs.outer(o)) if isinstance(o, Tensor) else o for o in self.outputs])
+
+    def push(self, tangents: tuple[Any, ...]) -> Any:
+        """The output's tangent, in its structure; zeros where it does not depend on the arguments."""
+        given, _ = flatten(tangents)
+        if len(given) != len(self.inputs.tensors):
+            raise ValueError(
+                f"[{self.who}] {len(given)} tangents for arguments of {len(self.inputs.tensors)} arrays; expected one "
+                "for each, in the same structure"
+            )
+        tensors = [self._tangent(t, x, i) for i, (t, x) in enumerate(zip(given, self.inputs.tensors, strict=True))]
+        graph = self.inputs.graph or any(t._node is not None for t in tensors)
+        sources: dict[Node, Any] = {
+            node: t if graph else t.data for node, t in zip(self.inputs.nodes, tensors, strict=True)
+        }
+        nodes = [o._node if isinstance(o, Tensor) else None for o in self.outputs]
+        found = push(sources, nodes, graph)
+        return self.build([self._result(t, o) for t, o in zip(found, self.outputs, strict=True)])
+
+    def pull(self, cotangent: Any) -> tuple[Any, ...]:
+        """The cotangents of the arguments, one for each, from one of the output's structure."""
+        given, _ = flatten(cotangent)
+        if len(given) != len(self.outputs):
+            raise ValueError(f"[{self.who}] {len(given)} cotangents for an output of {len(self.outputs)} arrays")
+        roots = []
+        graph = self.inputs.graph or any(isinstance(c, Tensor) and c._node is not None for c in given)
+        for out, c in zip(self.outputs, given, strict=True):
+            if isinstance(out, Tensor) and out._node is not None:
+                g = out._cotangent(c, self.who)
+                roots.append((out._node, g if graph else g.data))
+        found = walk(roots, targets=set(self.inputs.nodes), retain=True, graph=graph)
+        return self.inputs.cotangents(found)  # type: ignore[no-any-return]
+
+    def _tangent(self, t: Any, x: Tensor, number: int) -> Tensor:
+        """A tangent as a tensor of its argument's shape and dtype."""
+        if not isinstance(t, Tensor):
+            t = new_tensor(t if is_array(t) else backend_of(x.data).xp.asarray(t), None)
+        if t.shape != x.shape:
+            raise ValueError(
+                f"[{self.who}] tangent {number} has shape {tuple(t.shape)}; expected its argument's, {tuple(x.shape)}"
+            )
+        if t.dtype.kind == "c" and x.dtype.kind != "c":
+            raise TypeError(f"[{self.who}] tangent {number} is {t.dtype}, its argument {x.dtype}; expected a real one")
+        return t if t.dtype == x.dtype else astype(t, x.dtype)  # type: ignore[no-any-return]
+
+    def _result(self, t: Any, out: Any) -> Any:
+        if t is None:
+            if not isinstance(out, Tensor) and not is_array(out):
+                return np.zeros(np.shape(out))
+            array = out.data if isinstance(out, Tensor) else out
+            t = backend_of(array).xp.zeros(array.shape, array.dtype)
+        return self.inputs.finish(t)
