@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of, is_array
+from ..batching import USED, alike
 from ..gradmode import enable_grad, set_grad_enabled
 from ..nodes import Alias, Leaf, Node, OutputNode, PrimitiveNode
 from ..tape import check_usable, leading_to, walk
@@ -105,6 +106,8 @@ def _broadcast(t: Any, shape: Any, dtype: Any) -> Any:
 def _primitive(node: PrimitiveNode, given: Tangents, graph: bool) -> Any:
     prim = node.prim
     values = node.kept_tensors() if graph else node.saved
+    if USED and not graph:  # tangents of a map meet what was kept outside
+        values = alike(values, [t for t in given if t is not None])
     needs = tuple([t is not None for t in given])
     if prim.jvp is not None:
         return prim.jvp(given, needs, *values, **node.static)

@@ -54,6 +54,18 @@ def test_pushing_forward_is_the_transpose_of_pulling_back(row):
     assert abs(left - right) <= 1e-9 * scale
 
 
+@pytest.mark.parametrize("row", DIFFERENTIABLE, ids=lambda row: row.name)
+def test_several_tangents_are_pushed_at_once_under_a_map(row):
+    call, inputs, tangents, _ = _setting(row)
+    directions = tuple(np.stack([t, 2 - t]) for t in tangents)
+    _, slope = gg.linearize(call, *inputs)
+    together = gg.vmap(slope)(*directions)
+    for i in range(2):
+        alone = slope(*(d[i] for d in directions))
+        for mine, other in zip(together, alone, strict=True):
+            np.testing.assert_allclose(_array(mine)[i], _array(other), rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("row", SECOND, ids=lambda row: row.name)
 def test_second_derivatives_agree_whichever_modes_are_nested(row):
     call, inputs, tangents, cotangents = _setting(row)
