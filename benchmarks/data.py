@@ -54,6 +54,13 @@ def gemm_data(params: dict[str, Any]) -> list[tuple[Float32, Float32]]:
     return products
 
 
+def layer_data(params: dict[str, Any]) -> tuple[Float32, Float32, Float32]:
+    """A square layer's weight, one input, and a full matrix of cotangents."""
+    rng, width = np.random.default_rng(SEED), params["width"]
+    weight = rng.standard_normal((width, width), dtype=np.float32) * np.float32(width**-0.5)
+    return weight, rng.standard_normal(width, dtype=np.float32), rng.standard_normal((width, width), dtype=np.float32)
+
+
 def elementwise_data(params: dict[str, Any]) -> tuple[Float32, Float32]:
     """An input with both tails of every activation (standard deviation 2), and a cotangent."""
     rng = np.random.default_rng(SEED)

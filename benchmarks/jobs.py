@@ -17,7 +17,7 @@ PER_OP = "us/op"
 WITH_NUMBA = "gpugrad"
 NUMPY_ALONE = "gpugrad-numpy"
 
-SUITES = ("mlp", "tape", "elementwise", "adam", "memory")
+SUITES = ("mlp", "tape", "elementwise", "adam", "transforms", "memory")
 SCALES = ("full", "quick", "smoke")
 
 # Name in gpugrad.nn.functional (PyTorch's name, but for `step`); identity is left out because PyTorch returns
@@ -61,7 +61,7 @@ class Job:
     Args:
         name: what the tables print and what `--only` matches.
         suite: one of SUITES, "control" or "bandwidth".
-        kind: which builder of a library does it (mlp, gemm, tape, elementwise, adam, control, copy).
+        kind: which builder of a library does it: the name of its method (mlp, gemm, tape, per_example, ...).
         params: the sizes; JSON values only.
         goals: the largest value that passes, by library name; empty where no goal is set for the single job.
         unit: RATIO for a time relative to PyTorch's best, PER_OP for microseconds an operation.
@@ -165,6 +165,23 @@ def adam_jobs(scale: str) -> Iterator[Job]:
     )
 
 
+def transform_jobs(scale: str) -> Iterator[Job]:
+    """Gradients of every example of a batch, and the Jacobian of a layer at one input, in float32.
+
+    The Jacobian's goal is 1.5 times its matrix products, one for the value and one for all rows: the job beside it.
+    """
+    sizes, batch, width = ([12, 8, 4], 6, 16) if scale == "smoke" else ([784, 256, 128, 10], 128, 512)
+    yield Job(
+        f"per-example gradients {'-'.join(map(str, sizes))} B{batch} tanh",
+        "transforms",
+        "per_example",
+        {"sizes": sizes, "batch": batch, "activation": "tanh"},
+        {WITH_NUMBA: 1.3, NUMPY_ALONE: 1.3},
+    )
+    yield Job(f"jacobian {width}-{width} tanh", "transforms", "jacobian", {"width": width})
+    yield Job(f"jacobian {width}-{width} matrix products alone", "transforms", "jacobian_products", {"width": width})
+
+
 def control_job() -> Job:
     """A call that does nothing: what the measurement itself costs."""
     return Job("control: an empty call", "control", "control")
@@ -186,6 +203,7 @@ def timed_jobs(suite: str, scale: str) -> list[Job]:
         "tape": tape_jobs,
         "elementwise": elementwise_jobs,
         "adam": adam_jobs,
+        "transforms": transform_jobs,
         "bandwidth": bandwidth_jobs,
     }
     return list(makers[suite](scale))

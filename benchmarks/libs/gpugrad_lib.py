@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import gpugrad as gg
-from benchmarks.data import ADAM_RATE, SGD_RATE, adam_data, digest, elementwise_data, mlp_data
+from benchmarks.data import ADAM_RATE, SGD_RATE, adam_data, digest, elementwise_data, layer_data, mlp_data
 from benchmarks.libs.base import Library, Program
 
 _MODULES = {"relu": "ReLU", "gelu": "GELU", "tanh": "Tanh"}
@@ -201,6 +201,33 @@ class GpugradLibrary(Library):
             return digest(parameters[0].detach().numpy()) + digest(parameters[-1].detach().numpy())
 
         return {"step": Program(optimizer.step, check=check)}
+
+    def per_example(self, params: dict[str, Any]) -> dict[str, Program]:
+        """`vmap(grad(loss))` with the parameters shared."""
+        data = mlp_data(params)
+        model = self.model(data.layers, params["activation"])
+        own = {name: value.detach() for name, value in model.named_parameters()}
+        x, labels = self._tensor(data.x), self._tensor(data.labels)
+
+        def loss(parameters: Any, x: Any, label: Any) -> Any:
+            return gg.nn.functional.cross_entropy(gg.nn.functional_call(model, parameters, x), label)
+
+        gradients = gg.vmap(gg.grad(loss), in_axes=(None, 0, 0))
+
+        def run() -> Any:
+            return gradients(own, x, labels)
+
+        def check() -> list[float]:
+            found = run()
+            return digest(found["0.weight"].numpy()[-1]) + digest(found["2.bias"].numpy())
+
+        return {"vmap(grad)": Program(run, check=check)}
+
+    def jacobian(self, params: dict[str, Any]) -> dict[str, Program]:
+        """`jacrev` of tanh(weight @ x) at one x."""
+        weight, x, _ = map(self._tensor, layer_data(params))
+        jacobian = gg.jacrev(lambda x: gg.tanh(weight @ x))
+        return {"jacrev": Program(lambda: jacobian(x), check=lambda: digest(jacobian(x).numpy()))}
 
     def copy(self, params: dict[str, Any]) -> dict[str, Program]:
         """One bare array copied into another: the bandwidth that the kernels are held against."""

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from benchmarks.data import ADAM_RATE, SGD_RATE, adam_data, digest, elementwise_data, mlp_data
+from benchmarks.data import ADAM_RATE, SGD_RATE, adam_data, digest, elementwise_data, layer_data, mlp_data
 from benchmarks.libs.base import Library, Program
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -99,6 +99,35 @@ class JaxLibrary(Library):
             return jax.block_until_ready((loss, state[0]))[0]
 
         return {"jit": Program(run, check=lambda: [float(run()), float(run())])}
+
+    def per_example(self, params: dict[str, Any]) -> dict[str, Program]:
+        """`jit(vmap(grad(loss)))` with the parameters shared."""
+        data = mlp_data(params)
+        x, labels = self._array(data.x), self._array(data.labels.astype("int32"))
+        function = _FUNCTIONS[params["activation"]]
+        layers = [(self._array(weight), self._array(bias)) for weight, bias in data.layers]
+
+        def loss_of(layers: Any, x: Any, label: Any) -> Any:
+            for weight, bias in layers[:-1]:
+                x = function(weight @ x + bias)
+            return -jax.nn.log_softmax(layers[-1][0] @ x + layers[-1][1])[label]
+
+        gradients = jax.jit(jax.vmap(jax.grad(loss_of), in_axes=(None, 0, 0)))
+
+        def run() -> Any:
+            return jax.block_until_ready(gradients(layers, x, labels))
+
+        return {"jit": Program(run, check=lambda: digest(run()[0][0][-1]) + digest(run()[1][1]))}
+
+    def jacobian(self, params: dict[str, Any]) -> dict[str, Program]:
+        """The compiled `jacrev` of tanh(weight @ x) at one x."""
+        weight, x, _ = map(self._array, layer_data(params))
+        jacobian = jax.jit(jax.jacrev(lambda x, weight: jnp.tanh(weight @ x)))
+
+        def run() -> Any:
+            return jax.block_until_ready(jacobian(x, weight))
+
+        return {"jit": Program(run, check=lambda: digest(run()))}
 
     def tape(self, params: dict[str, Any]) -> dict[str, Program]:
         """A chain of `y * scale` and `y + shift` under an eager `jax.vjp`."""

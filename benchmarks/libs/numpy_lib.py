@@ -10,7 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.data import ADAM_RATE, SGD_RATE, Float32, adam_data, digest, elementwise_data, gemm_data, mlp_data
+from benchmarks.data import (
+    ADAM_RATE,
+    SGD_RATE,
+    Float32,
+    adam_data,
+    digest,
+    elementwise_data,
+    gemm_data,
+    layer_data,
+    mlp_data,
+)
 from benchmarks.libs.base import Library, Program
 from benchmarks.machine import openblas_core
 
@@ -129,6 +139,22 @@ class NumpyLibrary(Library):
                 np.matmul(a, b, out=out)
 
         return {"matmul": Program(multiply)}
+
+    def jacobian(self, params: dict[str, Any]) -> dict[str, Program]:
+        """The Jacobian of tanh(weight @ x) by hand, as a matrix of cotangents times the weight."""
+        weight, x, _ = layer_data(params)
+
+        def run() -> Float32:
+            y = np.tanh(weight @ x)
+            rows: Float32 = np.diag(_ONE - y * y) @ weight
+            return rows
+
+        return {"by hand": Program(run, check=lambda: digest(run()))}
+
+    def jacobian_products(self, params: dict[str, Any]) -> dict[str, Program]:
+        """One product for the value and one for all rows."""
+        weight, x, g = layer_data(params)
+        return {"matmul": Program(lambda: (weight @ x, g @ weight))}
 
     def tape(self, params: dict[str, Any]) -> dict[str, Program]:
         """The bare operations: what is left when there is no tape at all."""

@@ -13,7 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.data import ADAM_RATE, SGD_RATE, adam_data, digest, elementwise_data, gemm_data, mlp_data
+from benchmarks.data import (
+    ADAM_RATE,
+    SGD_RATE,
+    adam_data,
+    digest,
+    elementwise_data,
+    gemm_data,
+    layer_data,
+    mlp_data,
+)
 from benchmarks.libs.base import Library, Program
 
 _MODULES: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
@@ -115,16 +124,19 @@ class TorchLibrary(Library):
         """The training step, once for each way to update."""
         return {how: self._mlp_program(params, how) for how in _optimizers(params["optimizer"], [])}
 
-    def _mlp_program(self, params: dict[str, Any], how: str) -> Program:
-        data = mlp_data(params)
+    def _model(self, layers: list[tuple[Any, Any]], activation: str) -> nn.Module:
         modules: list[nn.Module] = []
-        for weight, bias in data.layers:
+        for weight, bias in layers:
             layer = nn.Linear(weight.shape[1], weight.shape[0], device=self.device)
             with torch.no_grad():
                 layer.weight.copy_(self._tensor(weight))
                 layer.bias.copy_(self._tensor(bias))
-            modules += [layer, _MODULES[params["activation"]]()]
-        model = nn.Sequential(*modules[:-1])
+            modules += [layer, _MODULES[activation]()]
+        return nn.Sequential(*modules[:-1])
+
+    def _mlp_program(self, params: dict[str, Any], how: str) -> Program:
+        data = mlp_data(params)
+        model = self._model(data.layers, params["activation"])
         optimizer = _optimizers(params["optimizer"], list(model.parameters()))[how]()
         x, labels = self._tensor(data.x), self._tensor(data.labels)
 
@@ -255,6 +267,38 @@ class TorchLibrary(Library):
             return digest(parameters[0].detach().cpu()) + digest(parameters[-1].detach().cpu())
 
         return Program(optimizer.step, check=check)
+
+    def per_example(self, params: dict[str, Any]) -> dict[str, Program]:
+        """`torch.func.vmap(grad(loss))` with the parameters shared."""
+        data = mlp_data(params)
+        model = self._model(data.layers, params["activation"])
+        own = {name: value.detach() for name, value in model.named_parameters()}
+        x, labels = self._tensor(data.x), self._tensor(data.labels)
+
+        def loss(parameters: Any, x: Tensor, label: Tensor) -> Tensor:
+            return F.cross_entropy(torch.func.functional_call(model, parameters, (x,)), label)
+
+        gradients = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))
+
+        def run() -> Any:
+            return gradients(own, x, labels)
+
+        def check() -> list[float]:
+            found = run()
+            return digest(found["0.weight"][-1].cpu()) + digest(found["2.bias"].cpu())
+
+        return {"vmap(grad)": Program(run, check=check)}
+
+    def jacobian(self, params: dict[str, Any]) -> dict[str, Program]:
+        """`torch.func.jacrev` of tanh(weight @ x) at one x."""
+        weight, x, _ = map(self._tensor, layer_data(params))
+        jacobian = torch.func.jacrev(lambda x: torch.tanh(weight @ x))
+        return {"jacrev": Program(lambda: jacobian(x), check=lambda: digest(jacobian(x).cpu()))}
+
+    def jacobian_products(self, params: dict[str, Any]) -> dict[str, Program]:
+        """One product for the value and one for all rows."""
+        weight, x, g = map(self._tensor, layer_data(params))
+        return {"mm": Program(lambda: (weight @ x, g @ weight))}
 
     def copy(self, params: dict[str, Any]) -> dict[str, Program]:
         """One array copied into another."""
