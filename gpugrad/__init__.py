@@ -44,8 +44,7 @@ from .ops.elementwise import (
 )
 from .ops.entropy import cross_entropy
 from .ops.index import (
-    argwhere, gather, index_add, index_select, masked_fill, masked_select, nonzero, put_along_axis, scatter,
-    scatter_add, take, take_along_axis,
+    gather, index_add, index_select, put_along_axis, scatter, scatter_add, take, take_along_axis,
 )
 from .ops.joining import (
     array_split, concatenate as cat, chunk, column_stack, concatenate as concat, concatenate, dstack, flip, fliplr,
@@ -57,6 +56,7 @@ from .ops.logic import (
     allclose, round as around, array_equal, bitwise_and, bitwise_not, bitwise_or, bitwise_xor, bitwise_not as
     invert, isclose, left_shift, right_shift, round,
 )
+from .ops.masks import argwhere, masked_fill, masked_select, nonzero
 from .ops.nan import nancumprod, nancumsum, nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar
 from .ops.numeric import (
     angle, cumulative_prod, cumulative_sum, fix, float_power, frexp, ldexp, modf, nan_to_num,

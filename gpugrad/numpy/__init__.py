@@ -45,7 +45,7 @@ from ..ops.elementwise import (
     negative, not_equal, positive, power, rad2deg, reciprocal, remainder, rint, sign, signbit, sin, sinc,
     sinh, sqrt, square, subtract, tan, tanh, trunc, where,
 )  # fmt: skip
-from ..ops.index import argwhere, nonzero, take, take_along_axis
+from ..ops.index import take, take_along_axis
 from ..ops.joining import (
     array_split, column_stack, concatenate, dstack, flip, fliplr, flipud, hstack, pad, repeat, roll,
     rot90, split, stack, tile, unbind as unstack, vstack,
@@ -55,6 +55,7 @@ from ..ops.logic import (
     allclose, array_equal, bitwise_and, bitwise_not, bitwise_or, bitwise_xor, isclose, left_shift,
     right_shift, round,
 )  # fmt: skip
+from ..ops.masks import argwhere, nonzero
 from ..ops.nan import (
     nanargmax, nanargmin, nancumprod, nancumsum, nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar,
 )  # fmt: skip

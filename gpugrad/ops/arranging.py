@@ -16,8 +16,9 @@ from ..primitive import FUNCTIONS, public
 from ..tensor import Tensor
 from .arguments import axis_index, bare, operand, shape_tuple
 from .diagonal import diag
-from .index import getitem, nonzero, take
+from .index import getitem, take
 from .joining import concatenate, same_device, split
+from .masks import nonzero
 from .shape import broadcast_to, moveaxis, ravel, reshape
 
 

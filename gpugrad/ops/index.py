@@ -16,10 +16,9 @@ from ..batching import USED
 from ..lifting import on_one_level
 from ..primitive import FUNCTIONS, Needs, Primitive, Shape, public
 from ..tensor import Tensor, apply
-from .arguments import apply_one, axis_index, bare, constant, is_half, operand, spelled
+from .arguments import apply_one, axis_index, bare, is_half, operand, spelled
 from .core import backend_for_all
 from .costs import no_flops, no_vjp_flops
-from .elementwise import where
 from .shape import broadcast_to, ravel, reshape
 
 _BASIC: Final = (int, slice, type(None), type(Ellipsis), np.integer)
@@ -35,14 +34,14 @@ def _prepared(name: str, x: Any, index: Any) -> tuple[Any, tuple[Any, ...], bool
     parts = []
     for part in index if isinstance(index, tuple) else (index,):
         if not isinstance(part, _BASIC) or type(part) is bool:
-            part = _index_array(name, backend, bare(x), part)
+            part = index_array(name, backend, bare(x), part)
             arrays.append(part)
             unique = unique and part.dtype == bool
         parts.append(part)
     return (tuple(parts) if isinstance(index, tuple) else parts[0]), tuple(arrays), unique
 
 
-def _index_array(name: str, backend: Backend, x: Any, part: Any) -> Any:
+def index_array(name: str, backend: Backend, x: Any, part: Any) -> Any:
     """One array of an index: integers or truth values, on the device of `x`."""
     part = bare(part)
     if not is_array(part):
@@ -305,7 +304,7 @@ def index_select(x: Any, dim: int, index: Any) -> Any:
 
 def _along(name: str, x: Any, indices: Any, axis: int, lengths: Shape) -> tuple[Any, ...]:
     """The index that picks with `indices` along `axis` and stays in place on the other axes (of `lengths`)."""
-    indices = _index_array(name, backend_of(bare(x)), bare(x), indices)
+    indices = index_array(name, backend_of(bare(x)), bare(x), indices)
     if indices.ndim != len(x.shape) or indices.dtype == bool:
         raise IndexError(
             f"[{name}] "
@@ -395,7 +394,7 @@ def index_add(x: Any, dim: int, index: Any, source: Any, alpha: float = 1) -> An
     """`x` with the slices of `source`, times `alpha`, added at positions `index` of axis `dim` (PyTorch)."""
     x, source = operand(x), operand(source)
     i = axis_index("index_add", dim, x.shape)
-    index = _index_array("index_add", backend_of(bare(x)), bare(x), index)
+    index = index_array("index_add", backend_of(bare(x)), bare(x), index)
     expected = (*x.shape[:i], *index.shape, *x.shape[i + 1 :])
     if index.ndim != 1 or source.shape != expected:
         raise IndexError(
@@ -405,50 +404,3 @@ def index_add(x: Any, dim: int, index: Any, source: Any, alpha: float = 1) -> An
         )
     added = written(source, (slice(None),) * i + (index,), x.shape)
     return FUNCTIONS["add"](x, added if alpha == 1 else FUNCTIONS["multiply"](added, alpha))
-
-
-# ---- by truth values
-
-
-def _truth(name: str, x: Any, mask: Any) -> Any:
-    """A mask on the device of `x`; one from the host is brought there, as the arrays of an index are."""
-    mask = _index_array(name, backend_of(bare(x)), bare(x), mask)
-    if mask.dtype != bool:
-        raise IndexError(f"[{name}] mask has dtype {mask.dtype}; expected truth values, e.g. x > 0")
-    return mask
-
-
-@public
-def masked_fill(x: Any, mask: Any, value: Any) -> Any:
-    """`x` with `value` where `mask` (broadcast) holds."""
-    x = operand(x)
-    return where(_truth("masked_fill", x, mask), value, x)
-
-
-@public
-def masked_select(x: Any, mask: Any) -> Any:
-    """The elements of `x` where `mask` holds, along one axis; both broadcast."""
-    x = operand(x)
-    mask = _truth("masked_select", x, mask)
-    shape = np.broadcast_shapes(x.shape, mask.shape)
-    x = x if x.shape == shape else broadcast_to(x, shape)
-    return getitem(x, mask if mask.shape == shape else backend_of(mask).xp.broadcast_to(mask, shape))
-
-
-@public
-def nonzero(x: Any, *, as_tuple: bool = True) -> Any:
-    """The positions of the elements that are not 0: one integer array for each axis. No gradient.
-
-    `as_tuple=False` gives PyTorch's form: one row for each element. Waits for the device.
-    """
-    x = operand(x)
-    found = bare(x).nonzero()
-    return (
-        tuple(constant(x, i) for i in found) if as_tuple else constant(x, backend_of(bare(x)).xp.stack(found, axis=1))
-    )
-
-
-@public
-def argwhere(x: Any) -> Any:
-    """The positions of the elements that are not 0, one row for each. No gradient."""
-    return nonzero(x, as_tuple=False)
