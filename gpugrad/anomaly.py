@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from .backend import backend_of, is_array
+from .backend import backend_of, is_array, memory
 
 _HERE: Final = str(Path(__file__).parent)
 
@@ -58,6 +58,7 @@ def _checksums(saved: Any) -> tuple[int | None, ...]:
 def _checksum(value: Any) -> int | None:
     if not is_array(value):
         return None
+    value = memory(value)
     host = backend_of(value).to_host(value)
     return zlib.crc32(host.tobytes())
 
@@ -79,7 +80,7 @@ def check_unchanged(node: Any) -> None:
 def check_finite(node: Any, cotangents: tuple[Any, ...]) -> None:
     """Raise AnomalyError at the first cotangent that is nan or infinite; names the operation and its source line."""
     for i, g in enumerate(cotangents):
-        array = getattr(g, "data", g) if hasattr(g, "_node") else g
+        array = memory(getattr(g, "data", g) if hasattr(g, "_node") else g)
         if not is_array(array) or array.dtype.kind not in "fc":
             continue
         finite = backend_of(array).xp.isfinite(array)
@@ -95,7 +96,8 @@ def check_finite(node: Any, cotangents: tuple[Any, ...]) -> None:
 def check_forward(name: str, out: Any, inputs: tuple[Any, ...]) -> None:
     """Raise AnomalyError when an operation makes a nan or infinity out of finite inputs; gives their ranges."""
     outs = out if isinstance(out, tuple) else (out,)
-    for array in outs:
+    inputs = tuple(memory(a) for a in inputs)
+    for array in map(memory, outs):
         if not is_array(array) or array.dtype.kind not in "fc" or bool(backend_of(array).xp.isfinite(array).all()):
             continue
         arrays = [a for a in inputs if is_array(a) and a.size and a.dtype.kind in "fiu"]

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from . import mutation
-from .backend import backend_of
+from .backend import WrappedArray, backend_of, memory
 from .gradmode import recording
 from .nodes import GradientError, Node, PrimitiveNode
 from .primitive import FUNCTIONS
@@ -71,6 +71,12 @@ class InPlace:
         """
         recorded = recording() and (self._node is not None or (getattr(value, "_node", None) is not None))
         if not recorded:
+            if isinstance(_array(value), WrappedArray) and not isinstance(self.data, WrappedArray):
+                raise GradientError(
+                    f"[{name}] values that differ from example to example of a vmap, written to a tensor from outside "
+                    f"it (shape {self.shape}): it would have to hold all of them; compute a new tensor, or write to "
+                    "one made inside (gg.zeros, x.clone())"
+                )
             write(self.data, _array(value))
             mutation.changed(self.data, name)
             return
@@ -137,6 +143,7 @@ def _is_view(array: Any, node: Node | None) -> bool:
         return node.name in _VIEWS or (node.name == "getitem" and not node.static["arrays"])
     if node is not None:
         return False
+    array = memory(array)
     storage = backend_of(array).storage(array)
     if storage is array or not isinstance(storage, np.ndarray):
         return False

@@ -355,6 +355,8 @@ class Tensor(InPlace, Methods):
         return format(self.item(), spec) if spec and self.data.size == 1 else str(self)
 
     def __repr__(self) -> str:
+        if isinstance(self.data, WrappedArray):
+            return f"tensor({self.data!r})"
         body = np.array2string(backend_of(self.data).to_host(self.data), separator=", ", prefix="tensor(", precision=4)
         extra = "" if self.dtype == np.float32 and body != "[]" else f", dtype={self.dtype}"
         if self.device.type != "cpu":

@@ -205,7 +205,8 @@ class BatchArray(WrappedArray):
         return self._value(".tobytes()").tobytes(order)  # type: ignore[no-any-return]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        return np.asarray(self._value("numpy.asarray(), or use as an index or value of a bare array,"), dtype=dtype)
+        what = "numpy.asarray() or .array() (gg.stack joins), or use as an index or value of a bare array,"
+        return np.asarray(self._value(what), dtype=dtype)
 
     def __dlpack__(self, **kwargs: Any) -> Any:
         return self._value("DLPack export").__dlpack__(**kwargs)

@@ -26,7 +26,7 @@ from numpy import (
     uint8, uintc, uintp, ulong, ulonglong, unravel_index, unsignedinteger, ushort, vectorize, zeros,
 )  # fmt: skip
 
-from ..backend import backend_of
+from ..backend import WrappedArray, backend_of
 from ..ops.arguments import bare, operand
 from ..ops.arranging import (
     append, block, compress, delete, diagflat, dsplit, extract, flatnonzero, hsplit, insert, meshgrid, resize,
@@ -154,8 +154,8 @@ def array(object: Any, dtype: Any = None) -> Any:
 
 
 def _holds_tensor(parts: Any) -> bool:
-    found = [p for p in parts if isinstance(p, Tensor) or (isinstance(p, (list, tuple)) and _holds_tensor(p))]
-    return bool(found)
+    leaf, nested = (Tensor, WrappedArray), (list, tuple)
+    return bool([p for p in parts if isinstance(p, leaf) or (isinstance(p, nested) and _holds_tensor(p))])
 
 
 def asarray(object: Any, dtype: Any = None) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_for, backend_of, device, is_array
+from ..batching import innermost
 from ..tensor import Tensor
 
 _default_dtype = [np.dtype(np.float32)]
@@ -107,7 +108,7 @@ def _shape(size: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 def _filled(shape: tuple[int, ...], value: Any, dtype: Any, where: Any, requires_grad: bool) -> Tensor:
-    backend = backend_for(where)
+    backend = innermost(backend_for(where))  # inside vmap one for each example, so that any result can be written to it
     array = backend.empty(shape, np.dtype(get_default_dtype() if dtype is None else dtype))
     if value is not None:
         array[...] = value

@@ -89,9 +89,7 @@ def _curve(x):
 def test_jacobians_of_all_modes_agree_with_the_closed_form():
     x = np.array([0.3, -1.2, 0.8])
     e = np.exp(x[2] * x[0])
-    exact = np.array(
-        [[x[1] ** 2, 2 * x[0] * x[1], 0], [np.cos(x[0]), 0, 0], [0, x[2], x[1]], [x[2] * e, 0, x[0] * e]]
-    )
+    exact = np.array([[x[1] ** 2, 2 * x[0] * x[1], 0], [np.cos(x[0]), 0, 0], [0, x[2], x[1]], [x[2] * e, 0, x[0] * e]])
     for transform in (
         gg.jacrev,
         gg.jacfwd,

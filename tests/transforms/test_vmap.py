@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import re
 import threading
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import gpugrad as gg
+import gpugrad.numpy as gnp
 from gpugrad.batching import USED, BatchError
 
 RNG = np.random.default_rng(11)
@@ -246,6 +248,40 @@ def test_item_assignment_is_differentiated() -> None:
     close(gg.vmap(gg.grad(f))(X, places), expected)
 
 
+@pytest.mark.parametrize("make", [lambda x: gg.zeros(3), gg.zeros_like, lambda x: x.detach().clone() * 0])
+def test_tensors_made_inside_take_values_of_each_example(make: Any) -> None:
+    def f(x: Any) -> Any:
+        y = make(x)
+        y[0] = x[1] * x[1]
+        y[1:] = x[:2]
+        y += 1
+        return y
+
+    tensors = gg.tensor(X)
+    close(gg.vmap(f)(tensors), np.stack([f(x).data for x in tensors]))
+    loss = gg.grad(lambda x: (f(x) ** 2).sum())
+    close(gg.vmap(loss)(tensors), np.stack([loss(x).data for x in tensors]))
+
+
+def test_tensors_from_outside_do_not_take_values_of_each_example() -> None:
+    outside = gg.zeros(3)
+
+    def write(x: Any) -> Any:
+        outside[0] = x[0]
+        return x
+
+    with pytest.raises(gg.GradientError, match=r"\[setitem\] values that differ .* a tensor from outside .* \(3,\)"):
+        gg.vmap(write)(gg.tensor(X))
+    np.testing.assert_array_equal(outside.data, 0)
+
+
+def test_lists_of_numbers_become_arrays() -> None:
+    rows = gg.vmap(lambda x: gnp.array([[x[0], 1.0], [x.sum(), x[1]]]))
+    expected = np.stack([np.array([[x[0], 1.0], [x.sum(), x[1]]]) for x in X])
+    close(rows(X), expected)
+    close(rows(gg.tensor(X)), expected)
+
+
 def test_a_value_changed_in_place_after_it_was_kept_is_noticed() -> None:
     def f(x: Any) -> Any:
         y = x * 1.0
@@ -293,6 +329,26 @@ def test_a_mapped_pullback_of_dropout_has_one_mask() -> None:
     assert set(np.unique(jacobian)) == {0.0, 2.0}
     np.testing.assert_array_equal(jacobian, np.diag(np.diag(jacobian)))
     assert 5 < (np.diag(jacobian) != 0).sum() < 35
+
+
+# ---- finding trouble
+
+
+def test_debug_mode_looks_at_all_examples() -> None:
+    x = X.copy()
+    x[2, 1] = 0.0
+    with gg.detect_anomaly():
+        close(gg.vmap(gg.grad(lambda r: (gg.tanh(r) ** 2).sum()))(X), 2 * np.tanh(X) * (1 - np.tanh(X) ** 2))
+        with pytest.raises(gg.AnomalyError, match=r"\[(divide|reciprocal)\]"), np.errstate(divide="ignore"):
+            gg.vmap(gg.grad(lambda r: (1.0 / r).sum()))(x)
+
+
+def test_examples_are_printed_by_their_shape() -> None:
+    shown = []
+    gg.vmap(lambda r: shown.append(repr(r)) or r)(gg.tensor(X))
+    gg.vmap(lambda r: shown.append(repr(r)) or r)(X)
+    assert re.fullmatch(r"tensor\(<4 examples, each \(3,\) float64, of vmap level \d+>\)", shown[0])
+    assert re.fullmatch(r"<4 examples, each \(3,\) float64, of vmap level \d+>", shown[1])
 
 
 # ---- what stays behind
