@@ -14,7 +14,7 @@ from ._version import __version__
 # fmt: off
 from .anomaly import AnomalyError
 from .backend import Device, DeviceError, default_device, device, set_default_device
-from .cost import CostError, profile
+from .cost import CostError, profile, tape_memory
 from .fusion import FormulaError
 from .gradmode import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .ops import fft, special
@@ -165,7 +165,8 @@ __all__ = [
     "set_default_device", "set_default_dtype", "set_grad_enabled", "sigmoid", "sign", "signbit", "silu", "sin",
     "sinc", "sinh", "softmax", "softplus", "softsign", "sort", "special", "split", "sqrt", "square", "squeeze",
     "stack", "std", "step", "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_axis", "tan",
-    "tanh", "tensor", "tensor_split", "tensordot", "tile", "topk", "trace", "transpose", "trapezoid", "tril",
+    "tanh", "tape_memory", "tensor", "tensor_split", "tensordot", "tile", "topk", "trace", "transpose", "trapezoid",
+    "tril",
     "triu", "true_divide", "trunc", "uint16", "uint32", "uint64", "uint8", "unbind", "unflatten", "uniform",
     "unique", "unsqueeze", "unstack", "unwrap", "value_and_grad", "vander", "var", "vdot", "view", "view_as",
     "vjp", "vmap", "vstack", "where", "xlogy", "zeros", "zeros_like",

@@ -66,7 +66,7 @@ class BufferPool:
         nbytes = math.prod(shape) * dtype.itemsize
         if nbytes < self.threshold or dtype.hasobject:
             return np.empty(shape, dtype)
-        size = _size_class(nbytes)
+        size = size_class(nbytes)
         with self._lock:
             buffer = self._idle(size)
             if buffer is None:
@@ -126,6 +126,7 @@ class BufferPool:
             return PoolStats(self._held, used, self.limit, self.threshold, self._hits, self._misses)
 
 
-def _size_class(nbytes: int) -> int:
+def size_class(nbytes: int) -> int:
+    """The bytes of the buffer that a result of `nbytes` gets."""
     step = 1 << max(nbytes.bit_length() - 5, 12)
     return -(-nbytes // step) * step

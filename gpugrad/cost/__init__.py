@@ -4,7 +4,8 @@ The engine below knows nothing of this room; `instruments` is how it is watched,
 """
 
 from .errors import CostError
+from .ledger import TapeMemory, tape_memory
 from .measure import Profile, profile
 from .report import LayerCost, Phase, Report
 
-__all__ = ["CostError", "LayerCost", "Phase", "Profile", "Report", "profile"]
+__all__ = ["CostError", "LayerCost", "Phase", "Profile", "Report", "TapeMemory", "profile", "tape_memory"]

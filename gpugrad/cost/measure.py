@@ -73,11 +73,11 @@ def profile(
         return Profile(device=device, ceilings=ceilings)
     if repeats < 1 or warmup < 0:
         raise CostError(f"[profile] repeats = {repeats}, warmup = {warmup}; expected 1 or more, and 0 or more")
-    backend = backend_for(device) if device is not None else first_backend([*args, fn, *_closed_over(fn)])
+    backend = backend_for(device) if device is not None else first_backend([*args, fn, *closed_over(fn)])
     return _Measurement(fn, args, backend or backend_for(None), backward).report(repeats, warmup, ceilings, progress)
 
 
-def _closed_over(fn: Any) -> list[Any]:
+def closed_over(fn: Any) -> list[Any]:
     """What a function can reach without its arguments: bound object, defaults, variables around it."""
     fn = getattr(fn, "func", fn)
     cells = [cell.cell_contents for cell in getattr(fn, "__closure__", None) or () if _filled(cell)]

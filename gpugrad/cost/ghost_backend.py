@@ -1,0 +1,240 @@
+"""`GhostBackend`: what arrays without data ask in place of a device.
+
+It takes memory in a ledger and computes nothing; the shapes are found in `ghost_rules`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..backend import Backend
+from ..backend.base import Kernel
+from ..fusion import Formula
+from .errors import CostError
+from .ghost import Ghost, Record, Storage, hollow
+from .ghost_rules import alike, all_known, ghosts_in, in_order_of, like, made, product_shape, replaced
+
+_CREATION = ("empty", "zeros", "ones")
+
+
+class Namespace:
+    """NumPy, but for what makes new arrays."""
+
+    def __init__(self, backend: GhostBackend) -> None:
+        self._backend = backend
+
+    def __getattr__(self, name: str) -> Any:
+        backend = self._backend
+        if name in _CREATION:
+            return lambda shape, dtype=float, **kwargs: backend.fresh(shape, dtype)
+        if name in ("full", "arange", "eye", "linspace", "array", "asarray", "identity", "tri"):
+            return lambda *args, **kwargs: backend.created(name, args, kwargs)
+        if name in ("ascontiguousarray", "asfortranarray", "copy"):  # NumPy's own do not ask other kinds of arrays
+            return lambda x, *args, **kwargs: like(backend, name, x, kwargs)
+        if name == "ndarray":
+            return Ghost
+        if name == "lib":
+            return _Lib
+        return getattr(np, name)
+
+
+class _Tricks:
+    @staticmethod
+    def as_strided(x: Any, shape: Any = None, strides: Any = None, **kwargs: Any) -> Any:
+        """A view with any strides."""
+        return x.seen_as(np.lib.stride_tricks.as_strided(x.value, shape, strides))
+
+    @staticmethod
+    def sliding_window_view(x: Any, window_shape: Any, axis: Any = None, **kwargs: Any) -> Any:
+        """A view of every window."""
+        return x.seen_as(np.lib.stride_tricks.sliding_window_view(x.value, window_shape, axis))
+
+
+class _Lib:
+    stride_tricks = _Tricks
+
+
+class GhostBackend(Backend):
+    """The backend of one prediction, in the place of `root`.
+
+    Attributes:
+        events: (bytes, record) for each piece of memory that came (or, negative, went), in order.
+        tag: who takes memory now.
+    """
+
+    name = "shapes"
+
+    def __init__(self, root: Backend) -> None:
+        super().__init__()
+        self.root = root
+        self.device = root.device
+        self.weight_order = root.weight_order
+        self.xp = Namespace(self)
+        self.rows = _Rows(self)
+        self.events: list[tuple[int, Record]] = []
+        self.tag: Any = None
+        self.new: list[Record] = []  # records since the tag was last settled
+
+    @property
+    def optim(self) -> Any:
+        """Refused: an update would change the parameters' own values."""
+        raise CostError("[tape_memory] the function updates parameters; give the loss alone, without optimizer.step()")
+
+    @optim.setter
+    def optim(self, value: Any) -> None:
+        raise AttributeError("optim")
+
+    def fresh(self, shape: Any, dtype: Any, values: Any = None) -> Ghost:
+        """New memory; with `values` they are known."""
+        shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(int(n) for n in shape)
+        value = hollow(shape, dtype) if values is None else values
+        record = Record(value.nbytes, self.tag)
+        self.new.append(record)
+        return Ghost(value, self, Storage(self.events, record), values is not None)
+
+    def there(self, array: Any) -> Ghost:
+        """An array that exists, without its data unless it is of integers or truth values."""
+        if array.dtype.kind in "iub":
+            return Ghost(np.asarray(array), self, None, known=True)
+        order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+        value = hollow(array.shape, array.dtype)
+        return Ghost(hollow(array.shape[::-1], array.dtype).T if order == "F" else value, self, None)
+
+    def created(self, name: str, args: Any, kwargs: Any) -> Any:
+        """What one of NumPy's creation functions gives."""
+        if name == "asarray" and isinstance(args[0], Ghost):
+            dtype = args[1] if len(args) > 1 else kwargs.get("dtype")
+            return args[0] if dtype is None else args[0].astype(dtype, copy=False)
+        if ghosts_in(args) and not all_known(args):
+            return alike(self, getattr(np, name)(*replaced(args, lambda g: np.ones(g.shape, g.dtype)), **kwargs))
+        result = getattr(np, name)(*replaced(args, lambda g: g.value), **kwargs)
+        return self.there(result) if result.dtype.kind in "iub" and result.size < 4096 else made(self, result)
+
+    def compile(self, formula: Formula) -> Kernel:
+        """Takes memory for the results of the formula."""
+        plain = self.root.kernel(formula)
+
+        def run(*arrays: Any, out: Any = None) -> Any:
+            if out is not None:
+                return out
+            shape = np.broadcast_shapes(*[a.shape if hasattr(a, "shape") else () for a in arrays])
+            small = plain(*[np.ones((), a.dtype) if hasattr(a, "dtype") else a for a in arrays])
+            results = tuple(
+                in_order_of(arrays, self.fresh(shape, r.dtype))
+                for r in (small if isinstance(small, tuple) else (small,))
+            )
+            return results if isinstance(small, tuple) else results[0]
+
+        return run
+
+    def source(self, formula: Formula, dtype: Any) -> str:
+        """The source of the device's kernel."""
+        return self.root.source(formula, dtype)
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Ghost:
+        """New memory."""
+        return self.fresh(shape, dtype)
+
+    def from_host(self, array: Any) -> Ghost:
+        """New memory of the array's shape; values of integers are kept."""
+        values = np.asarray(array)
+        return self.fresh(values.shape, values.dtype, values if values.dtype.kind in "iub" else None)
+
+    def to_host(self, array: Any) -> Any:
+        """Refused, but for known values."""
+        return array._known(".numpy() or printing") if isinstance(array, Ghost) else array
+
+    def matmul(self, a: Any, b: Any, out: Any = None) -> Any:
+        """New memory for the product."""
+        if out is not None:
+            return out
+        return self.fresh(product_shape(tuple(a.shape), tuple(b.shape)), np.result_type(a.dtype, b.dtype))
+
+    def scatter_add(self, target: Any, index: Any, source: Any) -> None:
+        """Nothing: no memory is taken."""
+
+    def storage(self, array: Any) -> object:
+        """The ledger's piece of memory; for what was there before, the array itself."""
+        return array if array.storage is None else array.storage
+
+    def synchronize(self) -> None:
+        """Nothing runs."""
+
+    def seed(self, seed: int) -> None:
+        """Nothing is drawn."""
+
+    def random(self, kind: str, shape: tuple[int, ...], dtype: Any, low: Any = 0, high: Any = 1) -> Ghost:
+        """New memory."""
+        return self.fresh(shape, dtype)
+
+    def reserve_random(self, count: int) -> tuple[int, int]:
+        """Some numbers; the device's stream stays where it is."""
+        return 0, 0
+
+    def memory_stats(self) -> Any:
+        """What the device's allocator holds."""
+        return self.root.memory_stats()
+
+    def column_sum(self, x: Any) -> Ghost:
+        """New memory for the sums."""
+        return self.fresh(x.shape[1:], x.dtype)
+
+
+class _Rows:
+    """The row kernels: memory for their results."""
+
+    def __init__(self, backend: GhostBackend) -> None:
+        self._backend = backend
+
+    def _like(self, x: Any, *others: Any, **kwargs: Any) -> Any:
+        return self._backend.fresh(x.shape, x.dtype)
+
+    softmax = log_softmax = softmax_vjp = log_softmax_vjp = dropout = _like
+
+    def logsumexp(self, x: Any) -> Any:
+        return self._backend.fresh(x.shape[:-1], x.dtype)
+
+    def cross_entropy(self, x: Any, *others: Any) -> Any:
+        work = self._like(x)  # the rows less their largest, while it runs
+        del work
+        return self._backend.fresh(x.shape[:1], x.dtype), self._backend.fresh(x.shape[:1], x.dtype)
+
+    def cross_entropy_vjp(self, g: Any, x: Any, *others: Any) -> Any:
+        return self._like(x)
+
+    def layer_norm(self, x: Any, *others: Any) -> Any:
+        return self._like(x), *(self._backend.fresh(x.shape[:-1], x.dtype) for _ in range(2))
+
+    def layer_norm_vjp(self, g: Any, x: Any, *others: Any, **kwargs: Any) -> Any:
+        return self._like(x), *(self._backend.fresh(x.shape[-1:], x.dtype) for _ in range(2))
+
+    def rms_norm(self, x: Any, *others: Any) -> Any:
+        return self._like(x), self._backend.fresh(x.shape[:-1], x.dtype)
+
+    def rms_norm_vjp(self, g: Any, x: Any, *others: Any, **kwargs: Any) -> Any:
+        return self._like(x), self._backend.fresh(x.shape[-1:], x.dtype)
+
+    def maxout(self, x: Any, k: int) -> Any:
+        return self._backend.fresh((*x.shape[:-1], x.shape[-1] // k), x.dtype)
+
+    def maxout_vjp(self, g: Any, x: Any, *others: Any) -> Any:
+        return self._like(x)
+
+    def scatter_add_rows(self, *args: Any) -> None:
+        return None
+
+    def __getattr__(self, name: str) -> Any:
+        """A kernel without a rule runs once on ones."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        kernel = getattr(self._backend.root.rows, name)
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            def real(g: Ghost) -> Any:
+                return g.value if g.known else np.ones(g.shape, g.dtype)
+
+            return alike(self._backend, kernel(*replaced(args, real), **replaced(kwargs, real)))
+
+        return run
