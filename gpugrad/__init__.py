@@ -4,7 +4,8 @@ The tensor face: `import gpugrad as gg`, with PyTorch's names. The NumPy face is
 needs NumPy only; CuPy and Numba are loaded when they are first used.
 """
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
 import numpy as _numpy
 
@@ -14,7 +15,6 @@ from ._version import __version__
 # fmt: off
 from .anomaly import AnomalyError
 from .backend import Device, DeviceError, default_device, device, set_default_device
-from .cost import CostError, profile, tape_memory
 from .fusion import FormulaError
 from .gradmode import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .ops import fft, special
@@ -113,7 +113,17 @@ nan = _numpy.nan
 newaxis = _numpy.newaxis
 
 
+if TYPE_CHECKING:
+    from .cost import CostError, profile, tape_memory
+
+# Loaded when first asked for: most programs measure nothing.
+_COST = frozenset({"CostError", "profile", "tape_memory"})
+
+
 def __getattr__(name: str) -> Any:
+    if name == "cost" or name in _COST:
+        cost_room = importlib.import_module(".cost", __name__)
+        return cost_room if name == "cost" else getattr(cost_room, name)
     if name == "bfloat16":
         try:
             import ml_dtypes

@@ -14,9 +14,9 @@ import numpy as np
 
 from gpugrad.cost.instruments import observed_by
 from gpugrad.cost.traffic import Calls
+from gpugrad.nodes import Node
 from gpugrad.ops.core import Elementwise
 from gpugrad.primitive import Primitive
-from gpugrad.tape import Node
 
 MOVES = {"positive", "conjugate"}  # ufuncs that compute nothing new
 

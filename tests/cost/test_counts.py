@@ -16,8 +16,8 @@ import gpugrad as gg
 from gpugrad.backend import cpu
 from gpugrad.cost.instruments import observed_by
 from gpugrad.cost.recorder import Recorder
+from gpugrad.nodes import Node, PrimitiveNode
 from gpugrad.primitive import ELEMENTWISE, REGISTRY, Primitive
-from gpugrad.tape import Node, PrimitiveNode
 from tests.cost.counting import flops_of_rule
 from tests.ops.table import Row, rows
 
