@@ -49,16 +49,20 @@ def examples(x: Any, level: Any, axis: int) -> Any:
 
 
 def whole(x: Any, level: Any, axis: int) -> Any:
-    """The inverse of `examples`: the array of all of them, the batch axis at `axis`; repeated where they are alike."""
+    """The inverse of `examples`: the array of all of them, the batch axis at `axis`; copies where they are alike."""
     if isinstance(x, BatchArray) and x.backend.level > level.level:  # type: ignore[attr-defined]
         return BatchArray(whole(x.value, level, axis + x.batched), x.backend, x.batched)
     if isinstance(x, BatchArray) and x.backend.level == level.level:  # type: ignore[attr-defined]
         value = x.value
         if not x.batched:
-            value = backend_of(value).xp.broadcast_to(value, (level.size, *value.shape))
+            value = _repeated(value, level)
     else:
-        value = backend_of(x).xp.broadcast_to(x, (level.size, *x.shape))
+        value = _repeated(x, level)
     return backend_of(value).xp.moveaxis(value, 0, axis) if axis else value
+
+
+def _repeated(x: Any, level: Any) -> Any:
+    return backend_of(x).xp.broadcast_to(x, (level.size, *x.shape)).copy()
 
 
 def total(x: Any, levels: Levels) -> Any:

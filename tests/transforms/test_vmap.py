@@ -58,6 +58,7 @@ def test_results_in_any_structure_each_with_its_axis() -> None:
 
     out = gg.vmap(f, out_axes={"double": 1, "pair": Pair(0, -1), "constant": None})(X)
     close(out["double"], X.T * 2)
+    assert gg.vmap(lambda x: W)(X).flags.writeable  # copies, not views of what is shared
     close(out["pair"].first, X.sum(1))
     close(out["pair"].second, np.einsum("ni,nj->ijn", X, X))
     assert out["constant"].shape == ()

@@ -112,6 +112,21 @@ def test_in_a_map_within_a_map(row: Row) -> None:
     same(gg.vmap(gg.grad(lambda *x: gg.vmap(loss)(*x).sum(), places))(*batch), expected)
 
 
+@pytest.mark.parametrize("row", [r for r in DIFFERENTIABLE if r.order == 2][::5], ids=lambda row: row.name)
+def test_second_derivatives_inside_the_map_and_through_it(row: Row) -> None:
+    examples = samples(row)
+    places = tuple(range(len(row.inputs)))
+    first = gg.grad(loss_of(row), places)
+
+    def slope(gradient: Callable[..., Any]) -> Callable[..., Any]:
+        """The gradient of the squared length of a gradient."""
+        return gg.grad(lambda *x: sum((gg.conj(g) * g).real.sum() for g in gradient(*x)), places)
+
+    expected = stacked([slope(first)(*x) for x in examples])
+    same(gg.vmap(slope(first))(*stacked(examples)), expected)
+    same(slope(gg.vmap(first))(*stacked(examples)), expected)
+
+
 @pytest.mark.parametrize("name", list(BY_VALUE), ids=list(BY_VALUE))
 def test_what_depends_on_the_values_says_so(name: str) -> None:
     row = next(r for r in rows() if r.name == name)
