@@ -11,7 +11,7 @@ from typing import Any
 
 from . import mutation
 from .backend import WrappedArray, is_array
-from .batching import USED, Levels, active, device_backend, examples, levels_of, lifted, total, union, whole
+from .batching import USED, Levels, active, device_backend, examples, levels_of, lifted, raised, total, union, whole
 from .gradmode import recording
 from .nodes import Node, new_tensor
 
@@ -70,12 +70,11 @@ def leave(x: Any, level: Any, axis: int) -> Any:
 
 def lift(x: Any, levels: Levels) -> Any:
     """The tensor `x` as one of the maps `levels` too, the same for every example."""
-    known = {b.level: b for b in levels_of(x.data)}
+    known = [b.level for b in levels_of(x.data)]
     missing = tuple(b for b in levels if b.level not in known)
     if not missing:
         return x
-    every = sorted((*known.values(), *missing), key=lambda b: b.level, reverse=True)
-    data = lifted(x.data, tuple(every))
+    data = raised(x.data, missing)
     return _step("vmap_lift", x, data, lambda t: lift(t, levels), lambda g: add_up(g, missing))
 
 
@@ -86,8 +85,12 @@ def add_up(x: Any, levels: Levels) -> Any:
 
 
 def here(x: Any) -> Any:
-    """The tensor `x` as one of every map that is running: what is differentiated by it differs among the examples."""
-    return lift(x, active(device_backend(x.data))) if USED else x
+    """The tensor or array `x` as one of every map that is running: what is done to it differs among the examples."""
+    if not USED:
+        return x
+    array = x.data if hasattr(x, "_node") else x
+    levels = active(device_backend(array))
+    return lift(x, levels) if array is not x else raised(array, levels)
 
 
 def on_one_level(values: Sequence[Any], others: Sequence[Any] = ()) -> Sequence[Any]:

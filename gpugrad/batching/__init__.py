@@ -6,9 +6,9 @@ asks arrays and backends only, recording, rules and walks work on examples witho
 
 from .array import BatchArray, BatchError, agreed, device_backend, levels_of
 from .backend import USED, BatchBackend, active, innermost
-from .levels import Levels, alike, examples, lifted, total, union, whole
+from .levels import Levels, alike, examples, lifted, raised, total, union, whole
 
 __all__ = [
     "USED", "BatchArray", "BatchBackend", "BatchError", "Levels", "active", "agreed", "alike", "device_backend",
-    "examples", "innermost", "levels_of", "lifted", "total", "union", "whole",
+    "examples", "innermost", "levels_of", "lifted", "raised", "total", "union", "whole",
 ]  # fmt: skip

@@ -43,12 +43,16 @@ class BatchArray(WrappedArray):
     dtype: Any
     shape: Shape
 
-    def __init__(self, value: Any, backend: Backend, batched: bool = True) -> None:
+    def __init__(self, value: Any, backend: Any, batched: bool = True) -> None:
         self.backend = backend
         self.set(value, batched)
 
     def set(self, value: Any, batched: bool) -> None:
         """Hold other values from now on."""
+        # The backend makes arrays of the maps that this one has examples of, and of no others.
+        base = value.backend if isinstance(value, BatchArray) else None
+        if self.backend.beneath != (() if base is None else base.chain):  # type: ignore[attr-defined]
+            self.backend = self.backend.over(base)  # type: ignore[attr-defined]
         self.value, self.batched, self.dtype = value, batched, value.dtype
         self.shape = value.shape[1:] if batched else value.shape
 

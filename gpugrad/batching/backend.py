@@ -66,22 +66,41 @@ class BatchBackend(Backend):
     Attributes:
         level: its number; later maps have higher ones and are outermost in nested arrays.
         size: how many examples there are.
-        base: where new arrays are made: the map around this one, or the device.
+        base: where the arrays that hold all examples are made: another map's backend, or the device's.
         root: the device's backend.
+        chain: the levels of this map and those beneath; `beneath` are the latter.
+
+    A map has several such objects where it is one of nested maps: new arrays belong to the maps of the array whose
+    backend makes them. Levels are what maps are told apart by.
     """
 
     name = "vmap"
+    level: int
+    size: int
+    root: Backend
+    base: Any
+    beneath: tuple[int, ...]
+    chain: tuple[int, ...]
 
     def __init__(self, size: int, root: Backend) -> None:
-        self.level = next(_numbers)
-        self.size = size
-        self.root = root
-        around = _active.maps[-1] if _active.maps else None
-        self.base: Any = around if around is not None and around.root is root else root
+        self._become(next(_numbers), size, root, _active.maps[-1] if _active.maps else None)
+
+    def _become(self, level: int, size: int, root: Backend, base: BatchBackend | None) -> None:
+        base = base if base is not None and base.root is root else None
+        self.level, self.size, self.root = level, size, root
+        self.base = root if base is None else base
+        self.beneath = () if base is None else base.chain
+        self.chain = (level, *self.beneath)
         self.device = root.device
         self.weight_order = root.weight_order
         self.optim = root.optim
         USED.append(True)
+
+    def over(self, base: BatchBackend | None) -> BatchBackend:
+        """The same map over arrays of another one (None: of the device)."""
+        other = object.__new__(BatchBackend)
+        other._become(self.level, self.size, self.root, base)
+        return other
 
     def __enter__(self) -> BatchBackend:
         _active.maps.append(self)

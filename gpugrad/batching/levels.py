@@ -41,6 +41,12 @@ def lifted(x: Any, levels: Levels) -> Any:
     return BatchArray(lifted(x, rest), first, False)
 
 
+def raised(x: Any, levels: Levels) -> Any:
+    """`x` as an array of `levels` beside those that it has."""
+    every = {b.level: b for b in (*levels, *levels_of(x))}
+    return lifted(x, tuple(every[number] for number in sorted(every, reverse=True)))
+
+
 def examples(x: Any, level: Any, axis: int) -> Any:
     """The array `x` as the examples that lie along its axis `axis`."""
     if isinstance(x, BatchArray) and x.backend.level > level.level:  # type: ignore[attr-defined]

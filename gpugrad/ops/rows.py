@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of, is_array
+from ..lifting import here
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
 from .arguments import axis_index, axis_tuple, bare, operand, reduction, spelled
@@ -382,5 +383,6 @@ def dropout(x: Any, p: float = 0.5, training: bool = True) -> Any:
         return x
     if p == 1:
         return x * 0.0
+    x = here(x)  # inside vmap each example has a mask of its own, also of what they share
     seed, offset = backend_of(bare(x)).reserve_random(math.prod(x.shape))
     return apply(DROPOUT, (x,), {"p": float(p), "seed": seed, "offset": offset})

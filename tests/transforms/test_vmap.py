@@ -309,6 +309,20 @@ def test_random_numbers_differ_from_example_to_example() -> None:
     np.testing.assert_array_equal(np.sort(orders, axis=1), np.broadcast_to(np.arange(50), (4, 50)))
 
 
+def test_random_numbers_differ_over_all_maps_around_them() -> None:
+    x = np.ones((3, 40))
+    for draw in (lambda r: gg.dropout(r, 0.5), lambda r: gg.dropout(gg.ones(40), 0.5), lambda r: gg.rand(40)):
+        rows = host(gg.vmap(lambda y: gg.vmap(draw)(gg.tensor(x)))(np.zeros(4)))  # noqa: B023 - called at once
+        assert rows.shape == (4, 3, 40)
+        assert len({row.tobytes() for row in rows.reshape(12, 40)}) == 12
+    shared = np.ones(40)
+    rows = gg.vmap(lambda y: gg.dropout(shared, 0.5))(np.zeros(4))
+    assert len({row.tobytes() for row in rows}) == 4
+    gradient = gg.grad(lambda s: gg.vmap(lambda y: gg.dropout(s, 0.5))(np.zeros(4)).sum())(shared)
+    assert set(gradient) <= {0.0, 2.0, 4.0, 6.0, 8.0}
+    assert len(set(gradient)) > 2  # the sum over four masks
+
+
 @pytest.mark.parametrize("length", [6, 7])
 def test_dropout_backward_has_the_mask_of_forward(length: int) -> None:
     x = RNG.standard_normal((5, length))
