@@ -114,10 +114,10 @@ newaxis = _numpy.newaxis
 
 
 if TYPE_CHECKING:
-    from .cost import CostError, profile, tape_memory
+    from .cost import CostError, checkpoint_plan, profile, tape_memory
 
 # Loaded when first asked for: most programs measure nothing.
-_COST = frozenset({"CostError", "profile", "tape_memory"})
+_COST = frozenset({"CostError", "checkpoint_plan", "profile", "tape_memory"})
 
 
 def __getattr__(name: str) -> Any:
@@ -144,7 +144,7 @@ __all__ = [
     "argpartition", "argsort", "argwhere", "around", "array_equal", "array_split", "as_tensor", "asarray",
     "asin", "asinh", "astype", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "average",
     "bfloat16", "bincount", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "block", "bmm", "bool_",
-    "broadcast_arrays", "broadcast_tensors", "broadcast_to", "cat", "cbrt", "ceil", "celu", "check_grads",
+    "broadcast_arrays", "broadcast_tensors", "broadcast_to", "cat", "cbrt", "ceil", "celu", "check_grads", "checkpoint_plan",
     "chunk", "clamp", "clip", "clone", "column_stack", "complex128", "complex64", "concat", "concatenate",
     "conj", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
     "convolve", "copysign", "corrcoef", "correlate", "cos", "cosh", "count_nonzero", "cov", "cpu", "cross",

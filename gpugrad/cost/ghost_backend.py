@@ -73,6 +73,7 @@ class GhostBackend(Backend):
         self.weight_order = root.weight_order
         self.xp = Namespace(self)
         self.rows = _Rows(self)
+        self.restart_stream(0)  # random numbers are not drawn, and the device's stream stays where it is
         self.events: list[tuple[int, Record]] = []
         self.tag: Any = None
         self.new: list[Record] = []  # records since the tag was last settled
@@ -168,10 +169,6 @@ class GhostBackend(Backend):
     def random(self, kind: str, shape: tuple[int, ...], dtype: Any, low: Any = 0, high: Any = 1) -> Ghost:
         """New memory."""
         return self.fresh(shape, dtype)
-
-    def reserve_random(self, count: int) -> tuple[int, int]:
-        """Some numbers; the device's stream stays where it is."""
-        return 0, 0
 
     def memory_stats(self) -> Any:
         """What the device's allocator holds."""

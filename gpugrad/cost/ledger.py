@@ -8,14 +8,17 @@ gradients are counted.
 from __future__ import annotations
 
 import contextlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .. import mutation
 from ..backend import backend_for, is_array
+from ..backend.pool import size_class
+from ..gradmode import recording
 from ..nn.module import Module
 from ..nodes import Leaf, Node
-from ..primitive import Primitive
 from ..tensor import Tensor, new_tensor
 from .errors import CostError
 from .ghost import Ghost, Record
@@ -25,7 +28,7 @@ from .layers import BETWEEN, Layer, LayerNames, described
 from .measure import closed_over, leaves_of
 from .recorder import first_backend
 from .table import columns, scaled
-from .traffic import Calls, work_forward
+from .traffic import Calls, work_backward, work_forward
 
 GRADIENTS = "(gradients)"
 
@@ -41,7 +44,9 @@ class TapeMemory:
         reserved_bytes: the most that the process takes when large buffers are recycled (as `gg.cpu` does).
         at_peak: what is in use at the peak, by operation, largest first: (layer, "forward" or "backward", bytes).
         timeline: bytes in use after each time that memory came or went.
-        forward_flops: arithmetic of the forward, counted on the way.
+        forward_flops: arithmetic of the forward, counted on the way; `backward_flops` of the rules, and of what is
+            computed again.
+        nbytes: bytes that all of it reads and writes.
     """
 
     peak_bytes: int
@@ -51,6 +56,8 @@ class TapeMemory:
     at_peak: tuple[tuple[str, str, int], ...]
     timeline: tuple[int, ...]
     forward_flops: int
+    backward_flops: int
+    nbytes: int
 
     def table(self) -> str:
         """What makes up the peak, as text."""
@@ -169,11 +176,13 @@ class _Ledger:
         self.walked = False
         self.begins = 0  # event at which the backward pass began
         self.end = 0
-        self.flops = 0
+        self.flops = [0, 0]
+        self.nbytes = 0
         self._depth = 0
         self._walks = 0
-        self._layers: dict[int, int] = {}
-        self._seqs: list[tuple[int, int]] = []
+        self._seqs: list[int] = []
+        self._seen: list[tuple[int, Operation, Calls | None]] = []
+        self._last: Node | None = None
         self._gradients: dict[Leaf, Any] = {}
         backend.tag = (self.names.number(Layer(BETWEEN, "operation")), "forward")
 
@@ -197,22 +206,28 @@ class _Ledger:
     def operation(self, op: Operation, args: tuple[Any, ...], call: Callable[..., Any], static: dict[str, Any]) -> Any:
         """Run an operation on arrays without data; what it takes is its layer's."""
         given = tuple([_hollowed(a, self.backend) for a in args])
-        if self._depth or self._walks:
+        again = bool(self._walks)
+        if self._depth or (again and not recording()):
             return call(*given)
-        before, self.backend.tag = self.backend.tag, (self.names.of(op.name), "forward")
+        before = self.backend.tag
+        layer = self.names.of(op.name)
+        if not again:
+            self.backend.tag = (layer, "forward")
         self._depth += 1
+        seq = mutation.tick()  # the node is recorded after this moment and before the next operation's
         try:
-            from .. import mutation
-
-            self._seqs.append((mutation.tick(), self.backend.tag[0]))
             out = call(*given)
         finally:
             self._depth -= 1
             self.backend.tag = before
         calls = Calls.of(op, given, out, static)
+        self._seqs.append(seq)
+        self._seen.append((layer, op, calls))
         if calls is not None:
-            self.flops += work_forward(op, calls)[0]
-        return (out[0], out[1]) if isinstance(op, Primitive) else out
+            flops, nbytes = work_forward(op, calls)
+            self.flops[again] += flops
+            self.nbytes += nbytes
+        return out
 
     def walk(self, roots: Sequence[tuple[Node, Any]], run: Callable[[], None]) -> None:
         """A backward pass: memory that it takes belongs to the node that is passed next."""
@@ -226,20 +241,25 @@ class _Ledger:
                         self._gradients[leaf] = leaf.grad
                         leaf.grad = None
         self._walks += 1
+        depth, self._depth = self._depth, 0
         try:
             run()
         finally:
             self._walks -= 1
+            self._depth = depth
 
     def passed(self, node: Node) -> None:
         """What was taken since the last node was taken for this one."""
-        from bisect import bisect_right
-
-        place = bisect_right(self._seqs, (node.seq, -1)) - 1
-        layer = self._seqs[place][1] if place >= 0 else 0
+        place = bisect_right(self._seqs, node.seq) - 1
+        layer, op, calls = self._seen[place] if place >= 0 else (0, None, None)
         for record in self.backend.new:
             record.tag = (layer, "backward")
         self.backend.new.clear()
+        if node is not self._last and op is not None and calls is not None:
+            flops, nbytes = work_backward(op, calls, node)
+            self.flops[1] += flops
+            self.nbytes += nbytes
+        self._last = node
 
     def result(self) -> TapeMemory:
         """Play the ledger through."""
@@ -268,14 +288,14 @@ class _Ledger:
             reserved(self.backend.events[: self.end]),
             tuple((layer, direction, nbytes) for (layer, direction), nbytes in ordered),
             tuple(timeline),
-            self.flops,
+            self.flops[0],
+            self.flops[1],
+            self.nbytes,
         )
 
 
 def reserved(events: Sequence[tuple[int, Record]], threshold: int = 1 << 20) -> int:
     """The most that a process holds when buffers from `threshold` on are recycled by size and not given back."""
-    from ..backend.pool import size_class
-
     idle: dict[int, int] = {}
     held = small = most = 0
     for change, _ in events:
