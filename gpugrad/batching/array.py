@@ -143,7 +143,7 @@ class BatchArray(WrappedArray):
         return _hooks["call"](name, args, kwargs, self.backend)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or not hasattr(np.ndarray, name):
+        if name.startswith("_") or name in ("data", "ctypes") or not hasattr(np.ndarray, name):
             raise AttributeError(f"an array of examples has no attribute {name!r}")
         return lambda *args, **kwargs: _hooks["method"](self, name, args, kwargs)
 

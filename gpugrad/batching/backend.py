@@ -15,7 +15,7 @@ from ..backend.base import Kernel
 from ..fusion import Formula
 from . import conv, indexing, rules, shapes  # the rules register themselves
 from .array import BatchArray, BatchError
-from .rows import Rows
+from .rows import Optim, Rows
 from .table import Namespace, aligned, any_held, call, example, full, highest, holds, loop, strip, tree, under, wrap
 
 if TYPE_CHECKING:
@@ -93,7 +93,6 @@ class BatchBackend(Backend):
         self.chain = (level, *self.beneath)
         self.device = root.device
         self.weight_order = root.weight_order
-        self.optim = root.optim
         USED.append(True)
 
     def over(self, base: BatchBackend | None) -> BatchBackend:
@@ -122,6 +121,11 @@ class BatchBackend(Backend):
         """The row kernels of the map."""
         return Rows(self)
 
+    @property
+    def optim(self) -> Any:
+        """The updates of the map's parameters."""
+        return Optim(self)
+
     def kernel(self, formula: Formula) -> Kernel:
         """The kernel of the level below, on examples."""
         return _kernel(formula)
@@ -144,7 +148,8 @@ class BatchBackend(Backend):
 
     def to_host(self, array: Any) -> Any:
         """The values in main memory; refused where they differ among the examples."""
-        return under(self, (array.value,)).to_host(array._value(".numpy(), .cpu() or printing"))
+        value = array._value(".numpy(), .cpu() or gg.tensor of a list (gg.stack joins)")
+        return under(self, (value,)).to_host(value)
 
     def matmul(self, a: Any, b: Any, out: Any = None) -> Any:
         """NumPy's matmul for examples."""

@@ -1,11 +1,11 @@
-"""The row kernels for examples: those that work on each row take all rows at once, the rest is composed or looped."""
+"""The row kernels and the updates for examples: what works on each row or element takes all at once, or is composed."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Any
 
-from .array import BatchArray
+from .array import BatchArray, BatchError
 from .table import any_held, full, function, highest, holds, loop, strip, tree, under, wrap
 
 
@@ -151,3 +151,56 @@ _OWN = {
 } | dict.fromkeys(
     ("softmax", "softmax_vjp", "log_softmax", "log_softmax_vjp", "logsumexp", "maxout", "maxout_vjp"), _each
 )
+
+
+# ---- updates
+
+
+class Optim:
+    """`Backend.optim` of a map: the updates of parameters that each example has of its own.
+
+    They work on each element, so all examples are updated in one call.
+    """
+
+    __slots__ = ("_home",)
+
+    def __init__(self, home: Any) -> None:
+        self._home = home
+
+    def __getattr__(self, name: str) -> Any:
+        function(self._home.root.optim, name)  # an AttributeError where there is none
+        return _squared_norm if name == "squared_norm" else partial(_update, self._home, name)
+
+
+def _squared_norm(arrays: Any) -> Any:
+    return sum((a * a).sum() for a in arrays)
+
+
+def _update(home: Any, name: str, *args: Any, **options: Any) -> None:
+    level: Any = highest(args)
+    if level is None:
+        getattr(home.root.optim, name)(*args, **options)
+        return
+    if any_held(level, options):
+        raise BatchError(f"[vmap] {name} with options that differ from example to example; write the update out")
+    count = len(args[0])
+    mapped = [any_held(level, [a[i] for a in args if isinstance(a, list)]) for i in range(count)]
+
+    def values(arrays: Any) -> Any:
+        return [_own(level, name, a) if m else strip(level, a) for a, m in zip(arrays, mapped, strict=True)]
+
+    lists = [values(a) if isinstance(a, list) else a for a in args]
+    getattr(under(level, lists).optim, name)(*lists, **options)
+
+
+def _own(level: Any, name: str, x: Any) -> Any:
+    """All examples of an array that an update reads and may write to."""
+    if holds(level, x) or x.shape == (0,):  # the place of a state that is not kept
+        return strip(level, x)
+    if not isinstance(x, BatchArray) or x.backend.level != level.level:  # type: ignore[attr-defined]
+        raise BatchError(
+            f"[vmap] {name} of a parameter {tuple(x.shape)} {x.dtype} that all examples share, by gradients that "
+            "differ from example to example; make the parameter inside the map, or step after it"
+        )
+    x.set(full(level, x).copy(), True)
+    return x.value

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_for, backend_of, device, is_array
-from ..batching import innermost
+from ..batching import device_backend, innermost
 from ..tensor import Tensor
 
 _default_dtype = [np.dtype(np.float32)]
@@ -33,7 +33,7 @@ def set_default_dtype(dtype: Any) -> None:
 def _finish(array: Any, where: Any, requires_grad: bool) -> Tensor:
     """Place a NumPy or device array on the device asked for, and make it a tensor."""
     target = backend_for(where)
-    if backend_of(array) is not target:
+    if device_backend(array) is not target:
         array = target.from_host(backend_of(array).to_host(array))
     return Tensor(array, requires_grad)
 

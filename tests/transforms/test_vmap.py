@@ -467,6 +467,51 @@ def test_many_networks_at_once() -> None:
             np.testing.assert_allclose(ours[name].data[i], parameter.grad.data, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: gg.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
+        lambda p: gg.optim.AdamW(p, lr=0.1),
+        lambda p: gg.optim.RMSprop(p, lr=0.1),
+    ],
+)
+def test_training_loops_in_a_map(make: Any) -> None:
+    """Each example trains parameters of its own; one of them starts alike for all."""
+
+    def train(start: Any, x: Any) -> Any:
+        w, b = gg.nn.Parameter(start.clone()), gg.nn.Parameter(gg.zeros(2, dtype="float64"))
+        optimizer = make([w, b])
+        for _ in range(4):
+            optimizer.zero_grad()
+            (gg.tanh(x @ w + b) ** 2).sum().backward()
+            gg.nn.utils.clip_grad_norm_([w, b], 0.5)
+            optimizer.step()
+        return w.detach(), b.detach()
+
+    starts, x = gg.tensor(RNG.standard_normal((4, 3, 2))), gg.tensor(X)
+    ours = gg.vmap(train)(starts, x)
+    alone = [train(starts[i], x[i]) for i in range(4)]
+    for k, found in enumerate(ours):
+        close(found, np.stack([a[k].data for a in alone]))
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_step_of_each_example_is_not_taken_by_a_parameter_that_they_share(place: int) -> None:
+    shared = gg.nn.Parameter(np.ones(3))
+
+    def step(x: Any) -> Any:
+        parameters = [gg.nn.Parameter(x)]
+        parameters.insert(place, shared)
+        for p in parameters:
+            p.grad = gg.tensor(x)
+        gg.optim.SGD(parameters, lr=0.1).step()
+        return x
+
+    with pytest.raises(BatchError, match=r"\[vmap\].* \(3,\) float64 that all examples share"):
+        gg.vmap(step)(X.copy())
+    np.testing.assert_array_equal(shared.data, 1)
+
+
 def test_functional_call_replaces_tied_parameters_and_restores_all() -> None:
     class Tied(gg.nn.Module):
         def __init__(self) -> None:
