@@ -52,7 +52,7 @@ class CheckpointPlan:
     @contextlib.contextmanager
     def applied(self) -> Iterator[Module]:
         """The model with the plan, within a block."""
-        with _recomputing(self.model, self.groups):
+        with recomputing(self.model, self.groups):
             yield self.model
 
     def __str__(self) -> str:
@@ -105,7 +105,7 @@ def checkpoint_plan(
     step = loss or _default_loss(model, len(batch))
 
     def predicted(groups: Sequence[Group]) -> TapeMemory:
-        with _recomputing(model, groups):
+        with recomputing(model, groups):
             return tape_memory(step, *batch)
 
     before = predicted(())
@@ -115,8 +115,8 @@ def checkpoint_plan(
     groups, memory = found
     if memory.peak_bytes > allowed:
         raise CostError(
-            f"[checkpoint_plan] budget = {budget}: the leanest plan takes {scaled(memory.peak_bytes, 'B')} (without one "
-            f"{scaled(before.peak_bytes, 'B')}, gradients alone {scaled(before.gradient_bytes, 'B')}); "
+            f"[checkpoint_plan] budget = {budget}: the leanest plan takes {scaled(memory.peak_bytes, 'B')} (without "
+            f"one {scaled(before.peak_bytes, 'B')}, gradients alone {scaled(before.gradient_bytes, 'B')}); "
             "use a smaller batch"
         )
     extra = memory.forward_flops + memory.backward_flops - before.forward_flops - before.backward_flops
@@ -205,7 +205,7 @@ def _blocks(model: Module) -> list[str]:
 
 
 @contextlib.contextmanager
-def _recomputing(model: Module, groups: Sequence[Group]) -> Iterator[None]:
+def recomputing(model: Module, groups: Sequence[Group]) -> Iterator[None]:
     """The model with its groups recomputed, for a while: their forwards are replaced on the instances."""
     changed: list[Module] = []
 
