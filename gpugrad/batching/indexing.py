@@ -12,12 +12,13 @@ import numpy as np
 
 from ..backend import is_array
 from .array import BatchArray, _hooks, levels_of
+from .levels import Levels, lifted, union
 from .table import aligned, call, example, full, highest, holds, loop, strip, tree, under, wrap
 
 
 def pick(x: BatchArray, index: Any) -> Any:
     """`x[index]`."""
-    level = _top(x, index)
+    level = highest((x, index))
     parts = index if isinstance(index, tuple) else (index,)
     if _is(level, x) and not any(isinstance(p, BatchArray) for p in parts):
         if not x.batched:
@@ -34,11 +35,11 @@ def pick(x: BatchArray, index: Any) -> Any:
 
 def put(x: BatchArray, index: Any, value: Any) -> None:
     """`x[index] = value`; an array that all examples share holds one for each from then on, where it must."""
-    level = _top(x, (index, value))
-    if not _is(level, x) or (isinstance(value, BatchArray) and not set(levels_of(value)) <= set(levels_of(x))):
-        _grow(x, value, index)
-        level = _top(x, (index, value))
     parts = index if isinstance(index, tuple) else (index,)
+    levels = union([x, value, *parts])
+    if len(levels) > len(levels_of(x)):
+        _grow(x, levels)
+    level: Any = levels[0]
     if not x.batched:
         if not holds(level, value) and not any(holds(level, p) for p in parts):
             x.value[tree(lambda v: strip(level, v), index)] = strip(level, value)
@@ -66,10 +67,6 @@ def put(x: BatchArray, index: Any, value: Any) -> None:
 _hooks.update(pick=pick, put=put)
 
 
-def _top(x: Any, others: Any) -> Any:
-    return highest((x, others))
-
-
 def _is(level: Any, x: Any) -> bool:
     return isinstance(x, BatchArray) and x.backend.level == level.level  # type: ignore[attr-defined]
 
@@ -91,17 +88,11 @@ def _value(level: Any, value: Any, rank: int) -> Any:
     return aligned(level, value, rank)
 
 
-def _grow(x: BatchArray, value: Any, index: Any) -> None:
-    """Let `x` hold examples of all maps that the value and the index belong to."""
-    from .levels import lifted, union
-
-    parts = index if isinstance(index, tuple) else (index,)
-    wide = lifted(x, union([x, value, *parts]))
+def _grow(x: BatchArray, levels: Levels) -> None:
+    """Let `x` hold examples of all of `levels`, on memory of its own."""
+    wide = lifted(x, levels)
     x.backend = wide.backend
     x.set(full(wide.backend, wide).copy(), True)
-    inner = x.value
-    if isinstance(inner, BatchArray) and not inner.batched:
-        inner.set(full(inner.backend, inner).copy(), True)
 
 
 class _Plan:

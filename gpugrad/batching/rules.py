@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -215,11 +214,6 @@ def _size(level: Any, name: str, x: Any, axis: Any = None) -> int:
 def _about(level: Any, name: str, *args: Any, **kwargs: Any) -> Any:
     given = [np.empty((1,) * a.ndim, a.dtype) if isinstance(a, BatchArray) else a for a in args]
     return function(np, name)(*given, **kwargs)
-
-
-@rule("broadcast")
-def _broadcast(level: Any, name: str, *args: Any) -> Any:
-    return SimpleNamespace(shape=np.broadcast_shapes(*[np.shape(a) if not is_array(a) else a.shape for a in args]))
 
 
 @rule("may_share_memory", "shares_memory")

@@ -227,6 +227,20 @@ def test_writing_in_place() -> None:
     compare(change, X)
 
 
+def test_views_share_memory_in_nested_maps() -> None:
+    def write(x: Any, y: Any) -> Any:
+        out = np.zeros_like(x) * y
+        view, flat = out[1:], out.reshape(-1)
+        view[0] = x[0] * y
+        view += y
+        flat[3] = y * 2
+        return out
+
+    numbers = RNG.standard_normal(2)
+    ours = gg.vmap(gg.vmap(write, (0, None)), (None, 0))(X[:, 0], numbers)
+    np.testing.assert_allclose(ours, np.stack([[write(x, y) for x in X[:, 0]] for y in numbers]))
+
+
 def test_examples_are_not_written_to_what_they_share() -> None:
     shared = np.zeros(6)
 
