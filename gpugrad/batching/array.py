@@ -133,6 +133,9 @@ class BatchArray(WrappedArray):
         if any(hasattr(x, "_node") for x in inputs):
             return NotImplemented
         name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        if getattr(np, ufunc.__name__, None) is not ufunc:  # SciPy's, or a user's
+            plain = method == "__call__"
+            return _hooks["foreign"](ufunc if plain else getattr(ufunc, method), name, inputs, kwargs, plain)
         return _hooks["call"](name, inputs, kwargs, self.backend)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -140,6 +143,8 @@ class BatchArray(WrappedArray):
             return NotImplemented
         space = (func.__module__ or "numpy").partition("numpy")[2].strip(".")
         name = f"{space}.{func.__name__}" if space in ("linalg", "fft") else func.__name__
+        if "." not in name and getattr(np, name, None) is not func:
+            return _hooks["foreign"](func, name, args, kwargs, False)
         return _hooks["call"](name, args, kwargs, self.backend)
 
     def __getattr__(self, name: str) -> Any:

@@ -253,4 +253,13 @@ class _Function:
         return _Function(self._home, f"{self.__name__}.{name}")
 
 
-_hooks.update(call=call, method=method)
+def foreign(run: Callable[..., Any], name: str, args: Any, kwargs: dict[str, Any], by_element: bool) -> Any:
+    """A function that is not of the array module: on all examples if it works by element, else on one at a time."""
+    level: Any = highest((*args, *kwargs.values()))
+    if not by_element or kwargs or getattr(run, "signature", None):
+        return loop(level, name, run, args, kwargs)
+    rank = max([len(a.shape) if is_array(a) else np.ndim(a) for a in args])
+    return wrap(level, run(*[aligned(level, a, rank) for a in args]), any_held(level, args))
+
+
+_hooks.update(call=call, method=method, foreign=foreign)

@@ -227,6 +227,17 @@ def test_writing_in_place() -> None:
     compare(change, X)
 
 
+def test_functions_of_other_libraries() -> None:
+    windows = np.lib.stride_tricks.sliding_window_view
+    compare(lambda x: windows(x[0, 0], 3).sum(axis=0), X)
+    special = pytest.importorskip("scipy.special")
+    compare(special.xlogy, X**2, X[0, 0] ** 2, axes=(0, None))
+    compare(special.erf, X)
+    compare(np.vecdot, X, X[:, :1])
+    add = np.frompyfunc(lambda a, b: a + b, 2, 1)
+    compare(lambda x: add.reduce(x, axis=1).astype(float), X)
+
+
 def test_views_share_memory_in_nested_maps() -> None:
     def write(x: Any, y: Any) -> Any:
         out = np.zeros_like(x) * y
