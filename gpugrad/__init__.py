@@ -16,6 +16,7 @@ from ._version import __version__
 from .anomaly import AnomalyError
 from .backend import Device, DeviceError, default_device, device, set_default_device
 from .fusion import FormulaError
+from .batching import BatchError
 from .gradmode import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .ops import fft, special
 from .ops.arranging import append, block, meshgrid
@@ -137,7 +138,7 @@ def __getattr__(name: str) -> Any:
 
 # fmt: off
 __all__ = [
-    "AnomalyError", "CostError", "Device", "DeviceError", "FormulaError", "GradientError",
+    "AnomalyError", "BatchError", "CostError", "Device", "DeviceError", "FormulaError", "GradientError",
     "GradientMismatchError", "Primitive", "Tensor", "__version__", "abs", "absolute", "acos", "acosh", "add",
     "addmm", "all", "allclose", "amax", "amin", "angle", "any", "append", "apply_along_axis", "arange",
     "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin",

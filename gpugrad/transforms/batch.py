@@ -40,10 +40,14 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
     Raises:
         ValueError: (when called) no argument is mapped, the mapped axes differ in length, an axis does not exist, or
             `in_axes` has another structure than the arguments.
-        BatchError: `f` asks for a value that differs from example to example (`if x > 0`, `float(x)`, `.item()`), or
-            has a result whose shape depends on it. Use `gg.where` for the first.
+        TypeError: `f` returned something that is no array or number.
+        BatchError: (a TypeError) `f` asks for a value that differs from example to example (`if x > 0`, `float(x)`,
+            `.item()`: use `gg.where`), has a result whose shape depends on it, or writes it to an array from outside.
 
-    Random numbers drawn inside (`gg.rand`, dropout) differ from example to example; those of `numpy.random` do not.
+    A gradient taken inside is that of each example, with respect to what they share too; a gradient taken through the
+    map adds the examples' up. Random numbers drawn inside (`gg.rand`, dropout) differ from example to example, those of
+    `numpy.random` do not. Tensors made inside (`gg.zeros`) may be written to in place, and parameters made inside may be
+    trained by an optimizer made inside, for each example apart.
 
     Example:
         >>> import numpy as np
@@ -117,6 +121,11 @@ def _inside(x: Any, axis: Any, level: BatchBackend) -> Any:
 
 
 def _outside(y: Any, axis: Any, level: BatchBackend, tensors: bool) -> Any:
+    if not isinstance(y, (Tensor, bool, int, float, complex, np.generic)) and not is_array(y):
+        raise TypeError(
+            f"[vmap] the function returned {type(y).__name__} {str(y)[:60]!r}; expected arrays, tensors and numbers, "
+            "or a structure of them"
+        )
     if not isinstance(y, Tensor) and not is_array(y):
         y = level.root.xp.asarray(y)
     if axis is None:

@@ -174,4 +174,3 @@ def _start(backend: Any, shape: Any, dtype: Any) -> Any:
     if np.dtype(dtype).kind not in "fcV":
         return None
     return new_tensor(backend.xp.zeros(shape, dtype), Leaf(shape, np.dtype(dtype)))
-

@@ -11,7 +11,8 @@ import pytest
 
 import gpugrad as gg
 import gpugrad.numpy as gnp
-from gpugrad.batching import USED, BatchError
+from gpugrad import BatchError
+from gpugrad.batching import USED
 
 RNG = np.random.default_rng(11)
 X = RNG.standard_normal((4, 3))
@@ -122,6 +123,12 @@ def test_arguments_that_do_not_fit(call: Any, message: str) -> None:
 def test_values_of_single_examples_are_refused(f: Any, wrap: Any) -> None:
     with pytest.raises(BatchError, match=r"\[vmap\] .* differs from example to example .* gg\.where"):
         gg.vmap(f)(wrap(X))
+
+
+def test_a_result_that_is_no_array_is_named() -> None:
+    with pytest.raises(TypeError, match=r"\[vmap\] the function returned str 'a name'; expected arrays"):
+        gg.vmap(lambda x: (x, "a name"))(X)
+    assert gg.vmap(lambda x: (x, None))(X)[1] is None
 
 
 def test_the_map_is_left_on_the_way_out_of_an_error() -> None:
