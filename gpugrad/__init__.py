@@ -15,8 +15,8 @@ from ._version import __version__
 # fmt: off
 from .anomaly import AnomalyError
 from .backend import Device, DeviceError, default_device, device, set_default_device
-from .fusion import FormulaError
 from .batching import BatchError
+from .fusion import FormulaError
 from .gradmode import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .ops import fft, special
 from .ops.arranging import append, block, meshgrid

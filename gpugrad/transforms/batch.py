@@ -45,9 +45,9 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
             `.item()`: use `gg.where`), has a result whose shape depends on it, or writes it to an array from outside.
 
     A gradient taken inside is that of each example, with respect to what they share too; a gradient taken through the
-    map adds the examples' up. Random numbers drawn inside (`gg.rand`, dropout) differ from example to example, those of
-    `numpy.random` do not. Tensors made inside (`gg.zeros`) may be written to in place, and parameters made inside may be
-    trained by an optimizer made inside, for each example apart.
+    map adds the examples' up. Random numbers drawn inside (`gg.rand`, dropout) differ from example to example, those
+    of `numpy.random` do not. Tensors made inside (`gg.zeros`) may be written to in place, and parameters made inside
+    may be trained by an optimizer made inside, for each example apart.
 
     Example:
         >>> import numpy as np
