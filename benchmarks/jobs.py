@@ -6,9 +6,11 @@ A job is plain data, so that it can be sent to a worker process as JSON. How a l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from benchmarks.operations import SHAPES
 
 RATIO = "x torch"
 PER_OP = "us/op"
@@ -17,7 +19,7 @@ PER_OP = "us/op"
 WITH_NUMBA = "gpugrad"
 NUMPY_ALONE = "gpugrad-numpy"
 
-SUITES = ("mlp", "tape", "elementwise", "adam", "transforms", "memory")
+SUITES = ("mlp", "tape", "elementwise", "operations", "convolution", "adam", "transforms", "memory")
 SCALES = ("full", "quick", "smoke")
 
 # Name in gpugrad.nn.functional (PyTorch's name, but for `step`); identity is left out because PyTorch returns
@@ -182,6 +184,24 @@ def transform_jobs(scale: str) -> Iterator[Job]:
     yield Job(f"jacobian {width}-{width} matrix products alone", "transforms", "jacobian_products", {"width": width})
 
 
+def operation_jobs(scale: str) -> Iterator[Job]:
+    """Matrix product, rows, reductions and a broadcast product: forward without a graph, and VJP on a kept one."""
+    yield from _operations(scale, "operations", lambda name: not name.startswith("conv"))
+
+
+def convolution_jobs(scale: str) -> Iterator[Job]:
+    """Convolutions of images, forward and VJP by images and kernels."""
+    yield from _operations(scale, "convolution", lambda name: name.startswith("conv"))
+
+
+def _operations(scale: str, suite: str, wanted: Callable[[str], bool]) -> Iterator[Job]:
+    for function, shapes in SHAPES["smoke" if scale == "smoke" else "full"].items():
+        if wanted(function):
+            for phase in ("forward", "vjp"):
+                params = {"function": function, "shapes": [list(shape) for shape in shapes], "phase": phase}
+                yield Job(f"{function} {phase}", suite, "operation", params)
+
+
 def control_job() -> Job:
     """A call that does nothing: what the measurement itself costs."""
     return Job("control: an empty call", "control", "control")
@@ -202,6 +222,8 @@ def timed_jobs(suite: str, scale: str) -> list[Job]:
         "mlp": mlp_jobs,
         "tape": tape_jobs,
         "elementwise": elementwise_jobs,
+        "operations": operation_jobs,
+        "convolution": convolution_jobs,
         "adam": adam_jobs,
         "transforms": transform_jobs,
         "bandwidth": bandwidth_jobs,

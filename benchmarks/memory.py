@@ -39,6 +39,12 @@ def _step(library: Library, sizes: list[int], batch: int) -> Callable[[], object
     return library.programs_of("mlp", params)[0].run
 
 
+def deep_step(library: Library, scale: str) -> Callable[[], object]:
+    """The step whose peak `peak` measures."""
+    layers, width, batch = _SIZES[scale]["peak"]
+    return _step(library, [width] * layers + [10], batch)
+
+
 def growth(library: Library, scale: str) -> dict[str, float]:
     """Bytes by which the process grew over many training steps with the cyclic collector switched off."""
     before, measured = _SIZES[scale]["growth"]
@@ -67,7 +73,7 @@ def peak(library: Library, scale: str) -> dict[str, float]:
     gc.collect()
     library.reset_memory_peak()
     idle = library.memory_now()
-    step = _step(library, [width] * layers + [10], batch)
+    step = deep_step(library, scale)
     gc.collect()
     library.reset_memory_peak()
     ready = library.memory_now()

@@ -56,7 +56,7 @@ class TestRunner:
         names += ["gpugrad"] if importlib.util.find_spec("numba") else []
         record = smoke(tmp_path, "--libs", ",".join(names), "--only", "^(?!.*(elu|soft|hard|relu6|mish|memory))")
         assert record["left_out"] == {}
-        for suite in ("mlp", "tape", "elementwise", "adam", "transforms"):
+        for suite in ("mlp", "tape", "elementwise", "operations", "convolution", "adam", "transforms"):
             assert record["suites"][suite], suite
             for entry in record["suites"][suite]:
                 assert entry["failed"] == {}
@@ -92,7 +92,8 @@ class TestRunner:
     @pytest.mark.parametrize("name", ["torch", "jax", "autograd"])
     def test_peers_compute_the_same_as_gpugrad(self, tmp_path: Path, name: str) -> None:
         pytest.importorskip(name)
-        some = "mlp|tape|adam|gelu|prelu|softplus|step"  # all of them are compared in tests of their own
+        # All of them are compared in tests of their own.
+        some = "mlp|tape|adam|gelu|prelu|softplus|step|matmul|norm|max|conv2d"
         # One thread: those of PyTorch stall for milliseconds a call when the other processor is taken.
         record = smoke(
             tmp_path, "--libs", f"{name},gpugrad-numpy", "--only", some, "--rounds", "1", OMP_NUM_THREADS="1"
@@ -110,6 +111,8 @@ class TestRunner:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "bench_control[control:-an-empty-call]" in done.stdout
+        assert "bench_convolution[conv2d-3x3-vjp]" in done.stdout
+        assert "bench_memory" in done.stdout
 
     def test_without_a_device_the_gpu_benchmarks_end_with_one_clear_line(self) -> None:
         import gpugrad as gg

@@ -11,8 +11,8 @@ import sys
 
 from benchmarks import paired
 
-SUITES = "mlp,tape,elementwise,adam,memory,bandwidth"
-LIBRARIES = "torch,gpugrad,jax"
+SUITES = "mlp,tape,elementwise,operations,convolution,adam,memory,bandwidth"
+LIBRARIES = "torch,gpugrad,jax,cupy"
 
 
 def missing_device() -> str | None:

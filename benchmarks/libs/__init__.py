@@ -17,6 +17,7 @@ LIBRARIES: dict[str, tuple[str, dict[str, str]]] = {
     "jax": ("jax_lib", {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}),
     "autograd": ("autograd_lib", {}),
     "numpy": ("numpy_lib", {}),
+    "cupy": ("cupy_lib", {}),
 }
 
 

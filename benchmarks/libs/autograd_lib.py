@@ -11,6 +11,7 @@ from benchmarks.data import ADAM_RATE, SGD_RATE, digest, mlp_data
 from benchmarks.libs.base import Library, Program
 from benchmarks.libs.numpy_lib import AdamState
 from benchmarks.machine import openblas_core
+from benchmarks.operations import array_functions, cotangent_like, operation_data
 
 
 def _gelu(x: Any) -> Any:
@@ -38,6 +39,19 @@ class AutogradLibrary(Library):
 
     def facts(self) -> dict[str, str]:
         return {"openblas": openblas_core()}
+
+    def operation(self, params: dict[str, Any]) -> dict[str, Program]:
+        """The forward on bare arrays, or the function that `make_vjp` gave; it has no convolutions of images."""
+        function = array_functions(anp).get(params["function"])
+        if function is None:
+            return {}
+        inputs = operation_data(params)
+        if params["phase"] == "forward":
+            run = lambda: function(*inputs)  # noqa: E731
+            return {"eager": Program(run, check=lambda: digest(run()))}
+        pullback, y = make_vjp(lambda arrays: function(*arrays))(tuple(inputs))
+        g = cotangent_like(y)
+        return {"vjp": Program(lambda: pullback(g), check=lambda: [v for grad in pullback(g) for v in digest(grad)])}
 
     def mlp(self, params: dict[str, Any]) -> dict[str, Program]:
         """The training step with `value_and_grad` and an update in place."""

@@ -15,6 +15,7 @@ import numpy as np
 import gpugrad as gg
 from benchmarks.data import ADAM_RATE, SGD_RATE, adam_data, digest, elementwise_data, layer_data, mlp_data
 from benchmarks.libs.base import Library, Program
+from benchmarks.operations import cotangent_like, gpugrad_functions, operation_data
 
 _MODULES = {"relu": "ReLU", "gelu": "GELU", "tanh": "Tanh"}
 
@@ -186,6 +187,30 @@ class GpugradLibrary(Library):
                 tensor.grad = None
 
         return {"backward": Program(vjp, fresh, check)}
+
+    def operation(self, params: dict[str, Any]) -> dict[str, Program]:
+        """`y = f(*inputs)` without a graph, or `y.backward(g, retain_graph=True)`."""
+        function = gpugrad_functions()[params["function"]]
+        wants_grad = params["phase"] == "vjp"
+        inputs = [self._tensor(array, wants_grad) for array in operation_data(params)]
+        if not wants_grad:
+
+            def forward() -> Any:
+                with gg.no_grad():
+                    return function(*inputs)
+
+            return {"eager": Program(forward, check=lambda: digest(forward().numpy()))}
+        y = function(*inputs)
+        g = self._tensor(cotangent_like(y))
+
+        def vjp() -> list[Any]:
+            y.backward(g, retain_graph=True)
+            found = [tensor.grad for tensor in inputs]
+            for tensor in inputs:
+                tensor.grad = None
+            return found
+
+        return {"backward": Program(vjp, check=lambda: [v for grad in vjp() for v in digest(grad.numpy())])}
 
     def adam(self, params: dict[str, Any]) -> dict[str, Program]:
         """`optimizer.step()` with gradients in place."""

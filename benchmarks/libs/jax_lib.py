@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from benchmarks.data import ADAM_RATE, SGD_RATE, adam_data, digest, elementwise_data, layer_data, mlp_data
 from benchmarks.libs.base import Library, Program
+from benchmarks.operations import cotangent_like, jax_functions, operation_data
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "relu": jax.nn.relu,
@@ -173,6 +174,20 @@ class JaxLibrary(Library):
         apply = jax.jit(lambda f, v: f(v)[0])
         pull = lambda: jax.block_until_ready(apply(rule, g))  # noqa: E731
         return {"jit": Program(pull, check=lambda: digest(pull()))}
+
+    def operation(self, params: dict[str, Any]) -> dict[str, Program]:
+        """A compiled forward, or a compiled call of the function that `jax.vjp` gave."""
+        function = jax_functions()[params["function"]]
+        inputs = [self._array(array) for array in operation_data(params)]
+        forward = jax.jit(function)
+        if params["phase"] == "forward":
+            run = lambda: jax.block_until_ready(forward(*inputs))  # noqa: E731
+            return {"jit": Program(run, check=lambda: digest(run()))}
+        g = self._array(cotangent_like(forward(*inputs)))
+        rule = jax.jit(lambda *v: jax.vjp(function, *v)[1])(*inputs)
+        apply = jax.jit(lambda f, v: f(v))
+        pull = lambda: jax.block_until_ready(apply(rule, g))  # noqa: E731
+        return {"jit": Program(pull, check=lambda: [v for grad in pull() for v in digest(grad)])}
 
     def adam(self, params: dict[str, Any]) -> dict[str, Program]:
         """A compiled update with donated state."""

@@ -23,6 +23,7 @@ from benchmarks.data import (
 )
 from benchmarks.libs.base import Library, Program
 from benchmarks.machine import openblas_core
+from benchmarks.operations import array_functions, convolutions, operation_data
 
 _BLOCK = 128 * 1024
 _ZERO, _HALF, _ONE, _INFINITY = (np.array(value, np.float32) for value in (0, 0.5, 1, np.inf))
@@ -123,6 +124,15 @@ class NumpyLibrary(Library):
 
     def facts(self) -> dict[str, str]:
         return {"openblas": openblas_core()}
+
+    def operation(self, params: dict[str, Any]) -> dict[str, Program]:
+        """The forward on bare arrays; NumPy has no gradients."""
+        if params["phase"] != "forward":
+            return {}
+        function = {**array_functions(np), **convolutions(np)}[params["function"]]
+        inputs = operation_data(params)
+        run = lambda: function(*inputs)  # noqa: E731
+        return {"arrays": Program(run, check=lambda: digest(run()))}
 
     def mlp(self, params: dict[str, Any]) -> dict[str, Program]:
         """The training step with its backward pass written out."""

@@ -24,6 +24,7 @@ from benchmarks.data import (
     mlp_data,
 )
 from benchmarks.libs.base import Library, Program
+from benchmarks.operations import cotangent_like, operation_data, torch_functions
 
 _MODULES: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 
@@ -249,6 +250,27 @@ class TorchLibrary(Library):
             "compare": Program(compare, check=lambda: digest(compare().cpu())),
             "heaviside": Program(heaviside, check=lambda: digest(heaviside().cpu())),
         }
+
+    def operation(self, params: dict[str, Any]) -> dict[str, Program]:
+        """`y = f(*inputs)` without a graph, or `torch.autograd.grad` on a retained one."""
+        function = torch_functions()[params["function"]]
+        wants_grad = params["phase"] == "vjp"
+        arrays = operation_data(params)
+        inputs = [torch.tensor(array, device=self.device, requires_grad=wants_grad) for array in arrays]
+        if not wants_grad:
+
+            def forward() -> Tensor:
+                with torch.no_grad():
+                    return function(*inputs)  # type: ignore[no-any-return]
+
+            return {"eager": Program(forward, check=lambda: digest(forward().cpu().numpy()))}
+        y = function(*inputs)
+        g = torch.tensor(cotangent_like(y), device=self.device)
+
+        def vjp() -> Any:
+            return torch.autograd.grad(y, inputs, g, retain_graph=True)
+
+        return {"autograd": Program(vjp, check=lambda: [v for grad in vjp() for v in digest(grad.cpu().numpy())])}
 
     def adam(self, params: dict[str, Any]) -> dict[str, Program]:
         """`optimizer.step()` with gradients in place, once for each way to update."""

@@ -10,7 +10,7 @@ import gpugrad as gg
 from gpugrad.cli.errors import INTERRUPTED
 from gpugrad.cli.output import write
 from gpugrad.cli.progress import Steps
-from gpugrad.cost.scaling import FULL, QUICK, study
+from gpugrad.cost.scaling import FULL, PASSES, QUICK, study
 from gpugrad.cost.scaling_page import lines, study_page
 
 
@@ -19,7 +19,7 @@ def run_study(arguments: argparse.Namespace, files: dict[str, Path]) -> int:
     device = gg.default_device() if arguments.device is None else gg.device(arguments.device)
     gg.manual_seed(arguments.seed)
     plans = QUICK if arguments.quick else FULL
-    sizes = sum(len(values) for _, values in plans.values())
+    sizes = PASSES * sum(len(values) for _, values in plans.values())
     with Steps(sizes + 2, "sizes", quiet=arguments.quiet) as steps:
         found = study(device=device, quick=arguments.quick, progress=steps.reached)
     print(lines(found))

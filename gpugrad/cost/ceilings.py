@@ -1,6 +1,6 @@
 """What a machine can do at best: its rate of a large matrix product, and of a copy, measured when asked.
 
-Sizes grow until a call is long against the clock, so the same code fits a laptop and a large GPU.
+Sizes grow until a call is long against the clock, so the same code fits a laptop and a large GPU; the best size counts.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from ..backend import Backend
 
 _PRODUCT = (512, 8192)  # rows of the smallest and the largest square product
+_LONG = 0.03  # seconds of a product that is long enough
 _COPY = (1 << 26, 1 << 30)  # bytes; far beyond the caches
 
 
@@ -47,13 +48,21 @@ def measure_ceilings(backend: Backend, dtype: Any = np.float32, repeats: int = 5
         dtype: of the product.
         repeats: calls of which the fastest counts.
     """
-    n = _PRODUCT[0]
-    while (product := _product_seconds(backend, n, dtype, repeats)) < 5e-3 and n < _PRODUCT[1]:
+    n, flops = _PRODUCT[0], 0.0
+    while n <= _PRODUCT[1]:
+        seconds = _product_seconds(backend, n, dtype, repeats)
+        flops = max(flops, 2 * n**3 / seconds)
+        # On a busy machine a small product may look slow: the arithmetic decides when a size is large enough.
+        if 2 * n**3 / flops > _LONG:
+            break
         n *= 2
-    size = _COPY[0]
-    while (copy := _copy_seconds(backend, size, repeats)) < 1e-3 and size < _COPY[1]:
+    size, nbytes = _COPY[0], 0.0
+    while size <= _COPY[1]:
+        nbytes = max(nbytes, 2 * size / _copy_seconds(backend, size, repeats))
+        if 2 * size / nbytes > _LONG / 10:
+            break
         size *= 2
-    return Ceilings(2 * n**3 / product, 2 * size / copy, np.dtype(dtype).name)
+    return Ceilings(flops, nbytes, np.dtype(dtype).name)
 
 
 def _product_seconds(backend: Backend, n: int, dtype: Any, repeats: int) -> float:

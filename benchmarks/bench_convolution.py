@@ -1,0 +1,14 @@
+"""Convolutions of images: forward and VJP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchmarks.jobs import Job
+
+SUITE = "convolution"
+
+
+def bench_convolution(time_job: Callable[[Job], None], job: Job) -> None:
+    """One call."""
+    time_job(job)
