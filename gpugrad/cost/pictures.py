@@ -52,6 +52,7 @@ def svg(drawn: Any) -> str:
 def bars(report: Report) -> Any:
     """Forward and backward time of each layer, stacked, the first layer on top."""
     rows = [row for row in report.layers if row.name != BETWEEN or _worth_a_bar(row, report)]
+    every = len(rows)
     if len(rows) > _MOST_ROWS:
         largest = set(sorted(rows, key=_seconds, reverse=True)[:_MOST_ROWS])
         rows = [row for row in rows if row in largest]
@@ -68,7 +69,9 @@ def bars(report: Report) -> Any:
         axes.text(forward[place] + backward[place] + longest * 0.008, place, text, va="center", fontsize=8)
     axes.set_yticks(places, [row.label for row in rows], fontsize=9)
     axes.invert_yaxis()
+    axes.margins(y=0.01)
     ratio = f"backward takes {report.total.ratio:.2f} times the forward" if report.total.ratio else "forward only"
+    ratio += f" (the {len(rows)} costliest of {every} layers)" if len(rows) < every else ""
     style(axes, f"Time by layer: {ratio}", "milliseconds (the number behind a bar: backward / forward)", "")
     axes.grid(visible=False, axis="y")
     axes.legend(frameon=False, loc="best")
@@ -127,8 +130,12 @@ def _name_points(axes: Any, points: Sequence[tuple[float, float, str, str]]) -> 
     """Names beside the points; where several lie together, one name and how many more there are."""
     taken: dict[tuple[int, int], list[str]] = {}
     first: dict[tuple[int, int], tuple[float, float]] = {}
+    if not points:
+        return
+    left, width = _extent([x for x, *_ in points])
+    bottom, height = _extent([y for _, y, *_ in points])
     for x, y, _, label in points:
-        cell = (round(math.log10(x) * 1.6), round(math.log10(y) * 5))
+        cell = (int(4 * (math.log10(x) - left) / width), int(12 * (math.log10(y) - bottom) / height))
         names = taken.setdefault(cell, [])
         first.setdefault(cell, (x, y))
         if label not in names:
@@ -136,6 +143,12 @@ def _name_points(axes: Any, points: Sequence[tuple[float, float, str, str]]) -> 
     for cell, names in taken.items():
         text = names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
         axes.annotate(text, first[cell], (7, -9), textcoords="offset points", fontsize=7.5, color="#57606a")
+
+
+def _extent(values: Sequence[float]) -> tuple[float, float]:
+    """The smallest logarithm, and how far the largest lies from it (at least a factor of ten)."""
+    logarithms = [math.log10(value) for value in values]
+    return min(logarithms), max(max(logarithms) - min(logarithms), 1.0)
 
 
 def memory(report: Report) -> Any:

@@ -1,7 +1,12 @@
 """`gpugrad bench`: what it writes, how it compares, and how it fails; the fits of the scaling study."""
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -123,6 +128,21 @@ def test_a_size_that_the_model_does_not_have_is_refused(
     code, line = refused(capsys, "fixed_model:make", "--width", "4", "--device", "cpu", "--quiet")
     assert code == 1
     assert "takes no width" in line
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="signals to a process as POSIX has them")
+def test_an_interrupted_run_reports_what_it_measured(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    sizes = ["--width", "64", "--batch", "16", "--repeats", "1000000"]
+    command = [sys.executable, "-m", "gpugrad", "bench", *sizes, "--device", "cpu", "--quiet", "--json", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(4)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "interrupted: fewer runs than asked for" in out
+    assert err.splitlines() == ["interrupted; the report is of the runs made so far"]
+    assert Report.from_json(json.loads(path.read_text())).interrupted
 
 
 # ---- the gate
