@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Backend
+from ..backend import Backend, backend_of, cpu
 from ..backend.base import Kernel
 from ..fusion import Formula
 from .errors import CostError
@@ -98,7 +98,7 @@ class GhostBackend(Backend):
     def there(self, array: Any) -> Ghost:
         """An array that exists, without its data unless it is of integers or truth values."""
         if array.dtype.kind in "iub":
-            return Ghost(np.asarray(array), self, None, known=True)
+            return Ghost(np.asarray(backend_of(array).to_host(array)), self, None, known=True)
         order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
         value = hollow(array.shape, array.dtype)
         return Ghost(hollow(array.shape[::-1], array.dtype).T if order == "F" else value, self, None)
@@ -115,7 +115,7 @@ class GhostBackend(Backend):
 
     def compile(self, formula: Formula) -> Kernel:
         """Takes memory for the results of the formula."""
-        plain = self.root.kernel(formula)
+        plain = cpu().kernel(formula)  # for the dtypes of the results, of arrays of one element
 
         def run(*arrays: Any, out: Any = None) -> Any:
             if out is not None:
@@ -226,7 +226,7 @@ class _Rows:
         """A kernel without a rule runs once on ones."""
         if name.startswith("_"):
             raise AttributeError(name)
-        kernel = getattr(self._backend.root.rows, name)
+        kernel = getattr(cpu().rows, name)
 
         def run(*args: Any, **kwargs: Any) -> Any:
             def real(g: Ghost) -> Any:

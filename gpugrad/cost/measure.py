@@ -49,7 +49,8 @@ def profile(
         warmup: runs before.
         backward: False measures the forward alone.
         ceilings: measure the machine's (about a second), take those given, or False to leave them out.
-        device: where it runs; that of the first array among `args` and in `fn` if not given.
+        device: where it runs; if not given, that of the first array among `args` and in `fn`, and for a block of code
+            the default device.
         progress: called with the runs done and the runs wanted.
 
     Returns:
@@ -83,7 +84,8 @@ def closed_over(fn: Any) -> list[Any]:
     cells = [cell.cell_contents for cell in getattr(fn, "__closure__", None) or () if _filled(cell)]
     names = getattr(getattr(fn, "__code__", None), "co_names", ())
     known = getattr(fn, "__globals__", {})
-    return [getattr(fn, "__self__", None), *cells, *[known[name] for name in names if name in known]]
+    defaults = [*(getattr(fn, "__defaults__", None) or ()), *(getattr(fn, "__kwdefaults__", None) or {}).values()]
+    return [getattr(fn, "__self__", None), *defaults, *cells, *[known[name] for name in names if name in known]]
 
 
 def _filled(cell: Any) -> bool:

@@ -1,6 +1,10 @@
 """The profiler on the GPU branch: device events, no waiting inside a step, one device's time for each layer."""
 
+import pytest
+
 import gpugrad as gg
+from gpugrad.cli import main
+from gpugrad.cost.ceilings import Ceilings
 from tests.standin import State
 
 
@@ -30,3 +34,32 @@ def test_idle_time_is_what_a_step_takes_longer_than_on_a_device_that_is_kept_bus
     assert report.machine["device"] == "cuda:0"
     # The stand-in computes at once: a fed device takes as long as any, and nothing is idle.
     assert report.total.forward.idle_seconds == 0
+
+
+def test_the_memory_of_a_step_on_a_gpu_is_predicted_like_that_on_a_cpu(gpu: State) -> None:
+    peaks = []
+    for device in ("cpu", "cuda"):
+        model = gg.nn.Sequential(gg.nn.Linear(64, 64), gg.nn.GELU(), gg.nn.LayerNorm(64), gg.nn.Linear(64, 10)).to(
+            device
+        )
+        x, y = gg.rand(128, 64, device=device), gg.randint(0, 10, (128,), device=device)
+
+        def loss(model: gg.nn.Sequential = model, x: object = x, y: object = y) -> object:
+            return gg.nn.functional.cross_entropy(model(x), y)
+
+        launched = len(gpu.launches)
+        peaks.append(gg.tape_memory(loss).peak_bytes)
+        assert len(gpu.launches) == launched, "nothing is computed"
+    assert peaks[0] == peaks[1]
+
+
+def test_the_command_measures_a_gpu(
+    gpu: State, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Sizes grow until a call is long enough, which it never is by the clock of the stand-in.
+    monkeypatch.setattr("gpugrad.cost.measure.measure_ceilings", lambda backend: Ceilings(1e12, 1e12))
+    sizes = ["--width", "8", "--depth", "2", "--batch", "4", "--repeats", "2", "--warmup", "1", "--quiet"]
+    assert main(["bench", "mlp", *sizes, "--device", "cuda"]) == 0
+    printed = capsys.readouterr().out
+    assert "\ncuda:0: " in printed
+    assert "ceilings, measured in this run" in printed
