@@ -136,7 +136,7 @@ def growth_picture(growth: Growth) -> Any:
     right.axhline(2.0, color="#8250df", linestyle="--", linewidth=1.2)
     right.plot(sizes, [p.ratio for p in growth.points], "o-", color="#30363d")
     right.set_xscale("log", base=2)
-    right.set_xticks(sizes, [str(s) for s in sizes], fontsize=8)
+    right.set_xticks(sizes, [str(s) for s in sizes], fontsize=8, rotation=45)
     right.minorticks_off()
     right.set_ylim(0, max(3.0, 1.1 * max(p.ratio for p in growth.points)))
     pictures.style(right, "Backward by forward", growth.what, "")
