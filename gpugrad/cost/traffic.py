@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..backend import is_array
+from ..backend.base import memory
 from ..nodes import Node
 from ..primitive import Primitive, Shape
 from ..tensor import Tensor
@@ -25,6 +26,7 @@ class Calls:
     out_shape: Shape  # of the first output
     out_bytes: int  # of all outputs
     static: dict[str, Any]
+    times: int = 1  # examples of a map, whose shapes are those of one
 
     @classmethod
     def of(cls, op: Operation, args: tuple[Any, ...], out: Any, static: dict[str, Any]) -> Calls | None:
@@ -35,10 +37,11 @@ class Calls:
         arrays = [a.data if isinstance(a, Tensor) else a for a in args]
         return cls(
             tuple([tuple(a.shape) if hasattr(a, "shape") else () for a in arrays]),
-            tuple([int(a.nbytes) if is_array(a) else 0 for a in arrays]),
+            tuple([int(memory(a).nbytes) if is_array(a) else 0 for a in arrays]),
             tuple(results[0].shape),
-            sum(int(r.nbytes) for r in results),
+            sum(int(memory(r).nbytes) for r in results),
             static,
+            max(memory(r).size // max(r.size, 1) for r in results),
         )
 
 
@@ -56,7 +59,7 @@ def arrays_of(values: Any) -> Iterator[Any]:
 def work_forward(op: Operation, calls: Calls) -> tuple[int, int]:
     """FLOPs and bytes of the forward."""
     flops = op.flops(calls.shapes, calls.out_shape, **calls.static)
-    return int(flops), int(op.bytes(calls.nbytes, calls.out_bytes, **calls.static))
+    return int(flops) * calls.times, int(op.bytes(calls.nbytes, calls.out_bytes, **calls.static))
 
 
 def work_backward(op: Operation, calls: Calls, node: Node) -> tuple[int, int]:
@@ -65,4 +68,4 @@ def work_backward(op: Operation, calls: Calls, node: Node) -> tuple[int, int]:
         return 0, 0
     needs = node.needs  # type: ignore[attr-defined]
     flops = op.vjp_flops(calls.shapes, calls.out_shape, needs, **calls.static)
-    return int(flops), int(op.vjp_bytes(calls.nbytes, calls.out_bytes, needs, **calls.static))
+    return int(flops) * calls.times, int(op.vjp_bytes(calls.nbytes, calls.out_bytes, needs, **calls.static))

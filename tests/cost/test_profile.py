@@ -133,6 +133,13 @@ def test_launches_are_operations_that_consist_of_no_others() -> None:
     assert report.layer("2").backward.launches == 2, "towards the input and the weight"
 
 
+def test_a_map_costs_as_much_as_all_its_examples() -> None:
+    layer, x = gg.nn.Linear(6, 3), gg.rand(5, 6)
+    report = measure(lambda: gg.vmap(lambda row: layer(row).sum())(x).sum())
+    assert report.layer("Linear").forward.flops == 5 * 3 * (2 * 6 + 1)
+    assert report.layer("Linear").forward.nbytes >= (5 * 6 + 3 * 6 + 3 + 5 * 3) * 4
+
+
 # ---- whose time is whose
 
 
