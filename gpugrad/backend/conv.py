@@ -98,7 +98,7 @@ def conv_input(backend: Backend, g: Array, w: Array, size: tuple[int, ...], at: 
             columns = columns.reshape(*values.shape[:-1], *kernel, w.shape[1])
             target = _of_group(out[batch], group, groups)
             for tap in itertools.product(*map(range, kernel)):
-                target[(slice(None), *_reach(tap, spatial, at))] += columns[(..., *tap, slice(None))]
+                target[(slice(None), *reach(tap, spatial, at))] += columns[(..., *tap, slice(None))]
     inside = tuple(slice(lo, lo + n) for n, (lo, _) in zip(size, at.padding, strict=True))
     return _first(xp, xp.ascontiguousarray(out[(slice(None), *inside)]).astype(g.dtype, copy=False))
 
@@ -191,7 +191,7 @@ def _of_group(x: Array, group: int, groups: int) -> Array:
 
 
 
-def _reach(tap: tuple[int, ...], size: tuple[int, ...], at: Geometry) -> tuple[slice, ...]:
+def reach(tap: tuple[int, ...], size: tuple[int, ...], at: Geometry) -> tuple[slice, ...]:
     """Where the element `tap` of each patch lies."""
     return tuple(
         slice(k * d, k * d + (n - 1) * s + 1, s) for k, n, s, d in zip(tap, size, at.stride, at.dilation, strict=True)

@@ -110,7 +110,7 @@ CONV_WEIGHT = Primitive(
 )
 
 
-def _tuple(name: str, what: str, value: Size, axes: int, least: int) -> tuple[int, ...]:
+def sizes(name: str, what: str, value: Size, axes: int, least: int) -> tuple[int, ...]:
     """One integer for each spatial axis."""
     values = (value,) * axes if isinstance(value, int) else tuple(value)
     if len(values) != axes or min(values) < least:
@@ -172,7 +172,7 @@ def _convolve(
     x, w = operand(x), operand(w)
     _checked(name, axes, x, w, bias, groups, transposed=False)
     kernel = tuple(w.shape[2:])
-    steps, spread = _tuple(name, "stride", stride, axes, 1), _tuple(name, "dilation", dilation, axes, 1)
+    steps, spread = sizes(name, "stride", stride, axes, 1), sizes(name, "dilation", dilation, axes, 1)
     at = Geometry(steps, convolution_pads(name, padding, kernel, steps, spread), spread, groups)
     if x.ndim == axes + 1:
         return _convolve(axes, x[None], w, bias, stride, padding, dilation, groups)[0]
@@ -192,8 +192,8 @@ def _transpose(
     x, w = operand(x), operand(w)
     _checked(name, axes, x, w, bias, groups, transposed=True)
     kernel = tuple(w.shape[2:])
-    steps, spread = _tuple(name, "stride", stride, axes, 1), _tuple(name, "dilation", dilation, axes, 1)
-    more = _tuple(name, "output_padding", extra, axes, 0)
+    steps, spread = sizes(name, "stride", stride, axes, 1), sizes(name, "dilation", dilation, axes, 1)
+    more = sizes(name, "output_padding", extra, axes, 0)
     if any(m >= max(s, d) for m, s, d in zip(more, steps, spread, strict=True)):
         raise ValueError(
             f"[{name}] output_padding = {more}, stride = {steps}, dilation = {spread}; expected less than the larger "

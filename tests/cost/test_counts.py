@@ -68,6 +68,14 @@ BY_HAND: dict[str, Count] = {
         2 * 4 * 8 * 5 * 7 * 6 * 9,
         2 * 2 * 4 * 8 * 5 * 7 * 6 * 9,
     ),
+    # 2 images of 3 channels, windows of 2 x 2 at 2 x 3 places: one for each element of each window, each way
+    "max_pool": (((2, 3, 4, 6),), (2, 3, 2, 3), {"kernel": (2, 2)}, 36 * 4, 36 * 4),
+    "window_pick": (((2, 3, 4, 6),), (2, 3, 2, 3), {"kernel": (2, 2)}, 36 * 4, 36 * 4),
+    "window_put": (((2, 3, 2, 3),), (2, 3, 4, 6), {"kernel": (2, 2)}, 36 * 4, 36 * 4),
+    "window_sum": (((2, 3, 4, 6),), (2, 3, 2, 3), {"kernel": (2, 2)}, 36 * 4, 36 * 4),
+    "window_spread": (((2, 3, 2, 3),), (2, 3, 4, 6), {"kernel": (2, 2)}, 36 * 4, 36 * 4),
+    # sums for the mean, 3 for the variance, 4 to apply; backward 1 + 4 for the sums and 7 for the input's gradient
+    "batch_norm": (((4, 3, 2, 2), (3,), (3,)), (4, 3, 2, 2), {"eps": 1e-5}, 8 * 48, 12 * 48),
     "convolve": (((5,), (3,)), (7,), {}, 2 * 5 * 3, 2 * 7 * (3 + 5)),
     # nothing is computed
     **{name: (((3, 4),), (3, 4), static, 0, 0) for name, static in MOVES.items()},
@@ -210,7 +218,11 @@ def test_every_operation_has_its_count_checked() -> None:
 # ---- by counting what the rules compute
 
 # Kernels of the backend, which count nothing while they run: by hand above.
-KERNELS = {"softmax", "log_softmax", "layer_norm", "rms_norm", "cross_entropy", "maxout", "linear"}
+# And of pooling, whose record of who won is part of the operation, so that comparing with it is counted twice.
+KERNELS = {
+    "max_pool", "window_pick", "window_put", "batch_norm", "softmax", "log_softmax", "layer_norm", "rms_norm",
+    "cross_entropy", "maxout", "linear",
+}  # fmt: skip
 # Leading terms only.
 LEADING = {
     "cholesky", "cofactors", "conv_input", "det", "eig", "eigh", "eigvalsh", "inv", "irfftn", "lstsq", "pinv", "qr",

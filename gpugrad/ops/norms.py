@@ -1,0 +1,277 @@
+"""Normalisation by channels: batch, group, instance and local response normalisation.
+
+Channels are the second axis. Layer and RMS normalisation, over the last axes, are in `rows`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..backend import backend_of
+from ..backend.conv import Geometry
+from ..primitive import Needs, Primitive, Shape, public
+from ..tensor import apply
+from .arguments import bare, operand
+from .core import backend_for_all, make
+from .elementwise import rsqrt, square
+from .rows import layer_norm
+from .shape import moveaxis
+from .windows import WINDOW_SUM
+
+_scaled = make(lambda x, mean, scale, weight, bias: (x - mean) * scale * weight + bias, "batch_norm_apply")
+_normal = make(lambda x, mean, scale: (x - mean) * scale, "batch_norm_normal")
+_back = make(
+    lambda g, x, mean, scale, weight, a, b: (g - a - (x - mean) * scale * b) * scale * weight, "batch_norm_back"
+)
+
+
+def _rows_of(x: Any) -> Any:
+    """(n, channels, *size) as rows of channels; a view where the memory has channels last."""
+    return backend_of(x).xp.moveaxis(x, 1, -1).reshape(-1, x.shape[1])
+
+
+def _images(rows: Any, shape: Shape) -> Any:
+    """Back to the shape of the images, channels last in memory."""
+    return backend_of(rows).xp.moveaxis(rows.reshape(shape[0], *shape[2:], shape[1]), -1, 1)
+
+
+def _statistics(backend: Any, rows: Any) -> tuple[Any, Any]:
+    """Mean and (biased) variance of each column."""
+    mean = backend.column_sum(rows) / rows.shape[0]
+    return mean, backend.column_sum((rows - mean) ** 2) / rows.shape[0]
+
+
+def _batch_forward(
+    needs: Needs, x: Any, weight: Any, bias: Any, *, eps: float, arrays: tuple[Any, Any]
+) -> tuple[Any, tuple[Any, ...]]:
+    backend = backend_for_all("batch_norm", x, weight, bias)
+    rows = _rows_of(x)
+    mean, variance = arrays  # computed from x before, because the running statistics take them too
+    scale = 1 / backend.xp.sqrt(variance + x.dtype.type(eps))
+    return _images(_scaled(rows, mean, scale, weight, bias), x.shape), (mean, scale)
+
+
+def _batch_rule(
+    g: Any, needs: Needs, x: Any, weight: Any, bias: Any, mean: Any, scale: Any, **static: Any
+) -> tuple[Any, ...]:
+    """With n = elements of a channel: w scale (g - sum(g)/n - normal sum(g normal)/n)."""
+    backend, given, rows = backend_of(g), _rows_of(g), _rows_of(x)
+    total = backend.column_sum(given)
+    along = backend.column_sum(given * _normal(rows, mean, scale))
+    gx = None
+    if needs[0]:
+        count = rows.shape[0]
+        gx = _images(_back(given, rows, mean, scale, weight, total / count, along / count), g.shape)
+    return gx, along if needs[1] else None, total if needs[2] else None
+
+
+def _batch_reference(x: Any, weight: Any, bias: Any, *, eps: float, arrays: Any) -> Any:
+    axes = (0, *range(2, x.ndim))
+    centred = x - x.mean(axes, keepdims=True)
+    scale = rsqrt(square(centred).mean(axes, keepdims=True) + eps)
+    shape = (-1, *(1,) * (x.ndim - 2))
+    return centred * scale * weight.reshape(shape) + bias.reshape(shape)
+
+
+def _batch_flops(shapes: tuple[Shape, ...], out_shape: Shape, **static: Any) -> int:
+    """Sums for the mean, 3 for the variance, 4 to apply."""
+    return 8 * math.prod(out_shape)
+
+
+def _batch_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, **static: Any) -> int:
+    """One for the sum of g, 4 for the sum of g times the normal input, 7 for the input's gradient."""
+    return math.prod(out_shape) * (5 + 7 * needs[0])
+
+
+BATCH_NORM = Primitive(
+    "batch_norm",
+    _batch_forward,
+    _batch_rule,
+    keeps=((0, 1, 2), (0, 1, 2), (0, 1, 2)),  # the composition takes all of them
+    reference=_batch_reference,
+    flops=_batch_flops,
+    vjp_flops=_batch_vjp_flops,
+)
+
+
+def _affine(name: str, x: Any, weight: Any, bias: Any) -> tuple[Any, Any]:
+    """Weight and bias of a channel, ones and zeros where there is none."""
+    xp = backend_of(bare(x)).xp
+    channels = x.shape[1]
+    for what, value in (("weight", weight), ("bias", bias)):
+        if value is not None and tuple(value.shape) != (channels,):
+            raise ValueError(
+                f"[{name}] {what} has shape {tuple(value.shape)}, the input {tuple(x.shape)}; expected ({channels},)"
+            )
+        if value is not None and value.dtype != x.dtype:
+            raise TypeError(
+                f"[{name}] the input is {x.dtype}, {what} {value.dtype}; convert one: x.astype({value.dtype.name!r}), "
+                f"or the layer with .to({x.dtype.name!r})"
+            )
+    return (
+        xp.ones(channels, x.dtype) if weight is None else weight,
+        xp.zeros(channels, x.dtype) if bias is None else bias,
+    )
+
+
+@public
+def batch_norm(
+    input: Any,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Each channel to mean 0 and variance 1, then scaled and shifted (S. Ioffe and C. Szegedy 2015).
+
+    Args:
+        input: (n, channels, *size).
+        running_mean: (channels,): in training moved towards the batch's mean by `momentum`, in place; otherwise used in
+            its place. None: the batch's own statistics.
+        running_var: likewise for the variance; what it is moved towards is the unbiased one, as PyTorch's.
+        weight: (channels,), or None for ones.
+        bias: (channels,), or None for zeros.
+        training: whether to normalise by the batch's statistics and update the running ones.
+        momentum: share of the new statistics.
+        eps: added to the variance.
+
+    Raises:
+        ValueError: shapes do not fit, or one value per channel in training, whose variance is 0.
+        TypeError: dtypes differ.
+    """
+    x = operand(input)
+    if x.ndim < 2:
+        raise ValueError(f"[batch_norm] input has shape {tuple(x.shape)}; expected (n, channels, *size)")
+    weight, bias = _affine("batch_norm", x, weight, bias)
+    if not training and running_mean is not None and running_var is not None:
+        scale = rsqrt(running_var + eps) * weight
+        return moveaxis(_scaled(moveaxis(x, 1, -1), running_mean, scale, 1.0, bias), -1, 1)
+    count = math.prod(x.shape) // max(x.shape[1], 1)
+    if count < 2:
+        raise ValueError(
+            f"[batch_norm] input has shape {tuple(x.shape)}: one value per channel has no variance to train on; "
+            "expected more, or call .eval()"
+        )
+    rows = _rows_of(bare(x))
+    mean, variance = _statistics(backend_of(rows), rows)
+    if training and running_mean is not None:
+        _move(running_mean, mean, momentum)
+        _move(running_var, variance * (count / (count - 1)), momentum)
+    return apply(BATCH_NORM, (x, weight, bias), {"eps": eps, "arrays": (mean, variance)})
+
+
+def _move(running: Any, value: Any, momentum: float) -> None:
+    """Running statistics towards new ones, in place."""
+    array = bare(running)
+    array *= 1 - momentum
+    array += momentum * value
+
+
+@public
+def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    """Each group of channels of each example to mean 0 and variance 1 (Y. Wu and K. He 2018).
+
+    Args:
+        input: (n, channels, *size).
+        num_groups: parts that the channels are divided into.
+        weight: (channels,), or None for ones.
+        bias: (channels,), or None for zeros.
+        eps: added to the variance.
+
+    Raises:
+        ValueError: groups do not divide the channels, or shapes do not fit.
+        TypeError: dtypes differ.
+    """
+    x = operand(input)
+    if x.ndim < 2 or num_groups < 1 or x.shape[1] % num_groups:
+        raise ValueError(
+            f"[group_norm] input has shape {tuple(x.shape)}, num_groups = {num_groups}; expected (n, channels, *size) "
+            "and groups that divide the channels"
+        )
+    affine = weight is not None or bias is not None
+    if affine:
+        weight, bias = _affine("group_norm", x, weight, bias)
+    groups = x.reshape(x.shape[0], num_groups, -1)
+    y = layer_norm(groups, groups.shape[-1:], eps=eps).reshape(x.shape)
+    if not affine:
+        return y
+    shape = (-1, *(1,) * (x.ndim - 2))
+    return y * weight.reshape(shape) + bias.reshape(shape)
+
+
+@public
+def instance_norm(
+    input: Any,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Each channel of each example to mean 0 and variance 1 (D. Ulyanov, A. Vedaldi, V. Lempitsky 2016).
+
+    Args:
+        input: (n, channels, *size) with at least one spatial axis.
+        running_mean: (channels,): moved towards the mean over the examples, in place; used in its place where
+            `use_input_stats` is False.
+        running_var: likewise.
+        weight: (channels,), or None.
+        bias: (channels,), or None.
+        use_input_stats: whether to normalise by each example's own statistics.
+        momentum: share of the new statistics.
+        eps: added to the variance.
+
+    Raises:
+        ValueError: shapes do not fit.
+        TypeError: dtypes differ.
+    """
+    x = operand(input)
+    if x.ndim < 3 or math.prod(x.shape[2:]) < 2:
+        raise ValueError(
+            f"[instance_norm] input has shape {tuple(x.shape)}; expected (n, channels, *size) of more than one"
+        )
+    if not use_input_stats:
+        return batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
+    if running_mean is not None:
+        array = bare(x)
+        axes, count = tuple(range(2, x.ndim)), math.prod(x.shape[2:])
+        _move(running_mean, array.mean(axes).mean(0), momentum)
+        _move(running_var, (array.var(axes) * (count / (count - 1))).mean(0), momentum)
+    return group_norm(x, x.shape[1], weight, bias, eps)
+
+
+@public
+def local_response_norm(
+    input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Any:
+    """Each element divided by a power of the squares of its neighbours in other channels (A. Krizhevsky et al. 2012).
+
+    Args:
+        input: (n, channels, *size).
+        size: neighbouring channels in the mean of squares, the element's own included (zeros beyond the ends).
+        alpha: factor of that mean.
+        beta: exponent.
+        k: added to it.
+
+    Returns:
+        input / (k + alpha mean)^beta, as PyTorch: `alpha` times the mean over `size`, not the sum.
+
+    Raises:
+        ValueError: `size` is less than 1, or there is no axis of channels.
+    """
+    x = operand(input)
+    if x.ndim < 2 or size < 1:
+        raise ValueError(
+            f"[local_response_norm] input has shape {tuple(x.shape)}, size = {size}; expected (n, channels, *size) and "
+            "a size of at least 1"
+        )
+    squares = square(x).reshape(x.shape[0], 1, x.shape[1], -1)
+    at = Geometry((1, 1), ((size // 2, (size - 1) // 2), (0, 0)), (1, 1), 1)
+    total = apply(WINDOW_SUM, (squares,), {"kernel": (size, 1), "size": tuple(squares.shape[2:]), "at": at})
+    return x / (k + (alpha / size) * total.reshape(x.shape)) ** beta
