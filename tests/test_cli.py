@@ -373,10 +373,10 @@ def test_the_first_ctrl_c_waits_for_the_step_and_the_second_does_not():
 
 
 def test_ctrl_c_before_training_exits_with_130_as_well(tmp_path, capsys, monkeypatch):
-    def interrupted():
+    def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gpugrad.cli.train.load_digits", interrupted)
+    monkeypatch.setattr("gpugrad.cli.train.Examples.on", interrupted)
     code, lines = run_refused(capsys, ["train", "--out", str(tmp_path), *QUICK])
     assert code == 130
     assert len(lines) == 1

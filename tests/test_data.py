@@ -19,12 +19,12 @@ def digits():
 def scans(digits):
     """The split images on their original scale, 0 to 16, as rows of integers."""
     x = np.concatenate([digits.train_x, digits.test_x])
-    return np.rint((x * np.float32(digits.scale) + digits.mean) * 16).astype(int)
+    return np.rint((x * digits.scale + digits.mean) * 16).astype(int).reshape(-1, 64)
 
 
 def test_the_split_is_1437_to_360_in_the_dtypes_that_the_model_takes(digits):
-    assert digits.train_x.shape == (1437, 64)
-    assert digits.test_x.shape == (360, 64)
+    assert digits.train_x.shape == (1437, 1, 8, 8)
+    assert digits.test_x.shape == (360, 1, 8, 8)
     assert digits.train_x.dtype == digits.test_x.dtype == digits.mean.dtype == np.float32
     assert digits.train_y.dtype == digits.test_y.dtype == np.int64
 

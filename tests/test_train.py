@@ -354,7 +354,7 @@ def test_curves_show_training_and_test_with_labelled_axes():
 def test_features_are_images_on_a_colour_scale_symmetric_about_zero(rng):
     pytest.importorskip("matplotlib", reason="Matplotlib is not installed")
     weights = rng.standard_normal((5, 64)) + 3
-    image = plots.features(weights, (8, 8)).axes[0].images[0]
+    image = plots.features(weights.reshape(-1, 1, 8, 8)).axes[0].images[0]
     low, high = image.get_clim()
     assert low == -high
     np.testing.assert_allclose(np.asarray(image.get_array())[1:9, 1:9], weights[0].reshape(8, 8))
@@ -364,7 +364,7 @@ def test_of_many_units_the_heaviest_are_shown(rng):
     pytest.importorskip("matplotlib", reason="Matplotlib is not installed")
     weights = rng.standard_normal((10, 64))
     weights[7] *= 100
-    figure = plots.features(weights, (8, 8), at_most=1)
+    figure = plots.features(weights.reshape(-1, 1, 8, 8), at_most=1)
     sheet = np.asarray(figure.axes[0].images[0].get_array())
     np.testing.assert_allclose(sheet[1:-1, 1:-1], weights[7].reshape(8, 8))
     assert "1 of 10 units" in figure.axes[0].get_title(loc="left")
@@ -372,7 +372,7 @@ def test_of_many_units_the_heaviest_are_shown(rng):
 
 def test_the_confusion_picture_writes_each_count(tmp_path):
     pytest.importorskip("matplotlib", reason="Matplotlib is not installed")
-    figure = plots.confusion(np.array([[3, 0], [1, 6]]))
+    figure = plots.confusion(np.array([[3, 0], [1, 6]]), ("a", "b"))
     assert sorted(text.get_text() for text in figure.axes[0].texts) == ["1", "3", "6"]
     assert figure.axes[0].get_title(loc="left") == "1 of 10 misread"
     plots.save(figure, tmp_path / "confusion.png")

@@ -106,6 +106,47 @@ class Steps:
             self._bar.close()
 
 
+class Download:
+    """The progress of files that are fetched: a bar for each on a terminal, else a line; nothing when quiet.
+
+    Args:
+        quiet: show nothing.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._file = ""
+        self._bar: Any = None
+
+    def __call__(self, file: str, done: int, total: int) -> None:
+        """Show that `done` of `total` bytes (0: not known) of a file are there."""
+        if self._quiet:
+            return
+        if file != self._file:
+            self._file = file
+            self._close()
+            if sys.stderr.isatty():
+                tqdm = require("tqdm", package="tqdm", purpose="show progress")
+                self._bar = tqdm.tqdm(total=total or None, desc=file, unit="B", unit_scale=True, file=sys.stderr)
+            else:
+                print(f"fetching {file} ({total / 1e6:,.1f} MB)", file=sys.stderr, flush=True)
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def __enter__(self) -> Download:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+
 class StoppedError(Exception):
     """Ctrl-C was pressed, and a step has been completed since."""
 

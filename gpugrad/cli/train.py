@@ -25,26 +25,30 @@ import gpugrad as gg
 from gpugrad._version import __version__
 from gpugrad.backend.device import DeviceError
 from gpugrad.cli.errors import DIVERGED, INTERRUPTED, WRONG_OPTION, CommandError
-from gpugrad.cli.progress import Interrupt, Progress, StoppedError
-from gpugrad.cli.train_options import LEARNING_RATES, SGD_MOMENTUM
+from gpugrad.cli.progress import Download, Interrupt, Progress, StoppedError
+from gpugrad.cli.train_options import LEARNING_RATES, SGD_MOMENTUM, complete
 from gpugrad.train import (
+    Augmentation,
     CheckpointError,
+    DataError,
     DivergedError,
     EpochMetrics,
     Examples,
+    ImageData,
     MissingExtraError,
     RunFolder,
     Score,
     Trainer,
     confusion_matrix,
-    load_digits,
+    load_data,
     load_weights,
-    mlp,
     plots,
     read_weights,
 )
-from gpugrad.train.data import CLASSES, IMAGE_SHAPE
+from gpugrad.train.augment import add_hidden_noise
+from gpugrad.train.datasets import DownloadError
 from gpugrad.train.metrics import worst_confusion
+from gpugrad.train.networks import Network, build, feature_maps, first_features
 from gpugrad.train.threads import blas_threads
 from gpugrad.train.trainer import LossFunction
 
@@ -58,18 +62,16 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         CommandError: with the exit code that the command's help lists.
     """
-    if arguments.momentum is not None and arguments.optimizer != "sgd":
-        raise CommandError(
-            f"argument --momentum: is for --optimizer sgd, not {arguments.optimizer} (see gpugrad train --help)",
-            WRONG_OPTION,
-        )
+    complete(arguments)
     started = time.perf_counter()
     device = _device(arguments.device)
     with _errors_as_exit_codes():
+        data = _data(arguments)
+        augmentation = _augmentation(arguments, data)
         # Before the run's folder is made: weights to resume from may lie in it, and are then replaced.
-        model = _model(arguments, device)
+        network = _network(arguments, data, device)
         with RunFolder(arguments.out) as folder:
-            task = _Task(arguments, device, model, folder, started)
+            task = _Task(arguments, device, data, augmentation, network, folder, started)
             try:
                 task.run()
             except KeyboardInterrupt:
@@ -83,7 +85,9 @@ class _Task:
 
     arguments: argparse.Namespace
     device: gg.Device
-    model: gg.nn.Sequential
+    data: ImageData
+    augmentation: Augmentation
+    network: Network
     folder: RunFolder
     started: float
     history: list[EpochMetrics] = field(default_factory=list)
@@ -91,20 +95,26 @@ class _Task:
 
     def run(self) -> None:
         """Train, evaluate, draw and report."""
-        self.folder.write_config(_config(self.arguments, self.device, self.model))
+        self.folder.write_config(_config(self.arguments, self.device, self.data, self.model))
         # From here on there are always weights to load, however early Ctrl-C comes.
         self.save(steps=0)
-        digits = load_digits()
-        train = Examples.on(self.device, digits.train_x, digits.train_y)
-        test = Examples.on(self.device, digits.test_x, digits.test_y)
+        data = self.data
+        train = Examples.on(self.device, self.network.inputs(data.train_x), data.train_y)
+        test = Examples.on(self.device, self.network.inputs(data.test_x), data.test_y)
         trainer = self.trainer(len(train))
         with blas_threads(self.model, self.arguments.batch_size):
             self.fit(trainer, train, test)
         seconds = time.perf_counter() - self.started
-        matrix = confusion_matrix(digits.test_y, trainer.predict(test), CLASSES)
+        predicted = trainer.predict(test)
+        matrix = confusion_matrix(data.test_y, predicted, len(data.classes))
         if not self.arguments.no_plots:
-            self.draw(matrix)
+            self.draw(matrix, predicted)
         self.report(trainer.evaluate(train), trainer.evaluate(test), worst_confusion(matrix), seconds)
+
+    @property
+    def model(self) -> gg.nn.Module:
+        """What is trained."""
+        return self.network.model
 
     def trainer(self, examples: int) -> Trainer:
         """The training loop that the options ask for, over `examples` in each epoch."""
@@ -114,8 +124,17 @@ class _Task:
         if options.schedule == "cosine":
             steps = options.epochs * math.ceil(examples / options.batch_size)
             scheduler = gg.optim.CosineAnnealingLR(optimizer, T_max=steps)
-        loss = _loss(options.label_smoothing)
-        return Trainer(self.model, optimizer, loss, scheduler=scheduler, seed=options.seed)
+        if options.hidden_noise:
+            add_hidden_noise(self.model, options.hidden_noise)
+        return Trainer(
+            self.model,
+            optimizer,
+            _loss(options.label_smoothing),
+            scheduler=scheduler,
+            seed=options.seed,
+            augment=self.augmentation or None,
+            weight_noise=options.weight_noise,
+        )
 
     def fit(self, trainer: Trainer, train: Examples, test: Examples) -> None:
         """Train, saving weights after each epoch and when stopped between two steps."""
@@ -143,7 +162,7 @@ class _Task:
     def save(self, steps: int) -> None:
         """Replace the saved weights by the present ones."""
         progress = {"epochs": len(self.history), "steps": steps}
-        self.folder.save(self.model, {**progress, "network": _network(self.arguments)})
+        self.folder.save(self.model, {**progress, "network": _options_of(self.arguments)})
         self.weights_saved = True
 
     def where_it_stopped(self) -> str:
@@ -156,24 +175,41 @@ class _Task:
             f"go on from them with: gpugrad train --resume {shlex.quote(str(weights))}"
         )
 
-    def draw(self, matrix: NDArray[np.int64]) -> None:
+    def draw(self, matrix: NDArray[np.int64], predicted: NDArray[np.int64]) -> None:
         """Draw the pictures into the run's folder."""
         smoothing = self.arguments.label_smoothing
         smoothed = f", label smoothing {smoothing:g}" if smoothing else ""
         curves = plots.curves(self.history, loss_label=f"cross entropy (nats{smoothed})")
         self.folder.draw("curves.png", curves)
-        weights = np.asarray(next(iter(self.model.parameters())).detach().numpy())
-        self.folder.draw("features.png", plots.features(weights, IMAGE_SHAPE))
-        self.folder.draw("confusion.png", plots.confusion(matrix))
-        self.folder.draw("overview.png", plots.overview(self.history, weights, IMAGE_SHAPE, matrix))
+        weights, names = first_features(self.network, self.data.image_shape), self.data.classes
+        self.folder.draw("features.png", plots.features(weights))
+        self.folder.draw("confusion.png", plots.confusion(matrix, names))
+        self.folder.draw("overview.png", plots.overview(self.history, weights, matrix, names))
+        if self.network.convolutions():
+            shown = [self.example(number, predicted) for number in self.shown()]
+            self.folder.draw("feature_maps.png", plots.feature_maps(shown))
+
+    def shown(self) -> list[int]:
+        """The test examples whose feature maps are drawn: those asked for, else the first of each of three classes."""
+        if self.arguments.show:
+            return list(self.arguments.show)
+        labels = self.data.test_y
+        return [int(np.flatnonzero(labels == k)[0]) for k in np.unique(labels)[:3]]
+
+    def example(self, number: int, predicted: NDArray[np.int64]) -> plots.Example:
+        """A test example and what the convolutions make of it."""
+        data = self.data
+        x, true, read = data.test_x[number], int(data.test_y[number]), int(predicted[number])
+        title = f"test {number}: {data.classes[true]}"
+        if read != true:
+            title += f", read as {data.classes[read]}"
+        return plots.Example(title, x * data.scale + data.mean, feature_maps(self.network, x, self.device))
 
     def report(self, train: Score, test: Score, mistake: tuple[int, int, int] | None, seconds: float) -> None:
         """Print the result on stdout."""
         options = self.arguments
-        layers = "-".join(str(size) for size in (_inputs(), *options.hidden, CLASSES))
-        kind = options.activation if options.hidden else "linear"
         print(
-            f"{layers} {kind} ({_count(self.model):,} parameters), {options.optimizer}, seed {options.seed}, "
+            f"{self.network.title} ({_count(self.model):,} parameters), {options.optimizer}, seed {options.seed}, "
             f"on {self.device}: {_times(options.epochs, 'epoch')} in {seconds:.1f} s"
         )
         rule = "-" * 44
@@ -183,40 +219,73 @@ class _Task:
             print(f"{name:<10}{score.loss:>8.4f}{score.accuracy:>12.2%}{correct:>14}")
         print(rule)
         if mistake is not None:
-            print(f"most frequent mistake: {mistake[0]} read as {mistake[1]} ({_times(mistake[2])})")
+            true, read = self.data.classes[mistake[0]], self.data.classes[mistake[1]]
+            print(f"most frequent mistake: {true} read as {read} ({_times(mistake[2])})")
         print(f"written to {self.folder.path}: {', '.join(self.folder.files())}")
 
 
-def _model(arguments: argparse.Namespace, device: gg.Device) -> gg.nn.Sequential:
+def _data(arguments: argparse.Namespace) -> ImageData:
+    """The data set that --data names, fetched first where --download asks for it."""
+    mirrors = arguments.mirror or ()
+    with Download(quiet=arguments.quiet) as download:
+        data = load_data(arguments.data, fetch=arguments.download, mirrors=mirrors, report=download)
+    beyond = [n for n in arguments.show or () if n >= len(data.test_y)]
+    if beyond:
+        last = len(data.test_y) - 1
+        raise CommandError(f"argument --show: {beyond[0]}; expected test examples from 0 to {last}", WRONG_OPTION)
+    return data
+
+
+def _augmentation(arguments: argparse.Namespace, data: ImageData) -> Augmentation:
+    try:
+        return Augmentation(
+            data.mean,
+            data.scale,
+            data.image_shape,
+            len(data.classes),
+            shift=arguments.shift,
+            crop=arguments.crop,
+            flip=arguments.flip,
+            noise=arguments.input_noise,
+            label_noise=arguments.label_noise,
+        )
+    except ValueError as error:
+        raise CommandError(f"{error} (see gpugrad train --help)", WRONG_OPTION) from error
+
+
+def _network(arguments: argparse.Namespace, data: ImageData, device: gg.Device) -> Network:
     """The network on its device, with new weights or those to resume from."""
     gg.manual_seed(arguments.seed)
-    model = mlp(_inputs(), arguments.hidden, CLASSES, activation=arguments.activation, dropout=arguments.dropout)
-    model.to(device)
+    options = {name: getattr(arguments, name) for name in ("hidden", "activation", "dropout")}
+    try:
+        network = build(arguments.model, data.image_shape, len(data.classes), **options)
+    except ValueError as error:
+        raise CommandError(f"argument --model: {error}", WRONG_OPTION) from error
+    network.model.to(device)
     if arguments.resume is not None:
         _require_same_network(arguments)
-        load_weights(arguments.resume, model)
-    return model
+        load_weights(arguments.resume, network.model)
+    return network
 
 
 def _require_same_network(arguments: argparse.Namespace) -> None:
     """Refuse weights of another network by the options that made it; shapes alone would let an activation pass."""
     _, note = read_weights(arguments.resume)
-    saved = note.get("network", _network(arguments))
-    if saved != _network(arguments):
+    wanted = _options_of(arguments)
+    saved = note.get("network", wanted)
+    if saved != wanted:
         raise CheckpointError(
             f"[train] {str(arguments.resume)!r} holds weights of a network with {saved}, not with "
-            f"{_network(arguments)}; pass the former to go on from them"
+            f"{wanted}; pass the former to go on from them"
         )
 
 
-def _network(arguments: argparse.Namespace) -> str:
+def _options_of(arguments: argparse.Namespace) -> str:
     """The options that decide what the weights mean."""
+    if arguments.model != "mlp":
+        return f"--model {arguments.model}"
     sizes = ",".join(str(size) for size in arguments.hidden)
     return f"--hidden {shlex.quote(sizes)} --activation {arguments.activation}"
-
-
-def _inputs() -> int:
-    return IMAGE_SHAPE[0] * IMAGE_SHAPE[1]
 
 
 @contextlib.contextmanager
@@ -226,7 +295,7 @@ def _errors_as_exit_codes() -> Iterator[None]:
         yield
     except DivergedError as error:
         raise CommandError(str(error), DIVERGED) from error
-    except (MissingExtraError, CheckpointError) as error:
+    except (MissingExtraError, CheckpointError, DataError, DownloadError) as error:
         raise CommandError(str(error)) from error
     except MemoryError as error:
         raise CommandError(f"out of memory ({error}); use smaller --hidden or --batch-size") from error
@@ -277,7 +346,9 @@ def _loss(smoothing: float) -> LossFunction:
     return loss
 
 
-def _config(arguments: argparse.Namespace, device: gg.Device, model: gg.nn.Module) -> dict[str, Any]:
+def _config(
+    arguments: argparse.Namespace, device: gg.Device, data: ImageData, model: gg.nn.Module
+) -> dict[str, Any]:
     """What `config.json` holds: every option with the value it came to, and what the run was made with."""
     chosen = {
         name: str(value) if isinstance(value, Path) else value
@@ -288,10 +359,10 @@ def _config(arguments: argparse.Namespace, device: gg.Device, model: gg.nn.Modul
     chosen["momentum"] = _momentum(arguments) if arguments.optimizer == "sgd" else None
     return {
         **chosen,
-        "hidden": list(arguments.hidden),
+        "hidden": list(arguments.hidden) if arguments.model == "mlp" else None,
         "device": str(device),
         "parameters": _count(model),
-        "data": "scikit-learn load_digits, 1437 training and 360 test examples",
+        "examples": {"source": data.name, "training": len(data.train_y), "test": len(data.test_y)},
         "command": shlex.join(["gpugrad", *sys.argv[1:]]),
         "versions": {"gpugrad": __version__, "numpy": np.__version__, "python": platform.python_version()},
     }

@@ -23,6 +23,24 @@ def seed(text: str) -> int:
     return _integer(text, at_least=0, at_most=LARGEST_SEED)
 
 
+def non_negative_integer(text: str) -> int:
+    """An integer of at least 0."""
+    return _integer(text, at_least=0)
+
+
+def example_numbers(text: str) -> tuple[int, ...]:
+    """Integers of at least 0 with commas between them."""
+    return tuple(_integer(number, at_least=0) for number in text.split(","))
+
+
+def data_source(text: str) -> str:
+    """`digits`, or the name of a format and a folder."""
+    kind, _, folder = text.partition(":")
+    if text != "digits" and not (kind in ("idx", "cifar10") and folder):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected digits, idx:FOLDER or cifar10:FOLDER")
+    return text
+
+
 def positive_number(text: str) -> float:
     """A finite number greater than 0."""
     return _number(text, "a number greater than 0", lambda value: value > 0)

@@ -17,6 +17,7 @@ from ..backend import device as as_device
 from ..nodes import Leaf
 from ..ops.creation import tensor
 from ..tensor import Tensor, new_tensor
+from .hooks import ForwardHook, HookHandle
 
 M = TypeVar("M", bound="Module")
 
@@ -69,6 +70,7 @@ class Module:
 
     training: bool = True
     _buffers: Mapping[str, bool] = {}  # names of the attributes that are buffers, and whether they are saved
+    _forward_hooks: tuple[HookHandle, ...] = ()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; a subclass defines it, and `module(x)` calls it.
@@ -81,8 +83,26 @@ class Module:
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """What `forward` gives."""
-        return self.forward(*args, **kwargs)
+        """What `forward` gives, as the forward hooks leave it."""
+        if not self._forward_hooks:
+            return self.forward(*args, **kwargs)
+        out = self.forward(*args, **kwargs)
+        for handle in self._forward_hooks:
+            changed = handle.hook(self, args, out)
+            out = out if changed is None else changed
+        return out
+
+    def register_forward_hook(self, hook: ForwardHook) -> HookHandle:
+        """Call `hook(module, args, output)` after each forward; what it returns, if not None, is the output instead.
+
+        Hooks run in the order of registration.
+
+        Returns:
+            A handle whose `remove()` takes the hook away; it is also a context manager that does so at its end.
+        """
+        handle = HookHandle(self, hook)
+        self._forward_hooks = (*self._forward_hooks, handle)
+        return handle
 
     # Attributes -------------------------------------------------------------------------------------------------
 

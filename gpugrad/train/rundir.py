@@ -20,7 +20,7 @@ from gpugrad.train.trainer import EpochMetrics
 
 CONFIG_NAME = "config.json"
 METRICS_NAME = "metrics.jsonl"
-PICTURE_NAMES = ("curves.png", "features.png", "confusion.png", "overview.png")
+PICTURE_NAMES = ("curves.png", "features.png", "feature_maps.png", "confusion.png", "overview.png")
 
 
 class RunFolder:

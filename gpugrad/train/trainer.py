@@ -20,6 +20,7 @@ import gpugrad as gg
 from gpugrad.train.data import Examples, batches, epoch_order
 
 LossFunction = Callable[[gg.Tensor, gg.Tensor], gg.Tensor]
+Augment = Callable[[gg.Tensor, gg.Tensor, np.random.Generator], tuple[gg.Tensor, gg.Tensor]]
 
 EVALUATION_BATCH = 4096
 
@@ -94,13 +95,16 @@ class Trainer:
         loss: maps logits and `(batch,)` labels to their mean loss.
         scheduler: of the optimizer's learning rate, stepped after each step of the training; omitted, the rate
             stays as it is.
-        seed: decides the order of the examples in each epoch. (Initial weights and dropout follow
-            `gg.manual_seed`.)
+        seed: decides the order of the examples in each epoch, and the generator that `augment` gets. (Initial
+            weights, dropout and noise follow `gg.manual_seed`.)
+        augment: `augment(x, y, rng)` gives the batch that a step learns from.
+        weight_noise: standard deviation of normal noise on the parameters while a step's gradient is computed, relative
+            to the root mean square of each; the update itself is made to the parameters as they were.
 
     Example:
         >>> from gpugrad.train import load_digits, mlp
         >>> digits = load_digits()
-        >>> network = mlp(64, [64], 10)
+        >>> network = gg.nn.Sequential(gg.nn.Flatten(), mlp(64, [64], 10))
         >>> optimizer = gg.optim.Adam(network.parameters(), lr=3e-3)
         >>> trainer = Trainer(network, optimizer)
         >>> train = Examples.on("cpu", digits.train_x, digits.train_y)
@@ -118,12 +122,16 @@ class Trainer:
         *,
         scheduler: gg.optim.LRScheduler | None = None,
         seed: int = 0,
+        augment: Augment | None = None,
+        weight_noise: float = 0.0,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
         self.scheduler = scheduler
         self.seed = seed
+        self.augment = augment
+        self.weight_noise = weight_noise
         self.steps_done = 0
 
     def fit(
@@ -158,7 +166,10 @@ class Trainer:
             sums = _Sums()
             self.model.train()
             order = epoch_order(len(train), seed=self.seed, epoch=epoch)
+            rng = np.random.default_rng((self.seed, epoch, 1))  # another stream than the order's
             for x, y in batches(train, batch_size, order):
+                if self.augment is not None:
+                    x, y = self.augment(x, y, rng)
                 rate = self._learning_rate()
                 self.step(x, y, sums)
                 if on_step is not None:
@@ -184,9 +195,10 @@ class Trainer:
         # An overflow shows in the loss and is reported there, once; NumPy's warnings would only repeat it.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             self.optimizer.zero_grad()
-            logits = self.model(x)
-            loss = self.loss(logits, y)
-            loss.backward()
+            with self._noisy_weights():
+                logits = self.model(x)
+                loss = self.loss(logits, y)
+                loss.backward()
             self.optimizer.step()
             sums.add(loss, logits, y)
         if self.scheduler is not None:
@@ -219,6 +231,25 @@ class Trainer:
                 yield
         finally:
             self.model.train(training)
+
+    @contextmanager
+    def _noisy_weights(self) -> Iterator[None]:
+        """Parameters moved at random within the block, and put back bit for bit after it."""
+        if not self.weight_noise:
+            yield
+            return
+        parameters = list(self.model.parameters())
+        with gg.no_grad():
+            kept = [p.detach().clone() for p in parameters]
+            for p in parameters:
+                size = (p * p).mean().sqrt() * self.weight_noise
+                p += gg.randn(*p.shape, dtype=p.dtype, device=p.device) * size
+        try:
+            yield
+        finally:
+            with gg.no_grad():
+                for p, value in zip(parameters, kept, strict=True):
+                    p.copy_(value)
 
     def _require_finite(self, loss: float, part: str, epoch: int, rate: float) -> None:
         if not math.isfinite(loss):
