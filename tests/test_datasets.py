@@ -149,7 +149,7 @@ def test_cifar10_planes_and_classes_come_in_their_places(tmp_path):
         (lambda rows: rows.tobytes()[:-1], "is cut short: it ends at offset 12291; expected 12292 for 4 records"),
         (lambda rows: rows.tobytes()[:-RECORD], "is cut short"),
         (lambda rows: rows.tobytes() + b"\0", "goes on after its last record"),
-        (lambda rows: (rows[:2].tobytes() + b"\x0a" + rows[2:].tobytes()[1:]), "has class 10 at offset 6146"),
+        (lambda rows: rows[:2].tobytes() + b"\x0a" + rows[2:].tobytes()[1:], "has class 10 at offset 6146"),
     ],
 )
 def test_a_damaged_cifar10_file_is_named_with_the_place(tmp_path, spoil, said):

@@ -346,9 +346,7 @@ def _loss(smoothing: float) -> LossFunction:
     return loss
 
 
-def _config(
-    arguments: argparse.Namespace, device: gg.Device, data: ImageData, model: gg.nn.Module
-) -> dict[str, Any]:
+def _config(arguments: argparse.Namespace, device: gg.Device, data: ImageData, model: gg.nn.Module) -> dict[str, Any]:
     """What `config.json` holds: every option with the value it came to, and what the run was made with."""
     chosen = {
         name: str(value) if isinstance(value, Path) else value

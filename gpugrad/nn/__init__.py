@@ -1,7 +1,10 @@
 """Neural networks: modules, layers, activations, losses and initialisers, under PyTorch's names.
 
-`functional` has the same as functions, `init` the initialisers, `utils` gradient clipping.
+`functional` has the same as functions, `init` the initialisers, `utils` gradient clipping, `models` whole networks.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from . import functional, init, utils
 from .activation import (
@@ -77,6 +80,16 @@ from .pooling import (
     MaxUnpool3d,
 )
 from .stateless import functional_call
+
+if TYPE_CHECKING:
+    from . import models as models
+
+
+def __getattr__(name: str) -> Any:
+    if name == "models":
+        return importlib.import_module(".models", __name__)
+    raise AttributeError(f"module 'gpugrad.nn' has no attribute {name!r}")
+
 
 __all__ = [
     "CELU", "ELU", "GELU", "SELU", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d",

@@ -62,9 +62,7 @@ class Augmentation:
         """Whether it changes anything."""
         return bool(self.shift or self.crop or self.flip or self.noise or self.label_noise)
 
-    def __call__(
-        self, x: gg.Tensor, y: gg.Tensor, rng: np.random.Generator
-    ) -> tuple[gg.Tensor, gg.Tensor]:
+    def __call__(self, x: gg.Tensor, y: gg.Tensor, rng: np.random.Generator) -> tuple[gg.Tensor, gg.Tensor]:
         """The changed batch.
 
         Args:

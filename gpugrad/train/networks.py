@@ -70,7 +70,17 @@ def build(
         model: gg.nn.Module = mlp(inputs, hidden, classes, activation=activation, dropout=dropout)
         kind = activation if hidden else "linear"
         return Network(model, f"{'-'.join(map(str, (inputs, *hidden, classes)))} {kind}", flat=True)
-    return Network(gg.nn.models.small(name, image_shape, classes, dropout), name, flat=False)
+    size = (height, width)
+    match name:
+        case "lenet5":
+            model = gg.nn.models.LeNet5(classes, channels, size)
+        case "convnet":
+            model = gg.nn.models.ConvNet(classes, channels, size, dropout=dropout)
+        case "resnet18":
+            model = gg.nn.models.resnet18(classes, in_channels=channels, small_images=min(size) < 64)
+        case _:
+            raise ValueError(f"{name!r} is not known; expected one of {', '.join(NETWORKS)}")
+    return Network(model, name, flat=False)
 
 
 def first_features(network: Network, image_shape: tuple[int, int, int]) -> NDArray[np.float32]:
@@ -99,7 +109,7 @@ def feature_maps(network: Network, image: NDArray[np.float32], device: gg.Device
 
     def keep(name: str) -> Any:
         def hook(module: gg.nn.Module, args: Any, out: gg.Tensor) -> None:
-            found[name] = np.asarray(out.detach().numpy())[0]
+            found[f"layer {name}" if name.isdigit() else name] = np.asarray(out.detach().numpy())[0]
 
         return hook
 

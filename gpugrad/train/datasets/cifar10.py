@@ -26,9 +26,7 @@ _TEST: Final = ("test_batch.bin",)
 INSIDE: Final = "cifar-10-batches-bin"  # the folder that the archive unpacks to
 
 
-def read_cifar10(
-    path: str | os.PathLike[str], records: int = RECORDS
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def read_cifar10(path: str | os.PathLike[str], records: int = RECORDS) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The images `(records, 3, 32, 32)` and classes `(records,)` of one binary file, uint8.
 
     Args:

@@ -152,7 +152,7 @@ def _unpack(archive: Path, inside: str, target: Path) -> None:
 
     def wanted(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
         safe = tarfile.data_filter(member, path)
-        return safe if safe is not None and Path(safe.name).parts[:1] == (inside,) else None
+        return safe if Path(safe.name).parts[:1] == (inside,) else None
 
     if (target / inside).is_dir():
         return

@@ -43,7 +43,8 @@ class ImageData:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """`(channels, height, width)`."""
-        return self.train_x.shape[1:]  # type: ignore[return-value]
+        _, channels, height, width = self.train_x.shape
+        return channels, height, width
 
 
 def standardised(
