@@ -1,6 +1,6 @@
 """What `gpugrad bench` measures: a model, a batch and a loss, built in or from a user's function.
 
-The networks are in `networks`; sizes and data are decided here. Inputs are random, which costs as much as real ones.
+The networks are those of `gpugrad.nn.models`; sizes and data are decided here. Inputs are random, which costs as much as real ones.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 
 from ..backend import DeviceError, is_array
 from ..nn import Linear, Module, ReLU, Sequential
+from ..nn import models
 from ..nn.functional import cross_entropy, mse_loss
 from ..ops.random import manual_seed, randint, randn
 from ..tensor import Tensor
-from . import networks
 from .errors import CostError
 
 
@@ -71,26 +71,39 @@ def loss_of(model: Any) -> Callable[..., Any]:
 
 def lenet5(batch: int = 64, device: Any = None) -> Subject:
     """LeNet-5 on images of handwritten digits' size."""
-    return classifier("lenet5", networks.lenet5().to(device), (batch, 1, 28, 28), 10, device, {})
+    return classifier("lenet5", models.LeNet5().to(device), (batch, 1, 28, 28), 10, device, {})
 
 
 def convnet(width: int = 32, batch: int = 32, device: Any = None) -> Subject:
-    """Six convolutions, `width` channels in the first stage."""
-    return classifier("convnet", networks.convnet(width).to(device), (batch, 3, 32, 32), 10, device, {"width": width})
+    """Six convolutions with batch normalisation, `width` channels in the first stage."""
+    return classifier(
+        "convnet", models.ConvNet(width=width).to(device), (batch, 3, 32, 32), 10, device, {"width": width}
+    )
 
 
 def resnet18(width: int = 64, batch: int = 16, device: Any = None) -> Subject:
     """ResNet-18 for small images, `width` channels in the first stage."""
-    return classifier("resnet18", networks.ResNet18(width).to(device), (batch, 3, 32, 32), 10, device, {"width": width})
+    return classifier(
+        "resnet18",
+        models.resnet18(10, small_images=True, width=width).to(device),
+        (batch, 3, 32, 32),
+        10,
+        device,
+        {"width": width},
+    )
 
 
 def transformer(depth: int = 4, width: int = 256, batch: int = 8, device: Any = None) -> Subject:
     """A decoder of text of 128 tokens out of 1,000, a head for every 64 units of the width."""
     length, vocabulary = 128, 1000
-    model = networks.Transformer(depth, width, length, vocabulary).to(device)
+    model = models.Transformer(vocabulary, depth=depth, width=width, length=length).to(device)
     tokens, labels = (randint(0, vocabulary, (batch, length), device=device) for _ in range(2))
     settings = {"batch": batch, "depth": depth, "width": width}
-    return Subject("transformer", model, (tokens, labels.reshape(-1)), loss_of(model), settings)
+
+    def loss(tokens: Any, labels: Any) -> Any:
+        return cross_entropy(model(tokens).reshape(-1, vocabulary), labels)
+
+    return Subject("transformer", model, (tokens, labels.reshape(-1)), loss, settings)
 
 
 BUILT_IN: dict[str, Callable[..., Subject]] = {

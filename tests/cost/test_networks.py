@@ -44,18 +44,18 @@ def convolution(batch: int, channels: int, out: int, size: int, kernel: int, bia
 def test_flops_of_lenet5_are_those_of_the_textbook() -> None:
     report = report_of("lenet5")
     counts = {
-        "0": convolution(8, 1, 6, 28, 5),
-        "3": convolution(8, 6, 16, 10, 5),
-        "7": 8 * 120 * (2 * 400 + 1),
-        "9": 8 * 84 * (2 * 120 + 1),
-        "11": 8 * 10 * (2 * 84 + 1),
+        "conv1": convolution(8, 1, 6, 28, 5),
+        "conv2": convolution(8, 6, 16, 10, 5),
+        "fc1": 8 * 120 * (2 * 400 + 1),
+        "fc2": 8 * 84 * (2 * 120 + 1),
+        "fc3": 8 * 10 * (2 * 84 + 1),
     }
     assert {name: report.layer(name).forward.flops for name in counts} == counts
     # Twice as much backward; the first layer's images need no gradient, and a bias takes as much as it gave.
-    bias = {"0": 8 * 6 * 28 * 28, "3": 8 * 16 * 100, "7": 8 * 120, "9": 8 * 84, "11": 8 * 10}
+    bias = {"conv1": 8 * 6 * 28 * 28, "conv2": 8 * 16 * 100, "fc1": 8 * 120, "fc2": 8 * 84, "fc3": 8 * 10}
     for name, forward in counts.items():
         products = forward - bias[name]
-        assert report.layer(name).backward.flops == products * (1 if name == "0" else 2) + bias[name]
+        assert report.layer(name).backward.flops == products * (1 if name == "conv1" else 2) + bias[name]
 
 
 def test_flops_of_resnet18_are_those_of_the_textbook() -> None:

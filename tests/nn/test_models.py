@@ -91,6 +91,24 @@ def test_a_residual_network_can_start_as_its_shortcuts():
     np.testing.assert_allclose(block(x).detach().numpy(), shortcut, atol=1e-6)
 
 
+def test_what_a_transformer_predicts_depends_on_earlier_tokens_only():
+    model = models.Transformer(50, depth=2, width=32, heads=4, length=12)
+    tokens = np.arange(20).reshape(2, 10)
+    changed = tokens.copy()
+    changed[:, 6] = 41
+    before, after = (model(gg.asarray(t)).detach().numpy() for t in (tokens, changed))
+    assert before.shape == (2, 10, 50)
+    np.testing.assert_array_equal(before[:, :6], after[:, :6])
+    assert (before[:, 6:] != after[:, 6:]).any(-1).all()
+
+
+def test_a_transformer_refuses_long_texts_and_heads_that_do_not_divide():
+    with pytest.raises(ValueError, match=r"\[Transformer\] width = 64, heads = 5; expected heads that divide"):
+        models.Transformer(50, width=64, heads=5)
+    with pytest.raises(ValueError, match=r"tokens has shape \(2, 13\); expected \(batch, up to 12 tokens\)"):
+        models.Transformer(50, width=64, depth=1, length=12)(gg.zeros(2, 13, dtype="int64"))
+
+
 def test_models_are_imported_on_first_use():
     code = "import sys, gpugrad as gg; assert 'gpugrad.nn.models' not in sys.modules; gg.nn.models.LeNet5()"
     subprocess.run([sys.executable, "-c", code], check=True)
