@@ -1,6 +1,7 @@
 """What `gpugrad bench` measures: a model, a batch and a loss, built in or from a user's function.
 
-The networks are those of `gpugrad.nn.models`; sizes and data are decided here. Inputs are random, which costs as much as real ones.
+The networks are those of `gpugrad.nn.models`; sizes and data are decided here. Inputs are random, which costs as much
+as real ones.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..backend import DeviceError, is_array
-from ..nn import Linear, Module, ReLU, Sequential
-from ..nn import models
+from ..nn import Linear, Module, ReLU, Sequential, models
 from ..nn.functional import cross_entropy, mse_loss
 from ..ops.random import manual_seed, randint, randn
 from ..tensor import Tensor

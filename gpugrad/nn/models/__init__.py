@@ -11,6 +11,6 @@ from .transformer import Transformer
 
 __all__ = [
     "VGG", "AlexNet", "BasicBlock", "Bottleneck", "ConvNet", "LeNet5", "LeNet1989", "ResNet", "ScaledTanh",
-    "Transformer", "alexnet", "resnet18", "resnet34", "resnet50", "vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn",
-    "vgg19", "vgg19_bn",
+    "Transformer", "alexnet", "resnet18", "resnet34", "resnet50", "vgg11", "vgg11_bn", "vgg13", "vgg13_bn",
+    "vgg16", "vgg16_bn", "vgg19", "vgg19_bn",
 ]  # fmt: skip
