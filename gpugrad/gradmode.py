@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
@@ -16,6 +17,20 @@ _recording: Final[ContextVar[bool]] = ContextVar("gpugrad_recording", default=Tr
 _short_way: Final[ContextVar[bool]] = ContextVar("gpugrad_short_way", default=True)
 recording: Final = _recording.get  # operations are recorded
 short_way: Final = _short_way.get  # recorded, and nobody watches: the operators' short way is open
+
+# A part of a program runs for the second time (`checkpoint`): what it did to its surroundings it did the first time.
+_again: Final[ContextVar[bool]] = ContextVar("gpugrad_again", default=False)
+running_again: Final = _again.get
+
+
+@contextlib.contextmanager
+def again() -> Iterator[None]:
+    """What runs in this block has run before: running statistics and counters are left alone."""
+    token = _again.set(True)
+    try:
+        yield
+    finally:
+        _again.reset(token)
 
 
 def is_grad_enabled() -> bool:

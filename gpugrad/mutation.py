@@ -7,6 +7,7 @@ node was recorded. Only changes made through gpugrad are seen here; `anomaly` fi
 from __future__ import annotations
 
 import itertools
+import math
 import weakref
 from typing import Any, Final
 
@@ -55,8 +56,8 @@ def _weak(array: Any) -> Any:
     return weakref.ref(array)
 
 
-def stale(saved: Any, seq: int) -> str | None:
-    """The name of the operation that changed something of `saved` after the moment `seq`, or None."""
+def stale(saved: Any, seq: int, until: float = math.inf) -> str | None:
+    """The name of the operation that changed something of `saved` after the moment `seq` and before another."""
     for value in saved if type(saved) is tuple else (saved,):
         if type(value) is np.ndarray:
             owner: Any = value.base
@@ -70,7 +71,7 @@ def stale(saved: Any, seq: int) -> str | None:
         else:
             continue
         for change in changes.get(id(owner), ()):
-            if change.seq > seq and _overlap(change.array(), value):
+            if seq < change.seq < until and _overlap(change.array(), value):
                 return change.what
     return None
 

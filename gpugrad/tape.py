@@ -25,6 +25,7 @@ def walk(
     targets: Collection[Node] | None = None,
     retain: bool = False,
     graph: bool = False,
+    beyond: bool = True,
 ) -> dict[Node, Any]:
     """Carry cotangents from `roots` back, each node once, later recordings first.
 
@@ -34,6 +35,7 @@ def walk(
             cotangents of all leaves to their `.grad`.
         retain: keep what the nodes hold, so that they can be walked again.
         graph: run the rules on tensors and record them.
+        beyond: whether a target may be reached through another one; if not, the walk ends at each of them.
 
     Returns:
         The cotangent of each target that was reached.
@@ -41,9 +43,9 @@ def walk(
     Raises:
         GradientError: something kept was freed or changed since, or a rule returned what does not fit.
     """
-    visit = _Walk(targets, retain or graph, graph)
+    visit = _Walk(targets, retain or graph, graph, beyond)
     if targets is not None:
-        visit.active = leading_to([n for n, _ in roots], targets)
+        visit.active = leading_to([n for n, _ in roots], targets, beyond)
     # An infinite slope (sqrt at 0) is no accident here; whoever hunts one has `detect_anomaly`.
     with set_grad_enabled(graph), np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for node, g in roots:
@@ -55,10 +57,10 @@ def walk(
 class _Walk:
     """The state of one walk: cotangents waiting at their nodes, and the nodes in a heap by time of recording."""
 
-    __slots__ = ("active", "found", "graph", "heap", "observer", "owned", "pending", "retain", "targets")
+    __slots__ = ("active", "beyond", "found", "graph", "heap", "observer", "owned", "pending", "retain", "targets")
 
-    def __init__(self, targets: Collection[Node] | None, retain: bool, graph: bool) -> None:
-        self.targets, self.retain, self.graph = targets, retain, graph
+    def __init__(self, targets: Collection[Node] | None, retain: bool, graph: bool, beyond: bool) -> None:
+        self.targets, self.retain, self.graph, self.beyond = targets, retain, graph, beyond
         self.active: set[Node] | None = None
         self.pending: dict[Node, Any] = {}
         self.owned: set[Node] = set()
@@ -103,7 +105,7 @@ class _Walk:
             while True:
                 if targets is not None and node in targets:
                     self.found[node] = g
-                    if node.leaf:
+                    if node.leaf or not self.beyond:
                         break
                 saved = node.saved
                 if saved is not None and (saved is FREED or changes or watched):
@@ -235,8 +237,8 @@ def check_usable(node: Node) -> None:
     anomaly.check_unchanged(node)
 
 
-def leading_to(roots: Sequence[Node], targets: Collection[Node]) -> set[Node]:
-    """The nodes on a way from `roots` to a target (iterative depth-first search)."""
+def leading_to(roots: Sequence[Node], targets: Collection[Node], beyond: bool = True) -> set[Node]:
+    """The nodes on a way from `roots` to a target, and `beyond` it to others (iterative depth-first search)."""
     leads: dict[Node, bool] = {}
     stack: list[tuple[Node, bool]] = [(r, False) for r in roots]
     while stack:
@@ -246,6 +248,8 @@ def leading_to(roots: Sequence[Node], targets: Collection[Node]) -> set[Node]:
             leads[node] = leads[node] or any(p is not None and leads.get(p, False) for p in above)
         elif node not in leads:
             leads[node] = node in targets
+            if leads[node] and not beyond:
+                continue
             stack.append((node, True))
             stack.extend((p, False) for p in above if p is not None and p not in leads)
     return {n for n, ok in leads.items() if ok}

@@ -6,9 +6,10 @@ The array module `xp` has NumPy's functions, so only what the two libraries do d
 
 from __future__ import annotations
 
+import contextlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..fusion import Formula
@@ -136,6 +137,31 @@ class Backend(ABC):
         seed, offset = self._stream
         self._stream[1] = offset + count + count % 2
         return seed, offset
+
+    @contextlib.contextmanager
+    def replaying(self, state: Any = None) -> Iterator[Any]:
+        """A block whose random numbers can be drawn once more.
+
+        Args:
+            state: what an earlier block yielded: its numbers come again, and those outside go on as if the block had
+                not been. None: this is the first time.
+
+        Yields:
+            The state.
+        """
+        before = self._random_state()
+        self._restore_random(before if state is None else state)
+        try:
+            yield before if state is None else state
+        finally:
+            if state is not None:
+                self._restore_random(before)
+
+    def _random_state(self) -> Any:
+        return list(self._stream)
+
+    def _restore_random(self, state: Any) -> None:
+        self._stream[:] = state
 
     @abstractmethod
     def memory_stats(self) -> Any:

@@ -188,9 +188,6 @@ def _of_group(x: Array, group: int, groups: int) -> Array:
     return x if groups == 1 else x[..., group * count : (group + 1) * count]
 
 
-
-
-
 def reach(tap: tuple[int, ...], size: tuple[int, ...], at: Geometry) -> tuple[slice, ...]:
     """Where the element `tap` of each patch lies."""
     return tuple(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +66,20 @@ class CudaMemoryStats:
     held_bytes: int
     free_bytes: int
     total_bytes: int
+
+
+class _LateGenerator:
+    """A generator that costs nothing where nobody asks it for numbers: making one is a kernel of its own."""
+
+    def __init__(self, backend: CupyBackend, seed: int) -> None:
+        self._backend, self._seed = backend, seed
+
+    def __getattr__(self, name: str) -> Any:
+        xp = self._backend.xp
+        with self._backend.place():
+            generator = xp.random.Generator(xp.random.Philox4x3210(self._seed))
+        self.__dict__.update({kind: getattr(generator, kind) for kind in ("random", "integers", "standard_normal")})
+        return self.__dict__[name]
 
 
 class CupyBackend(Backend):
@@ -225,6 +240,24 @@ class CupyBackend(Backend):
         with self.place():
             self.generator = self.xp.random.Generator(self.xp.random.Philox4x3210(seed))
         self.restart_stream(seed)
+
+    @contextlib.contextmanager
+    def replaying(self, state: Any = None) -> Iterator[Any]:
+        """A block whose random numbers can be drawn once more: it has a generator of its own, made when it is used.
+
+        The state of CuPy's generator lies on the device, where reading it would wait; so the block's numbers start
+        from a seed instead.
+        """
+        first, generator, stream = state is None, self.generator, list(self._stream)
+        if first:
+            state = self.reserve_random(1)[1], list(self._stream)
+        self.generator, self._stream[:] = _LateGenerator(self, state[0]), state[1]
+        try:
+            yield state
+        finally:
+            self.generator = generator
+            if not first:
+                self._stream[:] = stream
 
     def random(self, kind: str, shape: tuple[int, ...], dtype: Any, low: Any = 0, high: Any = 1) -> Array:
         dtype = np.dtype(dtype)

@@ -105,6 +105,12 @@ class NumpyBackend(Backend):
         self.generator = np.random.default_rng(seed)
         self.restart_stream(seed)
 
+    def _random_state(self) -> Any:
+        return list(self._stream), self.generator.bit_generator.state
+
+    def _restore_random(self, state: Any) -> None:
+        self._stream[:], self.generator.bit_generator.state = state
+
     def random(self, kind: str, shape: tuple[int, ...], dtype: Any, low: Any = 0, high: Any = 1) -> Array:
         dtype = np.dtype(dtype)
         if kind == "integers":

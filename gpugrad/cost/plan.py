@@ -1,7 +1,7 @@
 """`gg.checkpoint_plan`: which parts of a model to compute again, so that a step fits into a budget of memory.
 
 Every plan that is considered is followed by the ledger on arrays without data, so its peak is predicted as exactly as
-that of the model itself. What computing again is, is in `recompute`.
+that of the model itself. What computing again is, is in `transforms.checkpoint`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 from ..backend import backend_for
 from ..nn.containers import Sequential
 from ..nn.module import Module
+from ..transforms import checkpoint
 from .ceilings import Ceilings, measure_ceilings
 from .errors import CostError
 from .ledger import TapeMemory, tape_memory
-from .recompute import in_sequence, recomputed
 from .recorder import first_backend
 from .subjects import loss_of
 from .table import scaled
@@ -220,7 +220,7 @@ def recomputing(model: Module, groups: Sequence[Group]) -> Iterator[None]:
             owner = model.get_submodule(parent)
             if len(group) == 1 and not isinstance(owner, Sequential):
                 module = model.get_submodule(group[0])
-                replace(module, lambda *args, call=module.forward: recomputed(call, *args))
+                replace(module, checkpoint(module.forward))
             else:
                 runs.setdefault(parent, []).append(group)
         for parent, own in runs.items():
@@ -242,8 +242,19 @@ def _in_runs(owner: Module, groups: Sequence[Group]) -> Callable[[Any], Any]:
         while place < len(names):
             count = first.get(names[place], 0)
             run = [children[name] for name in names[place : place + max(count, 1)]]
-            x = recomputed(in_sequence(run), x) if count else run[0](x)
+            x = checkpoint(_in_sequence(run))(x) if count else run[0](x)
             place += max(count, 1)
         return x
 
     return forward
+
+
+def _in_sequence(modules: Sequence[Module]) -> Callable[[Any], Any]:
+    """The modules one after the other as one function."""
+
+    def call(x: Any) -> Any:
+        for module in modules:
+            x = module(x)
+        return x
+
+    return call

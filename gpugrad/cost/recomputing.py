@@ -1,6 +1,6 @@
 """Keeping what the backward pass needs against computing it again: one network both ways, memory and time.
 
-How a part is computed again is in `recompute`; this is the comparison that the scaling study shows.
+How a part is computed again is in `transforms.checkpoint`; this is the comparison that the scaling study shows.
 """
 
 from __future__ import annotations

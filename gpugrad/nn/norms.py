@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..gradmode import running_again
 from ..ops.creation import ones, tensor, zeros
 from ..ops.norms import batch_norm, group_norm, instance_norm, local_response_norm
 from ..tensor import Tensor
@@ -68,7 +69,8 @@ class _ChannelNorm(Module):
     def _share(self) -> float:
         """How much of the new statistics goes into the running ones; counts the batch."""
         if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.data[...] += 1
+            if not running_again():
+                self.num_batches_tracked.data[...] += 1
             if self.momentum is None:
                 return 1 / self.num_batches_tracked.item()  # type: ignore[no-any-return]
         return 0.0 if self.momentum is None else self.momentum

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..backend import backend_of
 from ..backend.conv import Geometry
+from ..gradmode import running_again
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
 from .arguments import bare, operand
@@ -165,7 +166,9 @@ def batch_norm(
 
 
 def _move(running: Any, value: Any, momentum: float) -> None:
-    """Running statistics towards new ones, in place."""
+    """Running statistics towards new ones, in place, once for each batch."""
+    if running_again():
+        return
     array = bare(running)
     array *= 1 - momentum
     array += momentum * value

@@ -35,7 +35,7 @@ def push(inputs: Mapping[Node, Any], outputs: Sequence[Node | None], graph: bool
     Raises:
         GradientError: something kept was freed or changed since.
     """
-    active = leading_to([n for n in outputs if n is not None], inputs)
+    active = leading_to([n for n in outputs if n is not None], inputs, beyond=False)
     order = sorted(active, key=lambda n: n.seq)
     uses = dict.fromkeys(active, 0)
     for node in order:

@@ -8,7 +8,6 @@ import pytest
 import gpugrad as gg
 from gpugrad.cost import CostError
 from gpugrad.cost.plan import parse_size
-from gpugrad.cost.recompute import recomputed
 from gpugrad.nn import Module
 from tests.cost.test_ledger import measured, plain_memory
 
@@ -139,26 +138,3 @@ def test_a_plan_needs_a_batch_and_parts() -> None:
         gg.checkpoint_plan(deep(), budget="2GB")
     with pytest.raises(CostError, match="no parts to compute again"):
         gg.checkpoint_plan(nn.Linear(96, 96), *batch(256, 96), budget="10kB")
-
-
-def test_a_recomputed_part_keeps_its_input_and_gives_the_same_gradient() -> None:
-    calls = []
-    weight = gg.tensor(np.array([2.0, 3.0]), requires_grad=True)
-
-    def part(x: Any) -> Any:
-        calls.append(1)
-        return gg.exp(x * weight)
-
-    x = gg.tensor(np.array([0.5, -1.0]), requires_grad=True)
-    y = recomputed(part, x)
-    assert len(calls) == 1
-    assert y._node.saved[0] is x.data
-    y.sum().backward()
-    assert len(calls) == 2
-    np.testing.assert_allclose(x.grad.numpy(), [2 * np.exp(1.0), 3 * np.exp(-3.0)])
-    np.testing.assert_allclose(weight.grad.numpy(), [0.5 * np.exp(1.0), -np.exp(-3.0)])
-
-
-def test_a_recomputed_part_gives_one_tensor() -> None:
-    with pytest.raises(CostError, match="expected one tensor"):
-        recomputed(lambda x: (x, x), gg.ones(2, requires_grad=True))

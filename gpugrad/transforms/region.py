@@ -1,0 +1,168 @@
+"""A function call as one node of the tape: what `custom_vjp`, `custom_jvp` and `checkpoint` have in common.
+
+The node keeps the call's arguments and has as many outputs as the call; how cotangents go back through it and tangents
+forth is decided by a `Region`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import mutation
+from ..backend import backend_of, is_array
+from ..gradmode import enable_grad
+from ..nodes import Leaf, Node, outputs_of
+from ..tape import walk
+from ..tensor import Tensor, new_tensor
+from .tree import flatten
+
+
+class Region(ABC):
+    """What stands for a call: its name, and its two derivatives on tensors."""
+
+    name: str
+
+    @abstractmethod
+    def back(self, node: RegionNode, inputs: list[Any], cotangents: list[Tensor], graph: bool) -> Sequence[Any]:
+        """The cotangents of the node's parents (None: zero).
+
+        Args:
+            node: whose turn it is.
+            inputs: the arguments' leaves, tensors that lead where they came from with `graph`, and nowhere without.
+            cotangents: of the outputs.
+            graph: whether the result is to be differentiated further.
+        """
+
+    @abstractmethod
+    def forth(self, node: RegionNode, inputs: list[Any], tangents: Sequence[Any], graph: bool) -> list[Any]:
+        """The tangents of the outputs (None: zero) from those of the parents (None: zero), all tensors."""
+
+
+class RegionNode(Node):
+    """A call. `saved` is its arguments' leaves, then what the region keeps; `count` is how many leaves there are."""
+
+    __slots__ = ("count", "region")
+    count: int
+    region: Region
+    fresh = False
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """The function's name."""
+        return self.region.name
+
+    def inputs(self, tied: bool) -> list[Any]:
+        """The arguments' leaves: arrays as tensors that lead to the parents, or (not `tied`) nowhere."""
+        kept = self.saved[: self.count]
+        return [
+            new_tensor(value, parent if tied else None) if is_array(value) else value
+            for value, parent in zip(kept, self.parents, strict=False)
+        ]
+
+    def vjp(self, g: Any) -> Any:
+        """Cotangents of the parents from those of the outputs, a list."""
+        found = self.region.back(self, self.inputs(False), self._cotangents(g), False)
+        return tuple([t.data if isinstance(t, Tensor) else t for t in found])
+
+    def vjp_graph(self, g: Any) -> Any:
+        """The same, recorded."""
+        return tuple(self.region.back(self, self.inputs(True), self._cotangents(g), True))
+
+    def jvp(self, given: Sequence[Any], graph: bool) -> Any:
+        """The tangents of the outputs, a list."""
+        tangents = [t if t is None or isinstance(t, Tensor) else new_tensor(t, None) for t in given]
+        found = self.region.forth(self, self.inputs(graph), tangents, graph)
+        return found if graph else [t if t is None else t.data for t in found]
+
+    def _cotangents(self, given: list[Any]) -> list[Tensor]:
+        """A tensor for each output, zeros where nothing came."""
+        like = next(g for g in given if g is not None)
+        xp = backend_of(like.data if isinstance(like, Tensor) else like).xp
+        return [
+            g if isinstance(g, Tensor) else new_tensor(xp.zeros(shape, dtype) if g is None else g, None)
+            for g, shape, dtype in zip(given, self.shape, self.dtype, strict=True)
+        ]
+
+
+def as_node(
+    region: Region, inputs: Sequence[Any], kept: Sequence[Any], frontier: Sequence[Node], outputs: Sequence[Any]
+) -> tuple[Tensor, ...]:
+    """The outputs of a call as tensors that lead to a node of its own.
+
+    Args:
+        region: what it is.
+        inputs: the arguments' leaves, tensors and anything else.
+        kept: what the region keeps beside them.
+        frontier: nodes that the call leads to past its arguments.
+        outputs: arrays.
+    """
+    node = RegionNode()
+    node.region, node.count = region, len(inputs)
+    node.parents = (*[t._node if isinstance(t, Tensor) else None for t in inputs], *frontier)
+    node.saved = (*[t.data if isinstance(t, Tensor) else t for t in inputs], *kept)
+    node.seq, node.scalars = mutation.tick(), None
+    node.shape, node.dtype = tuple(o.shape for o in outputs), tuple(o.dtype for o in outputs)
+    return outputs_of(node, outputs)  # type: ignore[arg-type]
+
+
+def arrays_of(result: Any, who: str) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+    """What a call gave as arrays, and what builds its structure again.
+
+    Raises:
+        TypeError: something in it is neither tensor nor array nor number.
+    """
+    leaves, build = flatten(result)
+    arrays = [
+        leaf.data if isinstance(leaf, Tensor) else leaf if is_array(leaf) else np.asarray(leaf) for leaf in leaves
+    ]
+    for leaf, array in zip(leaves, arrays, strict=True):
+        if array.dtype.kind not in "fcVbiu":
+            raise TypeError(
+                f"[{who}] it returned {type(leaf).__name__}; expected tensors, arrays, numbers, or structures of them"
+            )
+    return arrays, build
+
+
+def starts(arrays: Sequence[Any]) -> list[Tensor | None]:
+    """Zeros of the shapes of `arrays` that something is recorded on; None for arrays of integers."""
+    found: list[Tensor | None] = []
+    for a in arrays:
+        if a.dtype.kind in "fcV":
+            found.append(new_tensor(backend_of(a).xp.zeros(a.shape, a.dtype), Leaf(a.shape, a.dtype)))
+        else:
+            found.append(None)
+    return found
+
+
+def transposed(
+    linear: Callable[[list[Any]], Sequence[Any]], at: list[Tensor | None], given: Sequence[Any], graph: bool
+) -> list[Any]:
+    """A linear function the other way round: what its results' cotangents are for its arguments.
+
+    Args:
+        linear: from tensors, the `starts` in `at`, to tensors (None: zero).
+        at: where to record it.
+        given: the cotangents of its results (None: zero).
+        graph: record the result.
+
+    Returns:
+        Tensors, one for each start (None: zero).
+    """
+    with enable_grad():
+        results = linear(list(at))
+    roots = [
+        (r._node, g if graph else g.data)
+        for r, g in zip(results, given, strict=True)
+        if g is not None and isinstance(r, Tensor) and r._node is not None
+    ]
+    targets: Collection[Node] = {s._node for s in at if s is not None and s._node is not None}
+    found = walk(roots, targets=targets, retain=graph, graph=graph) if roots else {}
+    return [None if s is None or s._node is None else _tensor(found.get(s._node)) for s in at]
+
+
+def _tensor(value: Any) -> Any:
+    return value if value is None or isinstance(value, Tensor) else new_tensor(value, None)
