@@ -15,7 +15,7 @@ from typing import Any
 
 from .. import mutation
 from ..backend import backend_for, is_array
-from ..backend.pool import size_class
+from ..backend.pool import THRESHOLD, size_class
 from ..gradmode import recording
 from ..nn.module import Module
 from ..nodes import Leaf, Node
@@ -294,7 +294,7 @@ class _Ledger:
         )
 
 
-def reserved(events: Sequence[tuple[int, Record]], threshold: int = 1 << 20) -> int:
+def reserved(events: Sequence[tuple[int, Record]], threshold: int = THRESHOLD) -> int:
     """The most that a process holds when buffers from `threshold` on are recycled by size and not given back."""
     idle: dict[int, int] = {}
     held = small = most = 0

@@ -18,9 +18,7 @@ def correlate(x, w, bias=None, stride=1, pads=0, dilation=1, groups=1):
     stride, dilation = np.broadcast_to(stride, (axes,)), np.broadcast_to(dilation, (axes,))
     x = np.pad(x, [(0, 0), (0, 0), *pairs])
     kernel = w.shape[2:]
-    size = [
-        (n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(x.shape[2:], kernel, stride, dilation, strict=True)
-    ]
+    size = [(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(x.shape[2:], kernel, stride, dilation, strict=True)]
     y = np.zeros((x.shape[0], w.shape[0], *size))
     per_in, per_out = w.shape[1], w.shape[0] // groups
     for place in itertools.product(*map(range, size)):

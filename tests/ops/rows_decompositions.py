@@ -243,6 +243,7 @@ for name, shape in SHAPES.items():
         complex_row(f"svdvals {name}", la.svdvals, shape, lambda t, z: t.linalg.svdvals(z)),
     ]
 
+
 def _torch_cond(t: Any, x: Any, p: Any) -> Any:
     if p in (None, 2, -2):
         return t.linalg.cond(x, p)

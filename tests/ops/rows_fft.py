@@ -42,13 +42,9 @@ def of_real(name: str, shape: tuple[int, ...], covers: str = "rfftn", **static: 
     label = f"{name} of real {shape} " + " ".join(f"{k}={v}" for k, v in static.items())
     return Row(
         label,
-        (lambda x: getattr(op, name)(x, **static))
-        if real
-        else lambda x: parts(getattr(op, name)(x, **static)),
+        (lambda x: getattr(op, name)(x, **static)) if real else lambda x: parts(getattr(op, name)(x, **static)),
         (normal(*shape),),
-        (lambda x: theirs(x, **static))
-        if real
-        else lambda x: (theirs(x, **static).real, theirs(x, **static).imag),
+        (lambda x: theirs(x, **static)) if real else lambda x: (theirs(x, **static).real, theirs(x, **static).imag),
         lambda t, x: _torch(t, name, x, static),
         covers=(covers,),
         dtypes=(),

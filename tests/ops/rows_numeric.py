@@ -252,9 +252,7 @@ NUMERIC = [
 
 RANGES = [
     plain("linspace", (normal(), normal()), 5, covers=("multiply", "add")),
-    plain(
-        "linspace", (normal(2), normal()), 4, label="vectors", covers=("multiply",), axis=1, endpoint=False
-    ),
+    plain("linspace", (normal(2), normal()), 4, label="vectors", covers=("multiply",), axis=1, endpoint=False),
     plain("linspace", (normal(), normal()), 5, label="step", covers=("divide",), retstep=True),
     plain("logspace", (normal(), normal()), 4, covers=("power",)),
     plain("logspace", (normal(), normal()), 3, label="base", covers=("power",), base=2.0),

@@ -7,9 +7,7 @@ import numpy as np
 from tests.ops.table import Row, fixed, op, uniform
 
 
-def of(
-    name: str, *inputs: Any, covers: str = "", torch: str = "", tolerance: float = 1.0, label: str = ""
-) -> Row:
+def of(name: str, *inputs: Any, covers: str = "", torch: str = "", tolerance: float = 1.0, label: str = "") -> Row:
     def theirs(t: Any, *xs: Any) -> Any:
         return getattr(t.special, torch)(*xs)
 

@@ -74,9 +74,5 @@ def test_edge_cases_are_numpys() -> None:
     assert gnp.fft.fftn(np.array(2.0), axes=()).dtype == np.complex128
     np.testing.assert_array_equal(gnp.fft.fftshift(np.array(2.0)), 2.0)
     x = np.arange(12.0).reshape(3, 4)
-    np.testing.assert_allclose(
-        gnp.fft.irfftn(x, axes=(0, 0, 1)), np.fft.irfftn(x, axes=(0, 0, 1)), rtol=1e-12
-    )
-    np.testing.assert_allclose(
-        gnp.fft.fftn(x, s=(-1, 2), axes=(0, 1)), np.fft.fftn(x, s=(-1, 2), axes=(0, 1))
-    )
+    np.testing.assert_allclose(gnp.fft.irfftn(x, axes=(0, 0, 1)), np.fft.irfftn(x, axes=(0, 0, 1)), rtol=1e-12)
+    np.testing.assert_allclose(gnp.fft.fftn(x, s=(-1, 2), axes=(0, 1)), np.fft.fftn(x, s=(-1, 2), axes=(0, 1)))
