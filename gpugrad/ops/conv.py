@@ -37,7 +37,9 @@ def _conv_rule(
     return (gx, gw, gb)[: len(needs)]
 
 
-def _conv_jvp(given: Any, needs: Needs, x: Any, w: Any, x_shape: Shape, w_shape: Shape, *, at: Geometry) -> Any:
+def _conv_jvp(
+    given: Any, needs: Needs, x: Any, w: Any, x_shape: Shape, w_shape: Shape, *, at: Geometry
+) -> Any:
     tx, tw, tb = (*given, None)[:3]
     return added(
         None if tx is None else apply(CONV, (tx, w), {"at": at}),
@@ -163,7 +165,9 @@ def _checked(name: str, axes: int, x: Any, w: Any, bias: Any, groups: int, trans
         )
 
 
-def _convolve(axes: int, x: Any, w: Any, bias: Any, stride: Size, padding: Padding, dilation: Size, groups: int) -> Any:
+def _convolve(
+    axes: int, x: Any, w: Any, bias: Any, stride: Size, padding: Padding, dilation: Size, groups: int
+) -> Any:
     name = f"conv{axes}d"
     x, w = operand(x), operand(w)
     _checked(name, axes, x, w, bias, groups, transposed=False)

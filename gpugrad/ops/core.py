@@ -54,6 +54,7 @@ class ElementwiseNode(Node):
         it = iter([_apply(one, g, tied) for one in plan.single()])
         return tuple(next(it) if need else None for need in self.needs)
 
+
     def jvp(self, given: Any, graph: bool) -> Any:
         plan = self.op.plan(self.needs)
         tangents = given if self.single else [t for t, need in zip(given, self.needs, strict=True) if need]

@@ -162,12 +162,7 @@ def _scatter_flops(shapes: tuple[Shape, ...], out_shape: Shape, *, unique: bool,
 
 # A slice of the cotangent may be a view of it.
 SCATTER = Primitive(
-    "scatter",
-    _scatter_forward,
-    _scatter_rule,
-    fresh=False,
-    flops=_scatter_flops,
-    vjp_flops=no_vjp_flops,
+    "scatter", _scatter_forward, _scatter_rule, fresh=False, flops=_scatter_flops, vjp_flops=no_vjp_flops,
     linear=True,
 )
 

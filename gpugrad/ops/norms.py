@@ -250,7 +250,9 @@ def instance_norm(
 
 
 @public
-def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:
+def local_response_norm(
+    input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Any:
     """Each element divided by a power of the squares of its neighbours in other channels (A. Krizhevsky et al. 2012).
 
     Args:

@@ -152,7 +152,9 @@ def max_unpool(
     steps = window if stride is None else sizes(name, "stride", stride, axes, 1)
     pads = sizes(name, "padding", padding, axes, 0)
     if output_size is None:
-        wanted = tuple((n - 1) * s - 2 * p + k for n, s, p, k in zip(x.shape[-axes:], steps, pads, window, strict=True))
+        wanted = tuple(
+            (n - 1) * s - 2 * p + k for n, s, p, k in zip(x.shape[-axes:], steps, pads, window, strict=True)
+        )
     else:
         wanted = tuple(output_size)[-axes:]
     lead = x.shape[:-axes]

@@ -61,13 +61,7 @@ def _sum_rule(g: Any, needs: Needs, shape: Shape, *, axis: Axes | None, keepdims
 
 
 SUM = Primitive(
-    "sum",
-    _sum_forward,
-    _sum_rule,
-    fresh=False,
-    flops=per_input(1),
-    vjp_flops=no_vjp_flops,
-    vjp_bytes=no_vjp_bytes,
+    "sum", _sum_forward, _sum_rule, fresh=False, flops=per_input(1), vjp_flops=no_vjp_flops, vjp_bytes=no_vjp_bytes,
     linear=True,
 )
 

@@ -68,11 +68,15 @@ def max_forward(needs: Needs, x: Any, *, kernel: Shape, size: Shape, at: Geometr
     return (best.copy() if len(taps) == 1 else best), (won, x.shape[2:])
 
 
-def _max_rule(g: Any, needs: Needs, won: Any, inner: Shape, *, kernel: Shape, size: Shape, at: Geometry) -> tuple[Any]:
+def _max_rule(
+    g: Any, needs: Needs, won: Any, inner: Shape, *, kernel: Shape, size: Shape, at: Geometry
+) -> tuple[Any]:
     return (apply(WINDOW_PUT, (g,), {"arrays": (won,), "inner": inner, "kernel": kernel, "at": at}),)
 
 
-def _max_jvp(given: Any, needs: Needs, won: Any, inner: Shape, *, kernel: Shape, size: Shape, at: Geometry) -> Any:
+def _max_jvp(
+    given: Any, needs: Needs, won: Any, inner: Shape, *, kernel: Shape, size: Shape, at: Geometry
+) -> Any:
     return apply(WINDOW_PICK, given, {"arrays": (won,), "kernel": kernel, "at": at})
 
 
@@ -89,7 +93,9 @@ def _put_forward(
     return _inside(out, inner, at), ()
 
 
-def _put_rule(v: Any, needs: Needs, *, arrays: Any, inner: Shape, kernel: Shape, at: Geometry) -> tuple[Any]:
+def _put_rule(
+    v: Any, needs: Needs, *, arrays: Any, inner: Shape, kernel: Shape, at: Geometry
+) -> tuple[Any]:
     return (apply(WINDOW_PICK, (v,), {"arrays": arrays, "kernel": kernel, "at": at}),)
 
 
@@ -140,7 +146,9 @@ def _per_window(shapes: tuple[Shape, ...], out_shape: Shape, *, kernel: Shape, *
     return math.prod(out_shape) * math.prod(kernel)
 
 
-def _per_window_back(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, *, kernel: Shape, **static: Any) -> int:
+def _per_window_back(
+    shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, *, kernel: Shape, **static: Any
+) -> int:
     return math.prod(out_shape) * math.prod(kernel)
 
 
@@ -154,7 +162,9 @@ def _per_window_of_input_back(
     return math.prod(shapes[0]) * math.prod(kernel)
 
 
-MAX_POOL = Primitive("max_pool", max_forward, _max_rule, jvp=_max_jvp, flops=_per_window, vjp_flops=_per_window_back)
+MAX_POOL = Primitive(
+    "max_pool", max_forward, _max_rule, jvp=_max_jvp, flops=_per_window, vjp_flops=_per_window_back
+)
 WINDOW_PUT = Primitive(
     "window_put", _put_forward, _put_rule, linear=True, flops=_per_window_of_input, vjp_flops=_per_window_of_input_back
 )
