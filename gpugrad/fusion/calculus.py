@@ -102,10 +102,10 @@ PARTIALS: Final[dict[str, Rule]] = {
 }
 
 
-# The functions whose rule is also the complex derivative.
+# The functions whose rule is also the complex derivative; of conditions those that complex numbers have.
 HOLOMORPHIC: Final = frozenset(
     "add subtract multiply divide reciprocal negative square sqrt power exp exp2 expm1 log log2 log10 log1p sin cos "
-    "tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh sigmoid where".split()
+    "tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh sigmoid where equal not_equal".split()
 )
 
 

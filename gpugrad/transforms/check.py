@@ -1,23 +1,31 @@
-"""`check_grads`: derivatives against central differences along fixed random directions.
+"""`check_grads`: derivatives of both modes against central differences along fixed random directions.
 
-Two evaluations for each direction whatever the size, reference in float64, and an error budget for each dtype that
-follows from the difference formula instead of one number for all.
+Two evaluations for each direction whatever the size, sums in float64, and an error budget for each dtype that follows
+from the difference formula instead of one number for all. Derivatives of derivatives are checked the same way, as
+functions in their turn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from ..backend import backend_of
 from ..tensor import Tensor
+from .forward import jvp
 from .reverse import vjp
 from .tree import flatten
 
 # Step and tolerance by the precision of the argument: central differences err by step^2 and eps/step.
-_BUDGET: Final = {2: (3e-2, 5e-2), 4: (5e-3, 5e-3), 8: (1e-5, 1e-6)}
+_BUDGET: Final = {
+    "bfloat16": (1e-1, 1.5e-1), "float16": (3e-2, 5e-2), "float32": (5e-3, 5e-3), "float64": (1e-5, 1e-6),
+}  # fmt: skip
+_MODES: Final = {"rev": "reverse mode", "fwd": "forward mode"}
+# A derivative is checked with so much more room than the function: its values carry the rounding of one more pass.
+_LOOSER: Final = 5.0
 
 
 class GradientMismatchError(AssertionError):
@@ -28,7 +36,7 @@ def check_grads(
     f: Callable[..., Any],
     args: Sequence[Any],
     order: int = 2,
-    modes: Sequence[str] = ("rev",),
+    modes: Sequence[str] = ("rev", "fwd"),
     *,
     atol: float | None = None,
     rtol: float | None = None,
@@ -41,39 +49,52 @@ def check_grads(
     Args:
         f: function of arrays (or structures of them), giving an array or a structure.
         args: floating point or complex arguments; float64 gives the sharpest check.
-        order: 1 checks the gradient, 2 also the gradient of the gradient, and so on.
-        modes: "rev" for reverse mode.
-        atol: absolute tolerance; by default from the dtype of the arguments.
+        order: 1 checks the first derivative, 2 also the derivatives of that, and so on.
+        modes: "rev" for reverse mode, "fwd" for forward mode. With both, second derivatives are checked in all four
+            combinations.
+        atol: absolute tolerance; by default from the least precise dtype of the arguments (1e-6 for float64, 5e-3 for
+            float32, 5e-2 for float16, 0.15 for bfloat16; five times that for each further order).
         rtol: relative tolerance; likewise.
-        eps: step of the difference; likewise.
+        eps: step of the difference; likewise (1e-5, 5e-3, 3e-2, 0.1).
         seed: seed of the directions, which are the same at every call.
         directions: how many directions are tried.
 
     Raises:
-        GradientMismatchError: a derivative is off; shows order, direction, both values and the tolerance.
-        ValueError: an unknown mode, or an order below 1.
+        GradientMismatchError: a derivative is off, or of another shape or dtype than it must be; shows the order, the
+            modes that led there, the direction, both values and the tolerance.
+        ValueError: an unknown mode or none, an order below 1, or no argument to differentiate.
+
+    Example:
+        >>> import numpy as np
+        >>> import gpugrad as gg
+        >>> gg.check_grads(lambda x: gg.sum(gg.sin(x) * x), (np.linspace(0.0, 1.0, 4),), order=2)
     """
-    unknown = [m for m in modes if m != "rev"]
-    if unknown or order < 1:
+    if not modes or any(m not in _MODES for m in modes) or order < 1:
         raise ValueError(
-            f"[check_grads] modes = {tuple(modes)}, order = {order}; expected modes ('rev',) and order >= 1"
+            f"[check_grads] modes = {tuple(modes)}, order = {order}; expected modes of ('rev', 'fwd') and order >= 1"
         )
     leaves, build = flatten(tuple(args))
     arrays = [np.asarray(_host(leaf)) for leaf in leaves]
-    sizes = {a.dtype.itemsize // (2 if a.dtype.kind == "c" else 1) for a in arrays if a.dtype.kind in "fcV"}
-    if not sizes:
+    precisions = [_precision(a.dtype) for a in arrays if a.dtype.kind in "fcV"]
+    if not precisions:
         raise ValueError("[check_grads] no argument is floating point; there is nothing to differentiate")
-    step, tolerance = _BUDGET[min(sizes)]
-    _check(
-        f,
-        leaves,
+    step, tolerance = max(_BUDGET[p] for p in precisions)
+    check = _Check(
         build,
-        order,
-        1,
-        (eps or step, atol or tolerance, rtol or tolerance),
+        tuple(modes),
+        tolerance if atol is None else atol,
+        tolerance if rtol is None else rtol,
+        step if eps is None else eps,
         np.random.default_rng(seed),
         directions,
     )
+    check.all_orders(f, leaves, order, ())
+
+
+def _precision(dtype: Any) -> str:
+    """The name in the budget: that of a complex number's parts, float64 for what is wider."""
+    name = np.dtype(dtype).name.replace("complex64", "float32")
+    return name if name in _BUDGET else "float64"
 
 
 def _host(leaf: Any) -> Any:
@@ -83,8 +104,7 @@ def _host(leaf: Any) -> Any:
 
 def _direction(rng: np.random.Generator, like: Any) -> Any:
     """A random direction of the shape and dtype of `like`, on its device, of length about one for each element."""
-    array = _host(like)
-    array = np.asarray(array)
+    array = np.asarray(_host(like))
     values: Any = rng.standard_normal(array.shape)
     if array.dtype.kind == "c":
         values = values + 1j * rng.standard_normal(array.shape)
@@ -95,9 +115,9 @@ def _direction(rng: np.random.Generator, like: Any) -> Any:
 
 def _moved(leaf: Any, direction: Any, by: float) -> Any:
     data = leaf.data if isinstance(leaf, Tensor) else leaf
-    step = direction.data if isinstance(direction, Tensor) else direction
-    moved = np.asarray(_host(data), dtype=_wide(np.asarray(_host(data)).dtype)) + by * np.asarray(_host(step))
-    out = backend_of(data).from_host(moved.astype(np.asarray(_host(data)).dtype))
+    array, step = np.asarray(_host(leaf)), np.asarray(_host(direction))
+    moved = array.astype(_wide(array.dtype)) + by * step
+    out = backend_of(data).from_host(moved.astype(array.dtype))
     return Tensor(out) if isinstance(leaf, Tensor) else out
 
 
@@ -114,49 +134,89 @@ def _inner(a: Sequence[Any], b: Sequence[Any]) -> float:
     return total
 
 
-def _check(
-    f: Callable[..., Any],
-    leaves: list[Any],
-    build: Callable[[list[Any]], Any],
-    order: int,
-    level: int,
-    budget: tuple[float, float, float],
-    rng: np.random.Generator,
-    directions: int,
-) -> None:
-    eps, atol, rtol = budget
+@dataclass(frozen=True)
+class _Check:
+    """One call of `check_grads`: what stays the same from order to order."""
 
-    def outputs(values: list[Any]) -> list[Any]:
-        return flatten(f(*build(values)))[0]
+    build: Callable[[list[Any]], Any]
+    modes: tuple[str, ...]
+    atol: float
+    rtol: float
+    eps: float
+    rng: np.random.Generator
+    directions: int
 
-    out, pullback = vjp(f, *build(leaves))
-    flat, rebuild = flatten(out)
-    for number in range(directions):
-        cotangent = [_direction(rng, o) for o in flat]
-        tangent = [_direction(rng, leaf) for leaf in leaves]
-        pulled = flatten(pullback(rebuild(cotangent)))[0]
-        expected_dtypes = [np.asarray(_host(leaf)).dtype for leaf in leaves]
-        for leaf, g, dtype in zip(leaves, pulled, expected_dtypes, strict=True):
-            if np.shape(_host(g)) != np.shape(_host(leaf)) or np.asarray(_host(g)).dtype != dtype:
-                raise GradientMismatchError(
-                    f"[check_grads] order {level}: the gradient is {np.shape(_host(g))} {np.asarray(_host(g)).dtype} "
-                    f"for an argument {np.shape(_host(leaf))} {dtype}; expected the same"
-                )
-        backward = _inner(pulled, tangent)
-        ahead = outputs([_moved(leaf, d, +eps) for leaf, d in zip(leaves, tangent, strict=True)])
-        behind = outputs([_moved(leaf, d, -eps) for leaf, d in zip(leaves, tangent, strict=True)])
-        numeric = (_inner(ahead, cotangent) - _inner(behind, cotangent)) / (2 * eps)
-        if not abs(backward - numeric) <= atol + rtol * max(abs(numeric), abs(backward)):
+    def all_orders(self, f: Callable[..., Any], leaves: list[Any], order: int, above: tuple[str, ...]) -> None:
+        """Check `f`, which is a derivative by the modes `above`, then its derivatives down to `order`."""
+        value = f(*self.build(leaves))
+        outputs, rebuild = flatten(value)
+        self._first_order(f, leaves, (outputs, rebuild), above)
+        if order <= len(above) + 1:
+            return
+        cotangent = rebuild([_direction(self.rng, o) for o in outputs])
+        tangents = self.build([_direction(self.rng, leaf) for leaf in leaves])
+        derivatives: dict[str, Callable[..., Any]] = {
+            "rev": lambda *args: vjp(f, *args)[1](cotangent),
+            "fwd": lambda *args: jvp(f, args, tangents)[1],
+        }
+        for mode in self.modes:
+            self.all_orders(derivatives[mode], leaves, order, (*above, mode))
+
+    def _first_order(
+        self,
+        f: Callable[..., Any],
+        leaves: list[Any],
+        output: tuple[list[Any], Callable[[list[Any]], Any]],
+        above: tuple[str, ...],
+    ) -> None:
+        outputs, rebuild = output
+        pullback = vjp(f, *self.build(leaves))[1] if "rev" in self.modes else None
+        for number in range(self.directions):
+            cotangent = [_direction(self.rng, o) for o in outputs]
+            tangent = [_direction(self.rng, leaf) for leaf in leaves]
+            found: dict[str, float] = {}
+            if pullback is not None:
+                pulled = flatten(pullback(rebuild(cotangent)))[0]
+                _require_alike(pulled, leaves, "gradient", "argument", above)
+                found["rev"] = _inner(pulled, tangent)
+            if "fwd" in self.modes:
+                pushed = flatten(jvp(f, self.build(leaves), self.build(tangent))[1])[0]
+                _require_alike(pushed, outputs, "tangent", "output", above)
+                found["fwd"] = _inner(pushed, cotangent)
+            numeric = self._difference(f, leaves, tangent, cotangent)
+            for mode, derivative in found.items():
+                self._compare(derivative, numeric, mode, above, number)
+
+    def _difference(self, f: Callable[..., Any], leaves: list[Any], tangent: list[Any], cotangent: list[Any]) -> float:
+        """The central difference along `tangent`, seen through `cotangent`."""
+        ends = []
+        for step in (self.eps, -self.eps):
+            moved = [_moved(leaf, d, step) for leaf, d in zip(leaves, tangent, strict=True)]
+            ends.append(_inner(flatten(f(*self.build(moved)))[0], cotangent))
+        return (ends[0] - ends[1]) / (2 * self.eps)
+
+    def _compare(self, found: float, numeric: float, mode: str, above: tuple[str, ...], number: int) -> None:
+        room = _LOOSER ** len(above)
+        atol, rtol = self.atol * room, self.rtol * room
+        if not abs(found - numeric) <= atol + rtol * max(abs(numeric), abs(found)):
             raise GradientMismatchError(
-                f"[check_grads] order {level}, direction {number}: reverse mode gives {backward:.10g}, central "
-                f"differences {numeric:.10g} (difference {abs(backward - numeric):.3g}, "
-                f"allowed {atol:.1g} + {rtol:.1g} relative)"
+                f"{_where(above)}, direction {number}: {_MODES[mode]} gives {found:.10g}, central differences "
+                f"{numeric:.10g} (difference {abs(found - numeric):.3g}, allowed {atol:.1g} + {rtol:.1g} relative)"
             )
-    if order > level:
-        fixed = [_direction(rng, o) for o in flat]
 
-        def pulled_back(*args: Any) -> Any:
-            return vjp(f, *args)[1](rebuild(fixed))
 
-        looser = (eps, atol * 5, rtol * 5)
-        _check(pulled_back, leaves, build, order, level + 1, looser, rng, directions)
+def _where(above: tuple[str, ...]) -> str:
+    """The order, and whose derivative it is."""
+    of = "".join(f" of {_MODES[m]}" for m in reversed(above))
+    return f"[check_grads] order {len(above) + 1}{of and f' (the derivative{of})'}"
+
+
+def _require_alike(found: list[Any], models: list[Any], what: str, whose: str, above: tuple[str, ...]) -> None:
+    """Derivatives have the shapes and dtypes of what they belong to."""
+    for g, model in zip(found, models, strict=True):
+        array, wanted = np.asarray(_host(g)), np.asarray(_host(model))
+        if array.shape != wanted.shape or (array.dtype != wanted.dtype and wanted.dtype.kind in "fcV"):
+            raise GradientMismatchError(
+                f"{_where(above)}: the {what} is {array.shape} {array.dtype} for an {whose} {wanted.shape} "
+                f"{wanted.dtype}; expected the same"
+            )

@@ -17,11 +17,13 @@ from ..tensor import Tensor, new_tensor
 from .batch import vmap
 from .forward import jvp
 from .record import Recorded
-from .reverse import grad, vjp
+from .reverse import grad, require_complex, vjp
 from .tree import flatten
 
 
-def jacrev(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+def jacrev(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
+) -> Callable[..., Any]:
     """The Jacobian of a function, by reverse mode: one backward pass for all elements of the output together.
 
     Best where the output has fewer elements than the arguments.
@@ -31,14 +33,16 @@ def jacrev(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: boo
             `(output, auxiliary)`).
         argnums: the positional argument to differentiate, or several; then each Jacobian is a tuple.
         has_aux: the result is `(jacobian, auxiliary)`.
+        holomorphic: `f` is a holomorphic function of complex arguments; the Jacobian is its complex derivative.
 
     Returns:
         A function of the same arguments. For each array of the output, in its structure, the structure of the argument
         with arrays of shape `output.shape + argument.shape`: arrays for arrays, tensors for tensors.
 
     Raises:
-        TypeError: an argument or an output is not floating point or complex. Of a complex output the rows are
-            df/dx - i df/dy, as in `grad`.
+        TypeError: an argument or an output is not floating point or complex; an output is complex without
+            `holomorphic` (of a real output of complex arguments the rows are df/dx - i df/dy, as in `grad`), or one of
+            them is real with it.
 
     Example:
         >>> import numpy as np
@@ -52,6 +56,7 @@ def jacrev(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: boo
     def inner(*args: Any, **kwargs: Any) -> Any:
         chosen, primals = _chosen("jacrev", f, argnums, args, kwargs)
         recorded = Recorded(chosen, primals, "jacrev", has_aux)
+        _require_field("jacrev", holomorphic, recorded, "outputs")
         jacobian = _by_rows(recorded, argnums)
         return (jacobian, recorded.aux) if has_aux else jacobian
 
@@ -68,7 +73,9 @@ def _by_rows(recorded: Recorded, argnums: int | Sequence[int]) -> Any:
     return build(rows)
 
 
-def jacfwd(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+def jacfwd(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
+) -> Callable[..., Any]:
     """The Jacobian of a function, by forward mode: one forward pass for all elements of the argument together.
 
     Best where the arguments have fewer elements than the output.
@@ -77,13 +84,14 @@ def jacfwd(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: boo
         f: as for `jacrev`.
         argnums: likewise.
         has_aux: likewise.
+        holomorphic: likewise.
 
     Returns:
-        As `jacrev`'s: arrays of shape `output.shape + argument.shape`.
+        As `jacrev`'s: arrays of shape `output.shape + argument.shape`, complex where the output is.
 
     Raises:
-        TypeError: an argument or an output is not floating point or complex. The columns of a complex argument are
-            derivatives along the real axis, which is all there is where `f` is holomorphic.
+        TypeError: an argument or an output is not floating point or complex; an argument is complex without
+            `holomorphic`, or one of them is real with it.
 
     Example:
         >>> import numpy as np
@@ -98,6 +106,7 @@ def jacfwd(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: boo
     def inner(*args: Any, **kwargs: Any) -> Any:
         chosen, primals = _chosen("jacfwd", f, argnums, args, kwargs)
         recorded = Recorded(chosen, primals, "jacfwd", has_aux)
+        _require_field("jacfwd", holomorphic, recorded, "arguments")
         jacobian = _by_columns(recorded, primals, argnums)
         return (jacobian, recorded.aux) if has_aux else jacobian
 
@@ -133,7 +142,12 @@ def _columns(recorded: Recorded, leaves: list[Any], i: int, rebuild: Callable[[l
 
 
 def jacobian(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, *, mode: str = "auto"
+    f: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    *,
+    mode: str = "auto",
 ) -> Callable[..., Any]:
     """The Jacobian of a function, by the mode that has less to do.
 
@@ -141,38 +155,47 @@ def jacobian(
         f: as for `jacrev`.
         argnums: likewise.
         has_aux: likewise.
+        holomorphic: likewise.
         mode: "rev" for `jacrev`, "fwd" for `jacfwd`, "auto" for the second where the arguments have fewer elements
-            than the output.
+            than the output (without `holomorphic` complex arguments take "rev", complex outputs "fwd").
 
     Returns:
         As `jacrev`'s.
 
     Raises:
         ValueError: an unknown mode.
+        TypeError: as for `jacrev` and `jacfwd`.
     """
     if mode not in ("auto", "rev", "fwd"):
         raise ValueError(f"[jacobian] mode = {mode!r}; expected 'auto', 'rev' or 'fwd'")
     if mode != "auto":
-        return (jacrev if mode == "rev" else jacfwd)(f, argnums, has_aux)
+        return (jacrev if mode == "rev" else jacfwd)(f, argnums, has_aux, holomorphic)
 
     @functools.wraps(f)
     def inner(*args: Any, **kwargs: Any) -> Any:
         chosen, primals = _chosen("jacobian", f, argnums, args, kwargs)
         recorded = Recorded(chosen, primals, "jacobian", has_aux)
         forward = sum([x.data.size for x in recorded.inputs.tensors]) < sum([_size(y) for y in recorded.outputs])
+        if not holomorphic:
+            curved = any(x.dtype.kind == "c" for x in recorded.inputs.tensors)
+            forward = not curved and (forward or any(_kind(y) == "c" for y in recorded.outputs))
+        _require_field("jacobian", holomorphic, recorded, "arguments" if forward else "outputs")
         found = _by_columns(recorded, primals, argnums) if forward else _by_rows(recorded, argnums)
         return (found, recorded.aux) if has_aux else found
 
     return inner
 
 
-def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+def hessian(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
+) -> Callable[..., Any]:
     """The second derivatives of a function with a single-element output: forward mode over reverse mode.
 
     Args:
         f: as for `grad`.
         argnums: the positional argument to differentiate, or several; then the result is a tuple of tuples.
         has_aux: the result is `(hessian, auxiliary)`.
+        holomorphic: `f` is a holomorphic function of complex arguments; the result is its second complex derivative.
 
     Returns:
         A function of the same arguments, giving for arrays `x` and `y` of the argument's structure arrays of shape
@@ -185,7 +208,7 @@ def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bo
         array([[6., 2.],
                [2., 0.]])
     """
-    return jacfwd(grad(f, argnums, has_aux), argnums, has_aux)
+    return jacfwd(grad(f, argnums, has_aux, holomorphic), argnums, has_aux, holomorphic)
 
 
 def hvp(f: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
@@ -253,6 +276,26 @@ def _chosen(
         return f(*full, **kwargs)
 
     return chosen, tuple(args[n] for n in numbers)
+
+
+def _require_field(who: str, holomorphic: bool, recorded: Recorded, side: str) -> None:
+    """Which arguments and outputs may be complex; `side` is where the mode looks along the real axis only."""
+    outputs = [y for y in recorded.outputs if hasattr(y, "dtype")]
+    if holomorphic:
+        require_complex(who, recorded.inputs.tensors, "an argument")
+        require_complex(who, outputs, "an output")
+        return
+    for t in recorded.inputs.tensors if side == "arguments" else outputs:
+        if t.dtype.kind == "c":
+            one, other = ("an argument", "jacrev") if side == "arguments" else ("an output", "jacfwd")
+            raise TypeError(
+                f"[{who}] {one} is {t.dtype} of shape {tuple(t.shape)}; say holomorphic=True if the function has a "
+                f"complex derivative, use {other} if the other side is real, or take real and imaginary parts"
+            )
+
+
+def _kind(y: Any) -> str:
+    return str(np.asarray(y).dtype.kind) if isinstance(y, int | float | complex) else str(y.dtype.kind)
 
 
 def _require_differentiable(who: str, y: Any) -> None:

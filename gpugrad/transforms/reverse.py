@@ -10,6 +10,8 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..nodes import GradientError, Node
 from ..tape import walk
 from ..tensor import Tensor
@@ -35,7 +37,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
 
 
 def value_and_grad(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
 ) -> Callable[..., Any]:
     """The function that gives `f`'s value and its gradient in one pass: `(value, gradient)`.
 
@@ -43,10 +45,12 @@ def value_and_grad(
         f: function with a single-element output (with `has_aux`: `(output, auxiliary)`).
         argnums: the positional argument to differentiate, or several; then the gradient is a tuple.
         has_aux: the value becomes `(value, auxiliary)`.
+        holomorphic: `f` is a holomorphic function of complex arguments; the gradient is its complex derivative.
 
     Raises:
-        GradientError: the output has more than one element.
-        TypeError: an argument to differentiate is not floating point.
+        GradientError: the output has more than one element, or is complex without `holomorphic`.
+        TypeError: an argument to differentiate is not floating point; with `holomorphic`, it or the output is not
+            complex.
     """
 
     @functools.wraps(f)
@@ -56,6 +60,8 @@ def value_and_grad(
             if not -len(args) <= n < len(args):
                 raise ValueError(f"[grad] argnums = {argnums}, but {len(args)} positional arguments were given")
         inputs = Inputs(tuple(args[n] for n in numbers), "grad")
+        if holomorphic:
+            require_complex("grad", inputs.tensors, "an argument")
 
         def call(chosen: Any) -> Any:
             full = list(args)
@@ -72,9 +78,12 @@ def value_and_grad(
                 f"[grad] the function returned shape {out.shape}; expected a single number: reduce it (.sum()), or use "
                 "jacobian or vjp"
             )
-        if out.data.dtype.kind == "c":
+        if holomorphic:
+            require_complex("grad", [out], "the output")
+        elif out.data.dtype.kind == "c":
             raise GradientError(
-                "[grad] the function returned a complex number; take its real part or its absolute value"
+                "[grad] the function returned a complex number; take its real part or its absolute value, or say "
+                "holomorphic=True if it has a complex derivative"
             )
         found: dict[Node, Any] = {}
         if out._node is not None:
@@ -88,24 +97,49 @@ def value_and_grad(
     return inner
 
 
-def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+def require_complex(who: str, tensors: Sequence[Any], what: str) -> None:
+    """What `holomorphic=True` asks of arguments and outputs.
+
+    Raises:
+        TypeError: one of them is not complex.
+    """
+    for t in tensors:
+        if np.dtype(t.dtype).kind != "c":
+            raise TypeError(
+                f"[{who}] holomorphic=True, but {what} is {t.dtype} of shape {tuple(t.shape)}; expected complex: "
+                "convert it, or leave holomorphic away"
+            )
+
+
+def grad(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
+) -> Callable[..., Any]:
     """The gradient of a function with a single-element output, as a function of the same arguments.
 
     Args:
         f: the function.
         argnums: the positional argument to differentiate, or several; then the result is a tuple.
         has_aux: `f` returns `(output, auxiliary)`; the result is `(gradient, auxiliary)`.
+        holomorphic: `f` is a holomorphic function of complex arguments, with a complex output; the result is its
+            complex derivative df/dz. This is taken on trust.
 
     Returns:
         Arrays for arrays, tensors for tensors, in the structure of the arguments. A real argument has a real
-        gradient; for a complex one it is df/dx - i df/dy.
+        gradient; for a complex one it is df/dx - i df/dy (JAX's convention; the steepest descent is along the
+        conjugate).
+
+    Raises:
+        GradientError: as for `value_and_grad`.
+        TypeError: likewise.
 
     Example:
         >>> import gpugrad as gg
         >>> float(gg.grad(lambda x: x * x * x)(2.0))
         12.0
+        >>> complex(gg.grad(lambda z: z * z, holomorphic=True)(1.0 + 2.0j))
+        (2+4j)
     """
-    both = value_and_grad(f, argnums, has_aux)
+    both = value_and_grad(f, argnums, has_aux, holomorphic)
 
     @functools.wraps(f)
     def inner(*args: Any, **kwargs: Any) -> Any:

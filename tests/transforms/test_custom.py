@@ -97,30 +97,31 @@ def test_the_user_s_rule_is_what_counts():
     np.testing.assert_allclose(gg.grad(gg.grad(log1pexp))(0.3), gg.grad(gg.sigmoid)(0.3))
 
 
+def _loss_with_rules(lib, np_):
+    """A loss through a function whose rules are given; of any library."""
+
+    @functools.partial(lib.custom_vjp, nondiff_argnums=(0, 2))
+    def f(scale, tree, kind):
+        return {"out": scale * np_.sin(tree["a"]) * tree["b"]}
+
+    def fwd(scale, tree, kind):
+        return {"out": scale * np_.sin(tree["a"]) * tree["b"]}, (tree["a"], tree["b"])
+
+    def bwd(scale, kind, residuals, g):
+        assert kind == "twice"
+        a, b = residuals
+        return ({"a": scale * g["out"] * np_.cos(a) * b, "b": scale * g["out"] * np_.sin(a)},)
+
+    f.defvjp(fwd, bwd)
+    return lambda tree: (f(3.0, tree, "twice")["out"] ** 2).sum()
+
+
 @pytest.mark.peers
 def test_rules_agree_with_jax(jax):
-    jnp = jax.numpy
     jax.config.update("jax_enable_x64", True)
     found = []
-    for lib, np_ in ((jax, jnp), (gg, gg)):
-
-        @functools.partial(lib.custom_vjp, nondiff_argnums=(0, 2))
-        def f(scale, tree, kind, np_=np_):
-            return {"out": scale * np_.sin(tree["a"]) * tree["b"]}
-
-        def fwd(scale, tree, kind, f=f, np_=np_):
-            return {"out": scale * np_.sin(tree["a"]) * tree["b"]}, (tree["a"], tree["b"])
-
-        def bwd(scale, kind, residuals, g, np_=np_):
-            assert kind == "twice"
-            a, b = residuals
-            return ({"a": scale * g["out"] * np_.cos(a) * b, "b": scale * g["out"] * np_.sin(a)},)
-
-        f.defvjp(fwd, bwd)
-
-        def loss(tree, f=f):
-            return (f(3.0, tree, "twice")["out"] ** 2).sum()
-
+    for lib, np_ in ((jax, jax.numpy), (gg, gg)):
+        loss = _loss_with_rules(lib, np_)
         tree = {"a": np.array([0.1, 0.2]), "b": np.array([1.0, -2.0])}
         gradient = lib.grad(loss)(tree)
         second = lib.grad(lambda t, loss=loss, lib=lib: (lib.grad(loss)(t)["a"] ** 2).sum())(tree)
