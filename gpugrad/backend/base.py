@@ -171,6 +171,13 @@ class Backend(ABC):
     def column_sum(self, x: Array) -> Array:
         """The sums of the columns of a matrix, in its dtype; half precision adds up in float32."""
 
+    def channel_sum(self, x: Array) -> Array:
+        """The sums of (n, channels, *size) over all axes but the channels'."""
+        rows = self.xp.moveaxis(x, 1, -1)
+        if rows.flags.c_contiguous:
+            return self.column_sum(rows.reshape(-1, x.shape[1]))
+        return self.sum_to(x, (x.shape[1], *(1,) * (x.ndim - 2))).reshape(-1)
+
     def sum_to(self, array: Array, shape: tuple[int, ...]) -> Array:
         """Sum `array` down to `shape`, the inverse of broadcasting; half precision adds up in float32."""
         extra = array.ndim - len(shape)
@@ -183,11 +190,14 @@ class Backend(ABC):
         total = array.sum(axis=axes, keepdims=True, dtype=wide) if axes else array
         return total.reshape(shape).astype(array.dtype, copy=False)
 
-    def conv(self, x: Array, w: Array, at: Geometry) -> Array:
+    def conv(self, x: Array, w: Array, at: Geometry, bias: Array | None = None) -> Array:
         """The convolution of images (n, channels, *size) with kernels (out, channels / groups, *kernel)."""
         from .conv import conv
 
-        return conv(self, x, w, at)
+        y = conv(self, x, w, at)
+        if bias is not None:
+            y += bias.reshape(-1, *(1,) * (y.ndim - 2))
+        return y
 
     def conv_input(self, g: Array, w: Array, size: tuple[int, ...], at: Geometry) -> Array:
         """The gradient of `conv` with respect to its images, which are of `size`."""

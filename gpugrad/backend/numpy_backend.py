@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..fusion import Formula
 from ..fusion.numba_cache import numba_wanted
 from ..fusion.numpy_compiler import compile_numpy
+from . import cpu_conv
 from .base import Array, Backend, Kernel
 from .device import CPU
 from .pool import BufferPool, PoolStats
+
+if TYPE_CHECKING:
+    from .conv import Geometry
 
 _BLAS = (np.dtype(np.float32), np.dtype(np.float64))
 _KEPT_ONES = 65_536  # the longest vector of ones that is kept from call to call
@@ -91,6 +96,24 @@ class NumpyBackend(Backend):
             self.rows.scatter_add_rows(target, index, source)
         else:
             np.add.at(target, index, source)
+
+    def conv(self, x: Array, w: Array, at: Geometry, bias: Array | None = None) -> Array:
+        places = x.shape[0] * math.prod(at.output(x.shape[2:], w.shape[2:]))
+        if cpu_conv.chosen(places * w.size, x, w) == "direct":
+            return cpu_conv.conv(self.pool, x, w, bias, at)
+        return super().conv(x, w, at, bias)
+
+    def conv_input(self, g: Array, w: Array, size: tuple[int, ...], at: Geometry) -> Array:
+        if cpu_conv.chosen(g.size // g.shape[1] * w.size, g, w) == "direct":
+            found = cpu_conv.conv_input(self.pool, g, w, size, at)
+            if found is not None:
+                return found
+        return super().conv_input(g, w, size, at)
+
+    def conv_weight(self, x: Array, g: Array, kernel: tuple[int, ...], at: Geometry) -> Array:
+        if cpu_conv.chosen(g.size * math.prod(kernel) * (x.shape[1] // at.groups), x, g) == "direct":
+            return cpu_conv.conv_weight(self.pool, x, g, kernel, at)
+        return super().conv_weight(x, g, kernel, at)
 
     def storage(self, array: Array) -> object:
         base = array.base

@@ -155,9 +155,10 @@ class BatchBackend(Backend):
         """NumPy's matmul for examples."""
         return call("matmul", (a, b), {} if out is None else {"out": out}, self)
 
-    def conv(self, x: Any, w: Any, at: Geometry) -> Any:
+    def conv(self, x: Any, w: Any, at: Geometry, bias: Any = None) -> Any:
         """A convolution for each example."""
-        return conv.conv(self, x, w, at)
+        y = conv.conv(self, x, w, at)
+        return y if bias is None else y + bias.reshape(-1, *(1,) * (y.ndim - 2))
 
     def conv_input(self, g: Any, w: Any, size: tuple[int, ...], at: Geometry) -> Any:
         """Its gradient by the images."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
+from numba.core import cgutils
 
 from .numba_ir import inline, intrinsic
 
@@ -89,6 +90,31 @@ def pointer_to(element: Any) -> Any:
 
 
 float32_at, float64_at, bool_at = map(pointer_to, (types.float32, types.float64, types.boolean))
+
+
+@intrinsic
+def copy(typingctx: Any, target: Any, source: Any, count: Any) -> Any:
+    """Copy `count` bytes from one address to another."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        to, origin = (builder.inttoptr(a, ir.IntType(8).as_pointer()) for a in args[:2])
+        cgutils.raw_memcpy(builder, to, origin, args[2], 1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def clear(typingctx: Any, target: Any, count: Any) -> Any:
+    """Set `count` bytes from an address on to zero."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        fill: Any = cgutils.memset
+        fill(builder, builder.inttoptr(args[0], ir.IntType(8).as_pointer()), args[1], 0)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
+
 
 # What a thread that looks for a change tells its core meanwhile, so as to leave the memory bus alone.
 _X86 = platform.machine().lower() in ("x86_64", "amd64")

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ..backend import WrappedArray, backend_of, is_array
 from ..backend.conv import Geometry
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
@@ -22,10 +23,7 @@ Padding = int | str | Sequence[int] | Sequence[tuple[int, int]]
 
 
 def _conv_forward(needs: Needs, x: Any, w: Any, bias: Any = None, *, at: Geometry) -> tuple[Any, tuple[Any, ...]]:
-    y = backend_for_all("conv", x, w, bias).conv(x, w, at)
-    if bias is not None:
-        y += bias.reshape(-1, *(1,) * (y.ndim - 2))
-    return y, (x.shape, w.shape)
+    return backend_for_all("conv", x, w, bias).conv(x, w, at, bias), (x.shape, w.shape)
 
 
 def _conv_rule(
@@ -33,13 +31,18 @@ def _conv_rule(
 ) -> tuple[Any, ...]:
     gx = apply(CONV_INPUT, (g, w), {"size": x_shape[2:], "at": at}) if needs[0] else None
     gw = apply(CONV_WEIGHT, (x, g), {"kernel": w_shape[2:], "at": at}) if needs[1] else None
-    gb = g.sum(axis=(0, *range(2, g.ndim))) if len(needs) == 3 and needs[2] else None
+    gb = _channel_sum(g) if len(needs) == 3 and needs[2] else None
     return (gx, gw, gb)[: len(needs)]
 
 
-def _conv_jvp(
-    given: Any, needs: Needs, x: Any, w: Any, x_shape: Shape, w_shape: Shape, *, at: Geometry
-) -> Any:
+def _channel_sum(g: Any) -> Any:
+    """The bias's cotangent."""
+    if is_array(g) and not isinstance(g, WrappedArray):
+        return backend_of(g).channel_sum(g)
+    return g.sum(axis=(0, *range(2, g.ndim)))
+
+
+def _conv_jvp(given: Any, needs: Needs, x: Any, w: Any, x_shape: Shape, w_shape: Shape, *, at: Geometry) -> Any:
     tx, tw, tb = (*given, None)[:3]
     return added(
         None if tx is None else apply(CONV, (tx, w), {"at": at}),
@@ -165,9 +168,7 @@ def _checked(name: str, axes: int, x: Any, w: Any, bias: Any, groups: int, trans
         )
 
 
-def _convolve(
-    axes: int, x: Any, w: Any, bias: Any, stride: Size, padding: Padding, dilation: Size, groups: int
-) -> Any:
+def _convolve(axes: int, x: Any, w: Any, bias: Any, stride: Size, padding: Padding, dilation: Size, groups: int) -> Any:
     name = f"conv{axes}d"
     x, w = operand(x), operand(w)
     _checked(name, axes, x, w, bias, groups, transposed=False)

@@ -1,0 +1,394 @@
+"""Convolutions on the CPU in compiled loops: images with channels last, kernels packed into blocks of vectors.
+
+One and two spatial axes, any stride, padding, dilation and groups; what is declined goes the general way (`conv`).
+The loops are in `cpu_conv_numba`, the tile of registers inside them in `fusion.numba_tile`; the numbers that this
+module computes for them are sizes and steps in bytes. The results do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from ..fusion.numba_cache import load, numba_wanted
+from ..fusion.workers import num_threads
+from .base import Array
+from .conv import Geometry
+from .pool import BufferPool
+
+ALGORITHMS: Final = {
+    "im2col": "patches are laid out side by side, and one matrix product does the rest; NumPy alone",
+    "direct": "compiled loops around a tile of registers, from the images themselves; needs Numba",
+}
+# What was asked for in this thread: a key of ALGORITHMS, or "auto".
+algorithm: Final[ContextVar[str]] = ContextVar("gpugrad_convolution", default="auto")
+
+# Multiply-adds from which on compiled loops are worth loading Numba for.
+COMPILED = 1 << 20
+# Bytes of a kernels' gradient up to which groups of images have sums of their own; and how many groups there are.
+SMALL_GRADIENT, GROUPS = 1 << 18, 8
+# Bytes of images that one pass over the kernels' gradient takes, and output pixels of a strip.
+IN_CACHE, PIXELS = 1 << 18, 256
+
+
+class _Axis(NamedTuple):
+    """One spatial axis: its step, zeros before and after, and the step between elements of a patch."""
+
+    stride: int
+    low: int
+    high: int
+    dilation: int
+
+
+class _Phase(NamedTuple):
+    """Input places that see the same elements of a kernel: `first`, `first + stride`, ... `places` of them.
+
+    `taps` elements from `start` backwards in the kernel meet output places from `output` on.
+    """
+
+    first: int
+    places: int
+    start: int
+    taps: int
+    output: int
+
+
+def chosen(work: int, *arrays: Array) -> str:
+    """The algorithm for a convolution of `work` multiply-adds on these arrays: a key of `ALGORITHMS`."""
+    asked = algorithm.get()
+    fits = all(a.dtype in (np.float32, np.float64) and a.dtype == arrays[0].dtype for a in arrays)
+    fits = fits and arrays[0].ndim in (3, 4) and all(a.size for a in arrays)
+    if asked == "im2col" or not fits:
+        return "im2col"
+    return "direct" if (asked == "direct" or work >= COMPILED) and numba_wanted() else "im2col"
+
+
+def conv(pool: BufferPool, x: Array, w: Array, bias: Array | None, at: Geometry) -> Array:
+    """`Backend.conv` for float32 and float64 and one or two spatial axes."""
+    if x.ndim == 3:
+        return conv(pool, x[:, :, None], w[:, :, None], bias, _with_height(at))[:, :, 0]
+    axes = _axes(at)
+    item, (out, inner, *kernel) = x.itemsize, w.shape
+    depthwise = _depthwise(w, at.groups)
+    size = at.output(x.shape[2:], (kernel[0], kernel[1]))
+    if depthwise and _reaches(axes, x.shape[2:], (kernel[0], kernel[1]), size):
+        return _clipped(pool, x, w, bias, axes, size)
+    padded = _border(pool, x, [(a.low, a.high) for a in axes])
+    n, height, width, channels = padded.shape
+    y = pool.empty((n, *size, out), x.dtype)
+    pixel, line = channels * item, width * channels * item
+    for group in range(1 if depthwise else at.groups):
+        count = out if depthwise else out // at.groups
+        own = w[group * count : (group + 1) * count]
+        loops = _loops(x.dtype, count, depthwise)
+        packed = _pack(pool, loops, own, _dense(own) if not depthwise else _across(own))
+        _forward(
+            loops, padded, packed, y, _start(loops, bias, group * count, count, x.dtype),
+            x=(group * inner * item, (height * line, axes[0].stride * line, axes[1].stride * pixel)),
+            y=(group * count * item, (size[0] * size[1] * out * item, size[1] * out * item, out * item)),
+            size=(n * size[0], size[0], size[1], count),
+            steps=(axes[0].dilation * line, axes[1].dilation * pixel),
+            merged=not depthwise and at.groups == 1 and axes[1].dilation == 1,
+        )  # fmt: skip
+    return np.moveaxis(y, -1, 1)
+
+
+def conv_input(pool: BufferPool, g: Array, w: Array, size: tuple[int, ...], at: Geometry) -> Array | None:
+    """`Backend.conv_input` likewise: a convolution of `g` with turned kernels, for each phase of the stride.
+
+    Returns:
+        None where an axis has both a stride and a dilation.
+    """
+    if g.ndim == 3:
+        found = conv_input(pool, g[:, :, None], w[:, :, None], (1, *size), _with_height(at))
+        return None if found is None else found[:, :, 0]
+    axes = _axes(at)
+    if any(a.stride > 1 and a.dilation > 1 for a in axes):
+        return None
+    item, (out, inner, *kernel) = g.itemsize, w.shape
+    depthwise = _depthwise(w, at.groups)
+    if depthwise and all(a.stride == 1 for a in axes):
+        turned = [_turned(a, k) for a, k in zip(axes, kernel, strict=True)]
+        if _reaches(turned, g.shape[2:], (kernel[0], kernel[1]), size):
+            return _clipped(pool, g, w[:, :, ::-1, ::-1], None, turned, (size[0], size[1]))
+    phases = [_phases(*each) for each in zip(size, kernel, axes, strict=True)]
+    pads = [_room(found, n, axis) for found, n, axis in zip(phases, g.shape[2:], axes, strict=True)]
+    padded = _border(pool, g, pads)
+    n, height, width, _ = padded.shape
+    channels = inner * at.groups
+    x = pool.empty((n, *size, channels), g.dtype)
+    if any(not p.taps for found in phases for p in found):
+        x.fill(0)
+    pixel, line = out * item, width * out * item
+    for group in range(1 if depthwise else at.groups):
+        count, share = (channels, out) if depthwise else (inner, out // at.groups)
+        loops = _loops(g.dtype, count, depthwise)
+        own = w[group * share : (group + 1) * share]
+        for rows in phases[0]:
+            for columns in phases[1]:
+                if not (rows.taps and columns.taps and rows.places > 0 and columns.places > 0):
+                    continue
+                turned = own[
+                    :, :, rows.start :: -axes[0].stride, columns.start :: -axes[1].stride
+                ][:, :, : rows.taps, : columns.taps]  # fmt: skip
+                turned = turned if depthwise else turned.transpose(1, 0, 2, 3)
+                packed = _pack(pool, loops, turned, _dense(turned) if not depthwise else _across(turned))
+                corner = (rows.output + pads[0][0]) * line + (columns.output + pads[1][0]) * pixel
+                target = (rows.first * size[1] + columns.first) * channels * item
+                _forward(
+                    loops, padded, packed, x, _start(loops, None, 0, count, g.dtype),
+                    x=(corner + group * share * item, (height * line, line, pixel)),
+                    y=(
+                        target + group * count * item,
+                        (math.prod(size) * channels * item, axes[0].stride * size[1] * channels * item,
+                         axes[1].stride * channels * item),
+                    ),
+                    size=(n * rows.places, rows.places, columns.places, count),
+                    steps=(axes[0].dilation * line, axes[1].dilation * pixel),
+                    merged=not depthwise and at.groups == 1 and axes[1].dilation == 1,
+                )  # fmt: skip
+    return np.moveaxis(x, -1, 1)
+
+
+def conv_weight(pool: BufferPool, x: Array, g: Array, kernel: tuple[int, ...], at: Geometry) -> Array:
+    """`Backend.conv_weight` likewise."""
+    if x.ndim == 3:
+        return conv_weight(pool, x[:, :, None], g[:, :, None], (1, *kernel), _with_height(at))[:, :, 0]
+    axes = _axes(at)
+    item, out = x.itemsize, g.shape[1]
+    inner = x.shape[1] // at.groups
+    depthwise = inner == 1 and out == at.groups > 1
+    padded = _border(pool, x, [(a.low, a.high) for a in axes])
+    rows_of_g = _border(pool, g, ((0, 0), (0, 0)))
+    n, height, width, channels = padded.shape
+    size = g.shape[2:]
+    pixel, line = channels * item, width * channels * item
+    small = math.prod(kernel) * inner * out * item <= SMALL_GRADIENT
+    per_group = -(-n // GROUPS) if small else n
+    groups = -(-n // per_group)
+    row_bytes = size[1] * (out + axes[0].stride * axes[1].stride * channels) * item
+    rows = max(1, min(size[0], IN_CACHE // row_bytes)) if small else size[0]
+    sums = pool.empty((groups, *kernel, inner, out), x.dtype)
+    step = out * item
+    for group in range(1 if depthwise else at.groups):
+        count = out if depthwise else out // at.groups
+        loops = _loops(x.dtype, count, depthwise)
+        blocks = -(-count // loops.BLOCK)
+        merged = depthwise or (at.groups == 1 and axes[1].dilation == 1)
+        across = axes[1].dilation * pixel
+        table = (
+            padded.ctypes.data + group * inner * item, rows_of_g.ctypes.data + group * count * item,
+            sums.ctypes.data + group * count * item, _zeros(loops.BYTES).ctypes.data,
+            height * line, axes[0].stride * line, axes[1].stride * pixel,
+            size[0] * size[1] * step, size[1] * step, step,
+            size[0], size[1], count,
+            kernel[0], axes[0].dilation * line, kernel[1] * inner * step,
+            *((1, 0, 0) if merged else (kernel[1], across, inner * step)),
+            *((kernel[1], across) if depthwise else (kernel[1] * inner if merged else inner, item)), step,
+            n, per_group, sums.strides[0],
+            kernel[0] if small else 1, rows,
+        )  # fmt: skip
+        _run(loops.weight, table, groups * (1 if small else kernel[0]) * blocks, 1)
+    total = sums[0] if groups == 1 else sums.sum(axis=0)
+    found = np.empty((out, inner, *kernel), x.dtype)
+    table = (total.ctypes.data, found.ctypes.data, math.prod(kernel), inner, out)
+    _run(_layouts(x.dtype).unpack, table, -(-inner // 16), 1)
+    return found
+
+
+def _forward(
+    loops: Any,
+    source: Array,
+    packed: Array,
+    target: Array,
+    start: Array,
+    *,
+    x: tuple[int, Sequence[int]],
+    y: tuple[int, Sequence[int]],
+    size: tuple[int, int, int, int],
+    steps: tuple[int, int],
+    merged: bool,
+) -> None:
+    """Run the loop `forward`.
+
+    Args:
+        loops: the variant.
+        source: images with their border.
+        packed: kernels as `_pack` gives them.
+        target: the output.
+        start: what each channel starts from, for whole blocks.
+        x: the first byte of the first patch, and the steps by image, row and pixel of the output.
+        y: likewise for the output.
+        size: rows of all images, rows and pixels of one, channels.
+        steps: between elements of a patch, down and across.
+        merged: a row of a patch is one run of memory.
+    """
+    _, outer, taps, inner, block = packed.shape
+    element = packed.itemsize * block
+    rows, height, width, channels = size
+    if loops.DEPTHWISE:  # the elements of a kernel's row are what is added up
+        inside = (1, 0, 0, taps, steps[1], element)
+    elif merged:
+        inside = (1, 0, 0, taps * inner, packed.itemsize, element)
+    else:
+        inside = (taps, steps[1], inner * element, inner, packed.itemsize, element)
+    table = (
+        source.ctypes.data + x[0], packed.ctypes.data, target.ctypes.data + y[0], start.ctypes.data, *x[1], *y[1],
+        height, width, channels, outer, steps[0], taps * inner * element, *inside, packed.strides[0],
+    )  # fmt: skip
+    _run(loops.forward, table, rows, max(1, min(PIXELS // width, -(-rows // (2 * num_threads())))))
+
+
+def _turned(axis: _Axis, kernel: int) -> _Axis:
+    """The axis of the convolution with the turned kernel that leads from the output back, for a stride of 1."""
+    reach = (kernel - 1) * axis.dilation
+    return _Axis(1, reach - axis.low, reach - axis.high, axis.dilation)
+
+
+def _reaches(axes: Sequence[_Axis], size: Sequence[int], kernel: Sequence[int], output: Sequence[int]) -> bool:
+    """Whether every patch has an element inside the image."""
+    return all(
+        a.low >= 0 and a.low <= (k - 1) * a.dilation and (m - 1) * a.stride - a.low < n
+        for a, n, k, m in zip(axes, size, kernel, output, strict=True)
+    )
+
+
+def _clipped(
+    pool: BufferPool, x: Array, w: Array, bias: Array | None, axes: Sequence[_Axis], size: tuple[int, ...]
+) -> Array:
+    """A depthwise convolution without a border around the images: it is the memory that takes its time."""
+    images = _border(pool, x, ((0, 0), (0, 0)))
+    n, height, width, channels = images.shape
+    y = pool.empty((n, *size, channels), x.dtype)
+    loops = _loops(x.dtype, channels, depthwise=True)
+    packed = _pack(pool, loops, w, _across(w))
+    start = _start(loops, bias, 0, channels, x.dtype)
+    _, outer, taps, _, _ = packed.shape
+    table = (
+        images.ctypes.data, packed.ctypes.data, y.ctypes.data, start.ctypes.data, *images.strides[:3], *y.strides[:3],
+        *size, channels, outer, taps, *packed.strides[1:3], axes[0].stride, axes[1].stride, axes[0].dilation,
+        axes[1].dilation, axes[0].low, axes[1].low, height, width, packed.strides[0],
+    )  # fmt: skip
+    rows = n * size[0]
+    _run(loops.clipped, table, rows, max(1, min(PIXELS // size[1], -(-rows // (2 * num_threads())))))
+    return np.moveaxis(y, -1, 1)
+
+
+def _run(strip: Any, table: Sequence[int], count: int, step: int) -> None:
+    """A loop over `count` parts on the team of threads, or here where there is none."""
+    from ..fusion import numba_team
+
+    if numba_team.run(strip.address, table, (), count, step) == numba_team.DECLINED:
+        slots = np.array(table, np.int64)
+        strip.ctypes(slots.ctypes.data, 0, count)
+
+
+@functools.cache
+def _loaded(file: str, **constants: Any) -> Any:
+    """A file of compiled loops with its constants set."""
+    path = Path(__file__).with_name(file)
+    text = path.read_text(encoding="utf-8")
+    for name, value in constants.items():
+        before, line, after = text.partition(f"\n{name} = ")
+        text = f"{before}{line}{value}\n{after.partition(chr(10))[2]}"
+    return load(text, path.stem)
+
+
+def _layouts(dtype: Any) -> Any:
+    return _loaded("cpu_layout_numba.py", BITS=dtype.itemsize * 8)
+
+
+def _loops(dtype: Any, channels: int, depthwise: bool) -> Any:
+    """The variant for a number of output channels: one vector in a row of the tile where that holds them all."""
+    from ..fusion.numba_tile import lanes  # here, because it needs Numba
+
+    bits = dtype.itemsize * 8
+    vectors = 1 if channels <= lanes(bits) else 2
+    return _loaded("cpu_conv_numba.py", BITS=bits, VECTORS=vectors, DEPTHWISE=depthwise)
+
+
+def _axes(at: Geometry) -> list[_Axis]:
+    return [_Axis(s, lo, hi, d) for s, (lo, hi), d in zip(at.stride, at.padding, at.dilation, strict=True)]
+
+
+def _with_height(at: Geometry) -> Geometry:
+    """A sequence as an image of one row."""
+    return Geometry((1, *at.stride), ((0, 0), *at.padding), (1, *at.dilation), at.groups)
+
+
+def _depthwise(w: Array, groups: int) -> bool:
+    return bool(w.shape[1] == 1 and w.shape[0] == groups > 1)
+
+
+def _phases(size: int, kernel: int, axis: _Axis) -> list[_Phase]:
+    """The phases of an axis of an input of `size`."""
+    found = []
+    s, d = axis.stride, axis.dilation
+    for r in range(s):
+        taps = len(range(r, kernel, s))
+        low, high = -(-(axis.low - r) // s), (axis.low + size - 1 - r) // s
+        output = low - (taps - 1) * d
+        found.append(_Phase(s * low + r - axis.low, high - low + 1, r + s * (taps - 1), taps, output))
+    return found
+
+
+def _room(phases: list[_Phase], size: int, axis: _Axis) -> tuple[int, int]:
+    """Zeros that an axis of the output's gradient needs before and after, so that no phase looks outside."""
+    used = [p for p in phases if p.taps and p.places > 0]
+    low = max((-p.output for p in used), default=0)
+    high = max((p.output + (p.taps - 1) * axis.dilation + p.places - size for p in used), default=0)
+    return max(0, low), max(0, high)
+
+
+def _border(pool: BufferPool, x: Array, pads: Sequence[tuple[int, int]]) -> Array:
+    """Images (n, height, width, channels) with a border of zeros, contiguous: a view where they are so already."""
+    last = np.moveaxis(x, 1, -1)
+    (top, bottom), (left, right) = pads
+    if not (top or bottom or left or right) and last.flags.c_contiguous:
+        return last
+    n, height, width, channels = last.shape
+    out = pool.empty((n, height + top + bottom, width + left + right, channels), x.dtype)
+    table = (
+        last.ctypes.data, out.ctypes.data, *last.strides, channels, height, width, top, left, *out.shape[1:3]
+    )  # fmt: skip
+    _run(_layouts(x.dtype).border, table, n, max(1, n // (4 * num_threads())))
+    return out
+
+
+def _dense(w: Array) -> tuple[int, ...]:
+    """Steps of (channel, kernel row, kernel column, other channel) and their sizes."""
+    return (w.strides[0], w.strides[2], w.strides[3], w.strides[1], w.shape[0], w.shape[2], w.shape[3], w.shape[1])
+
+
+def _across(w: Array) -> tuple[int, ...]:
+    """The same for depthwise kernels, which have no other channel."""
+    return (w.strides[0], w.strides[2], w.strides[3], 0, w.shape[0], w.shape[2], w.shape[3], 1)
+
+
+def _pack(pool: BufferPool, loops: Any, w: Array, layout: tuple[int, ...]) -> Array:
+    """Kernels as [block][kernel row][kernel column][channel of the other side][channel of the block]."""
+    *steps, channels, outer, taps, inner = layout
+    blocks = -(-channels // loops.BLOCK)
+    packed = pool.empty((blocks, outer, taps, inner, loops.BLOCK), w.dtype)
+    table = (w.ctypes.data, packed.ctypes.data, *steps, channels, outer, taps, inner, loops.BLOCK)
+    _run(_layouts(w.dtype).pack, table, blocks, 1)
+    return packed
+
+
+def _start(loops: Any, bias: Array | None, first: int, count: int, dtype: Any) -> Array:
+    """What the channels of whole blocks start from."""
+    start = np.zeros(-(-count // loops.BLOCK) * loops.BLOCK, dtype)
+    if bias is not None:
+        start[:count] = bias[first : first + count]
+    return start
+
+
+@functools.cache
+def _zeros(nbytes: int) -> Array:
+    return np.zeros(nbytes, np.uint8)

@@ -1,0 +1,91 @@
+"""The layouts that convolutions work on: images with channels last and a border, kernels in blocks of channels.
+
+Steps and sizes come in a table, in bytes, as for `cpu_conv_numba`; this file too is run from a copy in the kernel
+cache.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import carray  # type: ignore[attr-defined]
+
+from gpugrad.fusion import numba_memory as memory
+from gpugrad.fusion.numba_cache import strip
+
+BITS = 32
+
+ITEM = BITS // 8
+at = memory.float32_at if BITS == 32 else memory.float64_at
+
+
+@strip
+def border(table: Any, start: Any, stop: Any) -> Any:
+    """Images `start` to `stop` with channels last and a border of zeros."""
+    x, y = memory.load(table, 0), memory.load(table, 1)
+    x_image, x_row, x_pixel = memory.load(table, 2), memory.load(table, 3), memory.load(table, 4)
+    x_channel, channels = memory.load(table, 5), memory.load(table, 6)
+    height, width = memory.load(table, 7), memory.load(table, 8)
+    top, left = memory.load(table, 9), memory.load(table, 10)
+    full_height, full_width = memory.load(table, 11), memory.load(table, 12)
+    dense = x_channel == ITEM and x_pixel == channels * ITEM
+    row_bytes = full_width * channels * ITEM
+    for n in range(start, stop):
+        target = y + n * full_height * row_bytes
+        if height < full_height or width < full_width:
+            memory.clear(target, top * row_bytes)
+            memory.clear(target + (top + height) * row_bytes, (full_height - top - height) * row_bytes)
+        for i in range(height):
+            line = target + (top + i) * row_bytes
+            memory.clear(line, left * channels * ITEM)
+            memory.clear(line + (left + width) * channels * ITEM, (full_width - left - width) * channels * ITEM)
+            source, line = x + n * x_image + i * x_row, line + left * channels * ITEM
+            if dense:
+                memory.copy(line, source, width * channels * ITEM)
+            else:
+                out = carray(at(line), (width * channels,))
+                for c in range(channels):
+                    for j in range(width):
+                        out[j * channels + c] = carray(at(source + c * x_channel + j * x_pixel), (1,))[0]
+    return 0
+
+
+@strip
+def pack(table: Any, start: Any, stop: Any) -> Any:
+    """Kernels as [block][i][j][inner][channel of the block], zeros beyond the last; blocks `start` to `stop`."""
+    x, y = memory.load(table, 0), memory.load(table, 1)
+    x_channel, x_i, x_j, x_inner = (
+        memory.load(table, 2), memory.load(table, 3), memory.load(table, 4), memory.load(table, 5),
+    )  # fmt: skip
+    channels, outer, calls, inner = (
+        memory.load(table, 6), memory.load(table, 7), memory.load(table, 8), memory.load(table, 9),
+    )  # fmt: skip
+    width = memory.load(table, 10)
+    for block in range(start, stop):
+        valid = min(width, channels - block * width)
+        for i in range(outer):
+            for j in range(calls):
+                for k in range(inner):
+                    line = y + (((block * outer + i) * calls + j) * inner + k) * width * ITEM
+                    out = carray(at(line), (width,))
+                    source = x + block * width * x_channel + i * x_i + j * x_j + k * x_inner
+                    for c in range(valid):
+                        out[c] = carray(at(source + c * x_channel), (1,))[0]
+                    for c in range(valid, width):
+                        out[c] = 0
+    return 0
+
+
+@strip
+def unpack(table: Any, start: Any, stop: Any) -> Any:
+    """A gradient [tap][inner][channel] as [channel][inner][tap]; blocks `start` to `stop` of 16 of `inner`."""
+    x, y = memory.load(table, 0), memory.load(table, 1)
+    taps, inner, channels = memory.load(table, 2), memory.load(table, 3), memory.load(table, 4)
+    source = carray(at(x), (taps * inner * channels,))
+    target = carray(at(y), (taps * inner * channels,))
+    for low in range(start * 16, min(inner, stop * 16), 16):
+        for o in range(channels):
+            for c in range(low, min(inner, low + 16)):
+                for k in range(taps):
+                    target[(o * inner + c) * taps + k] = source[(k * inner + c) * channels + o]
+    return 0

@@ -1,0 +1,174 @@
+"""The inner loop of matrix products and convolutions: a tile of the output held in registers over all that adds to it.
+
+What compilers make of nested Python loops spills or stays scalar; here the vectors are written out. The loops around a
+tile are in `backend.cpu_conv_numba`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from llvmlite import binding, ir  # type: ignore[import-untyped]
+from numba import types
+from numba.core import cgutils
+
+from .numba_ir import intrinsic
+
+_WORD: Final = ir.IntType(64)
+_BYTE: Final = ir.IntType(8)
+_BIT: Final = ir.IntType(1)
+
+# Bytes of a vector register, and the rows of the largest tile that the registers hold: 16 or 32 of them, of which
+# two vectors for each row, two of the weights and one of the input are in use.
+_FEATURES: Final = binding.get_host_cpu_features()
+_LARGE: Final = bool(_FEATURES.get("avx512f"))
+REGISTER: Final = 64 if _LARGE else 32
+ROWS: Final = (14, 8, 4, 2, 1) if _LARGE else (6, 4, 3, 2, 1)
+# The same where each row brings vectors of its own: the sizes of the usual depthwise kernels are among them.
+ROWS_DIAGONAL: Final = (8, 5, 3, 2, 1) if _LARGE else (5, 4, 3, 2, 1)
+
+
+def lanes(bits: int) -> int:
+    """Numbers of `bits` bits in a vector register."""
+    return REGISTER * 8 // bits
+
+
+class _Writer:
+    """The code of one tile."""
+
+    def __init__(
+        self, builder: Any, bits: int, rows: int, vectors: int, masked: bool, diagonal: bool, args: Sequence[Any]
+    ) -> None:
+        self.b, self.rows, self.vectors, self.bits = builder, rows, vectors, bits
+        self.masked, self.diagonal = masked, diagonal
+        self.kind = ir.FloatType() if bits == 32 else ir.DoubleType()
+        self.lanes = lanes(bits)
+        self.vector = ir.VectorType(self.kind, self.lanes)
+        (self.y, self.y_step, self.init, self.init_step, self.a, self.a_step, self.a_outer, self.a_inner, self.w,
+         self.w_outer, self.w_inner, self.outer, self.inner, self.valid) = args  # fmt: skip
+
+    def write(self) -> None:
+        """Start from `init`, add both loops, store."""
+        total = [self.read(self.init, self.init_step, t) for t in range(self.rows)]
+        flat = [v for row in total for v in row]
+        flat = self.loop(self.outer, [self.a, self.w], [self.a_outer, self.w_outer], flat, self._middle)
+        for t in range(self.rows):
+            for v in range(self.vectors):
+                self.put(self.y, self.y_step, t, v, flat[t * self.vectors + v])
+
+    def _middle(self, at: list[Any], flat: list[Any]) -> list[Any]:
+        return self.loop(self.inner, at, [self.a_inner, self.w_inner], flat, self._step)
+
+    def loop(self, count: Any, at: list[Any], steps: list[Any], flat: list[Any], body: Any) -> list[Any]:
+        """Repeat `body` `count` times (at least once), the addresses `at` moving by `steps`."""
+        b = self.b
+        before = b.block
+        head = b.append_basic_block("loop")
+        after = b.append_basic_block("done")
+        b.branch(head)
+        b.position_at_end(head)
+        left = b.phi(_WORD)
+        left.add_incoming(count, before)
+        places = [b.phi(_WORD) for _ in at]
+        sums = [b.phi(self.vector) for _ in flat]
+        for phi, value in zip([*places, *sums], [*at, *flat], strict=True):
+            phi.add_incoming(value, before)
+        found = body(places, sums)
+        end = b.block
+        rest = b.sub(left, ir.Constant(_WORD, 1))
+        left.add_incoming(rest, end)
+        for phi, step in zip(places, steps, strict=True):
+            phi.add_incoming(b.add(phi, step), end)
+        for phi, value in zip(sums, found, strict=True):
+            phi.add_incoming(value, end)
+        b.cbranch(b.icmp_signed(">", rest, ir.Constant(_WORD, 0)), head, after)
+        b.position_at_end(after)
+        return found
+
+    def _step(self, at: list[Any], sums: list[Any]) -> list[Any]:
+        """One column of the tile's left factor times one row of the right one."""
+        b = self.b
+        fma = self.intrinsic("llvm.fma", self.vector, [self.vector] * 3)
+        weights = [self.vector_at(at[1], v) for v in range(self.vectors)]
+        found = []
+        for t in range(self.rows):
+            place = b.add(at[0], b.mul(self.a_step, ir.Constant(_WORD, t)))
+            wide = [self.vector_at(place, v) for v in range(self.vectors)] if self.diagonal else self._spread(place)
+            for v, w in enumerate(weights):
+                found.append(b.call(fma, [wide[v], w, sums[t * self.vectors + v]]))
+        return found
+
+    def _spread(self, place: Any) -> list[Any]:
+        """The number at an address in all places of a vector, for each of the row's vectors."""
+        x = self.b.load(self.b.inttoptr(place, self.kind.as_pointer()), align=self.bits // 8)
+        return [self._filled(x, self.vector)] * self.vectors
+
+    def _filled(self, x: Any, vector: Any) -> Any:
+        one = self.b.insert_element(ir.Constant(vector, ir.Undefined), x, ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), None)
+        return self.b.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
+
+    def read(self, base: Any, step: Any, t: int) -> list[Any]:
+        place = self.b.add(base, self.b.mul(step, ir.Constant(_WORD, t)))
+        return [self.vector_at(place, v) for v in range(self.vectors)]
+
+    def _pointer(self, place: Any, v: int) -> Any:
+        offset = ir.Constant(_WORD, v * self.lanes * self.bits // 8)
+        return self.b.inttoptr(self.b.add(place, offset), self.vector.as_pointer())
+
+    def vector_at(self, place: Any, v: int) -> Any:
+        """The `v`-th vector behind an address, zeros where it is not valid."""
+        pointer = self._pointer(place, v)
+        if not self.masked:
+            return self.b.load(pointer, align=self.bits // 8)
+        mask = self.mask(v)
+        kinds = [pointer.type, ir.IntType(32), mask.type, self.vector]
+        function = self.intrinsic("llvm.masked.load", self.vector, kinds, ".p0")
+        zeros = ir.Constant(self.vector, None)
+        return self.b.call(function, [pointer, ir.Constant(ir.IntType(32), self.bits // 8), mask, zeros])
+
+    def put(self, base: Any, step: Any, t: int, v: int, value: Any) -> None:
+        """Store a vector of row `t`."""
+        place = self.b.add(base, self.b.mul(step, ir.Constant(_WORD, t)))
+        pointer = self._pointer(place, v)
+        if not self.masked:
+            self.b.store(value, pointer, align=self.bits // 8)
+            return
+        mask = self.mask(v)
+        kinds = [self.vector, pointer.type, ir.IntType(32), mask.type]
+        function = self.intrinsic("llvm.masked.store", ir.VoidType(), kinds, ".p0")
+        self.b.call(function, [value, pointer, ir.Constant(ir.IntType(32), self.bits // 8), mask])
+
+    def intrinsic(self, name: str, result: Any, kinds: Sequence[Any], suffix: str = "") -> Any:
+        """LLVM's function of a name for this vector."""
+        full = f"{name}.v{self.lanes}f{self.bits}{suffix}"
+        return cgutils.get_or_insert_function(self.b.module, ir.FunctionType(result, kinds), full)
+
+    def mask(self, v: int) -> Any:
+        """Which numbers of the `v`-th vector are among the first `valid`."""
+        numbers = ir.Constant(ir.VectorType(_WORD, self.lanes), [v * self.lanes + k for k in range(self.lanes)])
+        return self.b.icmp_signed("<", numbers, self._filled(self.valid, numbers.type))
+
+
+def tile(bits: int, rows: int, vectors: int, masked: bool, diagonal: bool = False) -> Any:
+    """A function for compiled code that adds a product to a tile: `rows` rows of `vectors` vectors.
+
+    It computes y[t, :] = init[t, :] + sum over i < outer, j < inner of a[t, i, j] w[i, j, :], everything given by
+    byte addresses and steps, in this order: y, its step from row to row; init, its step; a, its steps by t, i and j;
+    w, its steps by i and j; outer, inner (1 or more); how many numbers of a row are valid (where `masked`). With
+    `diagonal`, a[t, i, j, :] has a number of its own for each place of a row.
+    """
+
+    @intrinsic
+    def add(
+        typingctx: Any, y: Any, ys: Any, init: Any, inits: Any, a: Any, at: Any, ai: Any, aj: Any, w: Any, wi: Any,
+        wj: Any, outer: Any, inner: Any, valid: Any,
+    ) -> Any:  # fmt: skip
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            _Writer(builder, bits, rows, vectors, masked, diagonal, args).write()
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 14), codegen
+
+    return add
