@@ -1,11 +1,44 @@
-"""The CPU's memory: statistics and bound of the recycled buffers (as `gpugrad.cuda` has them for a GPU)."""
+"""The CPU: statistics and bound of the recycled buffers (as `gpugrad.cuda` has them), and how it convolves."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from .backend import PoolStats
 from .backend import cpu as _backend
+from .backend.cpu_conv import ALGORITHMS, algorithm
 
-__all__ = ["empty_cache", "memory_stats", "set_memory_limit"]
+__all__ = ["convolution", "empty_cache", "memory_stats", "set_memory_limit"]
+
+
+@contextlib.contextmanager
+def convolution(name: str = "auto") -> Iterator[None]:
+    """How convolutions are computed on the CPU within a `with` block (or a decorated function), in this thread.
+
+    Args:
+        name: "direct": compiled loops around a tile of registers, from the images themselves, for float32 and float64
+            and one or two spatial axes; needs Numba (the extra `cpu`). "im2col": patches are laid out side by side and
+            multiplied by the kernels; NumPy alone, and what is used for everything else. "auto": direct where it
+            applies and a convolution has a million multiply-adds or more.
+
+    The two agree up to rounding: both add up in the dtype of the images.
+
+    Raises:
+        ValueError: another name.
+
+    Example:
+        >>> import gpugrad as gg
+        >>> with gg.cpu.convolution("im2col"):
+        ...     y = gg.conv2d(gg.ones(1, 3, 8, 8), gg.ones(4, 3, 3, 3))
+    """
+    if name not in ("auto", *ALGORITHMS):
+        raise ValueError(f"[convolution] name = {name!r}; expected 'auto', {', '.join(map(repr, ALGORITHMS))}")
+    token = algorithm.set(name)
+    try:
+        yield
+    finally:
+        algorithm.reset(token)
 
 
 def memory_stats() -> PoolStats:

@@ -178,4 +178,28 @@ class _Fused:
             self.fused, self.tried = compile_numba(self.formula), True
         if self.fused is None:
             return self.plain(*arrays, out=out)
-        return self.fused.run(arrays, out, self.pool.empty, self.plain)
+        order = _order_of(arrays) if out is None else None
+        if order is None:
+            return self.fused.run(arrays, out, self.pool.empty, self.plain)
+        turned = [self._turned(a, order) if type(a) is np.ndarray and a.ndim else a for a in arrays]
+        result = self.fused.run(turned, None, self.pool.empty, self.plain)
+        back = tuple(np.argsort(order))
+        return tuple(r.transpose(back) for r in result) if type(result) is tuple else result.transpose(back)
+
+    def _turned(self, a: Array, order: tuple[int, ...]) -> Array:
+        """An array with its axes in `order`, contiguous if it is large."""
+        turned = (a if a.ndim == len(order) else a.reshape((1,) * (len(order) - a.ndim) + a.shape)).transpose(order)
+        if a.size < _Fused.SMALL or turned.flags.c_contiguous:
+            return turned
+        copy = self.pool.empty(turned.shape, turned.dtype)
+        np.copyto(copy, turned)
+        return copy
+
+
+def _order_of(arrays: tuple[Any, ...]) -> tuple[int, ...] | None:
+    """The axes in memory order of the first large array that is dense but not in C order (channels last); else None."""
+    for a in arrays:
+        if type(a) is np.ndarray and a.size >= _Fused.SMALL and not a.flags.c_contiguous:
+            order = tuple(sorted(range(a.ndim), key=lambda i: -a.strides[i]))
+            return order if a.transpose(order).flags.c_contiguous else None
+    return None

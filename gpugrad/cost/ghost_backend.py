@@ -5,13 +5,16 @@ It takes memory in a ledger and computes nothing; the shapes are found in `ghost
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ..backend import Backend, backend_of, cpu
 from ..backend.base import Kernel
+from ..backend.conv import Geometry
 from ..fusion import Formula
+from . import ghost_conv
 from .errors import CostError
 from .ghost import Ghost, Record, Storage, hollow
 from .ghost_rules import alike, all_known, ghosts_in, in_order_of, like, made, product_shape, replaced
@@ -152,6 +155,26 @@ class GhostBackend(Backend):
         if out is not None:
             return out
         return self.fresh(product_shape(tuple(a.shape), tuple(b.shape)), np.result_type(a.dtype, b.dtype))
+
+    def conv(self, x: Any, w: Any, at: Geometry, bias: Any = None) -> Any:
+        """As the device would: the compiled way, or the general one."""
+        places = x.shape[0] * math.prod(at.output(x.shape[2:], w.shape[2:]))
+        if ghost_conv.direct(self, places * w.size, x, w):
+            return ghost_conv.conv(self, x, w, at)
+        return super().conv(x, w, at, bias)
+
+    def conv_input(self, g: Any, w: Any, size: tuple[int, ...], at: Geometry) -> Any:
+        """Likewise."""
+        both = any(s > 1 and d > 1 for s, d in zip(at.stride, at.dilation, strict=True))
+        if not both and ghost_conv.direct(self, g.size // g.shape[1] * w.size, g, w):
+            return ghost_conv.conv_input(self, g, w, size, at)
+        return super().conv_input(g, w, size, at)
+
+    def conv_weight(self, x: Any, g: Any, kernel: tuple[int, ...], at: Geometry) -> Any:
+        """Likewise."""
+        if ghost_conv.direct(self, g.size * math.prod(kernel) * (x.shape[1] // at.groups), x, g):
+            return ghost_conv.conv_weight(self, x, g, kernel, at)
+        return super().conv_weight(x, g, kernel, at)
 
     def scatter_add(self, target: Any, index: Any, source: Any) -> None:
         """Nothing: no memory is taken."""

@@ -98,7 +98,8 @@ def copy(typingctx: Any, target: Any, source: Any, count: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         to, origin = (builder.inttoptr(a, ir.IntType(8).as_pointer()) for a in args[:2])
-        cgutils.raw_memcpy(builder, to, origin, args[2], 1)
+        move: Any = cgutils.raw_memcpy
+        move(builder, to, origin, args[2], 1)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), codegen

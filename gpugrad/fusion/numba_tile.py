@@ -6,7 +6,7 @@ tile are in `backend.cpu_conv_numba`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from llvmlite import binding, ir  # type: ignore[import-untyped]
@@ -16,8 +16,7 @@ from numba.core import cgutils
 from .numba_ir import intrinsic
 
 _WORD: Final = ir.IntType(64)
-_BYTE: Final = ir.IntType(8)
-_BIT: Final = ir.IntType(1)
+Body = Callable[[list[Any], list[Any]], list[Any]]
 
 # Bytes of a vector register, and the rows of the largest tile that the registers hold: 16 or 32 of them, of which
 # two vectors for each row, two of the weights and one of the input are in use.
@@ -60,7 +59,7 @@ class _Writer:
     def _middle(self, at: list[Any], flat: list[Any]) -> list[Any]:
         return self.loop(self.inner, at, [self.a_inner, self.w_inner], flat, self._step)
 
-    def loop(self, count: Any, at: list[Any], steps: list[Any], flat: list[Any], body: Any) -> list[Any]:
+    def loop(self, count: Any, at: list[Any], steps: list[Any], flat: list[Any], body: Body) -> list[Any]:
         """Repeat `body` `count` times (at least once), the addresses `at` moving by `steps`."""
         b = self.b
         before = b.block
@@ -143,7 +142,8 @@ class _Writer:
     def intrinsic(self, name: str, result: Any, kinds: Sequence[Any], suffix: str = "") -> Any:
         """LLVM's function of a name for this vector."""
         full = f"{name}.v{self.lanes}f{self.bits}{suffix}"
-        return cgutils.get_or_insert_function(self.b.module, ir.FunctionType(result, kinds), full)
+        declare: Any = cgutils.get_or_insert_function
+        return declare(self.b.module, ir.FunctionType(result, kinds), full)
 
     def mask(self, v: int) -> Any:
         """Which numbers of the `v`-th vector are among the first `valid`."""

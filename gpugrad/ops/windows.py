@@ -23,13 +23,20 @@ def _taps(kernel: Shape) -> list[tuple[int, ...]]:
     return list(itertools.product(*map(range, kernel)))
 
 
+def _images(backend: Backend, shape: Shape, size: list[int], dtype: Any, value: Any) -> Any:
+    """New images of `size` full of `value`, channels last in memory as those of convolutions."""
+    out = backend.empty((shape[0], *size, shape[1]), dtype)
+    out[...] = value
+    return backend.xp.moveaxis(out, -1, 1)
+
+
 def _bordered(backend: Backend, x: Any, at: Geometry, need: Shape, value: Any) -> Any:
     """`x` inside a border of `value`, wide enough for `need` elements along each axis."""
     before = [lo for lo, _ in at.padding]
     wide = [max(n + lo, m) for n, lo, m in zip(x.shape[2:], before, need, strict=True)]
     if not any(before) and tuple(wide) == tuple(x.shape[2:]):
         return x
-    out = backend.xp.full((*x.shape[:2], *wide), value, x.dtype)
+    out = _images(backend, x.shape, wide, x.dtype, value)
     out[(..., *(slice(lo, lo + n) for lo, n in zip(before, x.shape[2:], strict=True)))] = x
     return out
 
@@ -87,7 +94,7 @@ def _put_forward(
     backend, size = backend_of(g), g.shape[2:]
     need = _needed(size, kernel, at)
     wide = [max(n + lo, m) for n, (lo, _), m in zip(inner, at.padding, need, strict=True)]
-    out = backend.xp.zeros((*g.shape[:2], *wide), g.dtype)
+    out = _images(backend, g.shape, wide, g.dtype, 0)
     for k, tap in enumerate(_taps(kernel)):
         out[(..., *reach(tap, size, at))] += g * (won == k)
     return _inside(out, inner, at), ()
@@ -131,7 +138,7 @@ def _spread_forward(needs: Needs, g: Any, *, inner: Shape, kernel: Shape, at: Ge
     size = g.shape[2:]
     need = _needed(size, kernel, at)
     wide = [max(n + lo, m) for n, (lo, _), m in zip(inner, at.padding, need, strict=True)]
-    out = backend_of(g).xp.zeros((*g.shape[:2], *wide), g.dtype)
+    out = _images(backend_of(g), g.shape, wide, g.dtype, 0)
     for tap in _taps(kernel):
         out[(..., *reach(tap, size, at))] += g
     return _inside(out, inner, at), (size,)
