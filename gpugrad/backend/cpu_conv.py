@@ -35,6 +35,8 @@ COMPILED = 1 << 20
 SMALL_GRADIENT, GROUPS = 1 << 18, 8
 # Bytes of images that one pass over the kernels' gradient takes, and output pixels of a strip.
 IN_CACHE, PIXELS = 1 << 18, 256
+# Elements of kernels that a tile adds up at a time: 24 KiB of them in blocks of 32 float32.
+PART = 192
 
 
 class _Axis(NamedTuple):
@@ -165,7 +167,6 @@ def conv_weight(pool: BufferPool, x: Array, g: Array, kernel: tuple[int, ...], a
     inner = x.shape[1] // at.groups
     depthwise = inner == 1 and out == at.groups > 1
     padded = _border(pool, x, [(a.low, a.high) for a in axes])
-    rows_of_g = _border(pool, g, ((0, 0), (0, 0)))
     n, height, width, channels = padded.shape
     size = g.shape[2:]
     pixel, line = channels * item, width * channels * item
@@ -176,23 +177,25 @@ def conv_weight(pool: BufferPool, x: Array, g: Array, kernel: tuple[int, ...], a
     rows = max(1, min(size[0], IN_CACHE // row_bytes)) if small else size[0]
     sums = pool.empty((groups, *kernel, inner, out), x.dtype)
     step = out * item
+    per_call = 1 if rows < size[0] else max(1, min(per_group, PIXELS // math.prod(size)))
     for group in range(1 if depthwise else at.groups):
         count = out if depthwise else out // at.groups
         loops = _loops(x.dtype, count, depthwise)
+        given = _blocked(pool, loops, g[:, group * count : (group + 1) * count])
         blocks = -(-count // loops.BLOCK)
         merged = depthwise or (at.groups == 1 and axes[1].dilation == 1)
         across = axes[1].dilation * pixel
         table = (
-            padded.ctypes.data + group * inner * item, rows_of_g.ctypes.data + group * count * item,
+            padded.ctypes.data + group * inner * item, given.ctypes.data,
             sums.ctypes.data + group * count * item, _zeros(loops.BYTES).ctypes.data,
             height * line, axes[0].stride * line, axes[1].stride * pixel,
-            size[0] * size[1] * step, size[1] * step, step,
+            math.prod(size) * loops.BYTES, size[1] * loops.BYTES, loops.BYTES,
             size[0], size[1], count,
             kernel[0], axes[0].dilation * line, kernel[1] * inner * step,
             *((1, 0, 0) if merged else (kernel[1], across, inner * step)),
             *((kernel[1], across) if depthwise else (kernel[1] * inner if merged else inner, item)), step,
             n, per_group, sums.strides[0],
-            kernel[0] if small else 1, rows,
+            kernel[0] if small else 1, rows, per_call, given.strides[0],
         )  # fmt: skip
         _run(loops.weight, table, groups * (1 if small else kernel[0]) * blocks, 1)
     total = sums[0] if groups == 1 else sums.sum(axis=0)
@@ -233,14 +236,18 @@ def _forward(
     element = packed.itemsize * block
     rows, height, width, channels = size
     if loops.DEPTHWISE:  # the elements of a kernel's row are what is added up
-        inside = (1, 0, 0, taps, steps[1], element)
-    elif merged:
-        inside = (1, 0, 0, taps * inner, packed.itemsize, element)
+        calls, inside = (1, 0, 0, 1, 0, 0), (outer, steps[0], taps * element, taps, steps[1], element, taps)
+    elif merged and outer * taps * inner <= PART:
+        run = taps * inner
+        calls, inside = (1, 0, 0, 1, 0, 0), (outer, steps[0], run * element, run, packed.itemsize, element, run)
     else:
-        inside = (taps, steps[1], inner * element, inner, packed.itemsize, element)
+        run = taps * inner if merged else inner
+        across = (1, 0, 0) if merged else (taps, steps[1], inner * element)
+        calls = (outer, steps[0], taps * inner * element, *across)
+        inside = (1, 0, 0, run, packed.itemsize, element, min(run, PART))
     table = (
         source.ctypes.data + x[0], packed.ctypes.data, target.ctypes.data + y[0], start.ctypes.data, *x[1], *y[1],
-        height, width, channels, outer, steps[0], taps * inner * element, *inside, packed.strides[0],
+        height, width, channels, *calls, *inside, packed.strides[0],
     )  # fmt: skip
     _run(loops.forward, table, rows, max(1, min(PIXELS // width, -(-rows // (2 * num_threads())))))
 
@@ -304,13 +311,24 @@ def _layouts(dtype: Any) -> Any:
     return _loaded("cpu_layout_numba.py", BITS=dtype.itemsize * 8)
 
 
-def _loops(dtype: Any, channels: int, depthwise: bool) -> Any:
-    """The variant for a number of output channels: one vector in a row of the tile where that holds them all."""
+def vectors(dtype: Any, channels: int) -> int:
+    """Vectors in a row of the tile for a number of output channels: one where that holds them all, else two."""
     from ..fusion.numba_tile import lanes  # here, because it needs Numba
 
-    bits = dtype.itemsize * 8
-    vectors = 1 if channels <= lanes(bits) else 2
-    return _loaded("cpu_conv_numba.py", BITS=bits, VECTORS=vectors, DEPTHWISE=depthwise)
+    return 1 if channels <= lanes(dtype.itemsize * 8) else 2
+
+
+def in_blocks(dtype: Any, channels: int) -> int:
+    """Channels in whole blocks, the last one filled up."""
+    from ..fusion.numba_tile import lanes
+
+    block = vectors(dtype, channels) * lanes(dtype.itemsize * 8)
+    return -(-channels // block) * block
+
+
+def _loops(dtype: Any, channels: int, depthwise: bool) -> Any:
+    """The variant for a number of output channels."""
+    return _loaded("cpu_conv_numba.py", BITS=dtype.itemsize * 8, VECTORS=vectors(dtype, channels), DEPTHWISE=depthwise)
 
 
 def _axes(at: Geometry) -> list[_Axis]:
@@ -358,6 +376,19 @@ def _border(pool: BufferPool, x: Array, pads: Sequence[tuple[int, int]]) -> Arra
         last.ctypes.data, out.ctypes.data, *last.strides, channels, height, width, top, left, *out.shape[1:3]
     )  # fmt: skip
     _run(_layouts(x.dtype).border, table, n, max(1, n // (4 * num_threads())))
+    return out
+
+
+def _blocked(pool: BufferPool, loops: Any, g: Array) -> Array:
+    """(n, channels, height, width) as [block][n height width][channel of the block]; a view where one is all."""
+    rows = _border(pool, g, ((0, 0), (0, 0))).reshape(-1, g.shape[1])
+    if rows.shape[1] == loops.BLOCK:
+        return rows[None]
+    blocks = -(-rows.shape[1] // loops.BLOCK)
+    out = pool.empty((blocks, rows.shape[0], loops.BLOCK), g.dtype)
+    part = max(1, IN_CACHE // rows.strides[0])
+    table = (rows.ctypes.data, out.ctypes.data, *rows.shape, loops.BLOCK, part)
+    _run(_layouts(g.dtype).blocks, table, -(-rows.shape[0] // part), 1)
     return out
 
 

@@ -31,77 +31,88 @@ part_a, part_b, part_c, part_d, part_e = [tile(BITS, rows, VECTORS, True, DEPTHW
 
 @inline
 def add(
-    left: Any, valid: Any, y: Any, ys: Any, init: Any, inits: Any, a: Any, a_t: Any, a_i: Any, a_j: Any, w: Any,
-    w_i: Any, w_j: Any, outer: Any, inner: Any,
+    left: Any, valid: Any, y: Any, ys: Any, init: Any, inits: Any, a: Any, a_t: Any, a_h: Any, a_i: Any, a_j: Any,
+    w: Any, w_h: Any, w_i: Any, w_j: Any, planes: Any, outer: Any, inner: Any,
 ) -> Any:  # fmt: skip
     """The largest tile of at most `left` rows; gives how many rows it has."""
     if valid >= BLOCK:
         if left >= A:
-            full_a(y, ys, init, inits, a, a_t, a_i, a_j, w, w_i, w_j, outer, inner, valid)
+            full_a(y, ys, init, inits, a, a_t, a_h, a_i, a_j, w, w_h, w_i, w_j, planes, outer, inner, valid)
             return A
         if left >= B:
-            full_b(y, ys, init, inits, a, a_t, a_i, a_j, w, w_i, w_j, outer, inner, valid)
+            full_b(y, ys, init, inits, a, a_t, a_h, a_i, a_j, w, w_h, w_i, w_j, planes, outer, inner, valid)
             return B
         if left >= C:
-            full_c(y, ys, init, inits, a, a_t, a_i, a_j, w, w_i, w_j, outer, inner, valid)
+            full_c(y, ys, init, inits, a, a_t, a_h, a_i, a_j, w, w_h, w_i, w_j, planes, outer, inner, valid)
             return C
         if left >= D:
-            full_d(y, ys, init, inits, a, a_t, a_i, a_j, w, w_i, w_j, outer, inner, valid)
+            full_d(y, ys, init, inits, a, a_t, a_h, a_i, a_j, w, w_h, w_i, w_j, planes, outer, inner, valid)
             return D
-        full_e(y, ys, init, inits, a, a_t, a_i, a_j, w, w_i, w_j, outer, inner, valid)
+        full_e(y, ys, init, inits, a, a_t, a_h, a_i, a_j, w, w_h, w_i, w_j, planes, outer, inner, valid)
         return E
     if left >= A:
-        part_a(y, ys, init, inits, a, a_t, a_i, a_j, w, w_i, w_j, outer, inner, valid)
+        part_a(y, ys, init, inits, a, a_t, a_h, a_i, a_j, w, w_h, w_i, w_j, planes, outer, inner, valid)
         return A
     if left >= B:
-        part_b(y, ys, init, inits, a, a_t, a_i, a_j, w, w_i, w_j, outer, inner, valid)
+        part_b(y, ys, init, inits, a, a_t, a_h, a_i, a_j, w, w_h, w_i, w_j, planes, outer, inner, valid)
         return B
     if left >= C:
-        part_c(y, ys, init, inits, a, a_t, a_i, a_j, w, w_i, w_j, outer, inner, valid)
+        part_c(y, ys, init, inits, a, a_t, a_h, a_i, a_j, w, w_h, w_i, w_j, planes, outer, inner, valid)
         return C
     if left >= D:
-        part_d(y, ys, init, inits, a, a_t, a_i, a_j, w, w_i, w_j, outer, inner, valid)
+        part_d(y, ys, init, inits, a, a_t, a_h, a_i, a_j, w, w_h, w_i, w_j, planes, outer, inner, valid)
         return D
-    part_e(y, ys, init, inits, a, a_t, a_i, a_j, w, w_i, w_j, outer, inner, valid)
+    part_e(y, ys, init, inits, a, a_t, a_h, a_i, a_j, w, w_h, w_i, w_j, planes, outer, inner, valid)
     return E
 
 
 @strip
 def forward(table: Any, start: Any, stop: Any) -> Any:
-    """Rows `start` to `stop` of the output, counted over all images."""
+    """Rows `start` to `stop` of the output, counted over all images.
+
+    What a tile adds up is cut into parts, so that a part's kernels stay in the nearest cache over all rows.
+    """
     x, w, y, init = (memory.load(table, 0), memory.load(table, 1), memory.load(table, 2), memory.load(table, 3))
     x_image, x_row, x_pixel = memory.load(table, 4), memory.load(table, 5), memory.load(table, 6)
     y_image, y_row, y_pixel = memory.load(table, 7), memory.load(table, 8), memory.load(table, 9)
     height, width, channels = memory.load(table, 10), memory.load(table, 11), memory.load(table, 12)
-    outer, x_outer, w_outer = memory.load(table, 13), memory.load(table, 14), memory.load(table, 15)
-    calls, x_call, w_call = memory.load(table, 16), memory.load(table, 17), memory.load(table, 18)
-    inner, x_inner, w_inner = memory.load(table, 19), memory.load(table, 20), memory.load(table, 21)
-    w_block = memory.load(table, 22)
+    downs, x_down, w_down = memory.load(table, 13), memory.load(table, 14), memory.load(table, 15)
+    acrosses, x_across, w_across = memory.load(table, 16), memory.load(table, 17), memory.load(table, 18)
+    outer, x_outer, w_outer = memory.load(table, 19), memory.load(table, 20), memory.load(table, 21)
+    run, x_inner, w_inner = memory.load(table, 22), memory.load(table, 23), memory.load(table, 24)
+    part, w_block = memory.load(table, 25), memory.load(table, 26)
+    parts = (run + part - 1) // part
     for block in range((channels + BLOCK - 1) // BLOCK):
         valid = min(BLOCK, channels - block * BLOCK)
-        own = w + block * w_block
-        for r in range(start, stop):
-            n = r // height
-            a = x + n * x_image + (r - n * height) * x_row + block * INPUT_BYTES
-            o = y + n * y_image + (r - n * height) * y_row + block * BYTES
-            place = 0
-            while place < width:
-                target, source = o + place * y_pixel, a + place * x_pixel
-                begin, begin_step = init + block * BYTES, 0
-                done = 1
-                for call in range(calls):
-                    done = add(
-                        width - place, valid, target, y_pixel, begin, begin_step, source + call * x_call, x_pixel,
-                        x_outer, x_inner, own + call * w_call, w_outer, w_inner, outer, inner,
-                    )  # fmt: skip
+        for call in range(downs * acrosses * parts):
+            down, across, piece = call // (acrosses * parts), call // parts % acrosses, call % parts
+            own = w + block * w_block + down * w_down + across * w_across + piece * part * w_inner
+            source = x + block * INPUT_BYTES + down * x_down + across * x_across + piece * part * x_inner
+            inner = min(part, run - piece * part)
+            for r in range(start, stop):
+                n = r // height
+                a = source + n * x_image + (r - n * height) * x_row
+                o = y + n * y_image + (r - n * height) * y_row + block * BYTES
+                place = 0
+                while place < width:
+                    target = o + place * y_pixel
                     begin, begin_step = target, y_pixel
-                place += done
+                    if call == 0:
+                        begin, begin_step = init + block * BYTES, 0
+                    place += add(
+                        width - place, valid, target, y_pixel, begin, begin_step, a + place * x_pixel, x_pixel, 0,
+                        x_outer, x_inner, own, 0, w_outer, w_inner, 1, outer, inner,
+                    )  # fmt: skip
     return 0
 
 
 @strip
 def weight(table: Any, start: Any, stop: Any) -> Any:
-    """The kernels' gradient: parts `start` to `stop` of (group of images, kernel rows, block of channels)."""
+    """The kernels' gradient: parts `start` to `stop` of (group of images, kernel rows, block of channels).
+
+    The output's gradient comes in blocks of channels; those of the usual numbers of channels would share few places
+    of the nearest cache.
+    """
     x, g, y, zeros = (memory.load(table, 0), memory.load(table, 1), memory.load(table, 2), memory.load(table, 3))
     x_image, x_row, x_pixel = memory.load(table, 4), memory.load(table, 5), memory.load(table, 6)
     g_image, g_row, g_pixel = memory.load(table, 7), memory.load(table, 8), memory.load(table, 9)
@@ -110,7 +121,8 @@ def weight(table: Any, start: Any, stop: Any) -> Any:
     calls, x_call, y_call = memory.load(table, 16), memory.load(table, 17), memory.load(table, 18)
     run, x_run, y_run = memory.load(table, 19), memory.load(table, 20), memory.load(table, 21)
     images, per_group, y_group = memory.load(table, 22), memory.load(table, 23), memory.load(table, 24)
-    per_part, rows = memory.load(table, 25), memory.load(table, 26)
+    per_part, rows, per_call = memory.load(table, 25), memory.load(table, 26), memory.load(table, 27)
+    g_block = memory.load(table, 28)
     blocks = (channels + BLOCK - 1) // BLOCK
     parts = (kernel + per_part - 1) // per_part
     for index in range(start, stop):
@@ -119,8 +131,10 @@ def weight(table: Any, start: Any, stop: Any) -> Any:
         group = index // (blocks * parts)
         valid = min(BLOCK, channels - block * BLOCK)
         first = group * per_group
-        for n in range(first, min(images, first + per_group)):
+        last = min(images, first + per_group)
+        for n in range(first, last, per_call):
             for row in range(0, height, rows):
+                own = g + block * g_block + n * g_image + row * g_row
                 for k in range(part * per_part, min(kernel, (part + 1) * per_part)):
                     for call in range(calls):
                         a = x + n * x_image + row * x_row + k * x_kernel + call * x_call + block * INPUT_BYTES
@@ -132,8 +146,8 @@ def weight(table: Any, start: Any, stop: Any) -> Any:
                             if n == first and row == 0:
                                 begin, begin_step = zeros, 0
                             place += add(
-                                run - place, valid, target, y_run, begin, begin_step, a + place * x_run, x_run, x_row,
-                                x_pixel, g + n * g_image + row * g_row + block * BYTES, g_row, g_pixel,
+                                run - place, valid, target, y_run, begin, begin_step, a + place * x_run, x_run,
+                                x_image, x_row, x_pixel, own, g_image, g_row, g_pixel, min(per_call, last - n),
                                 min(rows, height - row), width,
                             )  # fmt: skip
     return 0
@@ -181,7 +195,7 @@ if DEPTHWISE:
                     room = beyond - place if inside <= place < beyond else 1
                     place += add(
                         room, valid, o + place * y_pixel, y_pixel, init + block * BYTES, 0,
-                        a + (column + cut * wide) * x_pixel, across * x_pixel, tall * x_line, wide * x_pixel,
-                        kernel + cut * w_inner, w_outer, w_inner, rows, count,
+                        a + (column + cut * wide) * x_pixel, across * x_pixel, 0, tall * x_line, wide * x_pixel,
+                        kernel + cut * w_inner, 0, w_outer, w_inner, 1, rows, count,
                     )  # fmt: skip
         return 0

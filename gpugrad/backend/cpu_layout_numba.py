@@ -89,3 +89,20 @@ def unpack(table: Any, start: Any, stop: Any) -> Any:
                 for k in range(taps):
                     target[(o * inner + c) * taps + k] = source[(k * inner + c) * channels + o]
     return 0
+
+
+@strip
+def blocks(table: Any, start: Any, stop: Any) -> Any:
+    """Rows of channels as [block][row][channel of the block], zeros beyond the last; parts `start` to `stop`."""
+    x, y = memory.load(table, 0), memory.load(table, 1)
+    rows, channels, width, part = (
+        memory.load(table, 2), memory.load(table, 3), memory.load(table, 4), memory.load(table, 5),
+    )  # fmt: skip
+    for block in range((channels + width - 1) // width):
+        valid = min(width, channels - block * width)
+        for row in range(start * part, min(rows, stop * part)):
+            target = y + (block * rows + row) * width * ITEM
+            memory.copy(target, x + (row * channels + block * width) * ITEM, valid * ITEM)
+            if valid < width:
+                memory.clear(target + valid * ITEM, (width - valid) * ITEM)
+    return 0

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from ..backend.conv import Geometry
-from ..backend.cpu_conv import GROUPS, SMALL_GRADIENT, chosen
+from ..backend.cpu_conv import GROUPS, SMALL_GRADIENT, chosen, in_blocks
 from .ghost import Ghost
 
 
@@ -47,13 +47,16 @@ def conv_weight(home: Any, x: Ghost, g: Ghost, kernel: tuple[int, ...], at: Geom
     """`cpu_conv.conv_weight` likewise."""
     shape = (g.shape[1], x.shape[1] // at.groups, *kernel)
     images, gradient = _border(home, x, at.padding), _border(home, g, ((0, 0),) * len(kernel))
+    own = shape[0] if shape[1] == 1 else shape[0] // at.groups
+    filled = in_blocks(g.dtype, own)
+    blocks = gradient if filled == own == shape[0] else home.fresh((g.size // shape[0], filled), g.dtype)
     small = math.prod(shape) * x.dtype.itemsize <= SMALL_GRADIENT
     each = -(-x.shape[0] // GROUPS) if small else x.shape[0]
     groups = -(-x.shape[0] // each)
     sums = home.fresh((groups, *shape), x.dtype)
     total = home.fresh(shape, x.dtype) if groups > 1 else sums
     found = home.fresh(shape, x.dtype)
-    del images, gradient, sums, total
+    del images, gradient, blocks, sums, total
     return found
 
 

@@ -44,17 +44,21 @@ class _Writer:
         self.kind = ir.FloatType() if bits == 32 else ir.DoubleType()
         self.lanes = lanes(bits)
         self.vector = ir.VectorType(self.kind, self.lanes)
-        (self.y, self.y_step, self.init, self.init_step, self.a, self.a_step, self.a_outer, self.a_inner, self.w,
-         self.w_outer, self.w_inner, self.outer, self.inner, self.valid) = args  # fmt: skip
+        (self.y, self.y_step, self.init, self.init_step, self.a, self.a_step, self.a_plane, self.a_outer,
+         self.a_inner, self.w, self.w_plane, self.w_outer, self.w_inner, self.planes, self.outer, self.inner,
+         self.valid) = args  # fmt: skip
 
     def write(self) -> None:
-        """Start from `init`, add both loops, store."""
+        """Start from `init`, add all three loops, store."""
         total = [self.read(self.init, self.init_step, t) for t in range(self.rows)]
         flat = [v for row in total for v in row]
-        flat = self.loop(self.outer, [self.a, self.w], [self.a_outer, self.w_outer], flat, self._middle)
+        flat = self.loop(self.planes, [self.a, self.w], [self.a_plane, self.w_plane], flat, self._plane)
         for t in range(self.rows):
             for v in range(self.vectors):
                 self.put(self.y, self.y_step, t, v, flat[t * self.vectors + v])
+
+    def _plane(self, at: list[Any], flat: list[Any]) -> list[Any]:
+        return self.loop(self.outer, at, [self.a_outer, self.w_outer], flat, self._middle)
 
     def _middle(self, at: list[Any], flat: list[Any]) -> list[Any]:
         return self.loop(self.inner, at, [self.a_inner, self.w_inner], flat, self._step)
@@ -154,21 +158,21 @@ class _Writer:
 def tile(bits: int, rows: int, vectors: int, masked: bool, diagonal: bool = False) -> Any:
     """A function for compiled code that adds a product to a tile: `rows` rows of `vectors` vectors.
 
-    It computes y[t, :] = init[t, :] + sum over i < outer, j < inner of a[t, i, j] w[i, j, :], everything given by
-    byte addresses and steps, in this order: y, its step from row to row; init, its step; a, its steps by t, i and j;
-    w, its steps by i and j; outer, inner (1 or more); how many numbers of a row are valid (where `masked`). With
-    `diagonal`, a[t, i, j, :] has a number of its own for each place of a row.
+    It computes y[t, :] = init[t, :] + sum over h < planes, i < outer, j < inner of a[t, h, i, j] w[h, i, j, :],
+    everything given by byte addresses and steps, in this order: y, its step from row to row; init, its step; a, its
+    steps by t, h, i and j; w, its steps by h, i and j; planes, outer, inner (1 or more); how many numbers of a row are
+    valid (where `masked`). With `diagonal`, a[t, h, i, j, :] has a number of its own for each place of a row.
     """
 
     @intrinsic
     def add(
-        typingctx: Any, y: Any, ys: Any, init: Any, inits: Any, a: Any, at: Any, ai: Any, aj: Any, w: Any, wi: Any,
-        wj: Any, outer: Any, inner: Any, valid: Any,
+        typingctx: Any, y: Any, ys: Any, init: Any, inits: Any, a: Any, at: Any, ah: Any, ai: Any, aj: Any, w: Any,
+        wh: Any, wi: Any, wj: Any, planes: Any, outer: Any, inner: Any, valid: Any,
     ) -> Any:  # fmt: skip
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             _Writer(builder, bits, rows, vectors, masked, diagonal, args).write()
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 14), codegen
+        return types.void(*[types.int64] * 17), codegen
 
     return add
