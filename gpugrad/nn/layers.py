@@ -15,8 +15,15 @@ from . import init
 from .module import Module, Parameter
 
 
-def new_parameter(shape: tuple[int, ...], device: Any, dtype: Any, what: str) -> Parameter:
+def new_parameter(shape: tuple[int, ...], device: Any, dtype: Any, what: str, order: str | None = None) -> Parameter:
     """A parameter on memory of its own, not yet initialised; a matrix in the order that the backend multiplies fastest.
+
+    Args:
+        shape: of the parameter.
+        device: where it lives; None: the default device.
+        dtype: of a floating point type; None: the default dtype.
+        what: the layer, for the error.
+        order: of a matrix that is not multiplied with, in place of the backend's.
 
     Raises:
         TypeError: the dtype is not floating point.
@@ -25,10 +32,12 @@ def new_parameter(shape: tuple[int, ...], device: Any, dtype: Any, what: str) ->
     if dtype.kind not in "fcV":
         raise TypeError(f"[{what}] dtype = {dtype}; expected a floating point dtype")
     backend = backend_for(device)
-    return Parameter(backend.xp.empty(shape, dtype, order=backend.weight_order if len(shape) == 2 else "C"))
+    order = order or (backend.weight_order if len(shape) == 2 else "C")
+    return Parameter(backend.xp.empty(shape, dtype, order=order))
 
 
-def _require_sizes(what: str, **sizes: Any) -> None:
+def require_sizes(what: str, **sizes: Any) -> None:
+    """Raise ValueError for a size of the layer `what` that is not a positive integer."""
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
             raise ValueError(f"[{what}] {name} = {size!r}; expected an integer of 1 or more")
@@ -64,7 +73,7 @@ class Linear(Module):
         self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
     ) -> None:
         super().__init__()
-        _require_sizes("Linear", in_features=in_features, out_features=out_features)
+        require_sizes("Linear", in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
         self.weight = new_parameter((out_features, in_features), device, dtype, "Linear")
         self.bias = new_parameter((out_features,), device, dtype, "Linear") if bias else None
@@ -111,7 +120,7 @@ class Maxout(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        _require_sizes("Maxout", in_features=in_features, out_features=out_features, pieces=pieces)
+        require_sizes("Maxout", in_features=in_features, out_features=out_features, pieces=pieces)
         self.out_features, self.pieces = out_features, pieces
         self.linear = Linear(in_features, out_features * pieces, bias, device, dtype)
 

@@ -19,7 +19,8 @@ from ..primitive import Needs, Primitive, Shape
 from ..tensor import apply
 
 
-def _taps(kernel: Shape) -> list[tuple[int, ...]]:
+def taps(kernel: Shape) -> list[tuple[int, ...]]:
+    """The places of a window's elements, in C order."""
     return list(itertools.product(*map(range, kernel)))
 
 
@@ -30,7 +31,7 @@ def _images(backend: Backend, shape: Shape, size: list[int], dtype: Any, value: 
     return backend.xp.moveaxis(out, -1, 1)
 
 
-def _bordered(backend: Backend, x: Any, at: Geometry, need: Shape, value: Any) -> Any:
+def bordered(backend: Backend, x: Any, at: Geometry, need: Shape, value: Any) -> Any:
     """`x` inside a border of `value`, wide enough for `need` elements along each axis."""
     before = [lo for lo, _ in at.padding]
     wide = [max(n + lo, m) for n, lo, m in zip(x.shape[2:], before, need, strict=True)]
@@ -41,12 +42,12 @@ def _bordered(backend: Backend, x: Any, at: Geometry, need: Shape, value: Any) -
     return out
 
 
-def _needed(size: Shape, kernel: Shape, at: Geometry) -> Shape:
+def needed(size: Shape, kernel: Shape, at: Geometry) -> Shape:
     """Elements along each axis that the windows reach over."""
     return tuple((n - 1) * s + d * (k - 1) + 1 for n, k, s, d in zip(size, kernel, at.stride, at.dilation, strict=True))
 
 
-def _inside(x: Any, size: Shape, at: Geometry) -> Any:
+def inside(x: Any, size: Shape, at: Geometry) -> Any:
     """What is not border."""
     if tuple(x.shape[2:]) == size:
         return x
@@ -61,18 +62,18 @@ def max_forward(needs: Needs, x: Any, *, kernel: Shape, size: Shape, at: Geometr
     """The largest elements; for the rule, which element of each window it was, and the size of the images."""
     backend = backend_of(x)
     xp = backend.xp
-    wide = _bordered(backend, x, at, _needed(size, kernel, at), _lowest(x.dtype))
-    taps = _taps(kernel)
+    wide = bordered(backend, x, at, needed(size, kernel, at), _lowest(x.dtype))
+    places = taps(kernel)
     best: Any = None
     won: Any = None
-    for k, tap in enumerate(taps):
+    for k, tap in enumerate(places):
         value = wide[(..., *reach(tap, size, at))]
         if best is None:
-            best, won = value, xp.zeros(value.shape, np.uint8 if len(taps) < 256 else np.int32)
+            best, won = value, xp.zeros(value.shape, np.uint8 if len(places) < 256 else np.int32)
             continue
         better = (value > best) | (value != value)  # a nan wins, the first of equals stays
         best, won = xp.where(better, value, best), xp.where(better, won.dtype.type(k), won)
-    return (best.copy() if len(taps) == 1 else best), (won, x.shape[2:])
+    return (best.copy() if len(places) == 1 else best), (won, x.shape[2:])
 
 
 def _max_rule(
@@ -92,12 +93,12 @@ def _put_forward(
 ) -> tuple[Any, tuple[Any, ...]]:
     (won,) = arrays
     backend, size = backend_of(g), g.shape[2:]
-    need = _needed(size, kernel, at)
+    need = needed(size, kernel, at)
     wide = [max(n + lo, m) for n, (lo, _), m in zip(inner, at.padding, need, strict=True)]
     out = _images(backend, g.shape, wide, g.dtype, 0)
-    for k, tap in enumerate(_taps(kernel)):
+    for k, tap in enumerate(taps(kernel)):
         out[(..., *reach(tap, size, at))] += g * (won == k)
-    return _inside(out, inner, at), ()
+    return inside(out, inner, at), ()
 
 
 def _put_rule(
@@ -109,9 +110,9 @@ def _put_rule(
 def _pick_forward(needs: Needs, x: Any, *, arrays: Any, kernel: Shape, at: Geometry) -> tuple[Any, tuple[Any, ...]]:
     (won,) = arrays
     size = won.shape[2:]
-    wide = _bordered(backend_of(x), x, at, _needed(size, kernel, at), 0)
+    wide = bordered(backend_of(x), x, at, needed(size, kernel, at), 0)
     total = None
-    for k, tap in enumerate(_taps(kernel)):
+    for k, tap in enumerate(taps(kernel)):
         part = wide[(..., *reach(tap, size, at))] * (won == k)
         total = part if total is None else total + part
     return total, (x.shape[2:],)
@@ -122,9 +123,9 @@ def _pick_rule(g: Any, needs: Needs, inner: Shape, *, arrays: Any, kernel: Shape
 
 
 def _sum_forward(needs: Needs, x: Any, *, kernel: Shape, size: Shape, at: Geometry) -> tuple[Any, tuple[Any, ...]]:
-    wide = _bordered(backend_of(x), x, at, _needed(size, kernel, at), 0)
+    wide = bordered(backend_of(x), x, at, needed(size, kernel, at), 0)
     total: Any = None
-    for tap in _taps(kernel):
+    for tap in taps(kernel):
         part = wide[(..., *reach(tap, size, at))]
         total = part if total is None else total + part
     return (total.copy() if math.prod(kernel) == 1 else total), (x.shape[2:],)
@@ -136,12 +137,12 @@ def _sum_rule(g: Any, needs: Needs, inner: Shape, *, kernel: Shape, size: Shape,
 
 def _spread_forward(needs: Needs, g: Any, *, inner: Shape, kernel: Shape, at: Geometry) -> tuple[Any, tuple[Any, ...]]:
     size = g.shape[2:]
-    need = _needed(size, kernel, at)
+    need = needed(size, kernel, at)
     wide = [max(n + lo, m) for n, (lo, _), m in zip(inner, at.padding, need, strict=True)]
     out = _images(backend_of(g), g.shape, wide, g.dtype, 0)
-    for tap in _taps(kernel):
+    for tap in taps(kernel):
         out[(..., *reach(tap, size, at))] += g
-    return _inside(out, inner, at), (size,)
+    return inside(out, inner, at), (size,)
 
 
 def _spread_rule(v: Any, needs: Needs, size: Shape, *, inner: Shape, kernel: Shape, at: Geometry) -> tuple[Any]:

@@ -17,6 +17,7 @@ from gpugrad.backend import cpu
 from gpugrad.cost.instruments import observed_by
 from gpugrad.cost.recorder import Recorder
 from gpugrad.nodes import Node, PrimitiveNode
+from gpugrad.ops.resample import Band
 from gpugrad.primitive import ELEMENTWISE, REGISTRY, Primitive
 from tests.cost.counting import flops_of_rule
 from tests.ops.table import Row, rows
@@ -76,6 +77,13 @@ BY_HAND: dict[str, Count] = {
     "window_spread": (((2, 3, 2, 3),), (2, 3, 4, 6), {"kernel": (2, 2)}, 36 * 4, 36 * 4),
     # sums for the mean, 3 for the variance, 4 to apply; backward 1 + 4 for the sums and 7 for the input's gradient
     "batch_norm": (((4, 3, 2, 2), (3,), (3,)), (4, 3, 2, 2), {"eps": 1e-5}, 8 * 48, 12 * 48),
+    # 4 numbers looked up in 5 rows of 3: backward their rows are added up
+    "embedding": (((5, 3),), (4, 3), {"arrays": (0,)}, 0, 12),
+    # 2 images of 3 x 3 elements, patches of 2 x 2 at 4 places: columns of 4
+    "unfold": (((2, 1, 3, 3),), (2, 4, 4), {"kernel": (2, 2), "at": None}, 0, 32),
+    "fold": (((2, 4, 4),), (2, 1, 3, 3), {"inner": (3, 3), "kernel": (2, 2), "at": None}, 32, 0),
+    # 3 lines of 5 elements by a matrix to 4 results that has no rows or columns of zeros at its ends
+    "resample": (((3, 5),), (3, 4), {"axis": 1, "band": Band(np.ones((4, 5)))}, 3 * 2 * 20, 3 * 2 * 20),
     "convolve": (((5,), (3,)), (7,), {}, 2 * 5 * 3, 2 * 7 * (3 + 5)),
     # nothing is computed
     **{name: (((3, 4),), (3, 4), static, 0, 0) for name, static in MOVES.items()},
