@@ -119,7 +119,7 @@ def test_prediction_is_within_5_percent_of_what_numpy_allocates(name: str) -> No
     peak, forward, after = measured(step, [x, *model.parameters()])
     assert found.peak_bytes == pytest.approx(peak, rel=0.05)
     assert found.forward_bytes == pytest.approx(forward, rel=0.05)
-    assert found.gradient_bytes == pytest.approx(after, rel=0.05, abs=20_000)
+    assert found.gradient_bytes == pytest.approx(after, rel=0.05, abs=40_000)
     assert sum(nbytes for _, _, nbytes in found.at_peak) == found.peak_bytes
 
 
