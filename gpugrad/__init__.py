@@ -16,6 +16,7 @@ from ._version import __version__
 from .anomaly import AnomalyError
 from .backend import Device, DeviceError, default_device, device, set_default_device
 from .batching import BatchError
+from .casting import autocast
 from .fusion import FormulaError
 from .gradmode import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .ops import fft, special
@@ -116,6 +117,7 @@ newaxis = _numpy.newaxis
 
 if TYPE_CHECKING:
     from .cost import CostError, checkpoint_plan, profile, tape_memory
+    from .optim.scaler import GradScaler
 
 # Loaded when first asked for: most programs measure nothing.
 _COST = frozenset({"CostError", "checkpoint_plan", "profile", "tape_memory"})
@@ -125,6 +127,8 @@ def __getattr__(name: str) -> Any:
     if name == "cost" or name in _COST:
         cost_room = importlib.import_module(".cost", __name__)
         return cost_room if name == "cost" else getattr(cost_room, name)
+    if name == "GradScaler":
+        return importlib.import_module(".optim.scaler", __name__).GradScaler
     if name == "bfloat16":
         try:
             import ml_dtypes
@@ -138,14 +142,14 @@ def __getattr__(name: str) -> Any:
 
 # fmt: off
 __all__ = [
-    "AnomalyError", "BatchError", "CostError", "Device", "DeviceError", "FormulaError", "GradientError",
+    "AnomalyError", "BatchError", "CostError", "Device", "DeviceError", "FormulaError", "GradScaler", "GradientError",
     "GradientMismatchError", "Primitive", "Tensor", "__version__", "abs", "absolute", "acos", "acosh", "add", "addmm",
     "all", "allclose", "amax", "amin", "angle", "any", "append", "apply_along_axis", "arange", "arccos", "arccosh",
     "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argpartition", "argsort", "argwhere",
     "around", "array_equal", "array_split", "as_tensor", "asarray", "asin", "asinh", "astype", "atan", "atan2", "atanh",
-    "atleast_1d", "atleast_2d", "atleast_3d", "average", "bfloat16", "bincount", "bitwise_and", "bitwise_not",
-    "bitwise_or", "bitwise_xor", "block", "bmm", "bool_", "broadcast_arrays", "broadcast_tensors", "broadcast_to",
-    "cat", "cbrt", "ceil", "celu", "check_grads", "checkpoint", "checkpoint_plan", "chunk", "clamp", "clip", "clone",
+    "atleast_1d", "atleast_2d", "atleast_3d", "autocast", "average", "bfloat16", "bincount", "bitwise_and",
+    "bitwise_not", "bitwise_or", "bitwise_xor", "block", "bmm", "bool_", "broadcast_arrays", "broadcast_tensors",
+    "broadcast_to", "cat", "cbrt", "ceil", "celu", "check_grads", "checkpoint", "checkpoint_plan", "chunk", "clamp", "clip", "clone",
     "column_stack", "complex64", "complex128", "concat", "concatenate", "conj", "conv1d", "conv2d", "conv3d",
     "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolve", "copysign", "corrcoef", "correlate", "cos",
     "cosh", "count_nonzero", "cov", "cpu", "cross", "cross_entropy", "cuda", "cumprod", "cumsum", "cumulative_prod",

@@ -13,6 +13,7 @@ import numpy as np
 from . import anomaly, arithmetic, mutation, nodes
 from .backend import Device, WrappedArray, backend_for, backend_of, device, is_array
 from .batching import USED
+from .casting import CASTING, cast
 from .gradmode import recording
 from .inplace import InPlace
 from .lifting import on_one_level
@@ -389,8 +390,7 @@ def _restore(kind: type[Tensor], host: Any, where: str, requires_grad: bool) -> 
 def new_tensor(data: Any, node: Node | None) -> Tensor:
     """A tensor on an array, as the result that `node` recorded."""
     out = _new(Tensor)
-    out.data = data
-    out._node = node
+    out.data, out._node = data, node
     return out
 
 
@@ -403,8 +403,8 @@ def new_leaf(data: Any) -> Leaf:
 
 def apply(prim: Primitive, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
     """Run a primitive on arrays and tensors; record it where a tensor needs a gradient. Arrays in, arrays out."""
-    if USED:
-        args = tuple(on_one_level(args, static.get("arrays", ())))
+    args = cast(prim.name, args) if CASTING else args
+    args = tuple(on_one_level(args, static.get("arrays", ()))) if USED else args
     arrays: list[Any] = []
     parents: list[Node | None] = []
     tensors = recorded = False

@@ -18,6 +18,8 @@
 //       v = alpha v + (1 - alpha) d^2;  u = d / (sqrt(v) + eps);  buffer = momentum buffer + u;  p -= lr buffer
 //   norm_partials(table, sizes, chunk_array, chunk_start, chunk, fields, field, part)
 //       part[block] = sum of squares of the block's chunk of `field`; `total` of reduce.cu adds them up
+//   scale(table, sizes, chunk_array, chunk_start, chunk, factor)
+//       one field, g:  g *= factor[0] (clipping by the norm, taking the loss scale off)
 //
 // p, g: storage type; all state and all scalars: compute type (float for halves); tables: unsigned long long; sizes,
 // chunk_start, step: long long; chunk_array, chunk, fields, field, nesterov, decoupled: int. Block (256,), grid
@@ -116,6 +118,14 @@ template <class T, class C> __device__ void norm_partials(const Tables& t, int f
   if (threadIdx.x == 0) part[blockIdx.x] = sum;
 }
 
+template <class T, class C> __device__ void scale(const Tables& t, const C* factor) {
+  const C by = factor[0];
+  each<1>(t, [=](const unsigned long long* f, long long i) {
+    T* g = field<T>(f, 0);
+    g[i] = store<T>(load<C>(g[i]) * by);
+  });
+}
+
 }  // namespace gg
 
 #define GG_TABLES                                                                                                    \
@@ -143,6 +153,9 @@ template <class T, class C> __device__ void norm_partials(const Tables& t, int f
   extern "C" __global__ void __launch_bounds__(256) gg_norm_partials_##tag(GG_TABLES, int fields, int field,         \
                                                                            gg::real<T>* part) {                      \
     gg::norm_partials<T, gg::real<T>>(GG_GIVEN, fields, field, part);                                                \
+  }                                                                                                                  \
+  extern "C" __global__ void __launch_bounds__(256) gg_scale_##tag(GG_TABLES, const gg::real<T>* factor) {           \
+    gg::scale<T, gg::real<T>>(GG_GIVEN, factor);                                                                     \
   }
 #include "instantiate.cuh"
 #undef GG_TABLES

@@ -65,6 +65,19 @@ def test_training_learns_what_can_be_learned(rng):
     assert history[-1].test_accuracy > 0.97
 
 
+@pytest.mark.parametrize("amp", ["float16", "bfloat16"])
+def test_mixed_precision_trains_to_the_same_accuracy_with_float32_weights(rng, amp):
+    pytest.importorskip("ml_dtypes")
+    data = blobs(rng)
+    trainer = new_trainer(amp=amp)
+    history = list(trainer.fit(data, data, epochs=4, batch_size=30))
+    assert history[-1].test_accuracy > 0.9
+    assert {p.dtype.name for p in trainer.model.parameters()} == {"float32"}
+    assert trainer.scaler.is_enabled() == (amp == "float16")
+    with pytest.raises(ValueError, match="autocast"):
+        new_trainer(amp="float8")
+
+
 def test_an_epoch_reports_means_over_all_its_examples(rng):
     data = blobs(rng, count=10)  # batches of 4, 4 and 2: a mean of means would weigh the last one double
     trainer = new_trainer(lr=0.0)

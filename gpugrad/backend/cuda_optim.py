@@ -311,6 +311,18 @@ def squared_norm(arrays: Sequence[Array]) -> Any:
 
 
 def scale(arrays: Sequence[Array], factor: Any) -> None:
-    """Multiply all arrays by one number (a Python number, or a 0-d array on the device) in place."""
+    """Multiply all arrays by one number (a Python number, or a 0-d array on the device) in place, in one launch."""
+    import cupy
+
+    arrays = [a for a in arrays if a.size]
+    if arrays and _together((arrays,)):
+        dtype = arrays[0].dtype
+        if isinstance(factor, cupy.ndarray):
+            factor = factor.astype(dtype, copy=False)
+        else:
+            factor = _upload(np.array([factor], dtype).tobytes(), dtype.name, arrays[0].device.id)
+        tables, count = _tables((arrays,))
+        function("optim.cu", "scale", dtype.name)((count,), (_BLOCK,), (*tables, factor))
+        return
     for a in arrays:
         a *= factor if not hasattr(factor, "astype") else factor.astype(a.dtype, copy=False)

@@ -77,6 +77,13 @@ class NumpyBackend(Backend):
         return array
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        if a.dtype.itemsize == 2 and a.dtype == b.dtype and a.dtype.kind in "fV":
+            # NumPy's own product of halves has no BLAS, and that of bfloat16 comes in float32.
+            wide = self.matmul(a.astype(np.float32), b.astype(np.float32))
+            if out is None:
+                return wide.astype(a.dtype)
+            out[...] = wide
+            return out
         if out is None and a.ndim > 1 and b.ndim == 2 and a.size * b.shape[1] >= self.pool.threshold:
             out = self.pool.empty((*a.shape[:-1], b.shape[1]), a.dtype)
         result = np.matmul(a, b) if out is None else np.matmul(a, b, out)

@@ -48,7 +48,7 @@ SOURCES: Final[dict[str, RowSource]] = {
         RowSource("maxout.cu", ("maxout", "maxout_vjp")),
         RowSource("reduce.cu", (*_both("row_sum"), "total_parts", "total", "column_parts", "column_sum")),
         RowSource("segment_sum.cu", ("segment_sum",)),
-        RowSource("optim.cu", ("sgd", "adam", "rmsprop", "norm_partials")),
+        RowSource("optim.cu", ("sgd", "adam", "rmsprop", "norm_partials", "scale")),
     )
 }
 

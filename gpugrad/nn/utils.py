@@ -62,8 +62,8 @@ def clip_grad_norm_(
             "gradient with gg.detect_anomaly()"
         )
     factor = xp.minimum(max_norm / (total + 1e-6), 1.0)
+    backend.optim.scale(grads, factor)
     for g in grads:
-        g *= factor.astype(g.dtype)
         mutation.changed(g, "clip_grad_norm_")
     return new_tensor(total, None)
 

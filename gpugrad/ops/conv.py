@@ -13,6 +13,7 @@ from typing import Any
 
 from ..backend import WrappedArray, backend_of, is_array
 from ..backend.conv import Geometry
+from ..casting import CASTING, cast
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
 from .arguments import added, operand
@@ -171,6 +172,8 @@ def _checked(name: str, axes: int, x: Any, w: Any, bias: Any, groups: int, trans
 def _convolve(axes: int, x: Any, w: Any, bias: Any, stride: Size, padding: Padding, dilation: Size, groups: int) -> Any:
     name = f"conv{axes}d"
     x, w = operand(x), operand(w)
+    if CASTING:
+        x, w, bias = cast("conv", (x, w, bias))
     _checked(name, axes, x, w, bias, groups, transposed=False)
     kernel = tuple(w.shape[2:])
     steps, spread = sizes(name, "stride", stride, axes, 1), sizes(name, "dilation", dilation, axes, 1)
@@ -191,6 +194,8 @@ def _transpose(
 ) -> Any:
     name = f"conv_transpose{axes}d"
     x, w = operand(x), operand(w)
+    if CASTING:
+        x, w, bias = cast("conv", (x, w, bias))
     _checked(name, axes, x, w, bias, groups, transposed=True)
     kernel = tuple(w.shape[2:])
     steps, spread = sizes(name, "stride", stride, axes, 1), sizes(name, "dilation", dilation, axes, 1)

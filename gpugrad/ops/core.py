@@ -17,6 +17,7 @@ from .. import anomaly, mutation
 from ..backend import DeviceError, WrappedArray, backend_of, is_array
 from ..backend.base import Backend
 from ..batching import union
+from ..casting import CASTING, cast
 from ..fusion import Expr, Formula, FormulaError, Vjp, trace
 from ..fusion.expr import substitute, var
 from ..fusion.formula import unused
@@ -53,7 +54,6 @@ class ElementwiseNode(Node):
         tied = plan.tie(self)
         it = iter([_apply(one, g, tied) for one in plan.single()])
         return tuple(next(it) if need else None for need in self.needs)
-
 
     def jvp(self, given: Any, graph: bool) -> Any:
         plan = self.op.plan(self.needs)
@@ -244,6 +244,7 @@ class Elementwise:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs or len(args) != self._arity:
             args = self._bind(args, kwargs)
+        args = cast(self.name, args) if CASTING else args
         if self._arity == 1 and isinstance(args[0], Tensor):
             return self._unary(args[0])
         arrays: list[Any] = []

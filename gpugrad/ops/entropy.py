@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of
+from ..casting import CASTING, cast
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
 from .arguments import bare, operand
@@ -218,6 +219,8 @@ def cross_entropy(
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"[cross_entropy] label_smoothing = {label_smoothing}; expected a share in [0, 1]")
     x, target = operand(input), operand(target)
+    if CASTING:
+        x = cast("cross_entropy", (x,))[0]
     weight = class_weight("cross_entropy", weight, x) if weight is not None else None
     if target.dtype.kind not in "iu":
         return _with_probabilities(x, target, weight, reduction, label_smoothing)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of, is_array
+from ..casting import CASTING, cast
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import Tensor, apply
 from .arguments import added
@@ -161,6 +162,8 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
             f"[linear] x has shape {tuple(x.shape)}, weight {tuple(weight.shape)}"
             f"{'' if bias is None else f', bias {tuple(bias.shape)}'}; expected (..., in), (out, in) and (out,)"
         )
+    if CASTING:
+        x, weight, bias = cast("linear", (x, weight, bias))
     if x.dtype != weight.dtype:
         raise TypeError(
             f"[linear] x is {x.dtype} {tuple(x.shape)} but weight is {weight.dtype} {tuple(weight.shape)}; "

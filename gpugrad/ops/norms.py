@@ -10,6 +10,7 @@ from typing import Any
 
 from ..backend import backend_of
 from ..backend.conv import Geometry
+from ..casting import CASTING, cast
 from ..gradmode import running_again
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
@@ -147,6 +148,8 @@ def batch_norm(
     x = operand(input)
     if x.ndim < 2:
         raise ValueError(f"[batch_norm] input has shape {tuple(x.shape)}; expected (n, channels, *size)")
+    if CASTING:
+        x = cast("batch_norm", (x,))[0]
     weight, bias = _affine("batch_norm", x, weight, bias)
     if not training and running_mean is not None and running_var is not None:
         scale = rsqrt(running_var + eps) * weight
@@ -195,6 +198,8 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
             f"[group_norm] input has shape {tuple(x.shape)}, num_groups = {num_groups}; expected (n, channels, *size) "
             "and groups that divide the channels"
         )
+    if CASTING:
+        x = cast("layer_norm", (x,))[0]
     affine = weight is not None or bias is not None
     if affine:
         weight, bias = _affine("group_norm", x, weight, bias)

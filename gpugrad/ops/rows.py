@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of, is_array
+from ..casting import CASTING, cast
 from ..lifting import here
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
@@ -229,6 +230,8 @@ RMS_NORM = Primitive(
 def _normalised(name: str, x: Any, shape: int | Sequence[int], **affine: Any) -> tuple[Any, tuple[int, ...]]:
     """`x` with the axes to normalise joined into one, and the lengths of those axes, all checked."""
     x = _floating(name, x)
+    if CASTING:
+        x = cast(name, (x,))[0]
     axes = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
     if not axes or tuple(x.shape[-len(axes) :]) != axes:
         raise ValueError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +100,8 @@ class Trainer:
         augment: `augment(x, y, rng)` gives the batch that a step learns from.
         weight_noise: standard deviation of normal noise on the parameters while a step's gradient is computed, relative
             to the root mean square of each; the update itself is made to the parameters as they were.
+        amp: "float16" or "bfloat16" trains in mixed precision (`gg.autocast`; with float16 a `gg.GradScaler`, in
+            `scaler`, whose skipped steps count as steps); None in the parameters' own type.
 
     Example:
         >>> from gpugrad.train import load_digits, mlp
@@ -124,6 +126,7 @@ class Trainer:
         seed: int = 0,
         augment: Augment | None = None,
         weight_noise: float = 0.0,
+        amp: str | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -132,6 +135,10 @@ class Trainer:
         self.seed = seed
         self.augment = augment
         self.weight_noise = weight_noise
+        self.amp = amp
+        self.scaler = gg.GradScaler(enabled=amp == "float16")
+        if amp is not None:
+            gg.autocast(amp)  # an unknown type, or a package that bfloat16 lacks, is an error here
         self.steps_done = 0
 
     def fit(
@@ -196,10 +203,12 @@ class Trainer:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             self.optimizer.zero_grad()
             with self._noisy_weights():
-                logits = self.model(x)
-                loss = self.loss(logits, y)
-                loss.backward()
-            self.optimizer.step()
+                with nullcontext() if self.amp is None else gg.autocast(self.amp):
+                    logits = self.model(x)
+                    loss = self.loss(logits, y)
+                self.scaler.scale(loss).backward()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
             sums.add(loss, logits, y)
         if self.scheduler is not None:
             self.scheduler.step()

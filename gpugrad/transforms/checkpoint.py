@@ -11,9 +11,10 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .. import mutation
+from .. import casting, mutation
 from ..backend import Backend, backend_for, is_array
 from ..batching import device_backend
+from ..casting import inside
 from ..gradmode import again, enable_grad, recording
 from ..nodes import Alias, GradientError, Leaf, Node
 from ..tape import walk
@@ -63,7 +64,7 @@ class _Recomputed(Region):
     """A call that is run again for its derivatives."""
 
     def __init__(self, fun: Callable[..., Any], build: Callable[[list[Any]], Any], leaves: list[Any]) -> None:
-        self.fun, self.build = fun, build
+        self.fun, self.build, self.policy = fun, build, casting.current()
         self.name = f"checkpoint({getattr(fun, '__name__', type(fun).__name__)})"
         arrays = [t.data if isinstance(t, Tensor) else t for t in leaves if isinstance(t, Tensor) or is_array(t)]
         self.backends: list[Backend] = [backend_for()]
@@ -91,7 +92,8 @@ class _Recomputed(Region):
     def call(self, inputs: list[Any]) -> Any:
         """The function's result for some leaves."""
         args, kwargs = self.build(inputs)
-        return self.fun(*args, **kwargs)
+        with inside(self.policy):  # its casts are its own: one shared with the rest would not be found the second time
+            return self.fun(*args, **kwargs)
 
     def run_again(self, node: RegionNode, stand_ins: list[Any]) -> list[Any]:
         """The outputs, recorded, with the random numbers of the first time."""

@@ -1,0 +1,233 @@
+"""Autocast: which operations run in half precision and which in float32, asked for by thread.
+
+The lists by name and the casts are here, and nothing else: `tensor.apply` and `ops.core` hand their operands over while
+somebody asks (`CASTING` is not empty), functions that compare dtypes do it at their door. Master weights and loss
+scaling are the optimizers' matter (`optim.scaler`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any, Final, TypeVar
+
+import numpy as np
+
+from . import mutation, nodes
+from .backend import WrappedArray
+from .gradmode import recording
+from .nodes import Node
+from .primitive import FUNCTIONS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Products: their time is what half precision saves, and they add up in float32.
+LOW: Final = frozenset({"conv", "conv_input", "conv_weight", "linear", "matmul"})
+
+# Long sums and steep functions: half precision would overflow, or lose what the result is made of.
+FLOAT32: Final = frozenset(
+    """
+    arccos arcsin batch_norm binary_cross_entropy cosh cross_entropy cumprod cumsum erfinv exp exp2 expm1 gammaln
+    layer_norm log log10 log1p log2 log_ndtr log_sigmoid log_softmax logaddexp logaddexp2 logit logsumexp mean ndtri
+    norm polygamma power prod reciprocal rms_norm rsqrt sinh softmax softplus square sum tan
+    absolute_error cut_entropy divergence huber_error likelihood_error log_divergence logit_entropy margin_error
+    side_error smooth_error squared_error
+    """.split()
+)
+
+CASTING: Final[list[None]] = []  # one entry for each block that some thread is in; empty: nothing is asked or paid
+
+_FULL: Final = np.dtype(np.float32)
+
+
+class Policy:
+    """What one block asks for: the type of products, and the casts of parameters that were made in it."""
+
+    __slots__ = ("cache", "dtype")
+
+    def __init__(self, dtype: Any, cache: bool) -> None:
+        self.dtype = dtype
+        self.cache: dict[tuple[int, bool], tuple[Any, Any, int, Any]] | None = {} if cache else None
+
+
+_policy: Final[ContextVar[Policy | None]] = ContextVar("gpugrad_autocast", default=None)
+current: Final = _policy.get  # of this thread; None outside `autocast`
+
+
+def cast(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The operands of the operation `name` in the type that this thread's block asks for; others as they are.
+
+    Rules run on bare arrays, whose types the forward has settled, so operands without a tensor among them stay.
+    """
+    policy = _policy.get()
+    if policy is None or not any(hasattr(a, "_node") for a in args):
+        return args
+    if name in LOW:
+        target = policy.dtype
+    elif name in FLOAT32:
+        target = _FULL
+    else:
+        return args
+    return tuple([_cast(a, target, policy) if _differs(a, target) else a for a in args])
+
+
+def _differs(a: Any, target: Any) -> bool:
+    """Whether an operand is a float of at most 32 bits (bfloat16 is one to NumPy by its name only), of another type."""
+    dtype = getattr(a, "dtype", None)
+    if dtype is None or dtype == target or dtype.itemsize > 4 or dtype.itemsize < 2:
+        return False
+    return bool(dtype.kind == "f" or dtype.name == "bfloat16")
+
+
+def _cast(a: Any, target: Any, policy: Policy) -> Any:
+    if not hasattr(a, "_node"):
+        return a.astype(target)
+    node = a._node
+    if node is None or not node.leaf or policy.cache is None or isinstance(a.data, WrappedArray):
+        return _converted(a, target)
+    key = id(a), recording()
+    found = policy.cache.get(key)
+    if found is not None:
+        tensor, array, seq, out = found
+        fresh = not mutation.changes or mutation.stale((array,), seq) is None
+        if tensor is a and array is a.data and out.dtype == target and fresh:
+            return out
+    out = _converted(a, target)
+    policy.cache[key] = a, a.data, mutation.tick(), out
+    return out
+
+
+def _converted(a: Any, target: Any) -> Any:
+    """A tensor in another type, recorded where it needs a gradient."""
+    out = FUNCTIONS["astype"](a.detach(), target)
+    if a._node is not None and recording():
+        node = CastNode()
+        node.parents = a._node
+        node.seq, node.shape, node.dtype, node.scalars = mutation.tick(), out.shape, out.dtype, None
+        return nodes.new_tensor(out.data, node)
+    return out
+
+
+class CastNode(Node):
+    """A cast that autocast made: it keeps nothing, so several backward passes of one block may share it."""
+
+    __slots__ = ()
+    name = "astype"
+    single = True
+    fresh = True
+
+    @property
+    def saved(self) -> None:
+        """Nothing, also after a walk."""
+        return
+
+    @saved.setter
+    def saved(self, value: Any) -> None:
+        pass
+
+    def vjp(self, g: Any) -> Any:
+        """The cotangent in the type of the input."""
+        return g.astype(self.parents.dtype)
+
+    vjp_graph = vjp
+
+    def jvp(self, given: Any, graph: bool) -> Any:
+        """The tangent in the type of the output."""
+        return given[0].astype(self.dtype)
+
+
+@contextlib.contextmanager
+def inside(policy: Policy | None) -> Iterator[None]:
+    """A block under `policy` (None: without autocast) whatever stands around it, with casts of its own."""
+    if policy is None and not CASTING:
+        yield
+        return
+    token = _policy.set(None if policy is None else Policy(policy.dtype, policy.cache is not None))
+    CASTING.append(None)
+    try:
+        yield
+    finally:
+        CASTING.pop()
+        _policy.reset(token)
+
+
+class autocast:  # noqa: N801 - a context manager and decorator under PyTorch's name
+    """Mixed precision: within this block (or decorated function) products run in half precision.
+
+    Parameters stay in float32 and so do their gradients; an operation casts what it is given:
+
+    - in `dtype`: matrix products and all that is made of them (`linear`, `einsum`, attention), convolutions;
+    - in float32: softmax, losses, norms, sums, means, products, powers, exponentials and logarithms (the lists are
+      `gpugrad.casting.LOW` and `FLOAT32`, shown in `docs/mixed-precision.md`);
+    - everything else in the type that comes in; of two types the wider.
+
+    Only floats of 32 bits or fewer are cast: float64 stays. A parameter is cast once in a block, and again after an
+    optimizer has changed it. Run the forward and the loss inside; `backward` computes in the types of the forward
+    wherever it is called. float16 needs a `gg.GradScaler`, bfloat16 (which needs the package ml_dtypes) does not. On a
+    CPU the numbers are the same, not the speed: half precision is computed in float32 and rounded.
+
+    Args:
+        dtype: float16 or bfloat16, by name or as a dtype.
+        enabled: False switches autocast off within the block, also inside another one.
+        cache_enabled: keep the casts of parameters until the outermost block ends.
+
+    Raises:
+        ValueError: another dtype.
+
+    Example:
+        >>> import gpugrad as gg
+        >>> x, w = gg.ones(2, 3), gg.ones(4, 3, requires_grad=True)
+        >>> with gg.autocast("float16"):
+        ...     y = gg.linear(x, w)
+        ...     loss = (y * y).mean()
+        >>> loss.backward()
+        >>> y.dtype, loss.dtype, w.grad.dtype
+        (dtype('float16'), dtype('float32'), dtype('float32'))
+    """
+
+    def __init__(self, dtype: Any = "bfloat16", enabled: bool = True, cache_enabled: bool = True) -> None:
+        self._dtype = _half(dtype) if enabled else None
+        self._cache = cache_enabled
+        self._tokens: list[Any] = []
+
+    def __enter__(self) -> None:
+        around, policy = _policy.get(), None
+        if self._dtype is not None:
+            policy = Policy(self._dtype, self._cache)
+            if around is not None and around.dtype == self._dtype and around.cache is not None and self._cache:
+                policy = around
+        self._tokens.append(_policy.set(policy))
+        CASTING.append(None)
+
+    def __exit__(self, *exc: object) -> None:
+        CASTING.pop()
+        _policy.reset(self._tokens.pop())
+
+    def __call__(self, function: F) -> F:
+        """Decorate: run `function` under autocast."""
+        dtype, cache = self._dtype, self._cache
+
+        @functools.wraps(function)
+        def inner(*args: Any, **kwargs: Any) -> Any:
+            with autocast(dtype, dtype is not None, cache):
+                return function(*args, **kwargs)
+
+        return inner  # type: ignore[return-value]
+
+
+def _half(dtype: Any) -> Any:
+    if dtype == "bfloat16":
+        try:
+            import ml_dtypes
+        except ImportError:
+            raise ImportError('[autocast] bfloat16 needs the package ml_dtypes; pip install "ml_dtypes"') from None
+        return np.dtype(ml_dtypes.bfloat16)
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found is None or found.name not in ("float16", "bfloat16"):
+        raise ValueError(f'[autocast] dtype = {dtype!r}; expected "float16" or "bfloat16" (the device needs no naming)')
+    return found
