@@ -94,6 +94,12 @@ def test_module_holds_no_notes_to_self(path: Path) -> None:
     assert not notes, "make it an issue, or do it"
 
 
+def test_no_two_test_files_have_one_name() -> None:
+    """pytest imports them by name alone, and a second one of a name ends the whole run."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
+
+
 # ---- the README
 
 
