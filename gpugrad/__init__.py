@@ -118,15 +118,19 @@ newaxis = _numpy.newaxis
 if TYPE_CHECKING:
     from .cost import CostError, checkpoint_plan, profile, tape_memory
     from .optim.scaler import GradScaler
+    from .transforms.solvers import SolverError, fixed_point, odeint
 
-# Loaded when first asked for: most programs measure nothing.
+# Loaded when first asked for: most programs measure nothing, and solve no equations.
 _COST = frozenset({"CostError", "checkpoint_plan", "profile", "tape_memory"})
+_SOLVERS = frozenset({"SolverError", "fixed_point", "odeint"})
 
 
 def __getattr__(name: str) -> Any:
     if name == "cost" or name in _COST:
         cost_room = importlib.import_module(".cost", __name__)
         return cost_room if name == "cost" else getattr(cost_room, name)
+    if name in _SOLVERS:
+        return getattr(importlib.import_module(".transforms.solvers", __name__), name)
     if name == "GradScaler":
         return importlib.import_module(".optim.scaler", __name__).GradScaler
     if name == "bfloat16":
@@ -143,24 +147,24 @@ def __getattr__(name: str) -> Any:
 # fmt: off
 __all__ = [
     "AnomalyError", "BatchError", "CostError", "Device", "DeviceError", "FormulaError", "GradScaler", "GradientError",
-    "GradientMismatchError", "Primitive", "Tensor", "__version__", "abs", "absolute", "acos", "acosh", "add", "addmm",
-    "all", "allclose", "amax", "amin", "angle", "any", "append", "apply_along_axis", "arange", "arccos", "arccosh",
-    "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argpartition", "argsort", "argwhere",
-    "around", "array_equal", "array_split", "as_tensor", "asarray", "asin", "asinh", "astype", "atan", "atan2", "atanh",
-    "atleast_1d", "atleast_2d", "atleast_3d", "autocast", "average", "bfloat16", "bincount", "bitwise_and",
-    "bitwise_not", "bitwise_or", "bitwise_xor", "block", "bmm", "bool_", "broadcast_arrays", "broadcast_tensors",
-    "broadcast_to", "cat", "cbrt", "ceil", "celu", "check_grads", "checkpoint", "checkpoint_plan", "chunk", "clamp",
-    "clip", "clone", "column_stack", "complex64", "complex128", "concat", "concatenate", "conj", "conv1d", "conv2d",
-    "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolve", "copysign", "corrcoef",
-    "correlate", "cos", "cosh", "count_nonzero", "cov", "cpu", "cross", "cross_entropy", "cuda", "cumprod", "cumsum",
-    "cumulative_prod", "cumulative_sum", "custom_jvp", "custom_vjp", "default_device", "deg2rad", "degrees",
+    "GradientMismatchError", "Primitive", "SolverError", "Tensor", "__version__", "abs", "absolute", "acos", "acosh",
+    "add", "addmm", "all", "allclose", "amax", "amin", "angle", "any", "append", "apply_along_axis", "arange", "arccos",
+    "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argpartition", "argsort",
+    "argwhere", "around", "array_equal", "array_split", "as_tensor", "asarray", "asin", "asinh", "astype", "atan",
+    "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "autocast", "average", "bfloat16", "bincount",
+    "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "block", "bmm", "bool_", "broadcast_arrays",
+    "broadcast_tensors", "broadcast_to", "cat", "cbrt", "ceil", "celu", "check_grads", "checkpoint", "checkpoint_plan",
+    "chunk", "clamp", "clip", "clone", "column_stack", "complex64", "complex128", "concat", "concatenate", "conj",
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolve", "copysign",
+    "corrcoef", "correlate", "cos", "cosh", "count_nonzero", "cov", "cpu", "cross", "cross_entropy", "cuda", "cumprod",
+    "cumsum", "cumulative_prod", "cumulative_sum", "custom_jvp", "custom_vjp", "default_device", "deg2rad", "degrees",
     "detect_anomaly", "device", "diag", "diagonal", "diff", "digamma", "digitize", "divide", "dot", "dropout", "dstack",
     "e", "einsum", "elementwise", "elementwise_grad", "elu", "empty", "empty_like", "enable_grad", "equal", "erf",
     "erfc", "erfinv", "exp", "exp2", "expand", "expand_as", "expand_dims", "expit", "expm1", "eye", "fabs", "fft",
-    "fix", "flatten", "flip", "fliplr", "flipud", "float16", "float32", "float64", "float_power", "floor",
-    "floor_divide", "fmax", "fmin", "fmod", "frexp", "from_numpy", "full", "full_like", "fusion", "gammaln", "gather",
-    "gelu", "get_default_dtype", "grad", "gradient", "greater", "greater_equal", "hardsigmoid", "hardswish", "hardtanh",
-    "heaviside", "hessian", "histogram", "hstack", "hvp", "hypot", "i0", "identity", "imag", "index_add",
+    "fix", "fixed_point", "flatten", "flip", "fliplr", "flipud", "float16", "float32", "float64", "float_power",
+    "floor", "floor_divide", "fmax", "fmin", "fmod", "frexp", "from_numpy", "full", "full_like", "fusion", "gammaln",
+    "gather", "gelu", "get_default_dtype", "grad", "gradient", "greater", "greater_equal", "hardsigmoid", "hardswish",
+    "hardtanh", "heaviside", "hessian", "histogram", "hstack", "hvp", "hypot", "i0", "identity", "imag", "index_add",
     "index_select", "inf", "inner", "int8", "int16", "int32", "int64", "interp", "invert", "is_grad_enabled", "isclose",
     "isfinite", "isinf", "isnan", "jacfwd", "jacobian", "jacrev", "jvp", "kron", "layer_norm", "ldexp", "leaky_relu",
     "left_shift", "less", "less_equal", "lgamma", "linalg", "linear", "linearize", "linspace", "log", "log1p", "log2",
@@ -169,15 +173,15 @@ __all__ = [
     "matrix_transpose", "max", "maximum", "maxout", "mean", "median", "meshgrid", "min", "minimum", "mish", "mm", "mod",
     "modf", "moveaxis", "movedim", "multiply", "nan", "nan_to_num", "nancumprod", "nancumsum", "nanmax", "nanmean",
     "nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "neg", "negative",
-    "newaxis", "nn", "no_grad", "nonzero", "norm", "normal", "not_equal", "ones", "ones_like", "optim", "outer", "pad",
-    "partition", "percentile", "permute", "permute_dims", "pi", "piecewise", "polygamma", "polyval", "positive", "pow",
-    "power", "prelu", "prod", "profile", "ptp", "put_along_axis", "quantile", "rad2deg", "radians", "rand", "rand_like",
-    "randint", "randn", "randn_like", "randperm", "ravel", "real", "reciprocal", "relu", "relu6", "remainder", "repeat",
-    "repeat_interleave", "reshape", "reshape_as", "right_shift", "rint", "rms_norm", "roll", "rot90", "round",
-    "row_stack", "rsqrt", "scatter", "scatter_add", "searchsorted", "select", "selu", "set_default_device",
-    "set_default_dtype", "set_grad_enabled", "sigmoid", "sign", "signbit", "silu", "sin", "sinc", "sinh", "softmax",
-    "softplus", "softsign", "sort", "special", "split", "sqrt", "square", "squeeze", "stack", "std", "step",
-    "stop_gradient", "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_axis", "tan", "tanh",
+    "newaxis", "nn", "no_grad", "nonzero", "norm", "normal", "not_equal", "odeint", "ones", "ones_like", "optim",
+    "outer", "pad", "partition", "percentile", "permute", "permute_dims", "pi", "piecewise", "polygamma", "polyval",
+    "positive", "pow", "power", "prelu", "prod", "profile", "ptp", "put_along_axis", "quantile", "rad2deg", "radians",
+    "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "ravel", "real", "reciprocal", "relu", "relu6",
+    "remainder", "repeat", "repeat_interleave", "reshape", "reshape_as", "right_shift", "rint", "rms_norm", "roll",
+    "rot90", "round", "row_stack", "rsqrt", "scatter", "scatter_add", "searchsorted", "select", "selu",
+    "set_default_device", "set_default_dtype", "set_grad_enabled", "sigmoid", "sign", "signbit", "silu", "sin", "sinc",
+    "sinh", "softmax", "softplus", "softsign", "sort", "special", "split", "sqrt", "square", "squeeze", "stack", "std",
+    "step", "stop_gradient", "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_axis", "tan", "tanh",
     "tape_memory", "tensor", "tensor_split", "tensordot", "tile", "topk", "trace", "transpose", "trapezoid", "tril",
     "triu", "true_divide", "trunc", "uint8", "uint16", "uint32", "uint64", "unbind", "unflatten", "uniform", "unique",
     "unsqueeze", "unstack", "unwrap", "value_and_grad", "vander", "var", "vdot", "view", "view_as", "vjp", "vmap",

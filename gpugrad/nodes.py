@@ -221,7 +221,7 @@ class OutputNode(Node):
     vjp_graph = vjp
 
 
-def outputs_of(node: PrimitiveNode, values: Sequence[Any]) -> tuple[Any, ...]:
+def outputs_of(node: Node, values: Sequence[Any]) -> tuple[Any, ...]:
     """The outputs of an operation with several as tensors that lead to its node; integers are constants."""
     results = []
     for i, value in enumerate(values):

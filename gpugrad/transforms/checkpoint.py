@@ -19,8 +19,8 @@ from ..gradmode import again, enable_grad, recording
 from ..nodes import Alias, GradientError, Leaf, Node
 from ..tape import walk
 from ..tensor import Tensor, new_tensor
-from .push import parents_of, push
-from .region import Region, RegionNode, arrays_of, as_node
+from .push import push
+from .region import Region, RegionNode, arrays_of, as_node, frontier, recorded_since
 from .tree import flatten
 
 
@@ -86,8 +86,7 @@ class _Recomputed(Region):
         roots = [o._node for o in outputs if isinstance(o, Tensor) and o._node is not None]
         if not roots:
             return result
-        frontier = _frontier(roots, own, before)
-        return build(list(as_node(self, leaves, (), frontier, arrays)))
+        return build(list(as_node(self, leaves, (), frontier(roots, own, before), arrays)))
 
     def call(self, inputs: list[Any]) -> Any:
         """The function's result for some leaves."""
@@ -113,20 +112,14 @@ class _Recomputed(Region):
 
     def _require_unchanged(self, node: RegionNode, outputs: list[Any], now: int) -> None:
         """What was read now must be what was read the first time: nothing kept changed in between."""
-        stack = [o._node for o in outputs if isinstance(o, Tensor) and o._node is not None]
-        seen = set(stack)
-        while stack:
-            inner = stack.pop()
+        roots = [o._node for o in outputs if isinstance(o, Tensor) and o._node is not None]
+        for inner in recorded_since(roots, now):
             what = mutation.stale(inner.saved, node.seq, now)
             if what is not None:
                 raise GradientError(
                     f"[{self.name}] a tensor that {inner.name} reads was changed in place by {what} after the "
                     "function ran, and it is now to be computed again; change it after backward"
                 )
-            for p in parents_of(inner):
-                if p is not None and p.seq > now and p not in seen:
-                    seen.add(p)
-                    stack.append(p)
 
     def stand_ins(self, inputs: list[Any], node: RegionNode, graph: bool) -> list[Any]:
         """The arguments with nodes of their own, which a walk can end at."""
@@ -178,21 +171,3 @@ def _in_front(leaf: Any) -> Any:
     if not isinstance(leaf, Tensor) or leaf._node is None:
         return leaf
     return new_tensor(leaf.data, Alias.of(leaf._node))
-
-
-def _frontier(roots: list[Node], own: set[Node], before: int) -> list[Node]:
-    """The nodes recorded before a call that it leads to by other ways than its arguments."""
-    found: dict[Node, None] = {}
-    stack, seen = list(roots), set(roots)
-    while stack:
-        node = stack.pop()
-        if node in own:
-            continue
-        if node.seq < before:
-            found[node] = None
-            continue
-        for p in parents_of(node):
-            if p is not None and p not in seen:
-                seen.add(p)
-                stack.append(p)
-    return list(found)

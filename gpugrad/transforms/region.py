@@ -7,7 +7,7 @@ forth is decided by a `Region`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..gradmode import enable_grad
 from ..nodes import Leaf, Node, outputs_of
 from ..tape import walk
 from ..tensor import Tensor, new_tensor
+from .push import parents_of
 from .tree import flatten
 
 
@@ -106,7 +107,7 @@ def as_node(
     node.saved = (*[t.data if isinstance(t, Tensor) else t for t in inputs], *kept)
     node.seq, node.scalars = mutation.tick(), None
     node.shape, node.dtype = tuple(o.shape for o in outputs), tuple(o.dtype for o in outputs)
-    return outputs_of(node, outputs)  # type: ignore[arg-type]
+    return outputs_of(node, outputs)
 
 
 def arrays_of(result: Any, who: str) -> tuple[list[Any], Callable[[list[Any]], Any]]:
@@ -125,6 +126,36 @@ def arrays_of(result: Any, who: str) -> tuple[list[Any], Callable[[list[Any]], A
                 f"[{who}] it returned {type(leaf).__name__}; expected tensors, arrays, numbers, or structures of them"
             )
     return arrays, build
+
+
+def frontier(roots: Sequence[Node], own: Collection[Node], before: int) -> list[Node]:
+    """The nodes recorded before a call that it leads to by other ways than its arguments, whose nodes are `own`."""
+    found: dict[Node, None] = {}
+    stack, seen = list(roots), set(roots)
+    while stack:
+        node = stack.pop()
+        if node in own:
+            continue
+        if node.seq < before:
+            found[node] = None
+            continue
+        for p in parents_of(node):
+            if p is not None and p not in seen:
+                seen.add(p)
+                stack.append(p)
+    return list(found)
+
+
+def recorded_since(roots: Sequence[Node], now: int) -> Iterator[Node]:
+    """The roots, and all nodes recorded after the moment `now` that lead to them."""
+    stack, seen = list(roots), set(roots)
+    while stack:
+        node = stack.pop()
+        yield node
+        for p in parents_of(node):
+            if p is not None and p.seq > now and p not in seen:
+                seen.add(p)
+                stack.append(p)
 
 
 def starts(arrays: Sequence[Any]) -> list[Tensor | None]:
