@@ -1,12 +1,13 @@
-"""`Tensor`: an array and its node on the tape, with the operators, conversions and protocols of both faces.
+"""`Tensor`: an array and its node on the tape, with its conversions and Python's own protocols.
 
-What an operation computes lives in `ops`; the methods that only call an operation are in `methods`. `apply` is the
-one place where a `Primitive` meets tensors.
+What an operation computes lives in `ops`; the methods that only call an operation are in `methods`, what other
+libraries call in `protocols`. `apply` is the one place where a `Primitive` meets tensors.
 """
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+import warnings
+from typing import Any
 
 import numpy as np
 
@@ -20,14 +21,13 @@ from .lifting import on_one_level
 from .methods import Methods
 from .nodes import Alias, GradientError, Leaf, Node, PrimitiveNode
 from .primitive import FUNCTIONS, Primitive
+from .protocols import Protocols
 from .tape import walk
 
 _new = object.__new__
-# NumPy's modules whose functions find ours, and what the names of ours begin with in `FUNCTIONS`.
-_SPACES = {"numpy": "", "numpy.fft": "", "numpy.linalg": "linalg."}
 
 
-class Tensor(InPlace, Methods):
+class Tensor(InPlace, Methods, Protocols):
     """An array that can be differentiated.
 
     Attributes:
@@ -226,16 +226,6 @@ class Tensor(InPlace, Methods):
             raise ValueError(f"[item] the tensor has shape {self.shape}; expected exactly one element")
         return self.data.item()
 
-    def numpy(self) -> Any:
-        """The values as a NumPy array: the same memory on the CPU, a copy from a GPU (waits for the device).
-
-        Raises:
-            GradientError: the tensor requires a gradient, which the array would cut; call `.detach()` first.
-        """
-        if self._node is not None:
-            self._refuse_export("numpy()")
-        return backend_of(self.data).to_host(self.data)
-
     def tolist(self) -> Any:
         """The values as (nested lists of) Python numbers; waits for the device."""
         return self.data.tolist()
@@ -270,45 +260,6 @@ class Tensor(InPlace, Methods):
         """The tensor on a GPU (GPU 0 if not named)."""
         return self.to(Device("cuda", index or 0))
 
-    def _refuse_export(self, what: str) -> NoReturn:
-        raise GradientError(
-            f"[{what}] the tensor requires a gradient, and a bare array would cut the graph in silence; "
-            "use x.detach() (its array is x.detach().data)"
-        )
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        if self._node is not None:
-            self._refuse_export("numpy.asarray")
-        return np.asarray(self.numpy(), dtype=dtype, copy=copy)
-
-    def __dlpack__(self, **kwargs: Any) -> Any:
-        if self._node is not None:
-            self._refuse_export("__dlpack__")
-        return self.data.__dlpack__(**kwargs)
-
-    def __dlpack_device__(self) -> Any:
-        return self.data.__dlpack_device__()
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        function = FUNCTIONS.get(ufunc.__name__) if method == "__call__" else None
-        if function is None or kwargs:
-            what = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
-            raise TypeError(
-                f"[{what}] on a tensor{' with ' + ', '.join(kwargs) + '=' if kwargs else ''} has no gradient rule; "
-                f"use the function of this name in gpugrad.numpy if there is one, or x.detach().data for the bare array"
-            )
-        return function(*inputs)
-
-    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        module = func.__module__ or "numpy"
-        function = FUNCTIONS.get(_SPACES[module] + func.__name__) if module in _SPACES else None
-        if function is None:
-            raise TypeError(
-                f"[{module}.{func.__name__}] has no gradient rule for tensors; "
-                "use x.detach().data for the bare array, or define the rule with gpugrad.primitive.Primitive"
-            )
-        return function(*args, **kwargs)
-
     def __reduce__(self) -> Any:
         host = backend_of(self.data).to_host(self.data)
         return _restore, (type(self), host, str(self.device), self._node is not None)
@@ -336,13 +287,23 @@ class Tensor(InPlace, Methods):
         return bool(self.data)
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._number("float"))
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._number("int"))
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._number("complex"))
+
+    def _number(self, kind: str) -> Any:
+        """The element for a conversion that NumPy and `math` ask for unseen; never in silence where a graph ends."""
+        if self._node is not None:
+            warnings.warn(
+                f"[{kind}] a tensor that requires a gradient became a number, which ends its graph (as in "
+                f"math.sin(t), array[0] = t); use a function of gpugrad, or say that it is meant with t.item()",
+                stacklevel=3,
+            )
+        return self.item()
 
     def __index__(self) -> int:
         if self.data.dtype.kind not in "iu":

@@ -292,7 +292,7 @@ class Module:
             lines = [f"[load_state_dict] {type(self).__name__}: the entries do not fit, nothing was loaded"]
             if strict:
                 lines += [f"  missing: {name} {own[name].shape} {own[name].dtype}" for name in missing]
-                lines += [f"  not in the module: {name} {tuple(np.shape(state_dict[name]))}" for name in unexpected]
+                lines += [f"  not in the module: {name} {_as_array(state_dict[name]).shape}" for name in unexpected]
             lines += [f"  wrong shape: {name} {values[name].shape}; expected {own[name].shape}" for name in misshapen]
             if strict and (missing or unexpected):
                 lines.append("build the module that was saved, or pass strict=False to load only the names that match")

@@ -167,8 +167,16 @@ def argpartition(x: Any, kth: int, axis: int | None = -1) -> Any:
 
 
 @public
-def unique(x: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False) -> Any:
+def unique(
+    x: Any,
+    return_index: bool = False,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    *,
+    equal_nan: bool = True,
+) -> Any:
     """The different values in order, as `numpy.unique`. No gradient; waits for the device."""
     x = operand(x)
-    found = backend_of(bare(x)).xp.unique(bare(x), return_index, return_inverse, return_counts)
+    more = {} if equal_nan else {"equal_nan": False}
+    found = backend_of(bare(x)).xp.unique(bare(x), return_index, return_inverse, return_counts, **more)
     return tuple(constant(x, f) for f in found) if isinstance(found, tuple) else constant(x, found)

@@ -257,7 +257,7 @@ def test_higher_orders_through_backward_with_create_graph():
     x.grad = None
     first.backward(create_graph=True)
     second = x.grad
-    assert (float(first), float(second)) == (12.0, 12.0)
+    assert (first.item(), second.item()) == (12.0, 12.0)
 
 
 def test_gradients_of_leaves_that_nobody_asked_for_are_not_computed(primitive):

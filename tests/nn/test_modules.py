@@ -133,6 +133,12 @@ def test_loading_lists_everything_that_is_wrong_and_loads_nothing():
         np.testing.assert_array_equal(value.data, before[name])
 
 
+def test_tensors_that_are_not_the_modules_are_listed_with_their_shapes():
+    state = nn.Linear(2, 2).state_dict() | {"other": gg.ones(2, 3, requires_grad=True)}
+    with pytest.raises(ValueError, match=r"not in the module: other \(2, 3\)"):
+        nn.Linear(2, 2).load_state_dict(state)
+
+
 def test_loading_without_strict_takes_what_matches():
     model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
     missing, unexpected = model.load_state_dict({"0.bias": np.array([1.0, 2.0]), "x": np.zeros(1)}, strict=False)
