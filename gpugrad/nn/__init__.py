@@ -32,6 +32,7 @@ from .activation import (
     Tanh,
     Threshold,
 )
+from .attention import MultiheadAttention, TransformerEncoder, TransformerEncoderLayer
 from .containers import ModuleDict, ModuleList, Sequential
 from .convolution import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from .embedding import Embedding
@@ -102,8 +103,8 @@ __all__ = [
     "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "KLDivLoss", "L1Loss", "LPPool1d", "LPPool2d", "LPPool3d",
     "LayerNorm", "LeakyReLU", "Linear", "LoadedKeys", "LocalResponseNorm", "LogSigmoid", "LogSoftmax", "MSELoss",
     "MaxPool1d", "MaxPool2d", "MaxPool3d", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d", "Maxout", "Mish", "Module",
-    "ModuleDict", "ModuleList", "NLLLoss", "PReLU", "Parameter", "PerceptronLoss", "PixelShuffle", "PixelUnshuffle",
-    "RMSNorm", "ReLU", "ReLU6", "Sequential", "SiLU", "Sigmoid", "Sin", "SmoothL1Loss", "Softmax", "Softplus",
-    "Softsign", "Step", "Tanh", "Threshold", "Unflatten", "Unfold", "Upsample", "functional", "functional_call",
-    "init", "utils",
+    "ModuleDict", "ModuleList", "MultiheadAttention", "NLLLoss", "PReLU", "Parameter", "PerceptronLoss",
+    "PixelShuffle", "PixelUnshuffle", "RMSNorm", "ReLU", "ReLU6", "Sequential", "SiLU", "Sigmoid", "Sin",
+    "SmoothL1Loss", "Softmax", "Softplus", "Softsign", "Step", "Tanh", "Threshold", "TransformerEncoder",
+    "TransformerEncoderLayer", "Unflatten", "Unfold", "Upsample", "functional", "functional_call", "init", "utils",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..ops.arguments import axis_index, bare, constant, module, operand
+from ..ops.attention import scaled_dot_product_attention
 from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
 from ..ops.core import elementwise
 from ..ops.elementwise import (
@@ -67,8 +68,8 @@ __all__ = [
     "local_response_norm", "log_sigmoid", "log_softmax", "logsigmoid", "logsumexp", "lp_pool1d", "lp_pool2d",
     "lp_pool3d", "max_pool1d", "max_pool2d", "max_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d", "maxout",
     "mish", "mse_loss", "nll_loss", "one_hot", "perceptron_loss", "pixel_shuffle", "pixel_unshuffle", "prelu",
-    "relu", "relu6", "rms_norm", "selu", "sigmoid", "silu", "sin", "smooth_l1_loss", "softmax", "softplus",
-    "softsign", "step", "tanh", "threshold", "unflatten", "unfold",
+    "relu", "relu6", "rms_norm", "scaled_dot_product_attention", "selu", "sigmoid", "silu", "sin", "smooth_l1_loss",
+    "softmax", "softplus", "softsign", "step", "tanh", "threshold", "unflatten", "unfold",
 ]  # fmt: skip
 
 logsigmoid = log_sigmoid

@@ -77,6 +77,15 @@ BY_HAND: dict[str, Count] = {
     "window_spread": (((2, 3, 2, 3),), (2, 3, 4, 6), {"kernel": (2, 2)}, 36 * 4, 36 * 4),
     # sums for the mean, 3 for the variance, 4 to apply; backward 1 + 4 for the sums and 7 for the input's gradient
     "batch_norm": (((4, 3, 2, 2), (3,), (3,)), (4, 3, 2, 2), {"eps": 1e-5}, 8 * 48, 12 * 48),
+    # 2 heads of 3 queries and 4 keys of length 5, values of 6: two products and a softmax; backward the scores again,
+    # two products by the values, three by queries and keys in all, the softmax's rule
+    "scaled_dot_product_attention": (
+        ((2, 3, 5), (2, 4, 5), (2, 4, 6), ()),
+        (2, 3, 6),
+        {},
+        24 * (2 * 5 + 2 * 6 + 5),
+        24 * (3 * 2 * 5 + 2 * 2 * 6 + 5 + 4),
+    ),
     # 4 numbers looked up in 5 rows of 3: backward their rows are added up
     "embedding": (((5, 3),), (4, 3), {"arrays": (0,)}, 0, 12),
     # 2 images of 3 x 3 elements, patches of 2 x 2 at 4 places: columns of 4
@@ -229,7 +238,7 @@ def test_every_operation_has_its_count_checked() -> None:
 # And of pooling, whose record of who won is part of the operation, so that comparing with it is counted twice.
 KERNELS = {
     "max_pool", "window_pick", "window_put", "batch_norm", "softmax", "log_softmax", "layer_norm", "rms_norm",
-    "cross_entropy", "maxout", "linear",
+    "scaled_dot_product_attention", "cross_entropy", "maxout", "linear",
 }  # fmt: skip
 # Leading terms only.
 LEADING = {
