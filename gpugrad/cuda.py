@@ -9,10 +9,24 @@ from typing import Any
 
 from .backend import CPU, Device, DeviceError, backend_for, default_device, device
 from .backend import cuda_probe as _probe
+from .backend.precision import get_float32_matmul_precision, set_float32_matmul_precision
 
 __all__ = [
-    "current_device", "device_count", "empty_cache", "get_device_capability", "get_device_name", "is_available",
-    "manual_seed", "memory_stats", "set_device", "synchronize", "why_unavailable",
+    "current_device",
+    "device_count",
+    "empty_cache",
+    "get_device_capability",
+    "get_device_name",
+    "get_float32_matmul_precision",
+    "is_available",
+    "manual_seed",
+    "matmul_library",
+    "memory_stats",
+    "set_device",
+    "set_float32_matmul_precision",
+    "synchronize",
+    "tune_matmul",
+    "why_unavailable",
 ]  # fmt: skip
 
 
@@ -86,6 +100,27 @@ def get_device_capability(where: Any = None) -> tuple[int, int]:
 def synchronize(where: Any = None) -> None:
     """Wait until a GPU has done all that was asked of it."""
     backend_for(_gpu(where)).synchronize()
+
+
+def matmul_library(where: Any = None) -> str:
+    """Who computes matrix products on a GPU: "cuBLASLt", or "CuPy: " and the reason why cuBLASLt does not."""
+    backend: Any = backend_for(_gpu(where))
+    return "cuBLASLt" if backend.products is not None else f"CuPy: {backend.without_products}"
+
+
+def tune_matmul(on: bool = True, where: Any = None) -> bool:
+    """Let each new shape of a matrix product time cuBLASLt's candidates on the device, once, and keep the fastest.
+
+    Off, the first proposal of cuBLASLt's heuristics is taken. Timing waits for the device; shapes that are known
+    already keep what they have.
+
+    Returns:
+        Whether it is on: False where CuPy computes the products (`matmul_library`).
+    """
+    products = backend_for(_gpu(where)).products  # type: ignore[attr-defined]
+    if products is not None:
+        products.tuned = on
+    return products is not None and on
 
 
 def memory_stats(where: Any = None) -> Any:

@@ -92,6 +92,21 @@ class Backend(ABC):
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """NumPy's matmul of two arrays of one dtype."""
 
+    def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        """`x @ weight.T + bias` of arrays of one dtype: (*batch, in), (out, in), (out,) or None."""
+        y = self.matmul(x, weight.T)
+        if bias is not None:
+            y += bias
+        return y
+
+    def weight_and_bias(self, x: Array, g: Array, by_columns: bool) -> tuple[Array, Array] | None:
+        """`g.T @ x` (in Fortran order if `by_columns`) and the sums of the columns of `g`, in one pass over `g`.
+
+        Returns:
+            Both, or None where the device has no such product: they are computed one after the other then.
+        """
+        return None
+
     @abstractmethod
     def scatter_add(self, target: Array, index: Any, source: Array) -> None:
         """`target[index] += source` in place, repeated indices added up, in a deterministic order."""

@@ -1,4 +1,4 @@
-"""The CUDA backend: CuPy arrays, our own compiled kernels, CuPy's matrix products.
+"""The CUDA backend: CuPy arrays, our own compiled kernels, matrix products by cuBLASLt or else by CuPy.
 
 CuPy is imported when the first CUDA device is asked for. Formulas are launched by `cuda_kernels`, the row kernels
 and updates are in `cuda_rows` and `cuda_optim`, whether there is a device at all says `cuda_probe`.
@@ -99,6 +99,8 @@ class CupyBackend(Backend):
         self.optim: Any = cuda_optim
         self.many = cuda_probe.device_count() > 1
         self._where = cupy.cuda.Device(device.index)
+        self._products: Any = ...  # not looked for yet
+        self.without_products = ""
         if not _used:
             _used.append(device.index)
             self._where.use()
@@ -131,7 +133,46 @@ class CupyBackend(Backend):
         with self.place():
             return array.get()
 
+    @property
+    def products(self) -> Any:
+        """Who computes matrix products: `cublaslt.Products`, or None for CuPy; `without_products` says why then."""
+        if self._products is ...:
+            from .cublaslt import Products
+
+            self._products = None
+            try:
+                self._products = Products(self)
+            except ImportError as error:
+                self.without_products = f"nvmath-python is missing ({error})"
+            except (OSError, RuntimeError) as error:
+                self.without_products = f"cuBLASLt cannot be loaded ({error})"
+        return self._products
+
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        products = self.products
+        found = None if products is None else products.matmul(a, b, out)
+        return self._cupys_matmul(a, b, out) if found is None else found
+
+    def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        products = self.products
+        if products is not None and bias is not None and bias.dtype == x.dtype and bias.flags.c_contiguous:
+            found = products.matmul(x, weight.T, None, "BIAS", bias)
+            if found is not None:
+                return found
+        return super().linear(x, weight, bias)
+
+    def weight_and_bias(self, x: Array, g: Array, by_columns: bool) -> tuple[Array, Array] | None:
+        products = self.products
+        if products is None or type(x) is not type(g) or not g.size or not x.size:
+            return None
+        sums = self.empty(g.shape[1:], g.dtype)
+        if by_columns:
+            found = products.matmul(x.T, g, None, "BGRADA", sums)
+            return None if found is None else (found.T, sums)
+        found = products.matmul(g.T, x, None, "BGRADB", sums)
+        return None if found is None else (found, sums)
+
+    def _cupys_matmul(self, a: Array, b: Array, out: Array | None) -> Array:
         with self.place():
             if a.ndim > 2 and b.ndim <= 2:
                 return self._collapsed(a, b, out)

@@ -89,9 +89,7 @@ def matmul(a: Any, b: Any) -> Any:
 
 def _linear_forward(needs: Needs, x: Any, weight: Any, bias: Any = None) -> tuple[Any, tuple[Any, ...]]:
     backend = backend_for_all("linear", x, weight, bias)
-    y = backend.matmul(x, weight.T)
-    if bias is not None:
-        y += bias
+    y = backend.linear(x, weight, bias)
     # The weight's gradient comes in the weight's own memory order, so that updates run over both without gaps.
     return y, (weight.flags.f_contiguous and not weight.flags.c_contiguous,)
 
@@ -99,12 +97,15 @@ def _linear_forward(needs: Needs, x: Any, weight: Any, bias: Any = None) -> tupl
 def _linear_rule(g: Any, needs: Needs, x: Any, weight: Any, by_columns: bool) -> tuple[Any, ...]:
     gx = matmul(g, weight) if needs[0] else None
     rows = g if g.ndim == 2 else g.reshape(-1, g.shape[-1])
-    gw = None
+    gw = gb = None
+    with_bias = len(needs) == 3 and needs[2]
     if needs[1]:
         x = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+        both = backend_of(rows).weight_and_bias(x, rows, by_columns) if with_bias and is_array(rows) else None
+        if both is not None:
+            return gx, *both
         gw = matmul(x.T, rows).T if by_columns else matmul(rows.T, x)
-    gb = None
-    if needs[-1] and len(needs) == 3:
+    if with_bias:
         gb = backend_of(rows).column_sum(rows) if is_array(rows) else rows.sum(0)
     return (gx, gw, gb)[: len(needs)]
 

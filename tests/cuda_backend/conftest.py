@@ -24,3 +24,12 @@ def two_gpus() -> Iterator[State]:
         pytest.skip(str(missing_compiler()))
     with installed(devices=2) as state:
         yield state
+
+
+@pytest.fixture
+def gpu_without_nvmath() -> Iterator[State]:
+    """One GPU on a machine without the bindings of cuBLASLt: CuPy computes the matrix products."""
+    if missing_compiler():
+        pytest.skip(str(missing_compiler()))
+    with installed(nvmath=False) as state:
+        yield state

@@ -29,6 +29,7 @@ def use_everything(rng: np.random.Generator, rows: int, columns: int) -> None:
     backward(F.maxout(x, 2))
     backward(F.dropout(x, 0.5))
     backward(gg.linear(x, tensor(3, columns), tensor(3)))
+    backward(x + tensor(columns))
     backward(x + tensor(rows, 1))
     backward(x * tensor())
     backward(x[gg.tensor(np.array([0, 0, 1]), device="cuda")])

@@ -88,13 +88,31 @@ def _modules() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _bindings() -> dict[str, Any]:
+    """nvmath-python's low-level bindings."""
+    from . import cublaslt
+
+    package, bindings, blas = _Module("nvmath"), _Module("nvmath.bindings"), _Module("nvmath.bindings.cublas")
+    blas.ComputeType, blas.Operation = cublaslt.ComputeType, cublaslt.Operation
+    package.bindings, bindings.cublasLt, bindings.cublas = bindings, cublaslt, blas
+    return {
+        "nvmath": package, "nvmath.bindings": bindings, "nvmath.bindings.cublas": blas,
+        "nvmath.bindings.cublasLt": cublaslt,
+    }  # fmt: skip
+
+
 def _ours(name: str) -> bool:
-    return name.partition(".")[0] in ("cupy", "cupyx")
+    return name.partition(".")[0] in ("cupy", "cupyx", "nvmath")
 
 
 @contextlib.contextmanager
-def installed(devices: int = 1) -> Iterator[State]:
-    """Put the stand-in in CuPy's place and a driver with `devices` GPUs beside it; take both away afterwards."""
+def installed(devices: int = 1, nvmath: bool = True) -> Iterator[State]:
+    """Put the stand-in in CuPy's place and a driver with `devices` GPUs beside it; take both away afterwards.
+
+    Args:
+        devices: how many GPUs the driver finds.
+        nvmath: whether the bindings of cuBLASLt are there too; without them CuPy computes the matrix products.
+    """
     from gpugrad import backend
     from gpugrad.backend import cuda_kernels, cuda_optim, cuda_probe, cuda_rows, cupy_backend
 
@@ -118,7 +136,9 @@ def installed(devices: int = 1) -> Iterator[State]:
     cuda_probe.cupy_installed = lambda: True  # type: ignore[assignment]
     chosen, seed = list(backend._default), list(backend._seed)
     sys.modules.update(_modules())
+    sys.modules.update(_bindings() if nvmath else {"nvmath": None})  # type: ignore[dict-item]
     STATE.device, STATE.devices, STATE.capturing = 0, devices, False
+    STATE.unsupported.clear()
     STATE.clear()
     try:
         yield STATE

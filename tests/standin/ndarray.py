@@ -4,6 +4,7 @@ It is no subclass of `numpy.ndarray` and never becomes one by itself: what CuPy 
 conversion) raises the same class of error here, what makes the host wait is counted. Functions are in `functions`.
 """
 
+import itertools
 import weakref
 from typing import Any
 
@@ -42,8 +43,12 @@ def rounded(nbytes: int) -> int:
     return -(-nbytes // 512) * 512
 
 
-def _give_back(device: int, nbytes: int) -> None:
+_numbers = itertools.count()
+
+
+def _give_back(device: int, nbytes: int, number: int) -> None:
     STATE.used_bytes[device] -= nbytes
+    STATE.blocks.pop(number, None)
 
 
 def allocate(shape: Any, dtype: Any, order: str = "C") -> np.ndarray:
@@ -284,7 +289,9 @@ def own(a: Any) -> ndarray:
     out._a, out.base, out._id = a, None, STATE.device
     out.data = MemoryPointer(Memory(a.ctypes.data, a.nbytes, STATE.device), a.ctypes.data)
     STATE.used_bytes[STATE.device] += rounded(a.nbytes)
-    weakref.finalize(out, _give_back, STATE.device, rounded(a.nbytes)).atexit = False
+    number = next(_numbers)
+    STATE.blocks[number] = a.ctypes.data, a.nbytes, STATE.device
+    weakref.finalize(out, _give_back, STATE.device, rounded(a.nbytes), number).atexit = False
     return out
 
 

@@ -4,6 +4,7 @@ One object for each installation; the rules of stream capture are enforced here.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,8 @@ class State:
         device: the current device; `devices` how many there are.
         prebuilt: modules that were built together beforehand, by their source.
         recording: where the sources of launched kernels are noted instead of run; None to run them.
+        unsupported: epilogues of cuBLASLt that its heuristics have nothing for.
+        blocks: start, size and device of the memory that is alive.
         backwards: run the threads of each block in the opposite order: a result that changes lacks a barrier.
     """
 
@@ -36,6 +39,12 @@ class State:
     prebuilt: dict[str, Any] = field(default_factory=dict)
     backwards: bool = False
     recording: list[str] | None = None
+    unsupported: set[str] = field(default_factory=set)
+    blocks: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+
+    def work(self, compute: Callable[[], None]) -> None:
+        """What a device would do now."""
+        compute()
 
     def sync(self, what: str) -> None:
         """Note that the host waits; an error while a stream is captured, as on a device."""

@@ -1,0 +1,290 @@
+"""Matrix products on a GPU through cuBLASLt's low-level bindings: plans, epilogues, workspace and handle.
+
+The bindings (`nvmath.bindings`) take addresses and bare structures, so a product can be captured in a CUDA graph, which
+CuPy's own routine refuses. What memory order an operand may have is in `products`; `CupyBackend` chooses who computes.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Final
+
+import numpy as np
+
+from . import precision
+from .base import Array
+from .products import Operand, Problem, batch_shape, problem, spread
+
+# CUDA's numbers of the types (cudaDataType): of the matrices, and of the factors alpha and beta.
+_FLOAT32, _FLOAT64, _FLOAT16, _BFLOAT16 = 0, 1, 2, 14
+_TYPES: Final = {"float32": _FLOAT32, "float64": _FLOAT64, "float16": _FLOAT16, "bfloat16": _BFLOAT16}
+_MAX_PLANS: Final = 4096
+_WORKSPACE: Final = 32 << 20  # what cuBLAS recommends for Hopper; smaller ones take away its fastest kernels
+_RESULT_BYTES: Final = 96  # of cublasLtMatmulHeuristicResult_t; the algorithm comes first
+_STATE_AT: Final = 72  # where its status is, an int
+_CANDIDATES: Final = 8  # algorithms that a timed choice compares
+_ALIGNED: Final = 16  # bytes; more than that makes no difference to an algorithm
+# The epilogues that are computed here: with gpugrad's meaning to the last bit but for the order of rounding. cuBLASLt's
+# GELU is the tanh form and is never one of them.
+EPILOGUES: Final = ("DEFAULT", "BIAS", "RELU_BIAS", "RELU", "RELU_AUX_BIAS", "DRELU_BGRAD", "BGRADA", "BGRADB")
+
+
+class _Plan:
+    """One product, all of it decided but the addresses."""
+
+    __slots__ = ("algorithm", "alpha", "beta", "desc", "keep", "layouts", "problem")
+
+    def __init__(self, problem: Problem, desc: int, layouts: tuple[int, int, int], numbers: Any, keep: Any) -> None:
+        self.problem, self.desc, self.layouts = problem, desc, layouts
+        self.alpha, self.beta = numbers.ctypes.data, numbers.ctypes.data + numbers.itemsize
+        self.keep, self.algorithm = [numbers, keep], keep.ctypes.data
+
+
+class Products:
+    """The products of one GPU.
+
+    Args:
+        backend: of that GPU; allocates results and says which device is current.
+
+    Attributes:
+        tuned: whether plans made from now on time their candidates on the device, once each, and keep the fastest.
+
+    Raises:
+        ImportError, RuntimeError: the bindings or cuBLASLt itself are missing.
+    """
+
+    def __init__(self, backend: Any) -> None:
+        from nvmath.bindings import cublas, cublasLt
+
+        self.backend = backend
+        self.tuned = False
+        self._lt, self._blas = cublasLt, cublas
+        self._desc, self._layout = cublasLt.MatmulDescAttribute, cublasLt.MatrixLayoutAttribute
+        self._preference = cublasLt.MatmulPreferenceAttribute
+        with backend.place():
+            self._handle: int = cublasLt.create()
+        self._plans: dict[Any, _Plan | int | None] = {}
+        self._workspaces: dict[int, Any] = {}
+        # A plan's descriptor holds the addresses of its bias and masks, so that two threads must not call it at once.
+        self._lock = threading.Lock()
+
+    def matmul(
+        self,
+        a: Array,
+        b: Array,
+        out: Array | None = None,
+        epilogue: str = "DEFAULT",
+        vector: Array | None = None,
+        mask: Array | None = None,
+    ) -> Array | None:
+        """NumPy's matmul of arrays of two axes or more, followed by an epilogue of cuBLASLt.
+
+        Args:
+            a: (*batch, m, k).
+            b: (*batch, k, n), of the same dtype.
+            out: (*batch, m, n) to write to; made if not given.
+            epilogue: one of `EPILOGUES`, by columns: a bias has the length n.
+            vector: the bias, (n,), or where a bias gradient is written: the sums over k of `b`, (n,), with BGRADA, and
+                of `a`, (m,), with BGRADB. Contiguous.
+            mask: uint8, where the signs of what goes into ReLU are written or read.
+
+        Returns:
+            The product, or None where cuBLASLt has no such product: another routine must compute it.
+        """
+        if a.dtype != b.dtype or a.dtype.name not in _TYPES or a.ndim < 2 or b.ndim < 2:
+            return None
+        shape = (*batch_shape(a, b), a.shape[-2], b.shape[-1])
+        target = self.backend.empty(shape, a.dtype) if out is None else out
+        if out is not None and (out.shape != shape or out.dtype != a.dtype):
+            return None
+        if not target.size:
+            return target
+        if not a.shape[-1]:
+            target.fill(0)
+            return target
+        with self.backend.place():
+            return self._run(a, b, target, epilogue, vector, mask)
+
+    def _run(self, a: Array, b: Array, out: Array, epilogue: str, vector: Any, mask: Any) -> Array | None:
+        at, bt, dt = a.data.ptr, b.data.ptr, out.data.ptr
+        bits = (at & -at & 15, bt & -bt & 15, dt & -dt & 15)
+        level = precision.get_float32_matmul_precision()
+        key = (a.shape, a.strides, b.shape, b.strides, out.strides, a.dtype, bits, epilogue, level)
+        found = self._plans.get(key, ...)
+        if found is ...:
+            if len(self._plans) >= _MAX_PLANS:
+                self._forget()
+            found = self._plans[key] = self._plan(a, b, out, epilogue, vector, mask)
+        if isinstance(found, _Plan):
+            self._launch(found, (at, bt, dt), a.dtype.itemsize, vector, mask)
+            return out
+        if isinstance(found, int):
+            return self._rearranged(found, a, b, out, epilogue, vector, mask)
+        return None
+
+    def _rearranged(self, which: int, a: Array, b: Array, out: Array, epilogue: str, vector: Any, mask: Any) -> Any:
+        """The product of operands of which one lies as BLAS cannot take it: turned around, or copied."""
+        xp = self.backend.xp
+        if which == 2:
+            if epilogue != "DEFAULT":
+                return None
+            if out.strides[-2] == out.itemsize:
+                turned = self._run(b.swapaxes(-1, -2), a.swapaxes(-1, -2), out.swapaxes(-1, -2), epilogue, None, None)
+                return None if turned is None else out
+            made = self._run(a, b, self.backend.empty(out.shape, out.dtype), epilogue, None, None)
+            if made is not None:
+                out[...] = made
+            return None if made is None else out
+        a, b = (xp.ascontiguousarray(a), b) if which == 0 else (a, xp.ascontiguousarray(b))
+        return self._run(a, b, out, epilogue, vector, mask)
+
+    def _launch(self, plan: _Plan, starts: tuple[int, int, int], itemsize: int, vector: Any, mask: Any) -> None:
+        stream = self.backend.xp.cuda.get_current_stream().ptr
+        workspace = self._workspace(stream)
+        at, bt, dt = starts
+        a_desc, b_desc, d_desc = plan.layouts
+        with self._lock:
+            if vector is not None:
+                self._set(plan.desc, self._desc.BIAS_POINTER, np.int64(vector.data.ptr))
+            if mask is not None:
+                self._set(plan.desc, self._desc.EPILOGUE_AUX_POINTER, np.int64(mask.data.ptr))
+            for a_off, b_off, d_off in plan.problem.offsets:
+                result = dt + d_off * itemsize
+                self._lt.matmul(
+                    self._handle, plan.desc, plan.alpha,
+                    bt + b_off * itemsize, a_desc, at + a_off * itemsize, b_desc,
+                    plan.beta, result, d_desc, result, d_desc,
+                    plan.algorithm, workspace.data.ptr, _WORKSPACE, stream,
+                )  # fmt: skip
+
+    def _workspace(self, stream: int) -> Any:
+        """Scratch memory of a stream: two products at once on two streams must not share one."""
+        found = self._workspaces.get(stream)
+        if found is None:
+            found = self._workspaces[stream] = self.backend.empty((_WORKSPACE,), np.uint8)
+        return found
+
+    # Plans
+
+    def _plan(self, a: Array, b: Array, out: Array, epilogue: str, vector: Any, mask: Any) -> _Plan | int | None:
+        batch = out.shape[:-2]
+        found = problem(spread(a, batch), spread(b, batch), spread(out, batch), batch)
+        if isinstance(found, int):
+            return found
+        if epilogue != "DEFAULT" and (found.batch > 1 or len(found.offsets) > 1 or a.dtype.name == "float64"):
+            return None
+        kind = _TYPES[a.dtype.name]
+        desc = self._lt.matmul_desc_create(int(self._compute(kind)), _FLOAT64 if kind == _FLOAT64 else _FLOAT32)
+        operation = self._blas.Operation
+        for attribute, operand in ((self._desc.TRANSA, found.a), (self._desc.TRANSB, found.b)):
+            self._set(desc, attribute, np.int32(operation.T if operand.transposed else operation.N))
+        if epilogue != "DEFAULT":
+            self._set(desc, self._desc.EPILOGUE, np.uint32(self._lt.Epilogue[epilogue]))
+            if vector is not None:
+                self._set(desc, self._desc.BIAS_POINTER, np.int64(vector.data.ptr))
+                self._set(desc, self._desc.BIAS_DATA_TYPE, np.int32(kind))
+            if mask is not None:
+                self._set(desc, self._desc.EPILOGUE_AUX_POINTER, np.int64(mask.data.ptr))
+                self._set(desc, self._desc.EPILOGUE_AUX_LD, np.int64(mask_stride(found.m)))
+        a_layout, b_layout, d_layout = (self._matrix(kind, each, found.batch) for each in (found.a, found.b, found.d))
+        layouts = (a_layout, b_layout, d_layout)
+        wide = np.float64 if kind == _FLOAT64 else np.float32
+        aligned = [_alignment(each, [s[i] for s in found.offsets]) for i, each in ((1, b), (0, a), (2, out))]
+        algorithms = self._algorithms(desc, layouts, aligned, _CANDIDATES if self.tuned else 1)
+        if not algorithms:
+            self._drop(desc, layouts)
+            return None
+        plan = _Plan(found, desc, layouts, np.array([1, 0], wide), algorithms[0])
+        if len(algorithms) > 1:
+            self._choose(plan, algorithms, (a.data.ptr, b.data.ptr, out.data.ptr), a.dtype.itemsize, vector, mask)
+        return plan
+
+    def _compute(self, kind: int) -> int:
+        types = self._blas.ComputeType
+        if kind == _FLOAT64:
+            return int(types.COMPUTE_64F)
+        level = precision.get_float32_matmul_precision() if kind == _FLOAT32 else "highest"
+        names = {"high": types.COMPUTE_32F_FAST_TF32, "medium": types.COMPUTE_32F_FAST_16BF}
+        return int(names.get(level, types.COMPUTE_32F))
+
+    def _matrix(self, kind: int, operand: Operand, batch: int) -> int:
+        layout: int = self._lt.matrix_layout_create(kind, operand.rows, operand.cols, operand.ld)
+        if batch > 1:
+            for attribute, value in (
+                (self._layout.BATCH_COUNT, np.int32(batch)),
+                (self._layout.STRIDED_BATCH_OFFSET, np.int64(operand.step)),
+            ):
+                held = np.array([value])
+                self._lt.matrix_layout_set_attribute(layout, int(attribute), held.ctypes.data, held.nbytes)
+        return layout
+
+    def _set(self, desc: int, attribute: int, value: Any) -> None:
+        held = np.array([value])
+        self._lt.matmul_desc_set_attribute(desc, int(attribute), held.ctypes.data, held.nbytes)
+
+    def _algorithms(self, desc: int, layouts: Any, aligned: list[int], count: int) -> list[Any]:
+        """What cuBLASLt's heuristics propose, the best guess first; [] where it has nothing for this product."""
+        preference = self._lt.matmul_preference_create()
+        names = self._preference
+        for attribute, value in (
+            (names.MAX_WORKSPACE_BYTES, np.uint64(_WORKSPACE)),
+            (names.MIN_ALIGNMENT_A_BYTES, np.uint32(aligned[0])),
+            (names.MIN_ALIGNMENT_B_BYTES, np.uint32(aligned[1])),
+            (names.MIN_ALIGNMENT_C_BYTES, np.uint32(aligned[2])),
+            (names.MIN_ALIGNMENT_D_BYTES, np.uint32(aligned[2])),
+        ):
+            held = np.array([value])
+            self._lt.matmul_preference_set_attribute(preference, int(attribute), held.ctypes.data, held.nbytes)
+        results, got = np.zeros((count, _RESULT_BYTES // 8), np.uint64), np.zeros(1, np.int32)
+        a_desc, b_desc, d_desc = layouts
+        try:
+            self._lt.matmul_algo_get_heuristic(
+                self._handle, desc, a_desc, b_desc, d_desc, d_desc, preference, count,
+                results.ctypes.data, got.ctypes.data,
+            )  # fmt: skip
+        except self._lt.cuBLASLtError:  # NOT_SUPPORTED: this epilogue or order does not exist for this type
+            return []
+        finally:
+            self._lt.matmul_preference_destroy(preference)
+        status = results.view(np.int32)[:, _STATE_AT // 4]
+        return [results[i].copy() for i in range(int(got[0])) if status[i] == 0]
+
+    def _choose(self, plan: _Plan, algorithms: list[Any], starts: Any, itemsize: int, vector: Any, mask: Any) -> None:
+        """Time the candidates on the device, and keep the fastest; waits for the device."""
+        best = None
+        for algorithm in algorithms:
+            plan.algorithm = algorithm.ctypes.data
+            self._launch(plan, starts, itemsize, vector, mask)
+            start = self.backend.mark()
+            for _ in range(3):
+                self._launch(plan, starts, itemsize, vector, mask)
+            stop = self.backend.mark()
+            self.backend.synchronize()
+            seconds = self.backend.elapsed(start, stop)
+            if best is None or seconds < best[0]:
+                best = seconds, algorithm
+        chosen = best[1] if best is not None else algorithms[0]
+        plan.keep[1], plan.algorithm = chosen, chosen.ctypes.data
+
+    def _drop(self, desc: int, layouts: Any) -> None:
+        for layout in layouts:
+            self._lt.matrix_layout_destroy(layout)
+        self._lt.matmul_desc_destroy(desc)
+
+    def _forget(self) -> None:
+        with self._lock:
+            for plan in self._plans.values():
+                if isinstance(plan, _Plan):
+                    self._drop(plan.desc, plan.layouts)
+            self._plans.clear()
+
+
+def _alignment(array: Array, offsets: list[int]) -> int:
+    """What divides the addresses of all launches, in bytes; no more than makes a difference."""
+    addresses = [array.data.ptr + offset * array.itemsize for offset in offsets]
+    return min([_ALIGNED, *(int(address & -address) for address in addresses)])
+
+
+def mask_stride(length: int) -> int:
+    """Signs from one column of a ReLU mask to the next: whole groups of 128 (cublasLtEpilogue_t, RELU_AUX)."""
+    return (length + 127) // 128 * 128
