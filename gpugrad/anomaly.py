@@ -44,11 +44,21 @@ def leave() -> None:
     _state.depth -= 1
 
 
+def user_line() -> str:
+    """The source line outside gpugrad that is running: file, number and text."""
+    lines = [f for f in traceback.extract_stack() if not f.filename.startswith(_HERE)]
+    return f"{lines[-1].filename}:{lines[-1].lineno}: {lines[-1].line}" if lines else "unknown line"
+
+
 def note(node: Any) -> None:
     """Remember the user's source line and the checksums of what `node` keeps."""
-    lines = [f for f in traceback.extract_stack() if not f.filename.startswith(_HERE)]
-    where = f"{lines[-1].filename}:{lines[-1].lineno}: {lines[-1].line}" if lines else "unknown line"
-    _records[node] = (where, _checksums(node.saved))
+    _records[node] = (user_line(), _checksums(node.saved))
+
+
+def recorded_at(node: Any) -> str | None:
+    """The user's source line that recorded `node`; None outside debug mode."""
+    record = _records.get(node)
+    return None if record is None else record[0]
 
 
 def _checksums(saved: Any) -> tuple[int | None, ...]:

@@ -1,7 +1,7 @@
 """In-place changes of tensors: on the bare array where nothing is recorded, else as a recorded result.
 
-What the tape has saved is protected by `mutation`; what would leave a view or a leaf with the wrong gradient is
-refused here.
+What the tape has saved is protected by `mutation`; which tensors show the same memory is known to `views`. What would
+leave one of them with the wrong value or gradient is refused here.
 """
 
 from __future__ import annotations
@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Self
 
-import numpy as np
-
-from . import mutation
-from .backend import WrappedArray, backend_of, memory
+from . import mutation, views
+from .anomaly import user_line
+from .backend import WrappedArray, backend_of
 from .gradmode import recording
-from .nodes import GradientError, Node, PrimitiveNode
+from .nodes import Alias, GradientError, Node
 from .primitive import FUNCTIONS
-
-_VIEWS = frozenset(("reshape", "transpose", "broadcast_to", "flip", "alias"))
 
 
 class InPlace:
@@ -38,6 +35,8 @@ class InPlace:
         return self.data.dtype
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        if isinstance(value, InPlace) and views.in_place_already(self, _bare(index), value):
+            return  # the last step of t[index] += v: what is written stands there, and its gradient too
         self._write(
             "setitem",
             lambda: FUNCTIONS["index_put"](self, index, value),
@@ -67,9 +66,10 @@ class InPlace:
     def _write(self, name: str, compute: Callable[[], Any], write: Callable[[Any, Any], None], value: Any) -> None:
         """Change the tensor in place: on the array itself where nothing is recorded, else as a recorded result.
 
-        A recorded result takes this tensor's place; memory that the tape or a view shares is left as it was.
+        A recorded result takes this tensor's place, and every tensor that shows the same memory is taken of it again.
         """
-        recorded = recording() and (self._node is not None or (getattr(value, "_node", None) is not None))
+        node = self._node
+        recorded = recording() and (node is not None or (getattr(value, "_node", None) is not None))
         if not recorded:
             if isinstance(_array(value), WrappedArray) and not isinstance(self.data, WrappedArray):
                 raise GradientError(
@@ -80,25 +80,80 @@ class InPlace:
             write(self.data, _array(value))
             mutation.changed(self.data, name)
             return
-        if self._node is not None and self._node.leaf:
-            raise GradientError(
-                f"[{name}] in place on a leaf that requires a gradient (shape {self.shape}): its gradient would mean "
-                "two things; compute a new tensor, or change it under gg.no_grad()"
-            )
-        if _is_view(self.data, self._node):
-            raise GradientError(
-                f"[{name}] in place on a view (shape {self.shape}) of another tensor while recording: the other tensor "
-                "would not know; write to that tensor directly, or to x.clone()"
-            )
+        self._refuse_leaf(name)
+        family = views.others(self) if node is not None else views.sharers(self, InPlace)
+        base, at, places = self._place(name, family)
         result = compute()
         if result.shape != self.shape:
             raise ValueError(
                 f"[{name}] the result has shape {result.shape}, the tensor {self.shape}; it cannot grow in place"
             )
         result = result if result.dtype == self.dtype else FUNCTIONS["astype"](result, self.dtype)
-        mutation.changed(self.data, name)
-        self.data = result.data
+        if base is not self:
+            result = views.put(base, at, result)
+        base._become(name, result, family if base is self else [self, *(t for t in family if t is not base)], places)
+
+    def _refuse_leaf(self, name: str) -> None:
+        """A leaf's gradient would mean two things after a recorded write."""
+        base = self if self._node is None else views.base_of(self)
+        node = base if isinstance(base, Node) else getattr(base, "_node", None)
+        if node is None or not (node.leaf or (type(node) is Alias and node.hook is None)):
+            return
+        what = "a leaf that requires a gradient" if node.leaf else "an argument of a transform"
+        seen = "" if base is self else f"a view (shape {self.shape}) of "
+        raise GradientError(
+            f"[{name}] in place on {seen}{what} (shape {node.shape}): its gradient would mean two things; compute a "
+            f"new tensor, write to a copy (x.clone()), or change it under gg.no_grad(). The write is at {user_line()}"
+        )
+
+    def _place(self, name: str, family: list[Any]) -> tuple[Any, Any, dict[int, Any]]:
+        """The tensor that holds the memory which this one shows, and where in it this one is.
+
+        Views that cannot be taken again by what was recorded, because nothing was or the base is gone, come with
+        their positions in it, by `id`.
+        """
+        if not family:
+            return self, None, {}
+        base = None if self._node is None else views.base_of(self)
+        if base is self:
+            return self, None, {}
+        if base is None:
+            base, places = views.family_head(name, [self, *family])
+            return base, places.get(id(self)), places
+        at = views.positions(base, self)
+        if at is None:
+            raise GradientError(
+                f"[{name}] in place on a broadcast view (shape {self.shape}): one element stands at many places; write "
+                f"to x.clone(). The write is at {user_line()}"
+            )
+        return base, at, {}
+
+    def _become(self, name: str, result: Any, family: list[Any], places: dict[int, Any]) -> None:
+        """Take a recorded result's place, and the views with it; memory that only the tape still needs stays as it was.
+
+        A tensor without a node (of `detach`, or taken under `no_grad`) shows the memory and nothing of the tape: where
+        there is one, the new values are written to the memory too.
+        """
+        old = self._node
+        if places or old is None:
+            family = [t for t in family if id(t) in places]
+        bare = [t for t in family if t._node is None and old is not None]
+        ways = [(t, views.way(t)) for t in family if t._node is not None and not places]
+        if bare:
+            self.data[...] = result.data
+            mutation.changed(self.data, name)
+        else:
+            self.data = result.data
         self._node = result._node  # type: ignore[misc]  # the slot is the subclass's
+        if not family and getattr(self._node, "views", None) is None:
+            return
+        for t, steps in ways:
+            views.replay(t, steps, self)
+        for t in family if places else ():
+            if old is None or t._node is not None:
+                new = views.pick(self, places[id(t)])
+                t.data, t._node = new.data, new._node
+        views.join(self, family)
 
     # PyTorch's in-place methods, for initialisers and hand-written updates under no_grad.
     def copy_(self, other: Any) -> Self:
@@ -135,20 +190,6 @@ class InPlace:
 def _array(value: Any) -> Any:
     """The array of a tensor; anything else as it is."""
     return value.data if hasattr(value, "_node") else value
-
-
-def _is_view(array: Any, node: Node | None) -> bool:
-    """Whether a tensor shows memory that another one shows: told by the operation, for a constant by the memory."""
-    if isinstance(node, PrimitiveNode):
-        return node.name in _VIEWS or (node.name == "getitem" and not node.static["arrays"])
-    if node is not None:
-        return False
-    array = memory(array)
-    storage = backend_of(array).storage(array)
-    if storage is array or not isinstance(storage, np.ndarray):
-        return False
-    # A recycled buffer is bytes, and all but a sixteenth of it is the array it was given out for.
-    return storage.dtype != np.uint8 or bool(array.nbytes < 0.9 * storage.nbytes)
 
 
 def _bare(index: Any) -> Any:

@@ -35,9 +35,10 @@ class Node:
 
     A `single` node has one parent, given bare instead of in a tuple, and its rule takes and gives a bare cotangent.
     `scalars` is the short way's: the numbers it keeps as arrays of this dtype, or None where it is closed or unknown.
+    `views` is not set until somebody takes a view of the output, or the output is one (`views`).
     """
 
-    __slots__ = ("__weakref__", "dtype", "parents", "saved", "scalars", "seq", "shape")
+    __slots__ = ("__weakref__", "dtype", "parents", "saved", "scalars", "seq", "shape", "views")
     name: ClassVar[str] = "node"
     single: ClassVar[bool] = False
     leaf: ClassVar[bool] = False
@@ -49,6 +50,7 @@ class Node:
     shape: Any
     dtype: Any
     scalars: dict[Any, Any] | None
+    views: Any
 
     def vjp(self, g: Any) -> Any:
         """Cotangents of the parents from the output's, on bare arrays."""
@@ -203,6 +205,16 @@ class Alias(Node):
     def vjp_graph(self, g: Any) -> Any:
         changed = None if self.hook is None else self.hook(g)
         return g if changed is None else changed
+
+
+class Retained:
+    """A hook that keeps the gradient that passes."""
+
+    def __init__(self) -> None:
+        self.grad: Any = None
+
+    def __call__(self, g: Any) -> None:
+        self.grad = g if self.grad is None else self.grad + g
 
 
 class OutputNode(Node):

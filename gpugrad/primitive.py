@@ -63,6 +63,7 @@ class Primitive:
         bilinear: whether it is linear in each of its two inputs, and keeps each where the other needs a gradient.
         jvp: `jvp(tangents, needs, *kept, *extras, **static) -> tangent` of the output, None for the tangent of an input
             that has none. Without any of the three, forward mode is the reverse mode of the rule.
+        view: whether the output may show its first input's memory: in-place writes to either then reach the other.
 
     Raises:
         ValueError: the name is taken.
@@ -85,6 +86,7 @@ class Primitive:
         "outputs",
         "reference",
         "rule",
+        "view",
     )
 
     def __init__(
@@ -104,6 +106,7 @@ class Primitive:
         linear: bool = False,
         bilinear: bool = False,
         jvp: Callable[..., Any] | None = None,
+        view: bool = False,
     ) -> None:
         if name in REGISTRY:
             raise ValueError(f"[{name}] a primitive of this name is registered already")
@@ -118,6 +121,7 @@ class Primitive:
         self.linear = linear
         self.bilinear = bilinear
         self.jvp = jvp
+        self.view = view
         self._flops = flops
         self._vjp_flops = vjp_flops
         self._bytes = bytes

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import anomaly, arithmetic, mutation, nodes
+from . import anomaly, arithmetic, mutation, nodes, views
 from .backend import Device, WrappedArray, backend_for, backend_of, device, is_array
 from .batching import USED
 from .casting import CASTING, cast
@@ -19,7 +19,7 @@ from .gradmode import recording
 from .inplace import InPlace
 from .lifting import on_one_level
 from .methods import Methods
-from .nodes import Alias, GradientError, Leaf, Node, PrimitiveNode
+from .nodes import Alias, GradientError, Leaf, Node, PrimitiveNode, Retained
 from .primitive import FUNCTIONS, Primitive
 from .protocols import Protocols
 from .tape import walk
@@ -135,7 +135,7 @@ class Tensor(InPlace, Methods, Protocols):
         node = self._node
         if isinstance(node, Leaf):
             return node.grad  # type: ignore[no-any-return]
-        return node.hook.grad if isinstance(node, Alias) and isinstance(node.hook, _Retained) else None
+        return node.hook.grad if isinstance(node, Alias) and isinstance(node.hook, Retained) else None
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
@@ -156,7 +156,7 @@ class Tensor(InPlace, Methods, Protocols):
         if self._node is None:
             raise GradientError("[retain_grad] the tensor does not require a gradient; call requires_grad_() first")
         if not self._node.leaf:
-            self._node = Alias.of(self._node, _Retained())
+            self._node = views.hooked(self._node, Alias.of(self._node, Retained()))
 
     def register_hook(self, hook: Any) -> None:
         """Call `hook(g)` with this tensor's gradient during backward, for its uses from here on.
@@ -167,7 +167,7 @@ class Tensor(InPlace, Methods, Protocols):
             raise GradientError("[register_hook] the tensor does not require a gradient; call requires_grad_() first")
         if self._node.leaf:
             raise GradientError("[register_hook] on a leaf: register it on a result, e.g. y = x.view_as(x)")
-        self._node = Alias.of(self._node, hook)
+        self._node = views.hooked(self._node, Alias.of(self._node, hook))
 
     def backward(self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
         """Add the derivative of this tensor to the `.grad` of every leaf that it was computed from.
@@ -212,7 +212,10 @@ class Tensor(InPlace, Methods, Protocols):
 
     def detach(self) -> Tensor:
         """A tensor on the same array that the tape does not know of."""
-        return new_tensor(self.data, None)
+        out = new_tensor(self.data, None)
+        if self._node is not None:
+            views.seen(self, out)
+        return out
 
     # In and out -------------------------------------------------------------------------------------------------
 
@@ -331,16 +334,6 @@ class Tensor(InPlace, Methods, Protocols):
         return id(self)
 
 
-class _Retained:
-    """A hook that keeps the gradient that passes."""
-
-    def __init__(self) -> None:
-        self.grad: Tensor | None = None
-
-    def __call__(self, g: Tensor) -> None:
-        self.grad = g if self.grad is None else self.grad + g
-
-
 def _restore(kind: type[Tensor], host: Any, where: str, requires_grad: bool) -> Tensor:
     out = _new(kind)
     out.data, out._node = backend_for(where).from_host(host), None
@@ -379,12 +372,17 @@ def apply(prim: Primitive, args: tuple[Any, ...], static: dict[str, Any]) -> Any
         else:
             arrays.append(a)
             parents.append(None)
+    result: Any
     if recorded and recording():
-        return _record(prim, arrays, tuple(parents), static)
-    out, _ = prim.forward((False,) * len(arrays), *arrays, **static)
-    if not tensors:
-        return out
-    return tuple(new_tensor(o, None) for o in out) if prim.outputs > 1 else new_tensor(out, None)
+        result = _record(prim, arrays, tuple(parents), static)
+    else:
+        out, _ = prim.forward((False,) * len(arrays), *arrays, **static)
+        if not tensors:
+            return out
+        result = tuple(new_tensor(o, None) for o in out) if prim.outputs > 1 else new_tensor(out, None)
+    if prim.view and recorded:
+        views.seen(args[0], result)
+    return result
 
 
 def _record(prim: Primitive, arrays: list[Any], parents: tuple[Node | None, ...], static: dict[str, Any]) -> Any:
@@ -408,4 +406,5 @@ def _record(prim: Primitive, arrays: list[Any], parents: tuple[Node | None, ...]
 
 
 nodes._make[:] = [new_tensor]
+views._apply[:] = [apply]
 arithmetic.install(Tensor)

@@ -105,6 +105,10 @@ class BufferPool:
             self._held -= size * (len(buffers) - len(keep))
             self._classes[size] = keep
 
+    def holds(self, buffer: object) -> bool:
+        """Whether an object is one of the pool's buffers, idle or in use."""
+        return type(buffer) is np.ndarray and any(b is buffer for b in self._classes.get(buffer.nbytes, ()))
+
     def clear(self) -> None:
         """Give the idle buffers back to the system."""
         with self._lock:

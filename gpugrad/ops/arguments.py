@@ -17,6 +17,7 @@ from ..backend import backend_of, is_array, memory
 from ..gradmode import recording
 from ..primitive import Primitive
 from ..tensor import Tensor, apply, new_tensor
+from ..views import seen
 
 Axes = tuple[int, ...]
 
@@ -101,7 +102,10 @@ def apply_one(primitive: Primitive, x: Any, static: dict[str, Any]) -> Any:
     if isinstance(x, Tensor):
         if x._node is not None and recording():
             return apply(primitive, (x,), static)
-        return new_tensor(primitive.forward(_NEEDS_NONE, x.data, **static)[0], None)
+        out = new_tensor(primitive.forward(_NEEDS_NONE, x.data, **static)[0], None)
+        if primitive.view and x._node is not None:
+            seen(x, out)
+        return out
     return primitive.forward(_NEEDS_NONE, x, **static)[0]
 
 

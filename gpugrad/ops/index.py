@@ -80,8 +80,8 @@ def _getitem_forward(needs: Needs, x: Any, *, index: Any, arrays: Any, unique: b
         out = x[index]
     except (IndexError, ValueError, TypeError) as why:
         raise _misfit("[getitem]", index, x.shape, why) from None
-    if not isinstance(out, type(x)):
-        out = backend_of(x).xp.asarray(out)
+    if not isinstance(out, type(x)):  # of an array without elements' axes NumPy makes a scalar: a view all the same
+        out = x[(*index, ...) if type(index) is tuple else (index, ...)]
     # The arrays are kept, not only held as static, so that a change of an index after the fact is noticed.
     return out, (x.shape, *arrays)
 
@@ -115,6 +115,7 @@ GETITEM = Primitive(
     bytes=_getitem_bytes,
     vjp_bytes=_getitem_vjp_bytes,
     linear=True,
+    view=True,
 )
 
 
@@ -162,7 +163,12 @@ def _scatter_flops(shapes: tuple[Shape, ...], out_shape: Shape, *, unique: bool,
 
 # A slice of the cotangent may be a view of it.
 SCATTER = Primitive(
-    "scatter", _scatter_forward, _scatter_rule, fresh=False, flops=_scatter_flops, vjp_flops=no_vjp_flops,
+    "scatter",
+    _scatter_forward,
+    _scatter_rule,
+    fresh=False,
+    flops=_scatter_flops,
+    vjp_flops=no_vjp_flops,
     linear=True,
 )
 

@@ -230,7 +230,7 @@ def _flip_rule(g: Any, needs: Needs, *, axes: Axes) -> tuple[Any, ...]:
     return (flip(g, axes),)
 
 
-FLIP = Primitive("flip", _flip_forward, _flip_rule, fresh=False, flops=no_flops, linear=True)
+FLIP = Primitive("flip", _flip_forward, _flip_rule, fresh=False, flops=no_flops, linear=True, view=True)
 
 
 @public

@@ -42,6 +42,7 @@ RESHAPE = Primitive(
     bytes=no_bytes,
     vjp_bytes=no_vjp_bytes,
     linear=True,
+    view=True,
 )
 
 
@@ -218,6 +219,7 @@ TRANSPOSE = Primitive(
     bytes=no_bytes,
     vjp_bytes=no_vjp_bytes,
     linear=True,
+    view=True,
 )
 
 
@@ -334,6 +336,7 @@ BROADCAST_TO = Primitive(
     vjp_flops=vjp_per_input(0, 1),
     bytes=no_bytes,
     linear=True,
+    view=True,
 )
 
 

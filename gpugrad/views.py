@@ -1,0 +1,265 @@
+"""Which tensors show one memory: what a recorded in-place write has to carry to the others.
+
+A recorded view is told to the node it was taken of; views of constants leave no trace and are looked for when one of
+them is first written to by a recorded value. How a write is computed is in `inplace`.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+from weakref import ref
+
+import numpy as np
+
+from .anomaly import user_line
+from .backend import WrappedArray, backend_of, memory
+from .nodes import Alias, GradientError, Node, PrimitiveNode
+from .primitive import FUNCTIONS
+
+_apply: Final[list[Callable[..., Any]]] = []  # set by `tensor`: where a primitive meets tensors
+_OVERLAPPING: Final = frozenset(("broadcast_to", "real", "imag"))  # their elements are not elements of the base
+
+
+def seen(base: Any, view: Any) -> None:
+    """Note that the tensor `view` was taken of the recorded tensor `base`, if they show the same memory."""
+    a, b, node = base.data, view.data, base._node
+    if type(b) is np.ndarray:
+        owner = b.base
+        if b is not a and (owner is None or (owner is not a and owner is not a.base)):
+            return
+    elif not _shares(a, b):
+        return
+    mine = view._node
+    if node.leaf:  # a leaf is never written to while recording
+        if mine is not None:
+            mine.views = node
+        return
+    known = getattr(node, "views", None)
+    if known is None:
+        node.views = [ref(base), ref(view)]
+    else:
+        if type(known) is not list:
+            node, known = known, getattr(known, "views", None)
+        if known is not None:
+            n = len(known)
+            if n & (n - 1) == 0 and n >= 32:  # now and then, without those that are gone
+                known[1:] = [r for r in known[1:] if r() is not None]
+            known.append(ref(view))
+    if mine is not None:
+        mine.views = node
+
+
+def _shares(a: Any, b: Any) -> bool:
+    a, b = memory(a), memory(b)
+    return type(a) is type(b) and backend_of(a).storage(a) is backend_of(b).storage(b)
+
+
+def hooked(old: Node, new: Node) -> Node:
+    """`new` takes the place of `old` as the node of a tensor: its views stay its views."""
+    family = getattr(old, "views", None)
+    if family is not None:
+        new.views = family
+    return new
+
+
+def base_of(tensor: Any) -> Any:
+    """The tensor whose memory a recorded one shows: itself, another, the node of a leaf, or None where it is gone."""
+    root = getattr(tensor._node, "views", None)
+    if root is None or type(root) is list:
+        return tensor
+    return root if root.leaf else root.views[0]()
+
+
+def others(tensor: Any) -> list[Any]:
+    """The living tensors besides this one that show the memory of the same recorded base."""
+    root = getattr(tensor._node, "views", None)
+    if root is None:
+        return []
+    family = root if type(root) is list else getattr(root, "views", [])
+    found = []
+    for r in family:
+        t = r()
+        if t is None or t is tensor:
+            continue
+        if t._node is None:
+            if _shares(tensor.data, t.data):
+                found.append(t)
+        elif (
+            getattr(t._node, "views", None) is family or getattr(getattr(t._node, "views", None), "views", 0) is family
+        ):
+            found.append(t)
+    return found
+
+
+def in_place_already(tensor: Any, index: Any, value: Any) -> bool:
+    """Whether a recorded `value` is the view `tensor[index]` itself, as in the last step of `t[index] += v`."""
+    node = value._node
+    if node is None or tensor._node is None or getattr(node, "views", None) is not _root(tensor._node):
+        return False
+    try:
+        there: Any = None if isinstance(tensor.data, WrappedArray) else tensor.data[index]
+    except (IndexError, TypeError, ValueError):
+        return False  # the write itself will say what is wrong
+    here: Any = value.data
+    return (
+        type(there) is type(here)
+        and there.shape == here.shape
+        and there.strides == here.strides
+        and _start(there) == _start(here)
+    )
+
+
+def _root(node: Node) -> Any:
+    known = getattr(node, "views", None)
+    return node if known is None or type(known) is list else known
+
+
+def way(view: Any) -> list[PrimitiveNode]:
+    """The recorded operations that lead from the base to a view, in order."""
+    node = view._node
+    root: Any = node.views
+    nodes: list[PrimitiveNode] = []
+    while node is not root:
+        if isinstance(node, Alias):
+            node = node.parents
+            continue
+        nodes.append(node)
+        node = node.parents[0]
+    return nodes[::-1]
+
+
+def positions(base: Any, view: Any) -> Any:
+    """Which elements of the base, counted row by row, a view shows; None where they are not just some of them."""
+    steps = way(view)
+    if any(n.prim.name in _OVERLAPPING for n in steps):
+        return None
+    at = np.arange(base.data.size).reshape(base.shape)
+    for n in steps:
+        static = (
+            n.static | {"index": tuple([_host(i) for i in n.static["index"]])} if n.static.get("arrays") else n.static
+        )
+        at, _ = n.prim.forward((False,), at, **static)
+    return at
+
+
+def _host(index: Any) -> Any:
+    return backend_of(index).to_host(index) if hasattr(index, "dtype") else index
+
+
+def replay(view: Any, steps: list[PrimitiveNode], base: Any) -> None:
+    """Take the view again, of what the base is now."""
+    out = base
+    for n in steps:
+        out = _apply[0](n.prim, (out,), n.static)
+    node = view._node
+    hook = node.hook if isinstance(node, Alias) else None
+    view.data, view._node = out.data, out._node if hook is None else Alias.of(out._node, hook)
+
+
+def join(base: Any, members: list[Any]) -> None:
+    """From here on `members` are views of `base`."""
+    base._node.views = [ref(base), *[ref(m) for m in members]]
+    for m in members:
+        if m._node is not None:
+            m._node.views = base._node
+
+
+# Views of constants: nobody was told of them ------------------------------------------------------------------------
+
+
+def sharers(tensor: Any, kind: type) -> list[Any]:
+    """The other living tensors (instances of `kind`) on the memory of a constant.
+
+    They are looked for only if somebody besides the tensor holds that memory.
+    """
+    array = memory(tensor.data)
+    backend = backend_of(array)
+    storage = backend.storage(array)
+    # It is held by `array`, `storage` and the call itself; by the tensor's slot, or by the array that is a view of it.
+    holders = sys.getrefcount(storage) - (4 if storage is array else 3)
+    pool = getattr(backend, "pool", None)
+    if pool is not None and pool.holds(storage):
+        holders -= 1
+    if holders <= 0:
+        return []
+    found: dict[int, Any] = {}
+    for generation in range(3):  # a view is likely young, and nobody looks further than the last holder
+        for t in gc.get_objects(generation=generation):
+            if issubclass(type(t), kind) and t is not tensor and _on(t, storage):
+                found[id(t)] = t
+        if len(found) >= holders:
+            break
+    return list(found.values())
+
+
+def _on(tensor: Any, storage: object) -> bool:
+    data = getattr(tensor, "data", None)  # a tensor that is just being made has none
+    if data is None:
+        return False
+    array = memory(data)
+    return backend_of(array).storage(array) is storage
+
+
+def family_head(name: str, tensors: list[Any]) -> tuple[Any, dict[int, Any]]:
+    """Of several tensors on one memory the one that has all elements of the others, and where these are in it.
+
+    Args:
+        name: the operation, for the error.
+        tensors: the first is the one that is written to.
+
+    Returns:
+        That tensor, and by `id` of each other one that shares elements with it their positions, counted row by row.
+
+    Raises:
+        GradientError: there is no such one.
+    """
+    plain = all(not isinstance(t.data, WrappedArray) and t.dtype == tensors[0].dtype for t in tensors)
+    found: dict[int, Any] = {}
+    base = tensors[0]
+    if plain:
+        written = _addresses(base.data)
+        near = [t for t in tensors if np.isin(_addresses(t.data), written).any()] or [base]
+        base = max(near, key=lambda t: t.data.size)
+        addresses = _addresses(base.data)
+        order = np.argsort(addresses, kind="stable")
+        known = addresses[order]
+        for t in tensors:
+            mine = _addresses(t.data)
+            at = np.minimum(np.searchsorted(known, mine), known.size - 1)
+            same = known[at] == mine
+            if t is not base and same.any():
+                plain = plain and bool(same.all())
+                found[id(t)] = order[at].reshape(t.shape)
+        plain = plain and np.unique(known).size == known.size
+    if not plain:
+        raise GradientError(
+            f"[{name}] writes a value that is recorded to memory that {len(tensors)} tensors share "
+            f"({', '.join(f'{t.shape} {t.dtype}' for t in tensors)}), and none of them has all elements of the others: "
+            f"they would not know of it; write to x.clone(). The write is at {user_line()}"
+        )
+    return base, found
+
+
+def _start(array: Any) -> int:
+    return int(array.__array_interface__["data"][0] if type(array) is np.ndarray else array.data.ptr)
+
+
+def _addresses(array: Any) -> Any:
+    at = np.full((1,) * array.ndim, _start(array), np.int64)
+    for axis, (n, stride) in enumerate(zip(array.shape, array.strides, strict=True)):
+        at = at + (np.arange(n) * stride).reshape((-1,) + (1,) * (array.ndim - axis - 1))
+    return np.broadcast_to(at, array.shape).reshape(-1)
+
+
+def put(base: Any, at: Any, value: Any) -> Any:
+    """The base with `value` at positions that are counted row by row, as a new tensor."""
+    flat = FUNCTIONS["index_put"](FUNCTIONS["reshape"](base, (-1,)), at.reshape(-1), FUNCTIONS["reshape"](value, (-1,)))
+    return FUNCTIONS["reshape"](flat, base.shape)
+
+
+def pick(base: Any, at: Any) -> Any:
+    """The elements of the base at these positions, as a new tensor."""
+    return FUNCTIONS["getitem"](FUNCTIONS["reshape"](base, (-1,)), at)
