@@ -12,21 +12,11 @@ from .backend import cuda_probe as _probe
 from .backend.precision import get_float32_matmul_precision, set_float32_matmul_precision
 
 __all__ = [
-    "current_device",
-    "device_count",
-    "empty_cache",
-    "get_device_capability",
-    "get_device_name",
-    "get_float32_matmul_precision",
-    "is_available",
-    "manual_seed",
-    "matmul_library",
-    "memory_stats",
-    "set_device",
-    "set_float32_matmul_precision",
-    "synchronize",
-    "tune_matmul",
-    "why_unavailable",
+    "current_device", "device_count", "empty_cache", "get_device_capability", "get_device_name",
+    "get_float32_matmul_precision", "is_available", "manual_seed", "matmul_library", "max_memory_allocated",
+    "mem_get_info", "memory_allocated", "memory_reserved", "memory_stats", "memory_summary", "reset_peak_memory_stats",
+    "set_device", "set_float32_matmul_precision", "set_memory_limit", "set_per_process_memory_fraction", "synchronize",
+    "tune_matmul", "why_unavailable",
 ]  # fmt: skip
 
 
@@ -124,8 +114,98 @@ def tune_matmul(on: bool = True, where: Any = None) -> bool:
 
 
 def memory_stats(where: Any = None) -> Any:
-    """What a GPU's allocator holds: `in_use_bytes`, `held_bytes`, `free_bytes`, `total_bytes`."""
+    """What a GPU's allocator holds: `in_use_bytes`, `held_bytes`, `free_bytes`, `total_bytes`, `limit_bytes`."""
     return backend_for(_gpu(where)).memory_stats()
+
+
+def memory_allocated(where: Any = None) -> int:
+    """Bytes of a GPU in arrays that are alive."""
+    return int(memory_stats(where).in_use_bytes)
+
+
+def memory_reserved(where: Any = None) -> int:
+    """Bytes of a GPU that CuPy's pool holds, in arrays or idle."""
+    return int(memory_stats(where).held_bytes)
+
+
+def mem_get_info(where: Any = None) -> tuple[int, int]:
+    """(free, total) bytes of a GPU, for all programs."""
+    stats = memory_stats(where)
+    return int(stats.free_bytes), int(stats.total_bytes)
+
+
+def reset_peak_memory_stats(where: Any = None) -> None:
+    """Begin to watch the most that is in use on a GPU: `max_memory_allocated` counts from here.
+
+    Watching starts with the first call and takes some microseconds an allocation; before it nothing is paid.
+    Allocations of the threads that have called this are seen.
+    """
+    _watch().reset(_gpu(where))
+
+
+def max_memory_allocated(where: Any = None) -> int:
+    """The most bytes of a GPU in arrays at one time since `reset_peak_memory_stats`.
+
+    Raises:
+        RuntimeError: it was not called before.
+    """
+    target = _gpu(where)
+    peak: int | None = None if not _watches else _watches[0].peak(target)
+    if peak is None:
+        raise RuntimeError(
+            f"[max_memory_allocated] nobody watches {target}; call gg.cuda.reset_peak_memory_stats() before what is to "
+            "be measured"
+        )
+    return peak
+
+
+_watches: list[Any] = []
+
+
+def _watch() -> Any:
+    if not _watches:
+        from .backend.cuda_memory import PeakWatch
+
+        _watches.append(PeakWatch())
+    return _watches[0]
+
+
+def set_memory_limit(limit: int, where: Any = None) -> None:
+    """Bound what CuPy's pool takes of a GPU to `limit` bytes; 0 for no bound. Beyond it operations run out of memory.
+
+    Raises:
+        ValueError: `limit` is negative.
+    """
+    if limit < 0:
+        raise ValueError(f"[set_memory_limit] limit = {limit}; expected bytes, 0 for no bound")
+    backend = backend_for(_gpu(where))
+    with backend.place():  # type: ignore[attr-defined]
+        backend.xp.get_default_memory_pool().set_limit(size=limit)
+
+
+def set_per_process_memory_fraction(fraction: float, where: Any = None) -> None:
+    """Bound what CuPy's pool takes of a GPU to a share of its memory, in (0, 1].
+
+    Raises:
+        ValueError: the share is out of range.
+    """
+    if not 0 < fraction <= 1:
+        raise ValueError(f"[set_per_process_memory_fraction] fraction = {fraction}; expected a share in (0, 1]")
+    set_memory_limit(int(fraction * mem_get_info(where)[1]), where)
+
+
+def memory_summary(where: Any = None) -> str:
+    """A table of a GPU's memory: arrays, the pool, the limit, the device, and the peak where it is watched."""
+    target = _gpu(where)
+    stats = memory_stats(target)
+    idle = stats.held_bytes - stats.in_use_bytes
+    rows = [("in arrays", stats.in_use_bytes), ("idle in the pool", idle), ("held by the pool", stats.held_bytes)]
+    peak = None if not _watches else _watches[0].peak(target)
+    rows += [] if peak is None else [("most in arrays", peak)]
+    rows += [("limit of the pool", stats.limit_bytes)] if stats.limit_bytes else []
+    rows += [("free on the device", stats.free_bytes), ("on the device", stats.total_bytes)]
+    lines = [f"{what:<20}{nbytes / 2**20:>14,.1f} MiB" for what, nbytes in rows]
+    return "\n".join([f"{target}, {get_device_name(target)}", *lines])
 
 
 def empty_cache() -> None:

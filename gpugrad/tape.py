@@ -14,6 +14,7 @@ import numpy as np
 
 from . import anomaly, mutation, nodes
 from .backend import WrappedArray, backend_of
+from .exhausted import exhausted
 from .gradmode import set_grad_enabled
 from .nodes import FREED, GradientError, Node, OutputNode, new_tensor
 from .observing import walk_observer
@@ -48,9 +49,12 @@ def walk(
         visit.active = leading_to([n for n, _ in roots], targets, beyond)
     # An infinite slope (sqrt at 0) is no accident here; whoever hunts one has `detect_anomaly`.
     with set_grad_enabled(graph), np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        for node, g in roots:
-            visit.arrive(node, g, False)
-        visit.run() if visit.observer is None else visit.observer.walk(roots, visit.run)
+        try:
+            for node, g in roots:
+                visit.arrive(node, g, False)
+            visit.run() if visit.observer is None else visit.observer.walk(roots, visit.run)
+        except MemoryError as error:
+            raise exhausted("backward", [], [n for n, _ in roots], error) from error
     return visit.found
 
 

@@ -15,6 +15,7 @@ from . import anomaly, arithmetic, mutation, nodes, views
 from .backend import Device, WrappedArray, backend_for, backend_of, device, is_array
 from .batching import USED
 from .casting import CASTING, cast
+from .exhausted import exhausted
 from .gradmode import recording
 from .inplace import InPlace
 from .lifting import on_one_level
@@ -373,13 +374,16 @@ def apply(prim: Primitive, args: tuple[Any, ...], static: dict[str, Any]) -> Any
             arrays.append(a)
             parents.append(None)
     result: Any
-    if recorded and recording():
-        result = _record(prim, arrays, tuple(parents), static)
-    else:
-        out, _ = prim.forward((False,) * len(arrays), *arrays, **static)
-        if not tensors:
-            return out
-        result = tuple(new_tensor(o, None) for o in out) if prim.outputs > 1 else new_tensor(out, None)
+    try:
+        if recorded and recording():
+            result = _record(prim, arrays, tuple(parents), static)
+        else:
+            out, _ = prim.forward((False,) * len(arrays), *arrays, **static)
+            if not tensors:
+                return out
+            result = tuple(new_tensor(o, None) for o in out) if prim.outputs > 1 else new_tensor(out, None)
+    except MemoryError as error:
+        raise exhausted(prim.name, arrays, parents, error) from error
     if prim.view and recorded:
         views.seen(args[0], result)
     return result

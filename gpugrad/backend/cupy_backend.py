@@ -60,12 +60,14 @@ class CudaMemoryStats:
         held_bytes: taken from the device by CuPy's pool, in use or idle.
         free_bytes: free on the device, for all programs.
         total_bytes: the device's memory.
+        limit_bytes: the bound of the pool; 0 for none.
     """
 
     in_use_bytes: int
     held_bytes: int
     free_bytes: int
     total_bytes: int
+    limit_bytes: int
 
 
 class _LateGenerator:
@@ -320,7 +322,7 @@ class CupyBackend(Backend):
         with self.place():
             pool = self.xp.get_default_memory_pool()
             free, total = self._where.mem_info
-            return CudaMemoryStats(pool.used_bytes(), pool.total_bytes(), free, total)
+            return CudaMemoryStats(pool.used_bytes(), pool.total_bytes(), free, total, pool.get_limit())
 
 
 _HERE = contextlib.nullcontext()

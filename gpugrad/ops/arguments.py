@@ -214,3 +214,11 @@ def count(shape: Sequence[int], axes: Axes | None) -> int:
 def is_half(dtype: Any) -> bool:
     """Whether `dtype` is float16 or bfloat16, which sums take up in float32."""
     return bool(dtype.itemsize == 2 and dtype.kind in "fV")
+
+
+def mixed(name: str, arrays: list[Any]) -> str:
+    """The message for operands on different devices."""
+    shown = "; ".join(f"{tuple(a.shape)} {a.dtype} on {backend_of(a).device}" for a in arrays)
+    return (
+        f"[{name}] operands on different devices: {shown}; move one, e.g. x.to({str(backend_of(arrays[0]).device)!r})"
+    )

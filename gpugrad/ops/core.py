@@ -18,6 +18,7 @@ from ..backend import DeviceError, WrappedArray, backend_of, is_array
 from ..backend.base import Backend
 from ..batching import union
 from ..casting import CASTING, cast
+from ..exhausted import exhausted
 from ..fusion import Expr, Formula, FormulaError, Vjp, trace
 from ..fusion.expr import substitute, var
 from ..fusion.formula import unused
@@ -26,6 +27,7 @@ from ..lifting import on_one_level
 from ..nodes import Node
 from ..primitive import ELEMENTWISE, FUNCTIONS, Needs, Shape
 from ..tensor import Tensor, new_tensor
+from .arguments import mixed
 from .source import kernel_source
 
 
@@ -271,12 +273,15 @@ class Elementwise:
             elif is_array(a) and type(a) is not type(first):
                 return self._mixed(args, first, a)
             arrays.append(a)
-        if type(first) is np.ndarray and self._cpu is not None:
-            out = self._cpu(*arrays)
-        else:
-            if isinstance(first, WrappedArray) and (found := self._on_one_level(args)) is not None:
-                return self(*found)
-            out = self._kernel(first)(*arrays)
+        try:
+            if type(first) is np.ndarray and self._cpu is not None:
+                out = self._cpu(*arrays)
+            else:
+                if isinstance(first, WrappedArray) and (found := self._on_one_level(args)) is not None:
+                    return self(*found)
+                out = self._kernel(first)(*arrays)
+        except MemoryError as error:
+            raise exhausted(self.name, arrays, parents, error) from error
         if not tensors:
             return out
         if count and recording() and self.differentiable and out.dtype.kind in "fcV":
@@ -307,7 +312,10 @@ class Elementwise:
     def _unary(self, x: Tensor) -> Tensor:
         """The common case, one tensor: the same as the general way with less to look at."""
         a = x.data
-        out = (self._cpu if self._cpu is not None and type(a) is np.ndarray else self._kernel(a))(a)
+        try:
+            out = (self._cpu if self._cpu is not None and type(a) is np.ndarray else self._kernel(a))(a)
+        except MemoryError as error:
+            raise exhausted(self.name, [a], [x._node], error) from error
         parent = x._node
         if parent is None or not recording() or not self.differentiable or out.dtype.kind not in "fcV":
             return new_tensor(out, None)
@@ -366,14 +374,6 @@ class Elementwise:
 
         replacement = {var(n): lift(a) for n, a in zip(self.formula.inputs, args, strict=True)}
         return substitute(self.formula.outputs, replacement)[0]
-
-
-def mixed(name: str, arrays: list[Any]) -> str:
-    """The message for operands on different devices."""
-    shown = "; ".join(f"{tuple(a.shape)} {a.dtype} on {backend_of(a).device}" for a in arrays)
-    return (
-        f"[{name}] operands on different devices: {shown}; move one, e.g. x.to({str(backend_of(arrays[0]).device)!r})"
-    )
 
 
 def backend_for_all(name: str, *arrays: Any) -> Backend:

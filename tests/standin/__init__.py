@@ -57,7 +57,7 @@ def module() -> Any:
         get_default_memory_pool=cuda.get_default_memory_pool,
     )  # fmt: skip
     device = _Module("cupy.cuda")
-    for name in "Device Stream Event MemoryPool get_current_stream get_elapsed_time runtime".split():
+    for name in "Device Stream Event MemoryHook MemoryPool get_current_stream get_elapsed_time runtime".split():
         setattr(device, name, getattr(cuda, name))
     cupy.cuda = device
     cupy.fft = _Module("cupy.fft")
@@ -114,6 +114,7 @@ def installed(devices: int = 1, nvmath: bool = True) -> Iterator[State]:
         nvmath: whether the bindings of cuBLASLt are there too; without them CuPy computes the matrix products.
     """
     from gpugrad import backend
+    from gpugrad import cuda as gg_cuda
     from gpugrad.backend import cuda_kernels, cuda_optim, cuda_probe, cuda_rows, cupy_backend
 
     def forget() -> None:
@@ -150,3 +151,6 @@ def installed(devices: int = 1, nvmath: bool = True) -> Iterator[State]:
         forget()
         backend._default[:], backend._seed[:] = chosen, seed
         STATE.streams.clear()
+        STATE.limits.clear()
+        STATE.hooks.clear()
+        gg_cuda._watches.clear()

@@ -144,10 +144,28 @@ class MemoryPool:
         return 0
 
     def get_limit(self) -> int:
-        return 0
+        return STATE.limits[STATE.device]
+
+    def set_limit(self, size: Any = None, fraction: Any = None) -> None:
+        if size is not None and fraction is not None:
+            raise ValueError("size and fraction cannot be specified at one time")
+        STATE.limits[STATE.device] = int(fraction * TOTAL_BYTES) if fraction is not None else int(size or 0)
 
     def free_all_blocks(self, stream: Any = None) -> None:
         pass
+
+
+class MemoryHook:
+    """What is called around the pool's allocations of a thread, while it is entered."""
+
+    def __enter__(self) -> "MemoryHook":
+        if self.name in STATE.hooks:
+            raise RuntimeError(f"memory hook {self.name} already exists")
+        STATE.hooks[self.name] = self
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        del STATE.hooks[self.name]
 
 
 _POOL = MemoryPool()

@@ -15,6 +15,14 @@ from .state import STATE
 SCALARS = (bool, int, float, complex, np.generic)
 
 
+class OutOfMemoryError(MemoryError):
+    """CuPy's error of this name, with its words."""
+
+    def __init__(self, size: int, total: int, limit: int = 0) -> None:
+        bound = f", limit set to: {limit:,} bytes" if limit else ""
+        super().__init__(f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes{bound}).")
+
+
 class Memory:
     """One block of device memory: an address and a size."""
 
@@ -285,6 +293,9 @@ def own(a: Any) -> ndarray:
             made = allocate(tuple(a.shape[i] for i in order), a.dtype).transpose(np.argsort(order))
         made[...] = a
         a = made
+    used, limit = STATE.used_bytes[STATE.device], STATE.limits[STATE.device]
+    if limit and used + rounded(a.nbytes) > limit:
+        raise OutOfMemoryError(a.nbytes, used, limit)
     out = object.__new__(ndarray)
     out._a, out.base, out._id = a, None, STATE.device
     out.data = MemoryPointer(Memory(a.ctypes.data, a.nbytes, STATE.device), a.ctypes.data)
@@ -292,6 +303,10 @@ def own(a: Any) -> ndarray:
     number = next(_numbers)
     STATE.blocks[number] = a.ctypes.data, a.nbytes, STATE.device
     weakref.finalize(out, _give_back, STATE.device, rounded(a.nbytes), number).atexit = False
+    for hook in STATE.hooks.values():
+        hook.malloc_postprocess(
+            device_id=STATE.device, size=a.nbytes, mem_size=rounded(a.nbytes), mem_ptr=out.data.ptr, pmem_id=id(out)
+        )
     return out
 
 

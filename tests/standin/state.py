@@ -20,6 +20,7 @@ class State:
         calls: how often each CuPy function or ufunc was called.
         capturing: whether a stream is being captured.
         device: the current device; `devices` how many there are.
+        limits: what each device's pool may take, 0 for no bound; hooks: what is told of its allocations, by name.
         prebuilt: modules that were built together beforehand, by their source.
         recording: where the sources of launched kernels are noted instead of run; None to run them.
         unsupported: epilogues of cuBLASLt that its heuristics have nothing for.
@@ -35,6 +36,8 @@ class State:
     device: int = 0
     devices: int = 1
     used_bytes: Counter[int] = field(default_factory=Counter)
+    limits: Counter[int] = field(default_factory=Counter)
+    hooks: dict[str, Any] = field(default_factory=dict)
     streams: list[Any] = field(default_factory=list)
     prebuilt: dict[str, Any] = field(default_factory=dict)
     backwards: bool = False
