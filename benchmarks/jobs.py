@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from benchmarks.layers import LAYERS, NETWORKS, SMOKE
 from benchmarks.operations import SHAPES
 
 RATIO = "x torch"
@@ -190,8 +191,18 @@ def operation_jobs(scale: str) -> Iterator[Job]:
 
 
 def convolution_jobs(scale: str) -> Iterator[Job]:
-    """Convolutions of images, forward and VJP by images and kernels."""
+    """Layers of images, forward and backward together; steps of networks; on bare arrays forward and VJP apart."""
     yield from _operations(scale, "convolution", lambda name: name.startswith("conv"))
+    for name, layer in (SMOKE if scale == "smoke" else LAYERS).items():
+        goals = {WITH_NUMBA: 1.0 if layer.kind == "max_pool2d" else 1.2}
+        if layer.kind == "conv2d":
+            goals = {WITH_NUMBA: 2.0, NUMPY_ALONE: 4.0}
+        yield Job(f"{name} forward+backward", "convolution", "layer", {"layer": name, "fast": False}, goals)
+    if scale != "smoke":
+        for name, shape in NETWORKS.items():
+            for fast, goal in ((False, 1.2),):
+                label = f"{name} step B{shape[0]}{', fast' if fast else ''}"
+                yield Job(label, "convolution", "network", {"network": name, "fast": fast}, {WITH_NUMBA: goal})
 
 
 def _operations(scale: str, suite: str, wanted: Callable[[str], bool]) -> Iterator[Job]:

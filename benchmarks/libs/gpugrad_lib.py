@@ -14,6 +14,8 @@ import numpy as np
 
 import gpugrad as gg
 from benchmarks.data import ADAM_RATE, SGD_RATE, adam_data, digest, elementwise_data, layer_data, mlp_data
+from benchmarks.layers import LAYERS, SMOKE, channels_last, function_of, gpugrad_network, network_data
+from benchmarks.layers import layer_data as arrays_of
 from benchmarks.libs.base import Library, Program
 from benchmarks.operations import cotangent_like, gpugrad_functions, operation_data
 
@@ -27,6 +29,17 @@ def _function(name: str) -> Callable[..., Any]:
         return gg.sin
     found: Callable[..., Any] = getattr(gg.nn.functional, name)
     return found
+
+
+def _with_mode(programs: dict[str, Program], fast: bool) -> dict[str, Program]:
+    """The same programs with fast convolutions allowed, where they are asked for."""
+    if not fast:
+        return programs
+    allowed = gg.cpu.convolution("fast")
+    return {
+        name: Program(allowed(p.run), p.prepare, None if p.check is None else allowed(p.check))
+        for name, p in programs.items()
+    }
 
 
 def make(name: str, device: str) -> GpugradLibrary:
@@ -211,6 +224,40 @@ class GpugradLibrary(Library):
             return found
 
         return {"backward": Program(vjp, check=lambda: [v for grad in vjp() for v in digest(grad.numpy())])}
+
+    def layer(self, params: dict[str, Any]) -> dict[str, Program]:
+        """A layer forward and backward; images with channels last in memory."""
+        layer = {**LAYERS, **SMOKE}[params["layer"]]
+        function = function_of(layer, gg.nn.functional)
+        # asarray keeps the memory order; tensor() would not.
+        arrays = [channels_last(array) for array in arrays_of(layer)]
+        inputs = [gg.asarray(array, device=self.device, requires_grad=True) for array in arrays]
+        g = gg.asarray(channels_last(cotangent_like(function(*inputs))), device=self.device)
+
+        def run() -> list[Any]:
+            function(*inputs).backward(g)
+            found = [tensor.grad for tensor in inputs]
+            for tensor in inputs:
+                tensor.grad = None
+            return found
+
+        def check() -> list[float]:
+            return [v for grad in run() for v in digest(grad.numpy())]
+
+        return _with_mode({"backward": Program(run, check=check)}, params["fast"])
+
+    def network(self, params: dict[str, Any]) -> dict[str, Program]:
+        """A training step of a network."""
+        model = gpugrad_network(params["network"]).to(self.device)
+        optimizer = gg.optim.SGD(model.parameters(), lr=SGD_RATE, momentum=0.9)
+        x, labels = map(self._tensor, network_data(params["network"]))
+
+        def step() -> None:
+            optimizer.zero_grad()
+            gg.nn.functional.cross_entropy(model(x), labels).backward()
+            optimizer.step()
+
+        return _with_mode({"step": Program(step)}, params["fast"])
 
     def adam(self, params: dict[str, Any]) -> dict[str, Program]:
         """`optimizer.step()` with gradients in place."""

@@ -23,6 +23,8 @@ from benchmarks.data import (
     layer_data,
     mlp_data,
 )
+from benchmarks.layers import LAYERS, SMOKE, channels_last, function_of, network_data, torch_network
+from benchmarks.layers import layer_data as arrays_of
 from benchmarks.libs.base import Library, Program
 from benchmarks.operations import cotangent_like, operation_data, torch_functions
 
@@ -271,6 +273,42 @@ class TorchLibrary(Library):
             return torch.autograd.grad(y, inputs, g, retain_graph=True)
 
         return {"autograd": Program(vjp, check=lambda: [v for grad in vjp() for v in digest(grad.cpu().numpy())])}
+
+    def layer(self, params: dict[str, Any]) -> dict[str, Program]:
+        """A layer forward and backward, in both memory orders."""
+        layer = {**LAYERS, **SMOKE}[params["layer"]]
+        return {
+            "channels second": self._layer_program(arrays_of(layer), function_of(layer, F)),
+            "channels last": self._layer_program([channels_last(a) for a in arrays_of(layer)], function_of(layer, F)),
+        }
+
+    def _layer_program(self, arrays: list[Any], function: Callable[..., Tensor]) -> Program:
+        inputs = [torch.from_numpy(array).to(self.device).requires_grad_() for array in arrays]
+        y = function(*inputs).detach()
+        g = torch.empty_like(y).copy_(torch.from_numpy(cotangent_like(y)))
+
+        def run() -> Any:
+            return torch.autograd.grad(function(*inputs), inputs, g)
+
+        return Program(run, check=lambda: [v for grad in run() for v in digest(grad.cpu().numpy())])
+
+    def network(self, params: dict[str, Any]) -> dict[str, Program]:
+        """A training step of a network, in both memory orders."""
+        return {order: self._network_program(params["network"], order) for order in ("contiguous", "channels_last")}
+
+    def _network_program(self, name: str, order: str) -> Program:
+        memory_format = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}[order]
+        model: Any = torch_network(name).to(self.device, memory_format=memory_format)
+        optimizer = torch.optim.SGD(model.parameters(), lr=SGD_RATE, momentum=0.9)
+        images, labels = network_data(name)
+        x, t = self._tensor(images).to(memory_format=memory_format), self._tensor(labels)
+
+        def step() -> None:
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), t).backward()
+            optimizer.step()
+
+        return Program(step)
 
     def adam(self, params: dict[str, Any]) -> dict[str, Program]:
         """`optimizer.step()` with gradients in place, once for each way to update."""

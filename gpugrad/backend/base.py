@@ -226,6 +226,34 @@ class Backend(ABC):
 
         return conv_weight(self, x, g, kernel, at)
 
+    # A backend's own way for images; None where it has none, and the caller goes the general way.
+
+    def max_pool(self, x: Array, kernel: tuple[int, ...], size: tuple[int, ...], at: Geometry) -> Any:
+        """The largest element of each of `size` windows, and the number of each in its window; or None."""
+        return None
+
+    def window_put(
+        self, g: Array, won: Array, inner: tuple[int, ...], kernel: tuple[int, ...], at: Geometry
+    ) -> Array | None:
+        """Images of size `inner` with `g` added where `max_pool` found the windows' elements `won`; or None."""
+        return None
+
+    def window_sum(self, x: Array, kernel: tuple[int, ...], size: tuple[int, ...], at: Geometry) -> Array | None:
+        """The sum of each of `size` windows; or None."""
+        return None
+
+    def window_spread(self, g: Array, inner: tuple[int, ...], kernel: tuple[int, ...], at: Geometry) -> Array | None:
+        """Images of size `inner` with `g` added to every element of its windows; or None."""
+        return None
+
+    def statistics(self, rows: Array) -> tuple[Array, Array] | None:
+        """Mean and (biased) variance of the columns of a contiguous matrix; or None."""
+        return None
+
+    def products(self, g: Array, rows: Array, mean: Array, scale: Array) -> tuple[Array, Array] | None:
+        """The sums over the columns of `g` and of `g (rows - mean) scale`; or None."""
+        return None
+
     def concatenate(self, arrays: Sequence[Array], axis: int) -> Array:
         """Join along `axis`."""
         return self.xp.concatenate(arrays, axis=axis)

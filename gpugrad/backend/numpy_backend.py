@@ -11,7 +11,7 @@ import numpy as np
 from ..fusion import Formula
 from ..fusion.numba_cache import numba_wanted
 from ..fusion.numpy_compiler import compile_numpy
-from . import cpu_conv
+from . import cpu_conv, cpu_images
 from .base import Array, Backend, Kernel
 from .device import CPU
 from .pool import BufferPool, PoolStats
@@ -121,6 +121,30 @@ class NumpyBackend(Backend):
         if cpu_conv.chosen(g.size * math.prod(kernel) * (x.shape[1] // at.groups), x, g) == "direct":
             return cpu_conv.conv_weight(self.pool, x, g, kernel, at)
         return super().conv_weight(x, g, kernel, at)
+
+    def max_pool(self, x: Array, kernel: tuple[int, ...], size: tuple[int, ...], at: Geometry) -> Any:
+        if math.prod(kernel) < 256 and cpu_images.takes(len(kernel), x):
+            return cpu_images.max_pool(self.pool, x, kernel, size, at)
+        return None
+
+    def window_put(
+        self, g: Array, won: Array, inner: tuple[int, ...], kernel: tuple[int, ...], at: Geometry
+    ) -> Array | None:
+        if won.dtype == np.uint8 and cpu_images.takes(len(kernel), g):
+            return cpu_images.window_put(self.pool, g, won, inner, kernel, at)
+        return None
+
+    def window_sum(self, x: Array, kernel: tuple[int, ...], size: tuple[int, ...], at: Geometry) -> Array | None:
+        return cpu_images.window_sum(self.pool, x, kernel, size, at) if cpu_images.takes(len(kernel), x) else None
+
+    def window_spread(self, g: Array, inner: tuple[int, ...], kernel: tuple[int, ...], at: Geometry) -> Array | None:
+        return cpu_images.window_spread(self.pool, g, inner, kernel, at) if cpu_images.takes(len(kernel), g) else None
+
+    def statistics(self, rows: Array) -> tuple[Array, Array] | None:
+        return cpu_images.statistics(rows) if cpu_images.takes(2, rows) else None
+
+    def products(self, g: Array, rows: Array, mean: Array, scale: Array) -> tuple[Array, Array] | None:
+        return cpu_images.products(g, rows, mean, scale) if cpu_images.takes(2, g, rows) else None
 
     def storage(self, array: Array) -> object:
         base = array.base

@@ -14,7 +14,7 @@ from ..backend import Backend, backend_of, cpu
 from ..backend.base import Kernel
 from ..backend.conv import Geometry
 from ..fusion import Formula
-from . import ghost_conv
+from . import ghost_conv, ghost_images
 from .errors import CostError
 from .ghost import Ghost, Record, Storage, hollow
 from .ghost_rules import alike, all_known, ghosts_in, in_order_of, like, made, product_shape, replaced
@@ -175,6 +175,35 @@ class GhostBackend(Backend):
         if ghost_conv.direct(self, g.size * math.prod(kernel) * (x.shape[1] // at.groups), x, g):
             return ghost_conv.conv_weight(self, x, g, kernel, at)
         return super().conv_weight(x, g, kernel, at)
+
+    def max_pool(self, x: Any, kernel: Any, size: Any, at: Geometry) -> Any:
+        """As the device would."""
+        if math.prod(kernel) < 256 and ghost_images.compiled(self, len(kernel), x):
+            return ghost_images.images(self, x, size), ghost_images.images(self, x, size, byte=True)
+        return None
+
+    def window_put(self, g: Any, won: Any, inner: Any, kernel: Any, at: Geometry) -> Any:
+        """Likewise."""
+        if won.dtype == np.uint8 and ghost_images.compiled(self, len(kernel), g):
+            return ghost_images.images(self, g, inner)
+        return None
+
+    def window_sum(self, x: Any, kernel: Any, size: Any, at: Geometry) -> Any:
+        """Likewise."""
+        return ghost_images.images(self, x, size) if ghost_images.compiled(self, len(kernel), x) else None
+
+    def window_spread(self, g: Any, inner: Any, kernel: Any, at: Geometry) -> Any:
+        """Likewise."""
+        return ghost_images.images(self, g, inner) if ghost_images.compiled(self, len(kernel), g) else None
+
+    def statistics(self, rows: Any) -> Any:
+        """Likewise."""
+        kept = [self.fresh(rows.shape[1:], rows.dtype) for _ in range(2)]
+        return tuple(kept) if ghost_images.compiled(self, 2, rows) else None
+
+    def products(self, g: Any, rows: Any, mean: Any, scale: Any) -> Any:
+        """Likewise."""
+        return self.statistics(rows)
 
     def scatter_add(self, target: Any, index: Any, source: Any) -> None:
         """Nothing: no memory is taken."""

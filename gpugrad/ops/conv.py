@@ -249,7 +249,7 @@ def conv2d(
 
     Args:
         input: (n, in, height, width), or (in, height, width) for one image. Any memory order will do: with channels
-            last (`x.contiguous(memory_format="channels_last")`) nothing is rearranged.
+            last (`gg.asarray(images.transpose(0, 3, 1, 2))`) nothing is rearranged.
         weight: (out, in / groups, kernel height, kernel width), of the input's dtype.
         bias: (out,), or None.
         stride: step between patches, one number or one for each axis.

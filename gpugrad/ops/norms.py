@@ -40,6 +40,9 @@ def _images(rows: Any, shape: Shape) -> Any:
 
 def _statistics(backend: Any, rows: Any) -> tuple[Any, Any]:
     """Mean and (biased) variance of each column."""
+    found: tuple[Any, Any] | None = backend.statistics(rows)
+    if found is not None:
+        return found
     mean = backend.column_sum(rows) / rows.shape[0]
     return mean, backend.column_sum((rows - mean) ** 2) / rows.shape[0]
 
@@ -59,8 +62,10 @@ def _batch_rule(
 ) -> tuple[Any, ...]:
     """With n = elements of a channel: w scale (g - sum(g)/n - normal sum(g normal)/n)."""
     backend, given, rows = backend_of(g), _rows_of(g), _rows_of(x)
-    total = backend.column_sum(given)
-    along = backend.column_sum(given * _normal(rows, mean, scale))
+    total, along = backend.products(given, rows, mean, scale) or (
+        backend.column_sum(given),
+        backend.column_sum(given * _normal(rows, mean, scale)),
+    )
     gx = None
     if needs[0]:
         count = rows.shape[0]

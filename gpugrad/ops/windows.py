@@ -61,6 +61,9 @@ def _lowest(dtype: Any) -> Any:
 def max_forward(needs: Needs, x: Any, *, kernel: Shape, size: Shape, at: Geometry) -> tuple[Any, tuple[Any, ...]]:
     """The largest elements; for the rule, which element of each window it was, and the size of the images."""
     backend = backend_of(x)
+    found = backend.max_pool(x, kernel, size, at)
+    if found is not None:
+        return found[0], (found[1], x.shape[2:])
     xp = backend.xp
     wide = bordered(backend, x, at, needed(size, kernel, at), _lowest(x.dtype))
     places = taps(kernel)
@@ -93,6 +96,9 @@ def _put_forward(
 ) -> tuple[Any, tuple[Any, ...]]:
     (won,) = arrays
     backend, size = backend_of(g), g.shape[2:]
+    found = backend.window_put(g, won, inner, kernel, at)
+    if found is not None:
+        return found, ()
     need = needed(size, kernel, at)
     wide = [max(n + lo, m) for n, (lo, _), m in zip(inner, at.padding, need, strict=True)]
     out = _images(backend, g.shape, wide, g.dtype, 0)
@@ -123,6 +129,9 @@ def _pick_rule(g: Any, needs: Needs, inner: Shape, *, arrays: Any, kernel: Shape
 
 
 def _sum_forward(needs: Needs, x: Any, *, kernel: Shape, size: Shape, at: Geometry) -> tuple[Any, tuple[Any, ...]]:
+    found = backend_of(x).window_sum(x, kernel, size, at)
+    if found is not None:
+        return found, (x.shape[2:],)
     wide = bordered(backend_of(x), x, at, needed(size, kernel, at), 0)
     total: Any = None
     for tap in taps(kernel):
@@ -137,6 +146,9 @@ def _sum_rule(g: Any, needs: Needs, inner: Shape, *, kernel: Shape, size: Shape,
 
 def _spread_forward(needs: Needs, g: Any, *, inner: Shape, kernel: Shape, at: Geometry) -> tuple[Any, tuple[Any, ...]]:
     size = g.shape[2:]
+    found = backend_of(g).window_spread(g, inner, kernel, at)
+    if found is not None:
+        return found, (size,)
     need = needed(size, kernel, at)
     wide = [max(n + lo, m) for n, (lo, _), m in zip(inner, at.padding, need, strict=True)]
     out = _images(backend_of(g), g.shape, wide, g.dtype, 0)

@@ -1,0 +1,131 @@
+"""Pooling and the sums of batch normalisation on the CPU in compiled loops: float32 and float64, channels last.
+
+The loops are in `cpu_images_numba`. What is declined here (other types, small arrays, three spatial axes, no Numba)
+goes the general way, `ops.windows` and `ops.norms`, with the same results.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from ..fusion.numba_cache import numba_wanted
+from .base import Array
+from .conv import Geometry
+from .cpu_conv import _border, _loaded, _run
+from .pool import BufferPool
+
+# Elements from which on compiled loops are worth loading Numba for; bytes and rows, at most, of a block whose sums are
+# one part: in cache for a second look, and few enough that their rounding errors stay small.
+SMALL: Final = 16_384
+BLOCK: Final = 1 << 17
+ROWS: Final = 1024
+
+_KINDS: Final = ("maximum", "put", "sum", "spread")
+
+
+def takes(axes: int, *arrays: Array) -> bool:
+    """Whether the compiled loops take arrays of images with so many spatial axes."""
+    first = arrays[0]
+    return (
+        axes in (1, 2)
+        and max(a.size for a in arrays) >= SMALL
+        and all(a.size and a.dtype == first.dtype and a.dtype in (np.float32, np.float64) for a in arrays)
+        and numba_wanted()
+    )
+
+
+def _windows(kind: str, x: Array, y: Array, won: Array | None, kernel: tuple[int, ...], at: Geometry) -> None:
+    """Run a kind of loop on x (n, [height,] width, channels) and y, won likewise; all contiguous."""
+    lift = 2 - len(kernel)  # a sequence is an image of one row
+    one = (1,) * lift
+    (top, _), (left, _) = ((0, 0),) * lift + at.padding
+    table = (
+        x.ctypes.data, y.ctypes.data, 0 if won is None else won.ctypes.data,
+        *one, *x.shape[1:], *one, *y.shape[1:-1], *one, *kernel, *one, *at.stride, top, left, *one, *at.dilation,
+    )  # fmt: skip
+    loop = _loaded("cpu_images_numba.py", BITS=x.itemsize * 8, KIND=_KINDS.index(kind)).windows
+    _run(loop, table, x.shape[0], 1)
+
+
+def _last(pool: BufferPool, x: Array) -> Array:
+    """Images with channels last and contiguous."""
+    if x.ndim == 4:
+        return _border(pool, x, ((0, 0), (0, 0)))
+    return np.ascontiguousarray(np.moveaxis(x, 1, -1))
+
+
+def _first(x: Array) -> Array:
+    return np.moveaxis(x, -1, 1)
+
+
+def max_pool(
+    pool: BufferPool, x: Array, kernel: tuple[int, ...], size: tuple[int, ...], at: Geometry
+) -> tuple[Array, Array]:
+    """`Backend.max_pool`: the largest elements, and the number of each in its window as uint8."""
+    y = pool.empty((x.shape[0], *size, x.shape[1]), x.dtype)
+    won = pool.empty(y.shape, np.uint8)
+    _windows("maximum", _last(pool, x), y, won, kernel, at)
+    return _first(y), _first(won)
+
+
+def window_put(
+    pool: BufferPool, g: Array, won: Array, inner: tuple[int, ...], kernel: tuple[int, ...], at: Geometry
+) -> Array:
+    """`Backend.window_put`: zeros but for each window's number where its largest element was, added up."""
+    x = pool.empty((g.shape[0], *inner, g.shape[1]), g.dtype)
+    places = np.ascontiguousarray(np.moveaxis(won, 1, -1))
+    _windows("put", x, _last(pool, g), places, kernel, at)
+    return _first(x)
+
+
+def window_sum(pool: BufferPool, x: Array, kernel: tuple[int, ...], size: tuple[int, ...], at: Geometry) -> Array:
+    """`Backend.window_sum`: the sum of each window."""
+    y = pool.empty((x.shape[0], *size, x.shape[1]), x.dtype)
+    _windows("sum", _last(pool, x), y, None, kernel, at)
+    return _first(y)
+
+
+def window_spread(pool: BufferPool, g: Array, inner: tuple[int, ...], kernel: tuple[int, ...], at: Geometry) -> Array:
+    """`Backend.window_spread`: for each place of the images the sum over the windows that it is in."""
+    x = pool.empty((g.shape[0], *inner, g.shape[1]), g.dtype)
+    _windows("spread", x, _last(pool, g), None, kernel, at)
+    return _first(x)
+
+
+def _parts(x: Array) -> tuple[int, int]:
+    """Rows of a block, and how many blocks there are; they depend on the shape alone."""
+    step = min(ROWS, max(1, BLOCK // (x.shape[1] * x.itemsize)))
+    return step, -(-x.shape[0] // step)
+
+
+def statistics(rows: Array) -> tuple[Array, Array]:
+    """Mean and biased variance of the columns of a contiguous matrix.
+
+    The blocks' means and squared distances are put together in float64 (T. F. Chan, G. H. Golub, R. J. LeVeque 1983).
+    """
+    step, count = _parts(rows)
+    found = np.empty((2, count, rows.shape[1]), rows.dtype)
+    table = (rows.ctypes.data, found[0].ctypes.data, found[1].ctypes.data, *rows.shape, step)
+    _run(_loaded("cpu_images_numba.py", BITS=rows.itemsize * 8, KIND=0).moments, table, count, 1)
+    sums, squares = found.astype(np.float64)
+    sizes = np.full((count, 1), step, np.float64)
+    sizes[-1] = rows.shape[0] - (count - 1) * step
+    mean = sums.sum(0) / rows.shape[0]
+    variance = (squares + sizes * (sums / sizes - mean) ** 2).sum(0) / rows.shape[0]
+    return mean.astype(rows.dtype), variance.astype(rows.dtype)
+
+
+def products(g: Array, rows: Array, mean: Array, scale: Array) -> tuple[Array, Array]:
+    """Sums over the columns of g and of g (rows - mean) scale; contiguous matrices, one number for each column."""
+    step, count = _parts(rows)
+    found = np.empty((2, count, rows.shape[1]), rows.dtype)
+    mean, scale = np.ascontiguousarray(mean), np.ascontiguousarray(scale)
+    table = (
+        g.ctypes.data, rows.ctypes.data, mean.ctypes.data, scale.ctypes.data,
+        found[0].ctypes.data, found[1].ctypes.data, *rows.shape, step,
+    )  # fmt: skip
+    _run(_loaded("cpu_images_numba.py", BITS=rows.itemsize * 8, KIND=0).along, table, count, 1)
+    total = found.sum(1, dtype=np.float64).astype(rows.dtype)
+    return total[0], total[1]
