@@ -84,8 +84,10 @@ def test_flops_of_the_transformers_products_are_those_of_the_textbook() -> None:
     weights += 2 * rows * 4 * width * width + rows * width
     total = depth * weights + 2 * rows * width * vocabulary
     assert sum(row.forward.flops for row in report.layers if row.kind == "Linear") == total
-    scores = depth * 2 * (2 * batch * length * length * width)
-    assert sum(row.forward.flops for row in report.layers if row.name.endswith("matmul")) == scores
+    # Two products with the scores, and for each score of the one head 5 for the softmax.
+    scores = depth * batch * length * length * (2 * 2 * width + 5)
+    attention = [row.forward.flops for row in report.layers if row.name.endswith("scaled_dot_product_attention")]
+    assert sum(attention) == scores
 
 
 @pytest.mark.usefixtures("plain_memory")

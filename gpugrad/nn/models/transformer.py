@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...ops.creation import arange
-from ...ops.elementwise import where
 from ...ops.random import randn
 from ..containers import ModuleList
-from ..functional import gelu, softmax
+from ..functional import gelu, scaled_dot_product_attention
 from ..layers import LayerNorm, Linear
 from ..module import Module, Parameter
 
@@ -25,12 +23,9 @@ class Attention(Module):
     def forward(self, x: Any) -> Any:
         """(batch, length, width) to the same."""
         n, length, width = x.shape
-        size = width // self.heads
-        parts = self.mix(x).reshape(n, length, 3, self.heads, size).transpose(2, 0, 3, 1, 4)
-        scores = parts[0] @ parts[1].transpose(0, 1, 3, 2) * size**-0.5
-        place = arange(length, device=x.device)
-        shares = softmax(where(place[:, None] >= place, scores, -1e9))
-        return self.out((shares @ parts[2]).transpose(0, 2, 1, 3).reshape(n, length, width))
+        parts = self.mix(x).reshape(n, length, 3, self.heads, width // self.heads).transpose(2, 0, 3, 1, 4)
+        mixed = scaled_dot_product_attention(parts[0], parts[1], parts[2], is_causal=True)
+        return self.out(mixed.transpose(0, 2, 1, 3).reshape(n, length, width))
 
 
 class TransformerBlock(Module):
