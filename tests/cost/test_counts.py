@@ -86,6 +86,23 @@ BY_HAND: dict[str, Count] = {
         24 * (2 * 5 + 2 * 6 + 5),
         24 * (3 * 2 * 5 + 2 * 2 * 6 + 5 + 4),
     ),
+    # 5 steps of 3 examples with 4 units: the product, its sum with the inputs' part, and the formula of each unit;
+    # backward the formula, two products, a sum with what comes from later, and with the state's own way if any
+    **{
+        cell: (
+            ((5, 3, gates * 4), (3, 4), states, (gates * 4, 4), bias),
+            (5, 3, 4),
+            {"cell": cell},
+            5 * 3 * gates * 4 * (2 * 4 + 1) + 60 * forward,
+            2 * 2 * 5 * 3 * gates * 4 * 4 + 60 * backward + (5 * 3 * gates * 4 if bias else 0),
+        )
+        for cell, gates, states, bias, forward, backward in (
+            ("rnn_tanh", 1, (), (), 1, 3 + 1),
+            ("rnn_relu", 1, (), (), 1, 2 + 1),
+            ("lstm", 4, (3, 4), (), 9, 23 + 1),
+            ("gru", 3, (), (12,), 10, 15 + 2),
+        )
+    },
     # 4 numbers looked up in 5 rows of 3: backward their rows are added up
     "embedding": (((5, 3),), (4, 3), {"arrays": (0,)}, 0, 12),
     # 2 images of 3 x 3 elements, patches of 2 x 2 at 4 places: columns of 4
@@ -238,7 +255,8 @@ def test_every_operation_has_its_count_checked() -> None:
 # And of pooling, whose record of who won is part of the operation, so that comparing with it is counted twice.
 KERNELS = {
     "max_pool", "window_pick", "window_put", "batch_norm", "softmax", "log_softmax", "layer_norm", "rms_norm",
-    "scaled_dot_product_attention", "cross_entropy", "maxout", "linear",
+    "scaled_dot_product_attention", "rnn_tanh", "rnn_relu", "lstm", "gru",
+    "cross_entropy", "maxout", "linear",
 }  # fmt: skip
 # Leading terms only.
 LEADING = {

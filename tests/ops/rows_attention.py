@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gpugrad.ops.recurrent import recurrent
 from tests.ops.table import Row, normal, op
 
 KEEP = np.array([[True, False, True, True], [True, True, False, False], [False, True, True, False]])
@@ -27,6 +28,23 @@ def _here(x, mask):
     return backend_of(array).from_host(mask if mask.dtype == bool else mask.astype(array.dtype))
 
 
+def _recurrent(cell, gates, *, bias=False, reverse=False, keep=None):
+    """A row of a recurrent operation for sequences of 3 steps, 2 examples and 2 units."""
+
+    def call(x, h, *rest):
+        rest = list(rest)
+        c = rest.pop(0) if cell == "lstm" else None
+        mask = None if keep is None else _here(x, keep[:, :, None].astype(float))
+        return recurrent(cell, x, h, c, *rest, reverse=reverse, keep=mask)[: 2 + (cell == "lstm")]
+
+    inputs = [normal(3, 2, 2 * gates), normal(2, 2), *([normal(2, 2)] if cell == "lstm" else [])]
+    inputs += [normal(2 * gates, 2), *([normal(2 * gates)] if bias else [])]
+    words = [*(["reverse"] if reverse else []), *(["of several lengths"] if keep is not None else []),
+             *(["with a bias"] if bias else [])]  # fmt: skip
+    return Row(" ".join([cell, *words]), call, tuple(inputs), tolerance=8)
+
+
+LENGTHS = np.array([[True, True], [True, False], [True, False]])
 QKV = (normal(2, 2, 3, 2), normal(2, 2, 4, 2), normal(2, 2, 4, 5))
 NAME = "scaled_dot_product_attention"
 ROWS = [
@@ -84,4 +102,14 @@ ROWS = [
         torch=lambda t, q, k, v: _torch(t)(q, k, v, enable_gqa=True),
         tolerance=8,
     ),
+    _recurrent("rnn_tanh", 1),
+    _recurrent("rnn_tanh", 1, reverse=True, keep=LENGTHS),
+    _recurrent("rnn_relu", 1),
+    _recurrent("lstm", 4),
+    _recurrent("lstm", 4, reverse=True),
+    _recurrent("lstm", 4, keep=LENGTHS),
+    _recurrent("lstm", 4, reverse=True, keep=LENGTHS),
+    _recurrent("gru", 3),
+    _recurrent("gru", 3, bias=True),
+    _recurrent("gru", 3, bias=True, reverse=True, keep=LENGTHS),
 ]
