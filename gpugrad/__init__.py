@@ -119,6 +119,7 @@ newaxis = _numpy.newaxis
 
 
 if TYPE_CHECKING:
+    from .bridges import from_jax, from_torch, to_jax, to_torch
     from .cost import CostError, checkpoint_plan, profile, tape_memory
     from .optim.scaler import GradScaler
     from .transforms.solvers import SolverError, fixed_point, odeint
@@ -126,6 +127,7 @@ if TYPE_CHECKING:
 # Loaded when first asked for: most programs measure nothing, and solve no equations.
 _COST = frozenset({"CostError", "checkpoint_plan", "profile", "tape_memory"})
 _SOLVERS = frozenset({"SolverError", "fixed_point", "odeint"})
+_BRIDGES = frozenset({"from_jax", "from_torch", "to_jax", "to_torch"})
 
 
 def __getattr__(name: str) -> Any:
@@ -136,6 +138,8 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(".transforms.solvers", __name__), name)
     if name == "GradScaler":
         return importlib.import_module(".optim.scaler", __name__).GradScaler
+    if name in _BRIDGES:
+        return getattr(importlib.import_module(".bridges", __name__), name)
     if name == "bfloat16":
         try:
             import ml_dtypes
@@ -166,29 +170,30 @@ __all__ = [
     "empty_like", "enable_grad", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expand", "expand_as", "expand_dims",
     "expit", "expm1", "eye", "fabs", "fft", "fix", "fixed_point", "flatten", "flip", "fliplr", "flipud", "float16",
     "float32", "float64", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "frexp", "from_dlpack",
-    "from_numpy", "full", "full_like", "fusion", "gammaln", "gather", "gelu", "get_default_dtype",
-    "get_float32_matmul_precision", "grad", "gradient", "greater", "greater_equal", "hardsigmoid", "hardswish",
-    "hardtanh", "heaviside", "hessian", "histogram", "hstack", "hvp", "hypot", "i0", "identity", "imag", "index_add",
-    "index_select", "inf", "inner", "int8", "int16", "int32", "int64", "interp", "invert", "is_grad_enabled", "isclose",
-    "isfinite", "isinf", "isnan", "jacfwd", "jacobian", "jacrev", "jvp", "kron", "layer_norm", "ldexp", "leaky_relu",
-    "left_shift", "less", "less_equal", "lgamma", "linalg", "linear", "linearize", "linspace", "log", "log1p", "log2",
-    "log10", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or",
-    "logical_xor", "logit", "logsigmoid", "logsumexp", "manual_seed", "masked_fill", "masked_select", "matmul",
-    "matrix_transpose", "max", "maximum", "maxout", "mean", "median", "meshgrid", "min", "minimum", "mish", "mm", "mod",
-    "modf", "moveaxis", "movedim", "multiply", "nan", "nan_to_num", "nancumprod", "nancumsum", "nanmax", "nanmean",
-    "nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "neg", "negative",
-    "newaxis", "nn", "no_grad", "nonzero", "norm", "normal", "not_equal", "odeint", "ones", "ones_like", "optim",
-    "outer", "pad", "partition", "percentile", "permute", "permute_dims", "pi", "piecewise", "polygamma", "polyval",
-    "positive", "pow", "power", "prelu", "prod", "profile", "ptp", "put_along_axis", "quantile", "rad2deg", "radians",
-    "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "ravel", "real", "reciprocal", "relu", "relu6",
-    "remainder", "repeat", "repeat_interleave", "reshape", "reshape_as", "right_shift", "rint", "rms_norm", "roll",
-    "rot90", "round", "row_stack", "rsqrt", "scatter", "scatter_add", "searchsorted", "select", "selu",
-    "set_default_device", "set_default_dtype", "set_float32_matmul_precision", "set_grad_enabled", "sigmoid", "sign",
-    "signbit", "silu", "sin", "sinc", "sinh", "softmax", "softplus", "softsign", "sort", "special", "split", "sqrt",
-    "square", "squeeze", "stack", "std", "step", "stop_gradient", "subtract", "sum", "swapaxes", "swapdims", "t",
-    "take", "take_along_axis", "tan", "tanh", "tape_memory", "tensor", "tensor_split", "tensordot", "tile", "topk",
-    "trace", "transpose", "trapezoid", "tril", "triu", "true_divide", "trunc", "uint8", "uint16", "uint32", "uint64",
-    "unbind", "unflatten", "uniform", "unique", "unsqueeze", "unstack", "unwrap", "value_and_grad", "vander", "var",
-    "vdot", "view", "view_as", "vjp", "vmap", "vstack", "where", "xlogy", "zeros", "zeros_like",
+    "from_jax", "from_numpy", "from_torch", "full", "full_like", "fusion", "gammaln", "gather", "gelu",
+    "get_default_dtype", "get_float32_matmul_precision", "grad", "gradient", "greater", "greater_equal", "hardsigmoid",
+    "hardswish", "hardtanh", "heaviside", "hessian", "histogram", "hstack", "hvp", "hypot", "i0", "identity", "imag",
+    "index_add", "index_select", "inf", "inner", "int8", "int16", "int32", "int64", "interp", "invert",
+    "is_grad_enabled", "isclose", "isfinite", "isinf", "isnan", "jacfwd", "jacobian", "jacrev", "jvp", "kron",
+    "layer_norm", "ldexp", "leaky_relu", "left_shift", "less", "less_equal", "lgamma", "linalg", "linear", "linearize",
+    "linspace", "log", "log1p", "log2", "log10", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "logit", "logsigmoid", "logsumexp", "manual_seed", "masked_fill",
+    "masked_select", "matmul", "matrix_transpose", "max", "maximum", "maxout", "mean", "median", "meshgrid", "min",
+    "minimum", "mish", "mm", "mod", "modf", "moveaxis", "movedim", "multiply", "nan", "nan_to_num", "nancumprod",
+    "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd",
+    "nansum", "nanvar", "neg", "negative", "newaxis", "nn", "no_grad", "nonzero", "norm", "normal", "not_equal",
+    "odeint", "ones", "ones_like", "optim", "outer", "pad", "partition", "percentile", "permute", "permute_dims", "pi",
+    "piecewise", "polygamma", "polyval", "positive", "pow", "power", "prelu", "prod", "profile", "ptp",
+    "put_along_axis", "quantile", "rad2deg", "radians", "rand", "rand_like", "randint", "randn", "randn_like",
+    "randperm", "ravel", "real", "reciprocal", "relu", "relu6", "remainder", "repeat", "repeat_interleave", "reshape",
+    "reshape_as", "right_shift", "rint", "rms_norm", "roll", "rot90", "round", "row_stack", "rsqrt", "scatter",
+    "scatter_add", "searchsorted", "select", "selu", "set_default_device", "set_default_dtype",
+    "set_float32_matmul_precision", "set_grad_enabled", "sigmoid", "sign", "signbit", "silu", "sin", "sinc", "sinh",
+    "softmax", "softplus", "softsign", "sort", "special", "split", "sqrt", "square", "squeeze", "stack", "std", "step",
+    "stop_gradient", "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_axis", "tan", "tanh",
+    "tape_memory", "tensor", "tensor_split", "tensordot", "tile", "to_jax", "to_torch", "topk", "trace", "transpose",
+    "trapezoid", "tril", "triu", "true_divide", "trunc", "uint8", "uint16", "uint32", "uint64", "unbind", "unflatten",
+    "uniform", "unique", "unsqueeze", "unstack", "unwrap", "value_and_grad", "vander", "var", "vdot", "view", "view_as",
+    "vjp", "vmap", "vstack", "where", "xlogy", "zeros", "zeros_like",
 ]
 # fmt: on
