@@ -10,7 +10,7 @@ from .ops.determinants import det, slogdet
 from .ops.eigenvalues import eig, eigh, eigvals, eigvalsh
 from .ops.einsum import outer, tensordot
 from .ops.linalg import matmul
-from .ops.matrix_norms import cond, diagonal, matrix_norm, matrix_rank, trace, vecdot, vector_norm
+from .ops.matrix_norms import cond, cross, diagonal, matrix_norm, matrix_rank, trace, vecdot, vector_norm
 from .ops.reduce import norm
 from .ops.shape import matrix_transpose
 from .ops.solving import inv, lstsq, matrix_power, multi_dot, pinv, solve, tensorinv, tensorsolve
@@ -19,6 +19,7 @@ __all__ = [
     "LinAlgError",
     "cholesky",
     "cond",
+    "cross",
     "det",
     "diagonal",
     "eig",

@@ -82,7 +82,7 @@ def test_shapes_and_dtypes_of_tensors_are_asked_without_a_gradient() -> None:
     assert np.bool is numpy.bool_
 
 
-@pytest.mark.parametrize("name", ["roots", "polyfit", "packbits"])
+@pytest.mark.parametrize("name", ["unpackbits", "histogramdd", "packbits"])
 def test_a_function_without_a_rule_says_what_to_do(name: str) -> None:
     with pytest.raises(AttributeError, match=rf"numpy.{name} has no gradient rule here.*Primitive"):
         getattr(np, name)
@@ -91,8 +91,6 @@ def test_a_function_without_a_rule_says_what_to_do(name: str) -> None:
 def test_a_name_that_is_nobodys_is_named() -> None:
     with pytest.raises(AttributeError, match="neither gpugrad nor NumPy has 'convolute'"):
         np.convolute  # noqa: B018
-    with pytest.raises(AttributeError, match=r"numpy.linalg.cross has no gradient rule"):
-        np.linalg.cross  # noqa: B018
 
 
 def test_linalg_counts_the_last_two_axes() -> None:
@@ -114,7 +112,7 @@ def test_arguments_are_numpys() -> None:
 
 def test_linalg_has_numpys_names_and_arguments() -> None:
     theirs = {n for n in numpy.linalg.__all__ if n not in np.linalg.__all__}
-    assert theirs <= {"cross"}
+    assert theirs == set()
     for name in np.linalg.__all__:
         if name in ("LinAlgError", "matmul", "outer", "tensordot", "norm", "matrix_transpose"):
             continue
@@ -133,5 +131,5 @@ def test_numpys_linalg_functions_called_with_tensors_are_differentiated() -> Non
     results[0].backward()
     numpy.testing.assert_allclose(x.grad.numpy(), [[3, -1], [-1, 2]], rtol=1e-6)
     assert numpy.linalg.matrix_rank(x).tolist() == 2
-    with pytest.raises(TypeError, match=r"\[numpy.linalg.cross\] has no gradient rule"):
-        numpy.linalg.cross(x, x)
+    with pytest.raises(TypeError, match=r"\[numpy.histogramdd\] has no gradient rule"):
+        numpy.histogramdd(x)

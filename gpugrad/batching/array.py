@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 
 import numpy as np
 
-from ..backend import Backend, WrappedArray, backend_of
+from ..backend import Backend, WrappedArray, backend_of, memory
 
 Shape = tuple[int, ...]
 
@@ -243,7 +243,7 @@ def agreed(x: Any, what: str) -> Any:
         BatchError: they differ, in `what`.
     """
     while isinstance(x, BatchArray):
-        if x.batched and not (x.value == x.value[:1]).all():
+        if x.batched and not memory((x.value == x.value[:1]).all()).all():
             raise BatchError(f"[vmap] {what} differs from example to example: {x.value}; loop over the examples")
         x = x.value[0] if x.batched else x.value
     return x

@@ -55,8 +55,16 @@ class Formula:
 
     @cached_property
     def holomorphic(self) -> bool:
-        """Whether the derivative holds for complex inputs too: no step, no modulus, no order among numbers."""
-        return all(n.op in HOLOMORPHIC or not n.args for n in topological(self.outputs))
+        """Whether the derivative holds for complex inputs too: no step, no modulus, no order among numbers.
+
+        A modulus may decide between branches (`abs(x) < 0.5`), as far as it is compared with a number only.
+        """
+        nodes = topological(self.outputs)
+        tests = {n for n in nodes if n.op == "less" and n.args[0].op == "absolute" and n.args[1].op == "const"}
+        moduli = {n.args[0] for n in tests}
+        if any(a in moduli for n in nodes if n not in tests for a in n.args):
+            return False
+        return all(n.op in HOLOMORPHIC or not n.args or n in tests or n in moduli for n in nodes)
 
     def variable(self, name: str) -> Expr:
         """The input `name` as it stands in the outputs (real, or a truth value)."""

@@ -45,6 +45,7 @@ from ..ops.elementwise import (
     negative, not_equal, positive, power, rad2deg, reciprocal, remainder, rint, sign, signbit, sin, sinc,
     sinh, sqrt, square, subtract, tan, tanh, trunc, where,
 )  # fmt: skip
+from ..ops.fitting import poly, polyfit, roots
 from ..ops.index import take, take_along_axis
 from ..ops.joining import (
     array_split, column_stack, concatenate, dstack, flip, fliplr, flipud, hstack, pad, repeat, roll,
@@ -56,6 +57,7 @@ from ..ops.logic import (
     right_shift, round,
 )  # fmt: skip
 from ..ops.masks import argwhere, nonzero
+from ..ops.matrix_norms import matvec, vecdot, vecmat
 from ..ops.nan import (
     nanargmax, nanargmin, nancumprod, nancumsum, nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar,
 )  # fmt: skip
@@ -109,24 +111,25 @@ __all__ = [  # noqa: RUF022 - wrapped like a paragraph
     "isrealobj", "isscalar", "issubdtype", "iterable", "ix_", "kaiser", "kron", "lcm", "ldexp", "left_shift",
     "less", "less_equal", "lexsort", "linalg", "linspace", "load", "loadtxt", "log", "log10", "log1p", "log2",
     "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or", "logical_xor", "logspace", "long",
-    "longdouble", "longlong", "mask_indices", "matmul", "matrix_transpose", "max", "maximum",
+    "longdouble", "longlong", "mask_indices", "matmul", "matrix_transpose", "matvec", "max", "maximum",
     "may_share_memory", "mean", "median", "meshgrid", "mgrid", "min", "min_scalar_type", "minimum", "mod",
     "modf", "moveaxis", "multiply", "nan", "nan_to_num", "nanargmax", "nanargmin", "nancumprod", "nancumsum",
     "nanmax", "nanmean", "nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum",
     "nanvar", "ndarray", "ndenumerate", "ndim", "ndindex", "negative", "newaxis", "nextafter", "nonzero",
     "not_equal", "number", "ogrid", "ones", "ones_like", "outer", "pad", "partition", "percentile",
-    "permute_dims", "pi", "piecewise", "polyadd", "polyder", "polyint", "polymul", "polysub", "polyval",
-    "positive", "pow", "power", "printoptions", "prod", "promote_types", "ptp", "quantile", "rad2deg",
-    "radians", "random", "ravel", "ravel_multi_index", "real", "real_if_close", "reciprocal", "remainder",
-    "repeat", "reshape", "resize", "result_type", "right_shift", "rint", "roll", "rollaxis", "rot90", "round",
-    "s_", "save", "savetxt", "savez", "savez_compressed", "searchsorted", "select", "set_printoptions",
-    "seterr", "shape", "shares_memory", "short", "sign", "signbit", "signedinteger", "sin", "sinc", "single",
-    "sinh", "size", "sort", "spacing", "split", "sqrt", "square", "squeeze", "stack", "std", "subtract", "sum",
-    "swapaxes", "take", "take_along_axis", "tan", "tanh", "tensordot", "testing", "tile", "timedelta64",
-    "trace", "transpose", "trapezoid", "tri", "tril", "tril_indices", "trim_zeros", "triu", "triu_indices",
-    "true_divide", "trunc", "typing", "ubyte", "ufunc", "uint", "uint16", "uint32", "uint64", "uint8", "uintc",
-    "uintp", "ulong", "ulonglong", "unique", "unravel_index", "unsignedinteger", "unstack", "unwrap", "ushort",
-    "vander", "var", "vdot", "vectorize", "vsplit", "vstack", "where", "zeros", "zeros_like",
+    "permute_dims", "pi", "piecewise", "poly", "polyadd", "polyder", "polyfit", "polyint", "polymul", "polysub",
+    "polyval", "positive", "pow", "power", "printoptions", "prod", "promote_types", "ptp", "quantile",
+    "rad2deg", "radians", "random", "ravel", "ravel_multi_index", "real", "real_if_close", "reciprocal",
+    "remainder", "repeat", "reshape", "resize", "result_type", "right_shift", "rint", "roll", "rollaxis",
+    "roots", "rot90", "round", "s_", "save", "savetxt", "savez", "savez_compressed", "searchsorted", "select",
+    "set_printoptions", "seterr", "shape", "shares_memory", "short", "sign", "signbit", "signedinteger", "sin",
+    "sinc", "single", "sinh", "size", "sort", "spacing", "split", "sqrt", "square", "squeeze", "stack", "std",
+    "subtract", "sum", "swapaxes", "take", "take_along_axis", "tan", "tanh", "tensordot", "testing", "tile",
+    "timedelta64", "trace", "transpose", "trapezoid", "tri", "tril", "tril_indices", "trim_zeros", "triu",
+    "triu_indices", "true_divide", "trunc", "typing", "ubyte", "ufunc", "uint", "uint16", "uint32", "uint64",
+    "uint8", "uintc", "uintp", "ulong", "ulonglong", "unique", "unravel_index", "unsignedinteger", "unstack",
+    "unwrap", "ushort", "vander", "var", "vdot", "vecdot", "vecmat", "vectorize", "vsplit", "vstack", "where",
+    "zeros", "zeros_like",
 ]  # fmt: skip
 
 abs = fabs = absolute

@@ -13,17 +13,20 @@ import numpy as np
 from numpy.linalg import LinAlgError
 
 from ..backend import backend_of
+from ..primitive import public
 from .arguments import bare, constant, operand, spelled
 from .cast import conj
 from .decompositions import svdvals
 from .diagonal import diagonal as _diagonal
 from .einsum import outer, tensordot
 from .elementwise import divide, multiply
+from .index import getitem
 from .linalg import matmul
 from .matrices import linear_algebra, matrices
 from .reduce import norm
 from .reduce import sum as _sum
-from .shape import matrix_transpose
+from .sequences import cross as _cross
+from .shape import expand_dims, matrix_transpose
 from .solving import inv
 
 for _function in (matmul, matrix_transpose, norm, outer, tensordot):
@@ -121,3 +124,34 @@ def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
 def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     """The sum of products along an axis, the elements of `x1` conjugated; the others broadcast."""
     return _sum(multiply(conj(operand(x1)), operand(x2)), axis)
+
+
+public(vecdot)
+
+
+@public
+def matvec(x1: Any, x2: Any, /) -> Any:
+    """Matrices (..., m, n) times vectors (..., n): (..., m), as `numpy.matvec`."""
+    return getitem(matmul(x1, expand_dims(x2, -1)), (..., 0))
+
+
+@public
+def vecmat(x1: Any, x2: Any, /) -> Any:
+    """Vectors (..., m), conjugated, times matrices (..., m, n): (..., n), as `numpy.vecmat`."""
+    return getitem(matmul(expand_dims(conj(operand(x1)), -2), x2), (..., 0, slice(None)))
+
+
+@linear_algebra
+def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """The vector product of vectors with three elements along an axis.
+
+    Raises:
+        ValueError: the axis has another length.
+    """
+    x1, x2 = operand(x1), operand(x2)
+    if x1.shape[axis] != 3 or x2.shape[axis] != 3:
+        raise ValueError(
+            f"[linalg.cross] lengths {x1.shape[axis]} and {x2.shape[axis]} along axis {axis} "
+            f"(x1: {tuple(x1.shape)}, x2: {tuple(x2.shape)}); expected 3"
+        )
+    return _cross(x1, x2, axis=axis)

@@ -191,10 +191,11 @@ FORMULAS = {
     2: "clip_above clip_below rsqrt silu step",  # compare and select; a root and its reciprocal; x sigmoid(x)
     3: "leaky_relu log_sigmoid mish prelu relu6 softsign",  # -softplus(-x); x tanh(softplus(x)); x / (1 + |x|)
     4: "clip_between elu hardtanh logit",  # log(x) - log1p(-x)
-    5: "celu gelu_erf selu sinc softplus",  # (x / 2) (1 + erf(x / sqrt 2))
+    5: "celu gelu_erf selu softplus",  # (x / 2) (1 + erf(x / sqrt 2))
     6: "hardsigmoid",
     7: "hardswish",
     9: "gelu_tanh",  # (x / 2) (1 + tanh(c (x + d x x^2)))
+    30: "sinc",  # pi x, sin and quotient; abs, compare, select; a square and eight steps of the series, the first short
 }
 # And in their derivatives times the cotangent, for all inputs.
 DERIVATIVES = {
@@ -209,10 +210,10 @@ DERIVATIVES = {
     8: "arctan2 elu hardswish hypot",
     9: "fmax fmin mish softsign",
     12: "gelu_erf power",
-    13: "sinc",
     15: "celu",
     16: "softplus",
     21: "gelu_tanh",
+    65: "sinc",  # both branches, and the series beside its derivative
 }
 
 

@@ -221,3 +221,19 @@ def test_reductions_of_complex_numbers_have_their_gradients(name: str, rng: np.r
     numpys = np.linalg.norm if name == "norm" else getattr(np, name)
     np.testing.assert_allclose(getattr(op, name)(x), numpys(x), rtol=1e-14)
     gg.check_grads(getattr(op, name), (x,), order=2)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-5)])
+def test_derivatives_of_sinc_near_zero_do_not_cancel(dtype: str, tolerance: float) -> None:
+    x = np.array([0.0, 1e-8, 1e-4, 1e-2, 0.1], dtype)
+    v = np.pi * x.astype("longdouble")  # of x, not of its name: float32's 0.1 is another number
+    first = np.pi * sum((-1) ** k * 2 * k * v ** (2 * k - 1) / math.factorial(2 * k + 1) for k in range(1, 9))
+    second = np.pi**2 * sum(
+        (-1) ** k * 2 * k * (2 * k - 1) * v ** (2 * k - 2) / math.factorial(2 * k + 1) for k in range(1, 9)
+    )
+    slope = gg.elementwise_grad(gg.sinc)
+    np.testing.assert_allclose(slope(x), first.astype("float64"), rtol=tolerance)
+    np.testing.assert_allclose(gg.elementwise_grad(slope)(x), second.astype("float64"), rtol=tolerance)
+    assert gg.grad(gg.sinc, holomorphic=True)(0.3 + 0.2j) == pytest.approx(
+        (np.cos(np.pi * (0.3 + 0.2j)) - np.sinc(0.3 + 0.2j)) / (0.3 + 0.2j)
+    )
