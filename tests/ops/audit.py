@@ -98,3 +98,9 @@ _because(
     set_default_dtype""",
 )
 _because(WITHOUT_DERIVATIVE, "random: its gradient is the mask of its value, tested there", "dropout")
+_because(
+    WITHOUT_DERIVATIVE,
+    "exchanges arrays with another library: tests/interop",
+    """
+    from_dlpack from_jax from_torch to_jax to_torch""",
+)

@@ -152,7 +152,7 @@ def text() -> str:
 
 def _line(name: str, entry: Coverage | None) -> str:
     if entry is None:
-        return f"| `{name}` | none: {WITHOUT_DERIVATIVE[name]} | | | | |"
+        return f"| `{name}` | none: {WITHOUT_DERIVATIVE.get(name, 'not tested')} | | | | |"
     order = entry.order
     back, forth = ("yes", entry.forward_mode()) if order else ("zero", "zero")
     return f"| `{name}` | {back} | {forth} | {order or ''} | {entry.places()} | {entry.mapped()} |"
