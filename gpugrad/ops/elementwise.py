@@ -122,7 +122,8 @@ def _softplus(x: Any) -> Any:
 
 def _sinc(x: Any) -> Any:
     """sin(x) / x; near 0 by its series, whose derivatives do not cancel."""
-    square, series = call("square", x), 1.0
+    square = call("square", x)
+    series: Any = 1.0
     for k in range(8, 0, -1):
         series = 1.0 - square * series * (1.0 / (2 * k * (2 * k + 1)))
     return _where(call("absolute", x) < 0.5, series, call("sin", x) / x)
