@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 
 from ..nn.module import Module
 from ..observing import WalkObserver, walk_observer
+from ..ops import attention, embedding, patches, recurrent, resample  # noqa: F401 - loaded later, but watched too
 from ..ops.core import Elementwise
 from ..primitive import FUNCTIONS, REGISTRY, Primitive
 from ..tensor import Tensor

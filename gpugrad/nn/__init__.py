@@ -32,10 +32,8 @@ from .activation import (
     Tanh,
     Threshold,
 )
-from .attention import MultiheadAttention, TransformerEncoder, TransformerEncoderLayer
 from .containers import ModuleDict, ModuleList, Sequential
 from .convolution import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
-from .embedding import Embedding
 from .layers import Dropout, Flatten, Identity, LayerNorm, Linear, Maxout, RMSNorm, Unflatten
 from .loss import (
     BCELoss,
@@ -81,17 +79,30 @@ from .pooling import (
     MaxUnpool2d,
     MaxUnpool3d,
 )
-from .recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
-from .space import Fold, PixelShuffle, PixelUnshuffle, Unfold, Upsample
 from .stateless import functional_call
 
 if TYPE_CHECKING:
     from . import models as models
+    from .attention import MultiheadAttention, TransformerEncoder, TransformerEncoderLayer
+    from .embedding import Embedding
+    from .recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+    from .space import Fold, PixelShuffle, PixelUnshuffle, Unfold, Upsample
+
+# Loaded when first asked for: most programs use few of them.
+_LATER = {
+    "attention": ("MultiheadAttention", "TransformerEncoder", "TransformerEncoderLayer"),
+    "embedding": ("Embedding",),
+    "recurrent": ("GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell"),
+    "space": ("Fold", "PixelShuffle", "PixelUnshuffle", "Unfold", "Upsample"),
+}
 
 
 def __getattr__(name: str) -> Any:
     if name == "models":
         return importlib.import_module(".models", __name__)
+    for room, names in _LATER.items():
+        if name in names:
+            return getattr(importlib.import_module(f".{room}", __name__), name)
     raise AttributeError(f"module 'gpugrad.nn' has no attribute {name!r}")
 
 

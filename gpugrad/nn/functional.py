@@ -5,12 +5,12 @@ Most are operations of the `ops` floor, which take bare arrays as well as tensor
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..ops.arguments import axis_index, bare, constant, module, operand
-from ..ops.attention import scaled_dot_product_attention
 from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
 from ..ops.core import elementwise
 from ..ops.elementwise import (
@@ -37,13 +37,10 @@ from ..ops.elementwise import (
     where,
 )
 from ..ops.elementwise import prelu as _prelu
-from ..ops.embedding import embedding
 from ..ops.entropy import cross_entropy
 from ..ops.linalg import linear
 from ..ops.norms import batch_norm, group_norm, instance_norm, local_response_norm
-from ..ops.patches import fold, unfold
 from ..ops.pooling import POOLING
-from ..ops.resample import interpolate, pixel_shuffle, pixel_unshuffle
 from ..ops.rows import dropout, layer_norm, log_softmax, logsumexp, maxout, rms_norm, softmax
 from .losses import (
     binary_cross_entropy,
@@ -58,6 +55,12 @@ from .losses import (
     smooth_l1_loss,
 )
 
+if TYPE_CHECKING:
+    from ..ops.attention import scaled_dot_product_attention
+    from ..ops.embedding import embedding
+    from ..ops.patches import fold, unfold
+    from ..ops.resample import interpolate, pixel_shuffle, pixel_unshuffle
+
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
     "adaptive_max_pool2d", "adaptive_max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm",
@@ -71,6 +74,22 @@ __all__ = [
     "relu", "relu6", "rms_norm", "scaled_dot_product_attention", "selu", "sigmoid", "silu", "sin", "smooth_l1_loss",
     "softmax", "softplus", "softsign", "step", "tanh", "threshold", "unflatten", "unfold",
 ]  # fmt: skip
+
+# Loaded when first asked for: most programs use few of them.
+_LATER = {
+    "attention": ("scaled_dot_product_attention",),
+    "embedding": ("embedding",),
+    "patches": ("fold", "unfold"),
+    "resample": ("interpolate", "pixel_shuffle", "pixel_unshuffle"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for room, names in _LATER.items():
+        if name in names:
+            return getattr(importlib.import_module(f"...ops.{room}", __name__), name)
+    raise AttributeError(f"module 'gpugrad.nn.functional' has no attribute {name!r}")
+
 
 logsigmoid = log_sigmoid
 adaptive_avg_pool1d = POOLING["adaptive_avg_pool1d"]
