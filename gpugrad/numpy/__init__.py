@@ -26,8 +26,8 @@ from numpy import (
     uint8, uintc, uintp, ulong, ulonglong, unravel_index, unsignedinteger, ushort, vectorize, zeros,
 )  # fmt: skip
 
-from ..backend import WrappedArray, backend_of
-from ..ops.arguments import bare, operand
+from ..backend import backend_of
+from ..ops.arguments import bare, holds_tensor, operand
 from ..ops.arranging import (
     append, block, compress, delete, diagflat, dsplit, extract, flatnonzero, hsplit, insert, meshgrid, resize,
     rollaxis, trim_zeros, vsplit,
@@ -49,7 +49,7 @@ from ..ops.fitting import poly, polyfit, roots
 from ..ops.index import take, take_along_axis
 from ..ops.joining import (
     array_split, column_stack, concatenate, dstack, flip, fliplr, flipud, hstack, pad, repeat, roll,
-    rot90, split, stack, tile, unbind as unstack, vstack,
+    rot90, split, stack, tile, unbind as unstack, vstack as row_stack, vstack,
 )  # fmt: skip
 from ..ops.linalg import matmul
 from ..ops.logic import (
@@ -81,6 +81,7 @@ from ..ops.shape import (
 from ..ops.statistics import average, corrcoef, cov
 from ..tensor import Tensor
 from . import fft, linalg
+from .bracketed import c_, r_
 # isort: on
 
 
@@ -93,7 +94,7 @@ __all__ = [  # noqa: RUF022 - wrapped like a paragraph
     "atleast_3d", "average", "bartlett", "base_repr", "binary_repr", "bincount", "bitwise_and",
     "bitwise_invert", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor",
     "blackman", "block", "bool_", "broadcast_arrays", "broadcast_shapes", "broadcast_to", "byte", "can_cast",
-    "cbrt", "cdouble", "ceil", "choose", "clip", "column_stack", "complex128", "complex64", "complexfloating",
+    "c_", "cbrt", "cdouble", "ceil", "choose", "clip", "column_stack", "complex128", "complex64", "complexfloating",
     "compress", "concat", "concatenate", "conj", "conjugate", "convolve", "copy", "copysign", "corrcoef",
     "correlate", "cos", "cosh", "count_nonzero", "cov", "cross", "csingle", "cumprod", "cumsum",
     "cumulative_prod", "cumulative_sum", "datetime64", "deg2rad", "degrees", "delete", "diag", "diag_indices",
@@ -119,7 +120,7 @@ __all__ = [  # noqa: RUF022 - wrapped like a paragraph
     "not_equal", "number", "ogrid", "ones", "ones_like", "outer", "pad", "partition", "percentile",
     "permute_dims", "pi", "piecewise", "poly", "polyadd", "polyder", "polyfit", "polyint", "polymul", "polysub",
     "polyval", "positive", "pow", "power", "printoptions", "prod", "promote_types", "ptp", "quantile",
-    "rad2deg", "radians", "random", "ravel", "ravel_multi_index", "real", "real_if_close", "reciprocal",
+    "r_", "rad2deg", "radians", "random", "ravel", "ravel_multi_index", "real", "real_if_close", "reciprocal",
     "remainder", "repeat", "reshape", "resize", "result_type", "right_shift", "rint", "roll", "rollaxis",
     "roots", "rot90", "round", "s_", "save", "savetxt", "savez", "savez_compressed", "searchsorted", "select",
     "set_printoptions", "seterr", "shape", "shares_memory", "short", "sign", "signbit", "signedinteger", "sin",
@@ -129,7 +130,7 @@ __all__ = [  # noqa: RUF022 - wrapped like a paragraph
     "triu_indices", "true_divide", "trunc", "typing", "ubyte", "ufunc", "uint", "uint16", "uint32", "uint64",
     "uint8", "uintc", "uintp", "ulong", "ulonglong", "unique", "unravel_index", "unsignedinteger", "unstack",
     "unwrap", "ushort", "vander", "var", "vdot", "vecdot", "vecmat", "vectorize", "vsplit", "vstack", "where",
-    "zeros", "zeros_like",
+    "zeros", "zeros_like", "row_stack",
 ]  # fmt: skip
 
 abs = fabs = absolute
@@ -150,15 +151,10 @@ def array(object: Any, dtype: Any = None) -> Any:
     """
     if isinstance(object, Tensor):
         return copy(object) if dtype is None else astype(object, dtype)
-    if isinstance(object, (list, tuple)) and _holds_tensor(object):
+    if isinstance(object, (list, tuple)) and holds_tensor(object):
         joined = stack([array(part, dtype) for part in object])
         return joined if dtype is None else astype(joined, dtype)
     return backend_of(object).xp.array(object, dtype=dtype)
-
-
-def _holds_tensor(parts: Any) -> bool:
-    leaf, nested = (Tensor, WrappedArray), (list, tuple)
-    return bool([p for p in parts if isinstance(p, leaf) or (isinstance(p, nested) and _holds_tensor(p))])
 
 
 def asarray(object: Any, dtype: Any = None) -> Any:

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..backend import backend_of, is_array, memory
+from ..backend import WrappedArray, backend_of, is_array, memory
 from ..gradmode import recording
-from ..primitive import Primitive
+from ..primitive import FUNCTIONS, Primitive
 from ..tensor import Tensor, apply, new_tensor
 from ..views import seen
 
@@ -110,8 +110,21 @@ def apply_one(primitive: Primitive, x: Any, static: dict[str, Any]) -> Any:
 
 
 def operand(x: Any) -> Any:
-    """A tensor or array as it is; a number or (nested) list as a NumPy array."""
-    return x if isinstance(x, Tensor) or is_array(x) else np.asarray(x)
+    """A tensor or array as it is; a number or (nested) list as an array, or as a tensor if tensors are in it."""
+    if isinstance(x, Tensor) or is_array(x):
+        return x
+    return joined(x) if isinstance(x, (list, tuple)) and holds_tensor(x) else np.asarray(x)
+
+
+def holds_tensor(parts: Any) -> bool:
+    """Whether a tensor, or an array of a map, is anywhere in nested lists."""
+    leaf, nested = (Tensor, WrappedArray), (list, tuple)
+    return any(isinstance(p, leaf) or (isinstance(p, nested) and holds_tensor(p)) for p in parts)
+
+
+def joined(parts: Any) -> Any:
+    """Nested lists with tensors in them as one tensor."""
+    return FUNCTIONS["stack"]([operand(p) for p in parts])
 
 
 def bare(x: Any) -> Any:

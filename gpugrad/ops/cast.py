@@ -9,6 +9,7 @@ import numpy as np
 from ..backend import backend_for, backend_of, device, is_array
 from ..primitive import Needs, Primitive, public
 from ..tensor import Tensor, apply
+from .arguments import operand
 from .costs import no_flops, vjp_per_input
 
 
@@ -80,7 +81,14 @@ IMAG_PART = Primitive(
     vjp_flops=vjp_per_input(1),
     linear=True,
 )
-CONJUGATE = Primitive("conj", lambda needs, x: (x.conj(), ()), lambda g, needs: (conj(g),), flops=no_flops, linear=True)
+
+
+def _conj_forward(needs: Needs, x: Any) -> tuple[Any, tuple[Any, ...]]:
+    found = x.conj()
+    return (found if is_array(found) else backend_of(x).xp.asarray(found)), ()  # of a 0-d array NumPy makes a scalar
+
+
+CONJUGATE = Primitive("conj", _conj_forward, lambda g, needs: (conj(g),), flops=no_flops, linear=True)
 
 
 def _is_complex(x: Any) -> bool:
@@ -90,16 +98,19 @@ def _is_complex(x: Any) -> bool:
 @public
 def real(x: Any) -> Any:
     """The real part; a real `x` itself."""
+    x = operand(x)
     return apply(REAL_PART, (x,), {}) if _is_complex(x) else x
 
 
 @public
 def imag(x: Any) -> Any:
     """The imaginary part; zeros for a real `x`. Gradients follow df/dx - i df/dy, JAX's and autograd's convention."""
+    x = operand(x)
     return apply(IMAG_PART, (x,), {}) if _is_complex(x) else x * 0
 
 
 @public
 def conj(x: Any) -> Any:
     """The complex conjugate; a real `x` itself."""
+    x = operand(x)
     return apply(CONJUGATE, (x,), {}) if _is_complex(x) else x

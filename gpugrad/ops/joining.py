@@ -61,7 +61,8 @@ def same_device(name: str, arrays: Any) -> list[Any]:
         raise ValueError(f"[{name}] an empty sequence; expected at least one array")
     if any(is_array(a) or isinstance(a, Tensor) for a in arrays):  # a list beside a GPU array goes to its device
         device = next(backend_of(bare(a)) for a in arrays if is_array(a) or isinstance(a, Tensor))
-        found = [f if f is a else device.from_host(f) for f, a in zip(found, arrays, strict=True)]
+        placed = [f is a or isinstance(f, Tensor) for f, a in zip(found, arrays, strict=True)]
+        found = [f if there else device.from_host(f) for f, there in zip(found, placed, strict=True)]
     return found
 
 
@@ -336,10 +337,10 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
 
 
 @public
-def tile(x: Any, *reps: Any) -> Any:
+def tile(x: Any, *repetitions: Any, reps: Any = None) -> Any:
     """Lay copies side by side, `reps` times along each axis (one tuple, or one by one), new axes in front."""
     x = operand(x)
-    times = shape_tuple("tile", reps)
+    times = shape_tuple("tile", repetitions if reps is None else (reps,))
     ndim = max(len(times), len(x.shape))
     times = (1,) * (ndim - len(times)) + times
     lengths = (1,) * (ndim - len(x.shape)) + tuple(x.shape)
