@@ -22,7 +22,11 @@ def convolution(name: str = "auto") -> Iterator[None]:
             multiplied by the kernels; NumPy alone, and what is used for everything else. "auto": direct where it
             applies and a convolution has a million multiply-adds or more.
 
-    The two agree up to rounding: both add up in the dtype of the images.
+            "fast": Winograd's F(4x4, 3x3) with a quarter of the multiplications for float32, 3 x 3 kernels in steps
+            of 1 and channels in multiples of 32 (16 without AVX-512), forward and both gradients; errors are 10 to 30
+            times those of the others, under 1e-4 of the results' size. Everything else as "auto".
+
+    "direct" and "im2col" agree up to rounding: both add up in the dtype of the images.
 
     Raises:
         ValueError: another name.
@@ -32,8 +36,9 @@ def convolution(name: str = "auto") -> Iterator[None]:
         >>> with gg.cpu.convolution("im2col"):
         ...     y = gg.conv2d(gg.ones(1, 3, 8, 8), gg.ones(4, 3, 3, 3))
     """
-    if name not in ("auto", *ALGORITHMS):
-        raise ValueError(f"[convolution] name = {name!r}; expected 'auto', {', '.join(map(repr, ALGORITHMS))}")
+    names = ("auto", *ALGORITHMS, "fast")
+    if name not in names:
+        raise ValueError(f"[convolution] name = {name!r}; expected {', '.join(map(repr, names))}")
     token = algorithm.set(name)
     try:
         yield

@@ -11,7 +11,7 @@ import numpy as np
 from ..fusion import Formula
 from ..fusion.numba_cache import numba_wanted
 from ..fusion.numpy_compiler import compile_numpy
-from . import cpu_conv, cpu_images
+from . import cpu_conv, cpu_images, cpu_winograd
 from .base import Array, Backend, Kernel
 from .device import CPU
 from .pool import BufferPool, PoolStats
@@ -106,11 +106,15 @@ class NumpyBackend(Backend):
 
     def conv(self, x: Array, w: Array, at: Geometry, bias: Array | None = None) -> Array:
         places = x.shape[0] * math.prod(at.output(x.shape[2:], w.shape[2:]))
+        if cpu_winograd.wanted(x, w.shape, places * w.size, at):
+            return cpu_winograd.conv(self.pool, x, w, bias, at)
         if cpu_conv.chosen(places * w.size, x, w) == "direct":
             return cpu_conv.conv(self.pool, x, w, bias, at)
         return super().conv(x, w, at, bias)
 
     def conv_input(self, g: Array, w: Array, size: tuple[int, ...], at: Geometry) -> Array:
+        if cpu_winograd.wanted(g, w.shape, g.size // g.shape[1] * w.size, at):
+            return cpu_winograd.conv_input(self.pool, g, w, at)
         if cpu_conv.chosen(g.size // g.shape[1] * w.size, g, w) == "direct":
             found = cpu_conv.conv_input(self.pool, g, w, size, at)
             if found is not None:
@@ -118,7 +122,10 @@ class NumpyBackend(Backend):
         return super().conv_input(g, w, size, at)
 
     def conv_weight(self, x: Array, g: Array, kernel: tuple[int, ...], at: Geometry) -> Array:
-        if cpu_conv.chosen(g.size * math.prod(kernel) * (x.shape[1] // at.groups), x, g) == "direct":
+        work = g.size * math.prod(kernel) * (x.shape[1] // at.groups)
+        if cpu_winograd.wanted(x, (g.shape[1], x.shape[1] // at.groups, *kernel), work, at):
+            return cpu_winograd.conv_weight(self.pool, x, g, at)
+        if cpu_conv.chosen(work, x, g) == "direct":
             return cpu_conv.conv_weight(self.pool, x, g, kernel, at)
         return super().conv_weight(x, g, kernel, at)
 

@@ -23,7 +23,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 # One text at a time: a module is in `sys.modules` before it is whole.
 _loading = threading.RLock()
 
-_MATH = ("numba_ir.py", "numba_memory.py", "numba_select.py", "numba_exp.py", "numba_math.py", "numba_tile.py")
+_MATH = (
+    "numba_ir.py",
+    "numba_memory.py",
+    "numba_select.py",
+    "numba_exp.py",
+    "numba_math.py",
+    "numba_tile.py",
+    "numba_transform.py",
+)
 
 
 def numba_wanted() -> bool:

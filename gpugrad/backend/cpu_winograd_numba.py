@@ -1,0 +1,207 @@
+"""Winograd's convolution F(4x4, 3x3) as compiled loops: forward, and the gradient of the kernels, channels last.
+
+Addresses, sizes and steps (in bytes) come in a table, in the order of the reads below. This file is run from a copy in
+the kernel cache (see `gpugrad.fusion.numba_cache`), once for each value of BITS; hence the absolute imports.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gpugrad.fusion import numba_memory as memory
+from gpugrad.fusion.numba_cache import strip
+from gpugrad.fusion.numba_ir import inline
+from gpugrad.fusion.numba_tile import ROWS, lanes, tile
+from gpugrad.fusion.numba_transform import transform
+
+BITS = 32
+
+ITEM = BITS // 8
+LANES = lanes(BITS)
+VECTOR = LANES * ITEM
+# Channels of a block: two vectors.
+BLOCK = 2 * LANES
+BYTES = BLOCK * ITEM
+# A. Lavin and S. Gray (CVPR 2016): images, kernels and results, with the points 0, 1, -1, 2, -2.
+INPUT = (
+    (4, 0, -5, 0, 1, 0), (0, -4, -4, 1, 1, 0), (0, 4, -4, -1, 1, 0),
+    (0, -2, -1, 2, 1, 0), (0, 2, -1, -2, 1, 0), (0, 4, 0, -5, 0, 1),
+)  # fmt: skip
+KERNEL = (
+    (1 / 4, 0, 0), (-1 / 6, -1 / 6, -1 / 6), (-1 / 6, 1 / 6, -1 / 6),
+    (1 / 24, 1 / 12, 1 / 6), (1 / 24, -1 / 12, 1 / 6), (0, 0, 1),
+)  # fmt: skip
+OUTPUT = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
+images_in = transform(BITS, INPUT)
+kernels_in = transform(BITS, KERNEL)
+results_out = transform(BITS, OUTPUT)
+# The transposes lead back: the results' gradient in, the kernels' gradient out.
+gradients_in = transform(BITS, tuple(zip(*OUTPUT, strict=True)))
+kernels_out = transform(BITS, tuple(zip(*KERNEL, strict=True)))
+
+A, B, C, D, E = ROWS
+tile_a, tile_b, tile_c, tile_d, tile_e = [tile(BITS, rows, 2, False) for rows in ROWS]
+
+
+@inline
+def product(
+    rows: Any, y: Any, ys: Any, init: Any, inits: Any, a: Any, a_t: Any, a_j: Any, w: Any, w_j: Any, inner: Any
+) -> Any:
+    """y[t, :] = init[t, :] + sum over j < inner of a[t, j] w[j, :] for `rows` rows of a block."""
+    t = 0
+    while t < rows:
+        o, s, b, left = y + t * ys, init + t * inits, a + t * a_t, rows - t
+        if left >= A:
+            tile_a(o, ys, s, inits, b, a_t, 0, 0, a_j, w, 0, 0, w_j, 1, 1, inner, BLOCK)
+            t += A
+        elif left >= B:
+            tile_b(o, ys, s, inits, b, a_t, 0, 0, a_j, w, 0, 0, w_j, 1, 1, inner, BLOCK)
+            t += B
+        elif left >= C:
+            tile_c(o, ys, s, inits, b, a_t, 0, 0, a_j, w, 0, 0, w_j, 1, 1, inner, BLOCK)
+            t += C
+        elif left >= D:
+            tile_d(o, ys, s, inits, b, a_t, 0, 0, a_j, w, 0, 0, w_j, 1, 1, inner, BLOCK)
+            t += D
+        else:
+            tile_e(o, ys, s, inits, b, a_t, 0, 0, a_j, w, 0, 0, w_j, 1, 1, inner, BLOCK)
+            t += E
+    return 0
+
+
+@strip
+def kernels(table: Any, start: Any, stop: Any) -> Any:
+    """Kernels [block][3][3][channel][of the block] as [block][36][channel][of the block]; rows of channels."""
+    w, u, channels, zeros = memory.load(table, 0), memory.load(table, 1), memory.load(table, 2), memory.load(table, 3)
+    step = channels * BYTES
+    for r in range(start, stop):
+        block = r // channels
+        c = (r - block * channels) * BYTES
+        for q in range(0, BYTES, VECTOR):
+            kernels_in(
+                w + block * 9 * step + c + q, 3 * step, step, u + block * 36 * step + c + q, 6 * step, step, zeros
+            )
+    return 0
+
+
+@inline
+def results(
+    first: Any, count: Any, most: Any, m: Any, edge: Any, y: Any, bias: Any, down: Any, across: Any, height: Any,
+    width: Any, out: Any,
+) -> Any:  # fmt: skip
+    """A block of channels of `count` tiles from `first` on, out of products [36][most tiles][of the block]."""
+    for t in range(count):
+        n = (first + t) // (down * across)
+        i = (first + t) // across - n * down
+        j = (first + t) % across
+        target = y + ((n * height + 4 * i) * width + 4 * j) * out
+        rows, columns = min(4, height - 4 * i), min(4, width - 4 * j)
+        for q in range(0, BYTES, VECTOR):
+            source = m + t * BYTES + q
+            if rows == 4 and columns == 4:
+                results_out(source, 6 * most * BYTES, most * BYTES, target + q, width * out, out, bias + q)
+            else:
+                results_out(source, 6 * most * BYTES, most * BYTES, edge + q, 4 * BYTES, BYTES, bias + q)
+        if rows < 4 or columns < 4:
+            for r in range(rows):
+                for c in range(columns):
+                    memory.copy(target + (r * width + c) * out, edge + (4 * r + c) * BYTES, BYTES)
+    return 0
+
+
+@strip
+def forward(table: Any, start: Any, stop: Any) -> Any:
+    """Tiles `start` to `stop` of 4 x 4 pixels of all outputs."""
+    x, u, y, bias = memory.load(table, 0), memory.load(table, 1), memory.load(table, 2), memory.load(table, 3)
+    scratch, flags, zeros, most = (
+        memory.load(table, 4), memory.load(table, 5), memory.load(table, 6), memory.load(table, 7),
+    )  # fmt: skip
+    x_image, x_row, channels = memory.load(table, 8), memory.load(table, 9), memory.load(table, 10)
+    down, across = memory.load(table, 11), memory.load(table, 12)
+    height, width, blocks = memory.load(table, 13), memory.load(table, 14), memory.load(table, 15)
+    pixel, out = channels * ITEM, blocks * BYTES
+    # A piece of scratch memory of one's own: there is one for each thread.
+    own = 0
+    while memory.fetch_add(flags, own * 8, 1) != 0:
+        memory.fetch_add(flags, own * 8, -1)
+        own = own + 1 if own + 1 < memory.load(table, 16) else 0
+    v = scratch + own * (36 * most * (pixel + BYTES) + 16 * BYTES)
+    m = v + 36 * most * pixel
+    edge = m + 36 * most * BYTES
+    for first in range(start, stop, most):
+        count = min(most, stop - first)
+        for t in range(count):
+            n = (first + t) // (down * across)
+            i = (first + t) // across - n * down
+            j = (first + t) % across
+            source = x + n * x_image + 4 * i * x_row + 4 * j * pixel
+            for q in range(0, pixel, VECTOR):
+                images_in(source + q, x_row, pixel, v + t * pixel + q, 6 * most * pixel, most * pixel, zeros)
+        for block in range(blocks):
+            for k in range(36):
+                weights = u + (block * 36 + k) * channels * BYTES
+                product(
+                    count, m + k * most * BYTES, BYTES, zeros, 0, v + k * most * pixel, pixel, ITEM, weights, BYTES, channels
+                )  # fmt: skip
+            place = y + block * BYTES
+            results(first, count, most, m, edge, place, bias + block * BYTES, down, across, height, width, out)
+    memory.fetch_add(flags, own * 8, -1)
+    return 0
+
+
+@strip
+def gather(table: Any, start: Any, stop: Any) -> Any:
+    """Tiles of images as [36][tile][channel] and of their results' gradient as [36][block][tile][of the block]."""
+    x, g, v, d = memory.load(table, 0), memory.load(table, 1), memory.load(table, 2), memory.load(table, 3)
+    zeros, most, first = memory.load(table, 4), memory.load(table, 5), memory.load(table, 6)
+    x_image, x_row, channels = memory.load(table, 7), memory.load(table, 8), memory.load(table, 9)
+    g_image, g_row, blocks = memory.load(table, 10), memory.load(table, 11), memory.load(table, 12)
+    down, across = memory.load(table, 13), memory.load(table, 14)
+    pixel, out = channels * ITEM, blocks * BYTES
+    for t in range(start, stop):
+        n = (first + t) // (down * across)
+        i = (first + t) // across - n * down
+        j = (first + t) % across
+        source = x + n * x_image + 4 * i * x_row + 4 * j * pixel
+        for q in range(0, pixel, VECTOR):
+            images_in(source + q, x_row, pixel, v + t * pixel + q, 6 * most * pixel, most * pixel, zeros)
+        source = g + n * g_image + 4 * i * g_row + 4 * j * out
+        for block in range(blocks):
+            target = d + (block * most + t) * BYTES
+            for q in range(0, BYTES, VECTOR):
+                place = source + block * BYTES + q
+                gradients_in(place, g_row, out, target + q, 6 * most * out, most * out, zeros)
+    return 0
+
+
+@strip
+def correlate(table: Any, start: Any, stop: Any) -> Any:
+    """Add the products of gathered tiles to [36][channel][out]; parts `start` to `stop` of (place, block)."""
+    v, d, s, zeros = memory.load(table, 0), memory.load(table, 1), memory.load(table, 2), memory.load(table, 3)
+    most, count, fresh = memory.load(table, 4), memory.load(table, 5), memory.load(table, 6)
+    channels, blocks = memory.load(table, 7), memory.load(table, 8)
+    out = blocks * BYTES
+    for part in range(start, stop):
+        k = part // blocks
+        block = part - k * blocks
+        own = s + k * channels * out + block * BYTES
+        begin, step = own, out
+        if fresh != 0:
+            begin, step = zeros, 0
+        product(
+            channels, own, out, begin, step, v + k * most * channels * ITEM, ITEM, channels * ITEM,
+            d + (k * blocks + block) * most * BYTES, BYTES, count,
+        )  # fmt: skip
+    return 0
+
+
+@strip
+def finish(table: Any, start: Any, stop: Any) -> Any:
+    """[36][channel][out] as the kernels' gradient [3][3][channel][out], for channels `start` to `stop`."""
+    s, w, zeros = memory.load(table, 0), memory.load(table, 1), memory.load(table, 2)
+    channels, out = memory.load(table, 3), memory.load(table, 4) * BYTES
+    step = channels * out
+    for c in range(start, stop):
+        for q in range(c * out, (c + 1) * out, VECTOR):
+            kernels_out(s + q, 6 * step, step, w + q, 3 * step, step, zeros)
+    return 0
