@@ -141,7 +141,8 @@ def forward(table: Any, start: Any, stop: Any) -> Any:
             for k in range(36):
                 weights = u + (block * 36 + k) * channels * BYTES
                 product(
-                    count, m + k * most * BYTES, BYTES, zeros, 0, v + k * most * pixel, pixel, ITEM, weights, BYTES, channels
+                    count, m + k * most * BYTES, BYTES, zeros, 0, v + k * most * pixel, pixel, ITEM, weights, BYTES,
+                    channels,
                 )  # fmt: skip
             place = y + block * BYTES
             results(first, count, most, m, edge, place, bias + block * BYTES, down, across, height, width, out)
