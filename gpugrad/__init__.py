@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as _numpy
 
-from . import cpu, cuda, fusion, linalg, nn, optim
+from . import cpu, cuda, fusion, linalg
 from ._version import __version__
 
 # fmt: off
@@ -119,27 +119,27 @@ newaxis = _numpy.newaxis
 
 
 if TYPE_CHECKING:
+    from . import cost, nn, optim
     from .bridges import from_jax, from_torch, to_jax, to_torch
     from .cost import CostError, checkpoint_plan, profile, tape_memory
     from .optim.scaler import GradScaler
     from .transforms.solvers import SolverError, fixed_point, odeint
 
-# Loaded when first asked for: most programs measure nothing, and solve no equations.
-_COST = frozenset({"CostError", "checkpoint_plan", "profile", "tape_memory"})
-_SOLVERS = frozenset({"SolverError", "fixed_point", "odeint"})
-_BRIDGES = frozenset({"from_jax", "from_torch", "to_jax", "to_torch"})
+# Loaded when first asked for: a program that only differentiates trains nothing, measures nothing, solves no equations.
+_ROOMS = frozenset({"cost", "nn", "optim"})
+_LATE = {
+    **dict.fromkeys(("CostError", "checkpoint_plan", "profile", "tape_memory"), ".cost"),
+    **dict.fromkeys(("from_jax", "from_torch", "to_jax", "to_torch"), ".bridges"),
+    **dict.fromkeys(("SolverError", "fixed_point", "odeint"), ".transforms.solvers"),
+    "GradScaler": ".optim.scaler",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "cost" or name in _COST:
-        cost_room = importlib.import_module(".cost", __name__)
-        return cost_room if name == "cost" else getattr(cost_room, name)
-    if name in _SOLVERS:
-        return getattr(importlib.import_module(".transforms.solvers", __name__), name)
-    if name == "GradScaler":
-        return importlib.import_module(".optim.scaler", __name__).GradScaler
-    if name in _BRIDGES:
-        return getattr(importlib.import_module(".bridges", __name__), name)
+    if name in _ROOMS:
+        return importlib.import_module(f".{name}", __name__)
+    if name in _LATE:
+        return getattr(importlib.import_module(_LATE[name], __name__), name)
     if name == "bfloat16":
         try:
             import ml_dtypes
@@ -163,7 +163,7 @@ __all__ = [
     "broadcast_arrays", "broadcast_tensors", "broadcast_to", "cat", "cbrt", "ceil", "celu", "check_grads", "checkpoint",
     "checkpoint_plan", "chunk", "clamp", "clip", "clone", "column_stack", "complex64", "complex128", "concat",
     "concatenate", "conj", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
-    "convolve", "copysign", "corrcoef", "correlate", "cos", "cosh", "count_nonzero", "cov", "cpu", "cross",
+    "convolve", "copysign", "corrcoef", "correlate", "cos", "cosh", "cost", "count_nonzero", "cov", "cpu", "cross",
     "cross_entropy", "cuda", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "custom_jvp", "custom_vjp",
     "default_device", "deg2rad", "degrees", "detect_anomaly", "device", "diag", "diagonal", "diff", "digamma",
     "digitize", "divide", "dot", "dropout", "dstack", "e", "einsum", "elementwise", "elementwise_grad", "elu", "empty",

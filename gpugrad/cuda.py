@@ -107,7 +107,7 @@ def tune_matmul(on: bool = True, where: Any = None) -> bool:
     Returns:
         Whether it is on: False where CuPy computes the products (`matmul_library`).
     """
-    products = backend_for(_gpu(where)).products  # type: ignore[attr-defined]
+    products: Any = backend_for(_gpu(where)).products
     if products is not None:
         products.tuned = on
     return products is not None and on

@@ -151,8 +151,8 @@ def test_names_that_numpy_and_pytorch_share_are_methods() -> None:
 
 def test_methods_of_pytorch_that_are_operations_here_are_methods(torch: Any) -> None:
     # PyTorch's `equal` compares whole tensors, where `==` and `gg.array_equal` say which is meant; its `select` picks
-    # by an index, and its `resize` changes the tensor.
-    not_methods = {"equal", "select", "resize"}
+    # by an index, its `resize` changes the tensor, and its `unfold` slides along one axis.
+    not_methods = {"equal", "select", "resize", "unfold"}
     shared = {n for n in dir(torch.Tensor) if n in FUNCTIONS and not n.startswith("_")} - not_methods
     assert {name for name in shared if not hasattr(Tensor, name)} == set()
 

@@ -169,11 +169,18 @@ class Optim:
 
     def __getattr__(self, name: str) -> Any:
         function(self._home.root.optim, name)  # an AttributeError where there is none
-        return _squared_norm if name == "squared_norm" else partial(_update, self._home, name)
+        own = {"squared_norm": _squared_norm, "scale": _scale}.get(name)
+        return partial(_update, self._home, name) if own is None else own
 
 
 def _squared_norm(arrays: Any) -> Any:
     return sum((a * a).sum() for a in arrays)
+
+
+def _scale(arrays: Any, factor: Any) -> None:
+    """Each example has a factor of its own."""
+    for a in arrays:
+        a *= factor
 
 
 def _update(home: Any, name: str, *args: Any, **options: Any) -> None:
