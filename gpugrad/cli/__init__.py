@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from gpugrad._version import __version__
-from gpugrad.cli import bench, bench_options, info, train, train_options
+from gpugrad.cli import bench, bench_options, check, info, train, train_options
 from gpugrad.cli.errors import DIVERGED, FAILED, INTERRUPTED, REGRESSED, WRONG_OPTION, CommandError
 
 EXIT_CODES = f"""exit codes:
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"gpugrad {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module, run in ((train_options, train.run), (bench_options, bench.run), (info, info.run)):
+    for module, run in ((train_options, train.run), (bench_options, bench.run), (info, info.run), (check, check.run)):
         command = commands.add_parser(
             module.NAME,
             help=module.SUMMARY,

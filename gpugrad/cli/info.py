@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.metadata
+import json
 import os
 import platform
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from gpugrad import cuda
 from gpugrad._version import __version__
 from gpugrad.backend import cuda_probe
+from gpugrad.fusion import workers
 
 NAME = "info"
 SUMMARY = "print versions and devices, and what is missing"
@@ -32,7 +36,16 @@ Row = tuple[str, str]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """`info` takes no options."""
+    """The options of the command."""
+    parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What there is, and of what is missing what it is for and the command that installs it."""
+
+    found: list[Row]
+    missing: list[Row]
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -41,6 +54,22 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0, whatever is missing: only NumPy is needed.
     """
+    report = collect()
+    if arguments.json:
+        missing = [{"what": what, "command": command} for what, command in report.missing]
+        print(json.dumps({"found": dict(report.found), "missing": missing}, indent=1))
+        return 0
+    width = max(len(label) for label, _ in report.found)
+    for label, value in report.found:
+        print(f"{label:<{width}}  {value}")
+    print("\nmissing:" if report.missing else "\nnothing is missing")
+    for what, command in report.missing:
+        print(f"  {what}\n    {command}")
+    return 0
+
+
+def collect() -> Report:
+    """Versions and devices of this machine; CuPy is imported where a driver finds a GPU, never otherwise."""
     found: list[Row] = [
         ("gpugrad", __version__),
         (
@@ -48,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"{platform.python_version()} on {platform.system()} {platform.machine()}, {_cores()} CPU cores",
         ),
         ("NumPy", f"{np.__version__}, {_blas()}"),
+        ("threads", f"{workers.num_threads()} of gpugrad's own"),
     ]
     missing: list[Row] = []
     _report_cuda(found, missing)
@@ -56,13 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         found.append((label, version or "not installed"))
         if version is None:
             missing.append((f"{label} ({purpose})", f'pip install "gpugrad[{extra}]"'))
-    width = max(len(label) for label, _ in found)
-    for label, value in found:
-        print(f"{label:<{width}}  {value}")
-    print("\nmissing:" if missing else "\nnothing is missing")
-    for what, command in missing:
-        print(f"  {what}\n    {command}")
-    return 0
+    return Report(found, missing)
 
 
 def _report_cuda(found: list[Row], missing: list[Row]) -> None:
@@ -79,9 +103,31 @@ def _report_cuda(found: list[Row], missing: list[Row]) -> None:
         version = runtime.driverGetVersion()
         found.append(("CUDA driver", f"for CUDA {version // 1000}.{version % 1000 // 10}"))
         found += [(f"cuda:{number}", _describe(runtime.getDeviceProperties(number))) for number in range(count)]
+        version = runtime.runtimeGetVersion()
+        found.append(("CUDA runtime", f"{version // 1000}.{version % 1000 // 10}"))
+        _report_libraries(found, missing)
     except Exception as error:  # a broken CuPy raises whatever its loader met; the rest must still be printed
         found.append(("GPU", f"{count}, but CuPy cannot use it: {' '.join(str(error).split())[:200]}"))
         missing.append(("a CuPy that works with this driver", INSTALL_CUPY))
+
+
+def _report_libraries(found: list[Row], missing: list[Row]) -> None:
+    """The libraries beside CuPy: who multiplies matrices, convolves, and joins several GPUs."""
+    major = (cuda_probe.driver_cuda_major() or 12) >= 13
+    extra = "13" if major else "12"
+    library = cuda.matmul_library()
+    version = _version("nvmath-python")
+    found.append(("cuBLASLt", f"through nvmath-python {version}" if library == "cuBLASLt" else f"not used; {library}"))
+    if library != "cuBLASLt":
+        missing.append(("cuBLASLt (products with fused bias, TF32 and halves)", f'pip install "gpugrad[cuda{extra}]"'))
+    front = _version("nvidia-cudnn-frontend")
+    found.append(("cuDNN", f"{_version(f'nvidia-cudnn-cu{extra}') or 'of the system'}, front end {front or 'missing'}"))
+    if front is None:
+        missing.append(("cuDNN (convolutions)", f'pip install "gpugrad[cudnn{extra}]"'))
+    nccl = _version(f"nvidia-nccl-cu{extra}")
+    found.append(("NCCL", nccl or "not installed"))
+    if nccl is None:
+        missing.append(("NCCL (several GPUs)", f"pip install nvidia-nccl-cu{extra}"))
 
 
 def _describe(properties: dict[str, Any]) -> str:

@@ -191,7 +191,8 @@ class runtime:  # noqa: N801 - CuPy's name
 
     @staticmethod
     def getDeviceProperties(device: int) -> dict[str, Any]:
-        return {"name": f"Stand-in GPU {device}".encode(), "totalGlobalMem": TOTAL_BYTES, "multiProcessorCount": 4}
+        name = f"Stand-in GPU {device}".encode()
+        return {"name": name, "totalGlobalMem": TOTAL_BYTES, "multiProcessorCount": 4, "major": 9, "minor": 0}
 
     @staticmethod
     def runtimeGetVersion() -> int:
