@@ -11,6 +11,7 @@ from gpugrad.cli import check, main
 from gpugrad.cli.check_cases import ELSEWHERE, Case, cases
 from gpugrad.cost.instruments import observed_by
 from gpugrad.primitive import ELEMENTWISE, REGISTRY
+from tests.ops import table
 
 
 class Names:
@@ -34,6 +35,7 @@ class Names:
 
 
 def test_every_registered_operation_has_a_case_or_a_reason() -> None:
+    assert table.rows(), "every module of operations is imported"
     names = Names()
     with observed_by(names):
         for case in cases(200):

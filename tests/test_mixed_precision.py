@@ -12,6 +12,7 @@ import gpugrad as gg
 from gpugrad import casting, nn
 from gpugrad.ops.core import Elementwise
 from gpugrad.primitive import ELEMENTWISE, REGISTRY
+from tests.ops import table
 
 F = nn.functional
 HALVES = ["float16", "bfloat16"]
@@ -84,6 +85,21 @@ def test_the_same_types_as_pytorchs_autocast_on_the_cpu() -> None:
         for name in ("relu", "tanh", "sigmoid"):
             mine, other = getattr(gg, name)(ours), getattr(torch, name)(theirs)
             assert mine.dtype.name == str(other.dtype).removeprefix("torch."), name
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("layer", ["RNN", "LSTM", "GRU"])
+def test_recurrent_layers_and_attention_run_in_half_precision(layer: str, dtype: str) -> None:
+    gg.manual_seed(1)
+    cell, x = getattr(nn, layer)(4, 6), gg.randn(5, 3, 4)
+    full = cell(x)[0]
+    with gg.autocast(dtype):
+        half = cell(x)[0]
+        scores = F.scaled_dot_product_attention(x, x, x)
+    half.sum().backward()
+    assert (half.dtype.name, scores.dtype.name) == (dtype, dtype)
+    assert {p.grad.dtype.name for p in cell.parameters()} == {"float32"}
+    np.testing.assert_allclose(half.detach().numpy().astype(np.float32), full.detach().numpy(), atol=1e-2)
 
 
 def test_float64_integers_and_bare_arrays_stay_as_they_are() -> None:
@@ -198,6 +214,7 @@ def test_another_dtype_is_refused() -> None:
 
 
 def test_the_documented_lists_are_the_ones_in_force_and_name_operations() -> None:
+    assert table.rows(), "every module of operations is imported"
     losses = {name for name, value in vars(nn.losses).items() if isinstance(value, Elementwise)}
     assert (casting.LOW | casting.FLOAT32).issubset(REGISTRY.keys() | ELEMENTWISE.keys() | losses)
     rows = (Path(__file__).parents[1] / "docs" / "mixed-precision.md").read_text().splitlines()

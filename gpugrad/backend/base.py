@@ -250,7 +250,7 @@ class Backend(ABC):
         """Mean and (biased) variance of the columns of a contiguous matrix; or None."""
         return None
 
-    def products(self, g: Array, rows: Array, mean: Array, scale: Array) -> tuple[Array, Array] | None:
+    def norm_products(self, g: Array, rows: Array, mean: Array, scale: Array) -> tuple[Array, Array] | None:
         """The sums over the columns of `g` and of `g (rows - mean) scale`; or None."""
         return None
 

@@ -150,7 +150,7 @@ class NumpyBackend(Backend):
     def statistics(self, rows: Array) -> tuple[Array, Array] | None:
         return cpu_images.statistics(rows) if cpu_images.takes(2, rows) else None
 
-    def products(self, g: Array, rows: Array, mean: Array, scale: Array) -> tuple[Array, Array] | None:
+    def norm_products(self, g: Array, rows: Array, mean: Array, scale: Array) -> tuple[Array, Array] | None:
         return cpu_images.products(g, rows, mean, scale) if cpu_images.takes(2, g, rows) else None
 
     def storage(self, array: Array) -> object:

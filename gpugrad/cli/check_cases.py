@@ -30,6 +30,9 @@ ELSEWHERE: Final = {
 _DOMAINS: Final = ((-1.5, 1.5), (0.2, 0.8), (1.2, 1.8))
 
 
+_CELLS: Final = (("rnn_tanh", 1), ("rnn_relu", 1), ("lstm", 4), ("gru", 3))
+
+
 @dataclass(frozen=True)
 class Case:
     """One operation on arrays.
@@ -103,6 +106,16 @@ def _put(x: Any, index: Any, value: Any) -> Any:
     return FUNCTIONS["index_put"](x, (index,), value)
 
 
+def _recurrent(cell: str) -> Callable[..., Any]:
+    """A sequence through a cell, from a state that an LSTM takes for both of its own."""
+    from gpugrad.ops.recurrent import recurrent
+
+    def call(x: Any, h: Any, w: Any) -> Any:
+        return recurrent(cell, x, h, h if cell == "lstm" else None, w, w[:, 0] if cell == "gru" else None)[0]
+
+    return call
+
+
 def _lines() -> list[tuple[Any, ...]]:
     square, wide = (6, 6), (40, 700)  # of the row operations 28,000 elements: large enough for the compiled ones
     return [
@@ -138,6 +151,7 @@ def _products() -> list[tuple[Any, ...]]:
         ("conv", lambda x, w, b: F.conv2d(x, w, b, padding=1, stride=2), (2, 4, 9, 9), (6, 4, 3, 3), (6,)),
         ("conv groups", lambda x, w: F.conv2d(x, w, groups=4), (2, 4, 9, 9), (8, 1, 3, 3)),
         ("conv_input", lambda x, w: F.conv_transpose2d(x, w, stride=2), (2, 4, 5, 5), (4, 3, 3, 3)),
+        *[(name, _recurrent(name), (5, 3, gates * 4), (3, 4), (gates * 4, 4)) for name, gates in _CELLS],
         ("attention", F.scaled_dot_product_attention, (2, 3, 20, 8), (2, 3, 20, 8), (2, 3, 20, 8)),
     ]  # fmt: skip
 

@@ -201,7 +201,7 @@ class GhostBackend(Backend):
         kept = [self.fresh(rows.shape[1:], rows.dtype) for _ in range(2)]
         return tuple(kept) if ghost_images.compiled(self, 2, rows) else None
 
-    def products(self, g: Any, rows: Any, mean: Any, scale: Any) -> Any:
+    def norm_products(self, g: Any, rows: Any, mean: Any, scale: Any) -> Any:
         """Likewise."""
         return self.statistics(rows)
 

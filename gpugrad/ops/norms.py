@@ -62,7 +62,7 @@ def _batch_rule(
 ) -> tuple[Any, ...]:
     """With n = elements of a channel: w scale (g - sum(g)/n - normal sum(g normal)/n)."""
     backend, given, rows = backend_of(g), _rows_of(g), _rows_of(x)
-    total, along = backend.products(given, rows, mean, scale) or (
+    total, along = backend.norm_products(given, rows, mean, scale) or (
         backend.column_sum(given),
         backend.column_sum(given * _normal(rows, mean, scale)),
     )
