@@ -12,6 +12,7 @@ from typing import Any
 
 from ..backend import backend_of
 from ..ops.arguments import bare, operand
+from ..ops.cast import astype
 from ..ops.elementwise import where
 from ..ops.joining import concatenate
 from ..ops.linalg import linear, matmul
@@ -224,7 +225,8 @@ class MultiheadAttention(Module):
                     f"{(n * heads, rows, keys)}"
                 )
             mask = mask.reshape(1, 1, rows, keys) if mask.ndim == 2 else mask.reshape(n, heads, rows, keys)
-        found = [~bare(m) if m.dtype == bool else m for m in (padding, mask) if m is not None]
+        # Under autocast the queries may be narrower than the mask that the caller made.
+        found = [~bare(m) if m.dtype == bool else astype(m, q.dtype, False) for m in (padding, mask) if m is not None]
         return None if not found else found[0] if len(found) == 1 else _both(*found)
 
     def _extended(self, q: Any, k: Any, v: Any, mask: Any) -> tuple[Any, Any, Any, Any]:

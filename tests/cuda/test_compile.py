@@ -10,6 +10,7 @@ import pytest
 from gpugrad.fusion import FormulaError, trace
 from gpugrad.fusion.cuda_compiler import SOURCES, cuda_source, row_source
 from gpugrad.fusion.locate import kernel_dir
+from gpugrad.ops.recurrent import CELLS
 from tests.cuda.library import Case, cases, generated
 from tests.cuda.nvrtc import NvrtcError, architectures, compile_source, missing_nvrtc
 
@@ -59,6 +60,14 @@ def test_a_formula_compiles_for_every_float_and_architecture(dtype: str) -> None
     for arch in architectures():
         assert compile_source(text, arch)
     check_lint(compile_source(text, 90, ptx=True).decode(), dtype)
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_formulas_of_a_recurrent_step_compile(cell: str) -> None:
+    for formula in (CELLS[cell].step, CELLS[cell].back):
+        source = cuda_source(formula, ("float32",) * len(formula.inputs), ("float32",) * len(formula.outputs))
+        check_lint(compile_source(source.text, 90, ptx=True).decode(), "float32")
 
 
 @needs_nvrtc

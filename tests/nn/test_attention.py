@@ -105,6 +105,17 @@ def test_a_mask_with_true_means_look_here_and_leave_out_in_the_layer():
     np.testing.assert_allclose(shares.detach().numpy().sum(-1), 1)
 
 
+def test_a_mask_of_numbers_goes_with_half_precision_too():
+    layer = gg.nn.MultiheadAttention(4, 2, batch_first=True)
+    x = gg.asarray(np.random.default_rng(0).standard_normal((2, 3, 4)).astype(np.float32))
+    mask = np.triu(np.full((3, 3), -np.inf, np.float32), 1)
+    with gg.autocast("float16"):
+        found, _ = layer(x, x, x, attn_mask=mask, need_weights=False)
+    expected, _ = layer(x, x, x, attn_mask=mask, need_weights=False)
+    assert found.dtype == np.float16
+    np.testing.assert_allclose(found.detach().numpy(), expected.detach().numpy(), atol=2e-3)
+
+
 def test_state_is_pytorchs():
     layer = gg.nn.MultiheadAttention(4, 2, kdim=3, vdim=5)
     assert list(layer.state_dict()) == [
