@@ -56,7 +56,10 @@ def added(*tangents: Any) -> Any:
 
 
 def reduction(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator of reductions: `spelled`, and PyTorch's positional `sum(x, 1, True)`; a given `out=` is refused."""
+    """Decorator of reductions: `spelled`, PyTorch's positional `sum(x, 1, True)`, NumPy's `where=` and `initial=`.
+
+    A given `out=` is refused, and what no reduction has.
+    """
     names = list(inspect.signature(function).parameters)
     place = names.index("out") - 1 if "out" in names else len(names)
 
@@ -64,6 +67,10 @@ def reduction(function: Callable[..., Any]) -> Callable[..., Any]:
     def inner(x: Any, *args: Any, **kwargs: Any) -> Any:
         if kwargs or len(args) > 1:
             args, kwargs = settle(args, kwargs)
+            if "where" in kwargs or "initial" in kwargs:
+                from .masked import restricted
+
+                return restricted(function, x, args, kwargs)
         return function(x, *args, **kwargs)
 
     def settle(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -77,6 +84,12 @@ def reduction(function: Callable[..., Any]) -> Callable[..., Any]:
             args = args[:1]
         if kwargs.get("out") is not None or (len(args) > place and args[place] is not None):
             raise no_out(function.__name__)
+        unknown = [k for k in kwargs if k not in names and k not in ("where", "initial")]
+        if unknown:
+            raise TypeError(
+                f"[{function.__name__}] {', '.join(unknown)}= is not supported; its arguments are {', '.join(names)}, "
+                "where and initial"
+            )
         return args, kwargs
 
     return inner

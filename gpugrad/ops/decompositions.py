@@ -28,6 +28,7 @@ from .matrices import (
     columns,
     differentiated,
     eye_like,
+    hermitian_of,
     linear_algebra,
     matrices,
     named,
@@ -242,7 +243,7 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
         full_matrices: U (..., m, m) and Vh (..., n, n) as in NumPy, whose default it is; they have a gradient only
             where they are those of False, in square matrices. False: (..., m, k) and (..., k, n), k = min(m, n).
         compute_uv: False for the singular values alone (see `svdvals`).
-        hermitian: accepted for NumPy's sake; the decomposition is the general one.
+        hermitian: `a` is square and Hermitian: its lower triangle is read, as in NumPy.
 
     Returns:
         `SVDResult(U, S, Vh)`, S real and falling. The gradient is that of Townsend 2016 ("Differentiating the singular
@@ -256,7 +257,7 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
             zero singular values, or of a loss that depends on complex phases.
         numpy.linalg.LinAlgError: no convergence.
     """
-    a = matrices("svd", a)
+    a = hermitian_of("svd", a) if hermitian else matrices("svd", a)
     if not compute_uv:
         return svdvals(a)
     if full_matrices and a.shape[-1] != a.shape[-2]:

@@ -234,3 +234,12 @@ def check_phase(name: str, diagonal: Any) -> None:
             f"[{name}] the loss depends on the phases of complex vectors (slope {float(memory(turn).max()):.3g}), "
             "which the decomposition leaves open; use what does not, such as abs(v) or v @ v.conj().mT"
         )
+
+
+def hermitian_of(name: str, x: Any) -> Any:
+    """What `hermitian=True` says of square matrices: the lower triangle is read, the upper is its adjoint."""
+    x = matrices(name, x, square=True)
+    below = FUNCTIONS["tril"](x, -1)
+    middle = FUNCTIONS["tril"](x) - below
+    adjoint = FUNCTIONS["swapaxes"](conj(below), -1, -2)
+    return below + adjoint + (FUNCTIONS["real"](middle) if x.dtype.kind == "c" else middle)

@@ -22,7 +22,7 @@ from .einsum import outer, tensordot
 from .elementwise import divide, multiply
 from .index import getitem
 from .linalg import matmul
-from .matrices import linear_algebra, matrices
+from .matrices import hermitian_of, linear_algebra, matrices
 from .reduce import norm
 from .reduce import sum as _sum
 from .sequences import cross as _cross
@@ -65,7 +65,7 @@ def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any =
     Args:
         A: the matrices; of fewer axes, 1 unless all elements are 0.
         tol: what counts as zero; by default the largest singular value times max(m, n) eps.
-        hermitian: accepted for NumPy's sake; the singular values are the general ones.
+        hermitian: `A` is square and Hermitian: its lower triangle is read, as in NumPy.
         rtol: the same relative to the largest singular value.
 
     Raises:
@@ -76,7 +76,7 @@ def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any =
     x = operand(A)
     if len(x.shape) < 2:
         return constant(x, (bare(x) != 0).any().astype(int))
-    s = svdvals(bare(matrices("matrix_rank", x)))
+    s = svdvals(bare(hermitian_of("matrix_rank", x) if hermitian else matrices("matrix_rank", x)))
     if not s.size:
         return constant(x, s.sum(axis=-1).astype(int))
     if tol is None:

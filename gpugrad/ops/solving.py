@@ -28,6 +28,7 @@ from .matrices import (
     NO_CONVERGENCE,
     adjoint,
     columns,
+    hermitian_of,
     linear_algebra,
     matrices,
     named,
@@ -206,7 +207,7 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None
     Args:
         a: the matrices.
         rcond: singular values up to `rcond` times the largest count as zero; 1e-15 if not given.
-        hermitian: accepted for NumPy's sake; the singular values are the general ones.
+        hermitian: `a` is square and Hermitian: its lower triangle is read, as in NumPy.
         rtol: another name of `rcond`.
 
     Returns:
@@ -220,7 +221,7 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None
     if rcond is not None and rtol is not None:
         raise ValueError(f"[pinv] rcond = {rcond} and rtol = {rtol} are two names of one argument; give one")
     cut = 1e-15 if rcond is None and rtol is None else bare(rtol if rcond is None else rcond)
-    return apply_one(PINV, matrices("pinv", a), {"cut": cut})
+    return apply_one(PINV, hermitian_of("pinv", a) if hermitian else matrices("pinv", a), {"cut": cut})
 
 
 def _lstsq_forward(needs: Needs, a: Any, b: Any, *, rcond: float) -> tuple[Any, tuple[Any, ...]]:

@@ -24,6 +24,9 @@ ELSEWHERE = {
     **dict.fromkeys(
         [f"nn.functional.{loss}" for loss in ("nll_loss", "hinge_loss", "perceptron_loss")], "targets on the host"
     ),
+    **dict.fromkeys(
+        [f"{n} where" for n in "sum prod mean var nansum nanmean std max min nanmax".split()], "masks on the host"
+    ),
     "roots": "as eigvals",
     "poly of a matrix": "likewise",
 }

@@ -91,6 +91,30 @@ OTHERS = [
     composed("scipy.special.logsumexp", lambda x: special.logsumexp(x, axis=1), normal(2, 3)),
     composed("scipy.special.log_expit", special.log_expit, normal(2, 3)),
 ]
+# What a mask leaves out has no gradient; the second axis has at least two elements in each row.
+MASK = np.array([[True, True, False, True], [False, True, True, True], [True, False, True, True]])
+
+
+def masked(name: str, **rest: Any) -> Row:
+    """A reduction of a part of the elements."""
+    function, theirs = getattr(gnp, name), getattr(np, name)
+    return composed(
+        f"{name} where",
+        lambda x: function(x, axis=1, where=MASK, **rest),
+        apart(3, 4),
+        numpy=lambda x: theirs(x, axis=1, where=MASK, **rest),
+    )
+
+
+PARTS = [
+    *[masked(name) for name in ("sum", "prod", "mean", "var", "nansum", "nanmean")],
+    masked("std", ddof=1, keepdims=True),
+    masked("max", initial=0.1),
+    masked("min", initial=0.1),
+    masked("nanmax", initial=-9.0),
+    composed("sum initial", lambda x: gnp.sum(x, 0, initial=2.0), normal(2, 3), numpy=lambda x: x.sum(0, initial=2.0)),
+    composed("prod initial", lambda x: gnp.prod(x, initial=2.0), normal(2, 3), numpy=lambda x: x.prod(initial=2.0)),
+]
 FITS = [
     composed("vecdot", lambda x, y: op.vecdot(x, y, axis=0), normal(3, 2), normal(3, 2),
              numpy=lambda x, y: np.vecdot(x, y, axis=0)),
@@ -109,4 +133,4 @@ FITS = [
              numpy=lambda x, y: np.polyfit(x, y, 1)),
 ]  # fmt: skip
 
-ROWS = [*FITS, *LOSSES, *POOLS, *SHAPES, *LINALG, *OTHERS]
+ROWS = [*PARTS, *FITS, *LOSSES, *POOLS, *SHAPES, *LINALG, *OTHERS]

@@ -310,3 +310,21 @@ def test_function_that_the_library_lacks_is_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delattr(np.linalg, "eig")
     with pytest.raises(NotImplementedError, match=r"\[eig\] numpy.linalg has no eig .*on the CPU"):
         linalg.eig(I3)
+
+
+@pytest.mark.parametrize("kind", ["float64", "complex128"])
+def test_hermitian_reads_the_lower_triangle_as_numpy_does(kind: str) -> None:
+    rng = np.random.default_rng(5)
+    a = (rng.standard_normal((2, 4, 4)) + 1j * rng.standard_normal((2, 4, 4))).astype(kind) if kind[0] == "c" else (
+        rng.standard_normal((2, 4, 4))
+    )  # fmt: skip
+    np.testing.assert_allclose(linalg.pinv(a, hermitian=True), np.linalg.pinv(a, hermitian=True), rtol=1e-9)
+    ours, theirs = linalg.svd(a, hermitian=True), np.linalg.svd(a, hermitian=True)
+    np.testing.assert_allclose(ours.S, theirs.S, rtol=1e-9)
+    np.testing.assert_allclose((ours.U * ours.S[:, None]) @ ours.Vh, (theirs.U * theirs.S[:, None]) @ theirs.Vh)
+    a[:, 3] = 0
+    a[:, 1] = 0
+    assert linalg.matrix_rank(a, hermitian=True).tolist() == np.linalg.matrix_rank(a, hermitian=True).tolist()
+    gg.check_grads(lambda x: linalg.pinv(x, hermitian=True), (a + np.eye(4) * 3,), order=1)
+    with pytest.raises(ValueError, match=r"\[pinv\].*square"):
+        linalg.pinv(a[:, :2], hermitian=True)

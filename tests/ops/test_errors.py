@@ -83,3 +83,33 @@ def test_mistake_is_named(call: Callable[[Any], Any], kind: type[Exception], mes
     for x in (X, gg.tensor(X, requires_grad=True)):
         with pytest.raises(kind, match=message):
             call(x)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda x: np.max(x, where=np.eye(2, dtype=bool)), ValueError, r"\[max\] where= needs initial=, the max of no"),
+        (
+            lambda x: np.sum(x, where=np.eye(2)),
+            TypeError,
+            r"\[sum\] where is float64 of shape \(2, 2\)",
+        ),
+        (lambda x: gg.mean(x, initial=1.0), TypeError, r"\[mean\] initial= is not supported"),
+        (lambda x: gg.argmax(x, where=True, initial=2), TypeError, r"\[argmax\] initial= is not supported"),
+        (lambda x: np.var(x, mean=1.0), TypeError, r"\[var\] mean= is not supported; its arguments are x, axis, dtype"),
+        (
+            lambda x: np.quantile(x, 0.5, weights=np.ones((2, 2)), method="inverted_cdf"),
+            TypeError,
+            "weights= is not",
+        ),
+    ],
+)
+def test_arguments_of_reductions_are_honoured_or_refused_by_name(call: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        call(gg.ones(2, 2))
+
+
+def test_a_maximum_of_nothing_is_the_initial_value() -> None:
+    x = gg.zeros(0, 3)
+    assert np.max(x, axis=0, initial=2.0).tolist() == [2.0, 2.0, 2.0]
+    assert np.min(x, axis=1, keepdims=True, initial=2.0).shape == (0, 1)
