@@ -50,7 +50,6 @@ _because(
     """
     copyto fill_diagonal place put put_along_axis putmask""",
 )
-_because(NOT_PROVIDED, "NumPy's old name of vstack", "row_stack")
 _because(
     NOT_PROVIDED,
     "a set or a count of values, without derivative; call NumPy's with the bare array",
