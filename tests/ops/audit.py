@@ -61,7 +61,6 @@ _because(
     NOT_PROVIDED, "wraps Python functions that derivatives cannot go through; see gpugrad.elementwise", "frompyfunc"
 )
 _because(NOT_PROVIDED, "Python's name; here it would hide it, `bool_` is the dtype", "bool")
-_because(NOT_PROVIDED, "an object indexed with slices; use concatenate, stack or column_stack", "c_ r_")
 _because(
     NOT_PROVIDED, "sorts by real part, then imaginary part; sort with an index: x[argsort(real(x))]", "sort_complex"
 )
