@@ -10,10 +10,11 @@ import functools
 import math
 from collections.abc import Sequence
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ..backend import backend_of
+from ..backend import Backend, backend_of
 from ..primitive import Needs, Primitive, Shape, public
 from .arguments import apply_one, bare, operand
 from .index import take
@@ -53,7 +54,7 @@ class Band:
             self.blocks.append(
                 (slice(start, start + len(part)), slice(first, last), np.ascontiguousarray(part[:, first:last]))
             )
-        self._on: dict[Any, list[Any]] = {}
+        self._on: WeakKeyDictionary[Backend, dict[str, list[Any]]] = WeakKeyDictionary()
 
     @functools.cached_property
     def transposed(self) -> Band:
@@ -69,12 +70,11 @@ class Band:
 
     def values(self, backend: Any, dtype: Any) -> list[Any]:
         """The blocks on a device, in a dtype; brought there once."""
-        key = str(backend.device), np.dtype(dtype).str
-        found = self._on.get(key)
-        if found is None:
-            root = getattr(backend, "root", backend)
-            found = self._on[key] = [root.from_host(values.astype(dtype)) for _, _, values in self.blocks]
-        return found
+        root = getattr(backend, "root", backend)
+        of_backend, key = self._on.setdefault(root, {}), f"{root.device} {dtype}"
+        if key not in of_backend:
+            of_backend[key] = [root.from_host(values.astype(dtype)) for _, _, values in self.blocks]
+        return of_backend[key]
 
 
 def _forward(needs: Needs, x: Any, *, axis: int, band: Band) -> tuple[Any, tuple[Any, ...]]:
