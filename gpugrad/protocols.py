@@ -59,6 +59,9 @@ class Protocols:
     # NumPy -------------------------------------------------------------------------------------------------------
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        caller = _caller(sys._getframe(1))
+        if caller is not None and caller.startswith("cupy"):
+            raise TypeError(_for_arrays(caller))
         if self._node is not None:
             self._refuse_export("numpy.asarray")
         return np.asarray(self.numpy(), dtype=dtype, copy=copy)
@@ -120,26 +123,13 @@ class Protocols:
         return function(self, axis=axis, keepdims=keepdims)
 
     @property
-    def __cuda_array_interface__(self) -> Any:
-        """The memory of a tensor on a GPU, for libraries that cannot be told of gradients.
+    def flags(self) -> NoReturn:
+        """The layout of a bare array, which CuPy's functions ask for before they compute on its memory.
 
         Raises:
-            AttributeError: the tensor is not on a GPU.
-            GradientError: the tensor requires a gradient; names the CuPy function that asked, where one did.
+            AttributeError: always; names the function that asked, and ours to use instead.
         """
-        if isinstance(self.data, (np.ndarray, WrappedArray)):
-            raise AttributeError("[__cuda_array_interface__] the tensor is not on a GPU, or inside a vmap")
-        if self._node is not None:
-            asked = _cupy_function(sys._getframe(1))
-            if asked is None:
-                self._refuse_export("__cuda_array_interface__")
-            ours = asked.rpartition(".")[2]
-            known = f"use gpugrad.numpy.{ours}" if ours in FUNCTIONS else "use a function of gpugrad.numpy"
-            raise GradientError(
-                f"[cupy.{asked}] takes bare arrays only, and would cut the graph of a tensor that requires a "
-                f"gradient; {known}, or x.detach() where no gradient is wanted"
-            )
-        return self.data.__cuda_array_interface__
+        raise AttributeError(_for_arrays(_caller(sys._getframe(1))) + " (the layout itself is that of x.data.flags)")
 
     # Everybody ---------------------------------------------------------------------------------------------------
 
@@ -236,10 +226,20 @@ def _kernel_name(kernel: Any) -> str:
     return name
 
 
-def _cupy_function(frame: Any) -> str | None:
-    """The CuPy function that a program called, from the frames above: the outermost of the innermost run of CuPy's."""
+def _caller(frame: Any) -> str | None:
+    """The function of CuPy's that a program called: the outermost of the innermost run of its frames."""
     found = None
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("cupy", "cupyx"):
-        found = frame.f_code.co_name
+        found = f"cupy.{frame.f_code.co_name}"
         frame = frame.f_back
     return found
+
+
+def _for_arrays(caller: str | None) -> str:
+    """What to say where a function takes bare arrays only."""
+    ours = "" if caller is None else caller.rpartition(".")[2]
+    instead = f"gpugrad.numpy.{ours}" if ours in FUNCTIONS else "a function of gpugrad.numpy"
+    return (
+        f"[{caller or 'flags'}] takes bare arrays only, which no gradient would find its way out of; use {instead}, or "
+        "the array, x.detach().data"
+    )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from ..primitive import FUNCTIONS
+from .arguments import refuse
 from .elementwise import ElementwiseMethods
 from .numeric import NumericMethods
 from .reduce import ReduceMethods
@@ -159,8 +160,9 @@ class Methods(ElementwiseMethods, NumericMethods, ReduceMethods, ShapeMethods):
         """With the dtype of `other`."""
         return _CALL["astype"](self, other.data.dtype)  # type: ignore[no-any-return]
 
-    def copy(self) -> Self:
-        """`clone` under NumPy's name."""
+    def copy(self, order: str = "C") -> Self:
+        """`clone` under NumPy's name; in C order."""
+        refuse("clone", order)
         return _CALL["clone"](self)  # type: ignore[no-any-return]
 
     def contiguous(self) -> Self:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, Self
 
 from ..primitive import FUNCTIONS
+from .arguments import refuse
 
 _CALL: Final[dict[str, Callable[..., Any]]] = FUNCTIONS
 
@@ -299,8 +300,9 @@ class ElementwiseMethods:
         """Where they are greater or equal."""
         return _CALL["greater_equal"](self, other)  # type: ignore[no-any-return]
 
-    def clip(self, min: Any = None, max: Any = None) -> Self:
+    def clip(self, min: Any = None, max: Any = None, out: None = None) -> Self:
         """The elements cut to a range; either end may be None."""
+        refuse("clip", out=out)
         return _CALL["clip"](self, min, max)  # type: ignore[no-any-return]
 
     def clamp(self, min: Any = None, max: Any = None) -> Self:

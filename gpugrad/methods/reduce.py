@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, Self
 
 from ..primitive import FUNCTIONS
+from .arguments import refuse
 
 _CALL: Final[dict[str, Callable[..., Any]]] = FUNCTIONS
 
@@ -61,10 +62,12 @@ class ReduceMethods:
 
     def argmax(self, *args: Any, **kwargs: Any) -> Self:
         """The position of the largest element; no gradient. Arguments as `gg.argmax`."""
+        refuse("argmax", dtype=kwargs.pop("dtype", None))
         return _CALL["argmax"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
     def argmin(self, *args: Any, **kwargs: Any) -> Self:
         """The position of the smallest element; no gradient. Arguments as `gg.argmin`."""
+        refuse("argmin", dtype=kwargs.pop("dtype", None))
         return _CALL["argmin"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
     def all(self, *args: Any, **kwargs: Any) -> Self:
@@ -147,8 +150,9 @@ class ReduceMethods:
         """beta * self + alpha * mat1 @ mat2."""
         return _CALL["addmm"](self, mat1, mat2, beta=beta, alpha=alpha)  # type: ignore[no-any-return]
 
-    def dot(self, other: Any) -> Self:
+    def dot(self, other: Any, out: None = None) -> Self:
         """As `numpy.dot`."""
+        refuse("dot", out=out)
         return _CALL["dot"](self, other)  # type: ignore[no-any-return]
 
     def inner(self, other: Any) -> Self:
@@ -159,8 +163,9 @@ class ReduceMethods:
         """All products of an element of each."""
         return _CALL["outer"](self, other)  # type: ignore[no-any-return]
 
-    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Self:
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: None = None, out: None = None) -> Self:
         """The sum of a diagonal."""
+        refuse("trace", dtype=dtype, out=out)
         return _CALL["trace"](self, offset, axis1, axis2)  # type: ignore[no-any-return]
 
     def vdot(self, other: Any) -> Self:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, Self
 
 from ..primitive import FUNCTIONS
+from .arguments import refuse
 
 _CALL: Final[dict[str, Callable[..., Any]]] = FUNCTIONS
 
@@ -15,8 +16,10 @@ class ShapeMethods:
 
     __slots__ = ()
 
-    def reshape(self, *shape: Any) -> Self:
+    def reshape(self, *shape: Any, order: str | None = None, copy: None = None) -> Self:
         """The same elements in another shape; one length may be -1."""
+        if order is not None or copy is not None:
+            refuse("reshape", order or "C", copy=copy)
         return _CALL["reshape"](self, *shape)  # type: ignore[no-any-return]
 
     def view(self, *shape: Any) -> Self:
@@ -31,8 +34,9 @@ class ShapeMethods:
         """In the shape of `other`."""
         return _CALL["view_as"](self, other)  # type: ignore[no-any-return]
 
-    def ravel(self) -> Self:
+    def ravel(self, order: str = "C") -> Self:
         """All elements along one axis."""
+        refuse("ravel", order)
         return _CALL["ravel"](self)  # type: ignore[no-any-return]
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Self:
@@ -155,8 +159,9 @@ class ShapeMethods:
         """With zeros below the `k`-th diagonal."""
         return _CALL["triu"](self, k)  # type: ignore[no-any-return]
 
-    def take(self, indices: Any, axis: int | None = None) -> Self:
+    def take(self, indices: Any, axis: int | None = None, out: None = None) -> Self:
         """Elements or slices at positions that may repeat."""
+        refuse("take", out=out)
         return _CALL["take"](self, indices, axis)  # type: ignore[no-any-return]
 
     def index_select(self, dim: int, index: Any) -> Self:

@@ -8,7 +8,7 @@ from ..primitive import FUNCTIONS, public
 from ..tensor import Tensor
 from .arguments import bare, constant, operand
 from .core import backend_for_all
-from .elementwise import divide, multiply, rint
+from .elementwise import divide, multiply, positive, rint
 
 
 def _bits(name: str, a: Any, b: Any) -> Any:
@@ -66,6 +66,8 @@ def bitwise_not(x: Any) -> Any:
 def round(x: Any, decimals: int = 0) -> Any:
     """Rounded to `decimals` places, ties to even; the gradient is 0. Also `around`."""
     x = operand(x)
+    if x.dtype.kind in "iu" and decimals >= 0:
+        return positive(x)
     if not decimals:
         return rint(x)
     scale = 10.0 ** abs(decimals)

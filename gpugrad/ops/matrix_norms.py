@@ -14,7 +14,7 @@ from numpy.linalg import LinAlgError
 
 from ..backend import backend_of
 from ..primitive import public
-from .arguments import bare, constant, operand, spelled
+from .arguments import axis_index, bare, constant, operand, spelled
 from .cast import conj
 from .decompositions import svdvals
 from .diagonal import diagonal as _diagonal
@@ -122,8 +122,17 @@ def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
 @linear_algebra
 @spelled
 def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
-    """The sum of products along an axis, the elements of `x1` conjugated; the others broadcast."""
-    return _sum(multiply(conj(operand(x1)), operand(x2)), axis)
+    """The sum of products along an axis, the elements of `x1` conjugated; the others broadcast.
+
+    Raises:
+        ValueError: the lengths along the axis differ.
+    """
+    x1, x2 = operand(x1), operand(x2)
+    lengths = [x.shape[axis_index("vecdot", axis, x.shape)] for x in (x1, x2)]
+    if lengths[0] != lengths[1]:
+        raise ValueError(f"[vecdot] lengths {lengths[0]} and {lengths[1]} along axis {axis}; expected equal ones")
+    products = multiply(conj(x1), x2)
+    return _sum(products, axis, None if products.dtype.kind in "fcV" else products.dtype)
 
 
 public(vecdot)

@@ -95,7 +95,8 @@ def cumprod(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
     """The running product along an axis, of the flattened array if none is named; its gradient is exact at zeros."""
     x, i = _along("cumprod", x, axis)
     x = x if dtype is None else FUNCTIONS["astype"](x, dtype)
-    return apply_one(CUMPROD, x, {"axis": i})
+    found = apply_one(CUMPROD, x, {"axis": i})  # NumPy multiplies small integers in 64 bits
+    return found if dtype is None or found.dtype == dtype else FUNCTIONS["astype"](found, dtype)
 
 
 # ---- sorting

@@ -81,3 +81,18 @@ def test_mixed_dtypes_are_joined_by_the_rules_of_promotion() -> None:
     assert xp.result_type(xp.ones(1), 2.0) == gg.get_default_dtype()
     assert xp.can_cast(xp.int8, xp.int16)
     assert xp.clip(xp.asarray([1, 5], dtype=xp.int8), 2, 3).dtype == xp.int8
+
+
+def test_functions_keep_the_dtypes_of_integers() -> None:
+    small = xp.asarray([2, 3], dtype=xp.uint8)
+    assert xp.cumulative_prod(small, dtype=xp.uint8, include_initial=True).tolist() == [1, 2, 6]
+    assert xp.cumulative_prod(small, dtype=xp.uint8).dtype == xp.uint8
+    assert xp.round(small).dtype == xp.uint8
+    assert xp.vecdot(small, small).dtype == xp.uint8
+    with pytest.raises(ValueError, match=r"\[vecdot\] lengths 2 and 1"):
+        xp.vecdot(small, xp.ones((1,)))
+
+
+def test_a_deviation_over_fewer_than_no_elements_is_nan_as_in_numpy() -> None:
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(xp.std(xp.asarray([0.0, 0.0]), correction=3.0).item())

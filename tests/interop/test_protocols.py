@@ -61,6 +61,7 @@ REFUSED = {
     "array interface": lambda: T.__array_interface__,
     "array struct": lambda: T.__array_struct__,
     "cuda array interface": lambda: T.__cuda_array_interface__,
+    "layout": lambda: T.flags,
     "range": lambda: range(S),
 }
 
