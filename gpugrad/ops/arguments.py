@@ -248,3 +248,15 @@ def mixed(name: str, arrays: list[Any]) -> str:
     return (
         f"[{name}] operands on different devices: {shown}; move one, e.g. x.to({str(backend_of(arrays[0]).device)!r})"
     )
+
+
+def degrees_of(n: int, ddof: float, correction: float | None, unbiased: bool | None) -> float:
+    """`n` less what a variance leaves out, under NumPy's, the array API's or PyTorch's name."""
+    if unbiased is not None:
+        return n - int(unbiased)
+    return n - (ddof if correction is None else correction)
+
+
+def divisor(n: int, ddof: float, correction: float | None, unbiased: bool | None) -> float:
+    """What a variance of `n` elements divides by; never less than 0, where the result is nan or infinite."""
+    return max(degrees_of(n, ddof, correction, unbiased), 0)

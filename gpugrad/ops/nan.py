@@ -14,10 +14,10 @@ import numpy as np
 
 from ..backend import backend_of
 from ..primitive import FUNCTIONS, public
-from .arguments import axis_tuple, bare, constant, count, operand, reduction, spelled
+from .arguments import axis_tuple, bare, constant, count, degrees_of, operand, reduction, spelled
 from .elementwise import divide, select, square, subtract
 from .order import cumprod, cumsum
-from .reduce import _degrees, _modulus, argmax, argmin, max, mean, min, norm, prod, std, sum, var
+from .reduce import _modulus, argmax, argmin, max, mean, min, norm, prod, std, sum, var
 
 
 def without(x: Any, value: float) -> tuple[Any, Any]:
@@ -119,7 +119,7 @@ def nanvar(
     if x.dtype.kind in "iub":
         return var(x, axis, dtype, None, ddof, keepdims, correction=correction, unbiased=unbiased)
     away, n, axes = _deviations("nanvar", x, axis, dtype)
-    degrees = n + _degrees(0, ddof, correction, unbiased)
+    degrees = n + degrees_of(0, ddof, correction, unbiased)
     spread = divide(sum(square(away), axes, keepdims=True), degrees + (degrees == 0))
     return _squeezed(select(degrees <= 0, math.nan, spread), axes, keepdims)
 
@@ -135,7 +135,7 @@ def nanstd(
     if x.dtype.kind in "iub":
         return std(x, axis, dtype, None, ddof, keepdims, correction=correction, unbiased=unbiased)
     away, n, axes = _deviations("nanstd", x, axis, dtype)
-    degrees = n + _degrees(0, ddof, correction, unbiased)
+    degrees = n + degrees_of(0, ddof, correction, unbiased)
     root = backend_of(n).xp.sqrt(abs(degrees) + (degrees == 0))
     spread = divide(norm(away, axis=axes, keepdims=True, p=2), root)
     return _squeezed(select(degrees <= 0, math.nan, spread), axes, keepdims)

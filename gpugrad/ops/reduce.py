@@ -20,6 +20,7 @@ from .arguments import (
     bare,
     constant,
     count,
+    divisor,
     is_half,
     kept_shape,
     module,
@@ -243,20 +244,6 @@ def ptp(x: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> A
 # ---- var and std
 
 
-def _degrees(n: int, ddof: float, correction: float | None, unbiased: bool | None) -> float:
-    if unbiased is not None:
-        return n - int(unbiased)
-    return n - (ddof if correction is None else correction)
-
-
-def _divisor(n: int, ddof: float, correction: float | None, unbiased: bool | None) -> float:
-    """`_degrees`, and 0 for fewer than none, as NumPy: the result is nan or infinite then."""
-    degrees = _degrees(n, ddof, correction, unbiased)
-    if degrees < 0:
-        return 0
-    return degrees
-
-
 def _modulus(x: Any) -> Any:
     """The absolute values, of complex elements by their parts (whose derivatives are real)."""
     return hypot(real(x), imag(x)) if x.dtype.kind == "c" else absolute(x)
@@ -289,7 +276,7 @@ def var(
     """
     x = operand(x)
     axis = axis_tuple("var", axis, x.shape)
-    degrees = _divisor(count(x.shape, axis), ddof, correction, unbiased)
+    degrees = divisor(count(x.shape, axis), ddof, correction, unbiased)
     return FUNCTIONS["divide"](sum(square(_deviations(x, axis, dtype)), axis, keepdims=keepdims), degrees)
 
 
@@ -302,7 +289,7 @@ def std(
     """The standard deviation; arguments as in `var`. Of equal elements its gradient is 0."""
     x = operand(x)
     axis = axis_tuple("std", axis, x.shape)
-    degrees = _divisor(count(x.shape, axis), ddof, correction, unbiased)
+    degrees = divisor(count(x.shape, axis), ddof, correction, unbiased)
     return FUNCTIONS["divide"](norm(_deviations(x, axis, dtype), 2, axis, keepdims=keepdims, p=2), math.sqrt(degrees))
 
 
