@@ -91,8 +91,8 @@ from .primitive import Primitive
 from .nodes import GradientError
 from .tensor import Tensor
 from .transforms import (
-    GradientMismatchError, check_grads, checkpoint, custom_jvp, custom_vjp, elementwise_grad, grad, hessian, hvp,
-    jacfwd, jacobian, jacrev, jvp, linearize, stop_gradient, value_and_grad, vjp, vmap,
+    GradientMismatchError, check_grads, checkpoint, compile, custom_jvp, custom_vjp, elementwise_grad, grad, hessian,
+    hvp, jacfwd, jacobian, jacrev, jvp, linearize, stop_gradient, value_and_grad, vjp, vmap,
 )
 # fmt: on
 
@@ -161,16 +161,16 @@ __all__ = [
     "asinh", "astype", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "autocast", "average",
     "bfloat16", "bincount", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "block", "bmm", "bool_",
     "broadcast_arrays", "broadcast_tensors", "broadcast_to", "cat", "cbrt", "ceil", "celu", "check_grads", "checkpoint",
-    "checkpoint_plan", "chunk", "clamp", "clip", "clone", "column_stack", "complex64", "complex128", "concat",
-    "concatenate", "conj", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
-    "convolve", "copysign", "corrcoef", "correlate", "cos", "cosh", "cost", "count_nonzero", "cov", "cpu", "cross",
-    "cross_entropy", "cuda", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "custom_jvp", "custom_vjp",
-    "default_device", "deg2rad", "degrees", "detect_anomaly", "device", "diag", "diagonal", "diff", "digamma",
-    "digitize", "divide", "dot", "dropout", "dstack", "e", "einsum", "elementwise", "elementwise_grad", "elu", "empty",
-    "empty_like", "enable_grad", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expand", "expand_as", "expand_dims",
-    "expit", "expm1", "eye", "fabs", "fft", "fix", "fixed_point", "flatten", "flip", "fliplr", "flipud", "float16",
-    "float32", "float64", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "frexp", "from_dlpack",
-    "from_jax", "from_numpy", "from_torch", "full", "full_like", "fusion", "gammaln", "gather", "gelu",
+    "checkpoint_plan", "chunk", "clamp", "clip", "clone", "column_stack", "compile", "complex64", "complex128",
+    "concat", "concatenate", "conj", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+    "conv_transpose3d", "convolve", "copysign", "corrcoef", "correlate", "cos", "cosh", "cost", "count_nonzero", "cov",
+    "cpu", "cross", "cross_entropy", "cuda", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "custom_jvp",
+    "custom_vjp", "default_device", "deg2rad", "degrees", "detect_anomaly", "device", "diag", "diagonal", "diff",
+    "digamma", "digitize", "divide", "dot", "dropout", "dstack", "e", "einsum", "elementwise", "elementwise_grad",
+    "elu", "empty", "empty_like", "enable_grad", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expand", "expand_as",
+    "expand_dims", "expit", "expm1", "eye", "fabs", "fft", "fix", "fixed_point", "flatten", "flip", "fliplr", "flipud",
+    "float16", "float32", "float64", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "frexp",
+    "from_dlpack", "from_jax", "from_numpy", "from_torch", "full", "full_like", "fusion", "gammaln", "gather", "gelu",
     "get_default_dtype", "get_float32_matmul_precision", "grad", "gradient", "greater", "greater_equal", "hardsigmoid",
     "hardswish", "hardtanh", "heaviside", "hessian", "histogram", "hstack", "hvp", "hypot", "i0", "identity", "imag",
     "index_add", "index_select", "inf", "inner", "int8", "int16", "int32", "int64", "interp", "invert",

@@ -13,6 +13,7 @@ import numpy as np
 
 from . import anomaly, arithmetic, mutation, nodes, views
 from .backend import Device, WrappedArray, backend_for, backend_of, device, is_array
+from .backend.capturing import refuse
 from .batching import USED
 from .casting import CASTING, cast
 from .exhausted import exhausted
@@ -228,10 +229,12 @@ class Tensor(InPlace, Methods, Protocols):
         """
         if self.data.size != 1:
             raise ValueError(f"[item] the tensor has shape {self.shape}; expected exactly one element")
+        refuse("reads values of the device")
         return self.data.item()
 
     def tolist(self) -> Any:
         """The values as (nested lists of) Python numbers; waits for the device."""
+        refuse("reads values of the device")
         return self.data.tolist()
 
     def to(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -288,6 +291,7 @@ class Tensor(InPlace, Methods, Protocols):
         return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
+        refuse("reads values of the device")
         return bool(self.data)
 
     def __float__(self) -> float:

@@ -9,10 +9,10 @@
 //       fields p, g, buffer (may be null where momentum is 0):
 //       d = g + weight_decay p;  buffer = d at step 1, else momentum buffer + (1 - dampening) d;
 //       d = nesterov ? d + momentum buffer : buffer;  p -= lr d
-//   adam(..., lr, step, grad_scale, beta1, beta2, log_beta1, log_beta2, eps, weight_decay, decoupled)
+//   adam(..., lr, step, grad_scale, beta1, beta2, log_beta1, log_beta2, eps, weight_decay, decoupled, logs)
 //       fields p, g, m, v (Kingma and Ba, 2015; decoupled = AdamW, Loshchilov and Hutter, 2019):
 //       p -= lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps);  log_beta: the host's logarithms, because
-//       1 - 0.999^t in float32 has four digits
+//       1 - 0.999^t in float32 has four digits; logs: null, or both in device memory, in place of the two
 //   rmsprop(..., lr, step, grad_scale, alpha, eps, weight_decay, momentum)
 //       fields p, g, v, buffer (may be null where momentum is 0):
 //       v = alpha v + (1 - alpha) d^2;  u = d / (sqrt(v) + eps);  buffer = momentum buffer + u;  p -= lr buffer
@@ -71,7 +71,8 @@ template <class C> struct Adam { C beta1, beta2, log_beta1, log_beta2, eps, weig
 
 template <class T, class C>
 __device__ void adam(const Tables& t, const C* lr, const long long* step, const C* grad_scale, Adam<C> a,
-                     bool decoupled) {
+                     bool decoupled, const C* logs) {
+  if (logs) a.log_beta1 = logs[0], a.log_beta2 = logs[1];
   const C rate = lr[0], scale = grad_scale ? grad_scale[0] : C(1), count = C(step[0]);
   const C left1 = -expm1(count * a.log_beta1), left2 = -expm1(count * a.log_beta2);
   const C stride = rate / left1, root = rsqrt(left2);
@@ -141,9 +142,9 @@ template <class T, class C> __device__ void scale(const Tables& t, const C* fact
   extern "C" __global__ void __launch_bounds__(256) gg_adam_##tag(                                                   \
       GG_TABLES, const gg::real<T>* lr, const long long* step, const gg::real<T>* grad_scale, gg::real<T> beta1,     \
       gg::real<T> beta2, gg::real<T> log_beta1, gg::real<T> log_beta2, gg::real<T> eps, gg::real<T> weight_decay,    \
-      int decoupled) {                                                                                               \
+      int decoupled, const gg::real<T>* logs) {                                                                      \
     gg::adam<T, gg::real<T>>(GG_GIVEN, lr, step, grad_scale,                                                         \
-                             {beta1, beta2, log_beta1, log_beta2, eps, weight_decay}, decoupled != 0);               \
+                             {beta1, beta2, log_beta1, log_beta2, eps, weight_decay}, decoupled != 0, logs);         \
   }                                                                                                                  \
   extern "C" __global__ void __launch_bounds__(256) gg_rmsprop_##tag(                                                \
       GG_TABLES, const gg::real<T>* lr, const long long* step, const gg::real<T>* grad_scale, gg::real<T> alpha,     \

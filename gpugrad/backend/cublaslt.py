@@ -140,7 +140,7 @@ class Products:
 
     def _launch(self, plan: _Plan, starts: tuple[int, int, int], itemsize: int, vector: Any, mask: Any) -> None:
         stream = self.backend.xp.cuda.get_current_stream().ptr
-        workspace = self._workspace(stream)
+        workspace = self.workspace(stream)
         at, bt, dt = starts
         a_desc, b_desc, d_desc = plan.layouts
         with self._lock:
@@ -157,7 +157,7 @@ class Products:
                     plan.algorithm, workspace.data.ptr, _WORKSPACE, stream,
                 )  # fmt: skip
 
-    def _workspace(self, stream: int) -> Any:
+    def workspace(self, stream: int) -> Any:
         """Scratch memory of a stream: two products at once on two streams must not share one."""
         found = self._workspaces.get(stream)
         if found is None:

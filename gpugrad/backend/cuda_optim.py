@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..fusion import Formula, call, trace
+from . import capturing
 from .cuda_rows import compute_type, function
 
 Array = Any
@@ -26,9 +27,14 @@ _BLOCK: Final = 256
 # The one-launch way ---------------------------------------------------------------------------------------------
 
 
-@functools.lru_cache(maxsize=256)
 def _upload(data: bytes, dtype: str, device: int) -> Any:
-    """A small table in device memory; the same table is uploaded once."""
+    """A small table in device memory; the same table is uploaded once. A captured step has tables of its own."""
+    capture = capturing.current()
+    return _uploaded(data, dtype, device) if capture is None else capture.constant(np.frombuffer(data, dtype))
+
+
+@functools.lru_cache(maxsize=256)
+def _uploaded(data: bytes, dtype: str, device: int) -> Any:
     import cupy
 
     with cupy.cuda.Device(device):
@@ -36,14 +42,12 @@ def _upload(data: bytes, dtype: str, device: int) -> Any:
 
 
 @functools.lru_cache(maxsize=64)
-def _chunks(sizes: tuple[int, ...], device: int) -> tuple[Any, Any, Any, int]:
-    """For arrays of these sizes: their sizes, the array and the first element of each chunk, the number of chunks."""
+def _chunks(sizes: tuple[int, ...]) -> tuple[Any, Any, Any]:
+    """For arrays of these sizes: their sizes, the array and the first element of each chunk."""
     counts = [-(-n // CHUNK) for n in sizes]
     arrays = np.repeat(np.arange(len(sizes), dtype=np.int32), counts)
     starts = np.concatenate([np.arange(c, dtype=np.int64) * CHUNK for c in counts] or [np.empty(0, np.int64)])
-    lengths = np.array(sizes, np.int64)
-    tables = (lengths, arrays, starts)
-    return *(_upload(t.tobytes(), t.dtype.name, device) for t in tables), len(arrays)
+    return np.array(sizes, np.int64), arrays, starts
 
 
 def _tables(lists: Sequence[Sequence[Array] | None]) -> tuple[tuple[Any, ...], int]:
@@ -51,8 +55,9 @@ def _tables(lists: Sequence[Sequence[Array] | None]) -> tuple[tuple[Any, ...], i
     device = lists[0][0].device.id  # type: ignore[index]
     addresses = [[0 if given is None else given[i].data.ptr for given in lists] for i in range(len(lists[0]))]  # type: ignore[arg-type]
     table = _upload(np.array(addresses, np.uint64).tobytes(), "uint64", device)
-    sizes, arrays, starts, count = _chunks(tuple([a.size for a in lists[0]]), device)  # type: ignore[union-attr]
-    return (table, sizes, arrays, starts, np.int32(CHUNK)), count
+    chunks = _chunks(tuple([a.size for a in lists[0]]))  # type: ignore[union-attr]
+    sizes, arrays, starts = (_upload(t.tobytes(), t.dtype.name, device) for t in chunks)
+    return (table, sizes, arrays, starts, np.int32(CHUNK)), len(chunks[1])
 
 
 def _together(lists: Sequence[Sequence[Array] | None]) -> bool:
@@ -77,12 +82,23 @@ def _launch(
     """Launch the kernel `name` of optim.cu; floats in `rest` go in the compute type, integers as int."""
     first = lists[0][0]  # type: ignore[index]
     wide, device = compute_type(first.dtype), first.device.id
-    tables, count = _tables(lists)
-    rate = _upload(np.array([lr], wide).tobytes(), np.dtype(wide).name, device)
-    steps = _upload(np.array([step], np.int64).tobytes(), "int64", device)
-    sign = _upload(np.array([-1], wide).tobytes(), np.dtype(wide).name, device) if maximize else None
     numbers = [np.int32(r) if isinstance(r, bool) else wide(r) for r in rest]
-    function("optim.cu", name, first.dtype.name)((count,), (_BLOCK,), (*tables, rate, steps, sign, *numbers))
+    capture = capturing.current()
+    live = np.array([lr, step, *rest[2:4]], wide) if name == "adam" else np.array([lr, step], wide)
+    if capture is not None and capture.refilling:
+        capture.number(live)
+        capture.number(np.array([step], np.int64))
+        return
+    tables, count = _tables(lists)
+    sign = _upload(np.array([-1], wide).tobytes(), np.dtype(wide).name, device) if maximize else None
+    if capture is None:
+        rate = _upload(np.array([lr], wide).tobytes(), np.dtype(wide).name, device)
+        steps, logs = _upload(np.array([step], np.int64).tobytes(), "int64", device), None
+    else:  # what changes from step to step is read from memory that each replay writes first
+        rate, steps = capture.number(live), capture.number(np.array([step], np.int64))
+        logs = rate[2:]
+    extra = (logs,) if name == "adam" else ()
+    function("optim.cu", name, first.dtype.name)((count,), (_BLOCK,), (*tables, rate, steps, sign, *numbers, *extra))
 
 
 # The array-by-array way -----------------------------------------------------------------------------------------
@@ -163,9 +179,22 @@ def _formula(body: Any) -> Formula:
 
 
 def _one_by_one(body: Any, lists: Sequence[Sequence[Array] | None], maximize: bool, *numbers: float) -> None:
-    """Run the formula of `body` on each parameter with its gradient and states, in place."""
+    """Run the formula of `body` on each parameter with its gradient and states, in place.
+
+    Raises:
+        CaptureError: in a captured step, in half precision.
+    """
     from . import backend_of
 
+    capture = capturing.current()
+    if capture is not None:
+        dtype = lists[0][0].dtype  # type: ignore[index]
+        if dtype.itemsize == 2:
+            raise capturing.CaptureError(f"parameters of {dtype} are updated with numbers that the graph cannot change")
+        live = capture.number(np.array(numbers, dtype))
+        if capture.refilling:
+            return
+        numbers = tuple(live[i : i + 1].reshape(()) for i in range(len(numbers)))
     for p, g, *states in zip(*(each for each in lists if each is not None), strict=True):
         outs = (p, *states)
         kernel = backend_of(p).kernel(_formula(body))

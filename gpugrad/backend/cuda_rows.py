@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..fusion.cuda_compiler import SOURCES, row_source
+from . import capturing
 from .cuda_kernels import load
 
 _WARP_COLUMNS: Final = 1024  # up to here one warp has a row, beyond it a block
@@ -370,7 +371,11 @@ def dropout(x: Any, p: float, seed: int, offset: int = 0, out: Any = None) -> An
     if p == 1:
         y[...] = 0
     elif x.size:
-        state = _stream_of(seed, x.device.id)
+        capture = capturing.current()
+        if capture is None:
+            state = _stream_of(seed, x.device.id)
+        else:
+            state, offset = capture.random_state(seed, offset)
         threshold = np.uint32(min(round(p * 2.0**32), (1 << 32) - 1))
         args = (x, y, np.int64(x.size), state, np.uint64(offset), threshold, compute_type(x.dtype)(1.0 / (1.0 - p)))
         grid = _flat_grid(-(-(x.size + 1) * x.itemsize // 16))

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..fusion import Formula
 from ..fusion.cuda_compiler import cuda_source
-from . import cuda_probe
+from . import capturing, cuda_probe
 from .base import Array, Backend, Kernel
 from .cuda_kernels import CudaKernel
 from .device import Device, DeviceError
@@ -125,6 +125,7 @@ class CupyBackend(Backend):
             return self.xp.ndarray(shape, dtype)
 
     def from_host(self, array: Any) -> Array:
+        capturing.refuse("copies data of the host to the device, which a replay would not copy again")
         array = np.asarray(array)
         if not array.dtype.isnative:
             array = array.astype(array.dtype.newbyteorder("="))
@@ -132,6 +133,7 @@ class CupyBackend(Backend):
             return self.xp.array(array)
 
     def to_host(self, array: Array) -> Any:
+        capturing.refuse("reads values of the device")
         with self.place():
             return array.get()
 
@@ -303,6 +305,7 @@ class CupyBackend(Backend):
                 self._stream[:] = stream
 
     def random(self, kind: str, shape: tuple[int, ...], dtype: Any, low: Any = 0, high: Any = 1) -> Array:
+        capturing.refuse("draws random numbers with CuPy's generator (dropout is fine), which cannot be captured")
         dtype = np.dtype(dtype)
         with self.place():
             if kind == "permutation":

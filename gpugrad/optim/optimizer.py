@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..backend import Backend, backend_of, is_array
+from ..backend import Backend, backend_of, capturing, is_array
 from ..gradmode import enable_grad
 from ..mutation import changed
 from ..nodes import Leaf
@@ -152,15 +152,34 @@ class Optimizer:
                 grads = self._gradients(group, buckets)
                 if grads is None:
                     continue
+            capture = capturing.current()
             for bucket, gs in zip(buckets, grads, strict=True):
-                self.update(bucket, gs, group)
-                bucket.step += 1
-                for array in bucket.arrays:
-                    changed(array, what)
-            if len(buckets) > 1:  # they may be at the same step from now on
+                self._advance(bucket, gs, group, what)
+                if capture is not None:
+                    self._captured(capture, i, bucket, gs, group, what)
+            if len(buckets) > 1 and capture is None:  # they may be at the same step from now on
                 self._keep_steps(buckets)
                 self._buckets[i] = None
         return loss
+
+    def _advance(self, bucket: Bucket, grads: list[Any], group: dict[str, Any], what: str) -> None:
+        self.update(bucket, grads, group)
+        bucket.step += 1
+        for array in bucket.arrays:
+            changed(array, what)
+
+    def _captured(self, capture: Any, i: int, bucket: Bucket, grads: list[Any], group: Any, what: str) -> None:
+        """Tell a captured step what to do on the host in each replay, how to undo this one, and when it is outdated."""
+
+        def undo() -> None:
+            bucket.step -= 1
+
+        def current() -> bool:
+            buckets = self._buckets[i]
+            same = buckets is not None and any(b is bucket for b in buckets)
+            return same and all(p.data is a for p, a in zip(bucket.parameters, bucket.arrays, strict=True))
+
+        capture.repeat(lambda: self._advance(bucket, grads, group, what), undo, current)
 
     def update(self, bucket: Bucket, grads: list[Any], group: dict[str, Any]) -> None:
         """Write the new values into `bucket.arrays`, and the new state into `bucket.state`."""
@@ -201,6 +220,7 @@ class Optimizer:
             for name in names:
                 held = state.get(name)
                 if held is None:
+                    capturing.refuse("starts an optimizer's state, which a replay would start again")
                     state[name] = new_tensor(backend_of(p.data).xp.zeros_like(p.data), None)
                 elif type(held.data) is not type(p.data) or held.dtype != p.dtype:
                     state[name] = held.to(p.device, p.dtype)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..backend import capturing
 from .optimizer import Optimizer
 
 
@@ -41,6 +42,16 @@ class LRScheduler:
 
     def step(self) -> None:
         """Take one step: set the learning rate of every group."""
+        capture = capturing.current()
+        if capture is not None:
+            capture.repeat(self._move, self._back, lambda: True)
+        self._move()
+
+    def _back(self) -> None:
+        self.last_epoch -= 2
+        self._move()
+
+    def _move(self) -> None:
         self.last_epoch += 1
         for i, (group, base) in enumerate(zip(self.optimizer.param_groups, self.base_lrs, strict=True)):
             group["lr"] = self.rate(base, self.last_epoch, i)

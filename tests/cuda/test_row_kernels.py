@@ -289,7 +289,7 @@ def test_adam(k: Rows, decoupled: int, rng: np.random.Generator) -> None:
     for step in (1, 2, 3):
         given.launch(
             "adam", np.array([rate], k.real), np.array([step], I64), None, k.scalar(b1), k.scalar(b2),
-            k.scalar(np.log(b1)), k.scalar(np.log(b2)), k.scalar(eps), k.scalar(decay), np.int32(decoupled),
+            k.scalar(np.log(b1)), k.scalar(np.log(b2)), k.scalar(eps), k.scalar(decay), np.int32(decoupled), None,
         )  # fmt: skip
         for i, (p, g) in enumerate(zip(given.exact_p, given.exact_g, strict=True)):
             d = g if decoupled else g + decay * p

@@ -182,15 +182,19 @@ def test_cublaslt_computes_them_where_it_is_there(gpu: State) -> None:
     assert gg.cuda.matmul_library() == "cuBLASLt"
 
 
-def test_products_can_be_captured(cuda: Any, gpu: State) -> None:
-    a, b = cuda.empty((5, 7), np.float32), cuda.empty((7, 4), np.float32)
-    cuda.matmul(a, b)
+def test_products_can_be_captured(cuda: Any, gpu: State, rng: np.random.Generator) -> None:
+    a, b = (cuda.from_host(rng.standard_normal(s).astype(np.float32)) for s in ((5, 7), (7, 4)))
+    out = cuda.matmul(a, b)
+    want = out.get()
+    out.fill(0)
     stream = cuda.xp.cuda.Stream(non_blocking=True)
     with stream:
         stream.begin_capture()
-        cuda.matmul(a, b)
-        stream.end_capture()
-    assert gpu.calls["cublasLt.matmul"] == 2
+        cuda.matmul(a, b, out)
+        graph = stream.end_capture()
+    assert (out.get() == 0).all(), "a capture computes nothing"
+    graph.launch(stream)
+    np.testing.assert_array_equal(out.get(), want)
 
 
 def test_a_freed_address_is_found_by_the_stand_in(cuda: Any, gpu: State) -> None:

@@ -111,7 +111,9 @@ def test_capture_refuses_what_a_device_refuses(gpu: State) -> None:
     stream = cupy.cuda.Stream(non_blocking=True)
     with stream:
         stream.begin_capture()
-        cupy.add(x, x)
+        with pytest.raises(RuntimeError, match="common pool"):
+            cupy.add(x, x)
+        cupy.add(x, x, x)
         for waits in (
             x.item,
             x.get,

@@ -57,7 +57,8 @@ def module() -> Any:
         get_default_memory_pool=cuda.get_default_memory_pool,
     )  # fmt: skip
     device = _Module("cupy.cuda")
-    for name in "Device Stream Event MemoryHook MemoryPool get_current_stream get_elapsed_time runtime".split():
+    names = "Device Stream Event MemoryHook MemoryPool get_current_stream get_elapsed_time runtime using_allocator"
+    for name in names.split():
         setattr(device, name, getattr(cuda, name))
     cupy.cuda = device
     cupy.fft = _Module("cupy.fft")
@@ -116,6 +117,7 @@ def installed(devices: int = 1, nvmath: bool = True) -> Iterator[State]:
     from gpugrad import backend
     from gpugrad import cuda as gg_cuda
     from gpugrad.backend import cuda_kernels, cuda_optim, cuda_probe, cuda_rows, cupy_backend
+    from gpugrad.transforms import compiling
 
     def forget() -> None:
         backend._CUDA.clear()
@@ -124,7 +126,7 @@ def installed(devices: int = 1, nvmath: bool = True) -> Iterator[State]:
             cuda_kernels.load,
             cuda_rows.function,
             cuda_rows._stream_of,
-            cuda_optim._upload,
+            cuda_optim._uploaded,
             cuda_optim._chunks,
         ):
             cached.cache_clear()
@@ -135,6 +137,7 @@ def installed(devices: int = 1, nvmath: bool = True) -> Iterator[State]:
     driver, has_cupy = cuda_probe.driver_device_count, cuda_probe.cupy_installed
     cuda_probe.driver_device_count = lambda: devices  # type: ignore[assignment]
     cuda_probe.cupy_installed = lambda: True  # type: ignore[assignment]
+    compiling._LIBRARIES.add("tests.standin")
     chosen, seed = list(backend._default), list(backend._seed)
     sys.modules.update(_modules())
     sys.modules.update(_bindings() if nvmath else {"nvmath": None})  # type: ignore[dict-item]
@@ -148,6 +151,7 @@ def installed(devices: int = 1, nvmath: bool = True) -> Iterator[State]:
             del sys.modules[name]
         sys.modules.update(hidden)
         cuda_probe.driver_device_count, cuda_probe.cupy_installed = driver, has_cupy
+        compiling._LIBRARIES.discard("tests.standin")
         forget()
         backend._default[:], backend._seed[:] = chosen, seed
         STATE.streams.clear()

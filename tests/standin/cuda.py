@@ -3,15 +3,18 @@
 A raw kernel is its real source, built by `tests.cuda.hostexec`; its arguments obey CuPy's rules first.
 """
 
+import contextlib
 import functools
 import itertools
+import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from tests.cuda.hostexec import HostModule
 
-from .ndarray import SCALARS, check_device, ndarray
+from .ndarray import SCALARS, Memory, MemoryPointer, check_device, ndarray
 from .state import STATE
 
 TOTAL_BYTES = 8 << 30
@@ -61,7 +64,7 @@ class Device:
 
 
 class Stream:
-    """A stream; work on it happens at once. Capture enforces what a device refuses, and replays nothing."""
+    """A stream; work on it happens at once. A capture enforces what a device refuses, and notes what to replay."""
 
     _numbers = itertools.count(1)
 
@@ -88,11 +91,19 @@ class Stream:
     def begin_capture(self, mode: Any = None) -> None:
         if self.null:
             raise RuntimeError("cannot capture the default stream")
-        STATE.capturing = True
+        STATE.capturing, STATE.graph, STATE.kept = True, [], []
+        # A capture executes nothing: what it writes here is put back at its end.
+        self._before = {number: array()._a.copy() for number, (*_, array) in STATE.blocks.items()}
 
-    def end_capture(self) -> object:
+    def end_capture(self) -> "Graph":
         STATE.capturing = False
-        return object()
+        for number, (*_, reference) in STATE.blocks.items():
+            array = reference()._a
+            if number in self._before:
+                array[...] = self._before[number]
+            elif array.flags.c_contiguous:
+                array.reshape(-1).view(np.uint8)[...] = 0xFE  # nothing has computed it yet
+        return Graph(STATE.graph, STATE.kept, [weakref.ref(getattr(a, "__self__", a)) for a in STATE.allocators])
 
     def is_capturing(self) -> bool:
         return STATE.capturing
@@ -104,6 +115,34 @@ class Stream:
 
     def wait_event(self, event: "Event") -> None:
         pass
+
+
+class Graph:
+    """What a capture noted; launching it does all of it again, at the same addresses."""
+
+    def __init__(self, work: list[Any], kept: list[Any], pools: list[Any]) -> None:
+        self.work, self.kept, self.pools = work, kept, pools
+
+    def launch(self, stream: Any = None) -> None:
+        if any(pool() is None for pool in self.pools):
+            raise CUDARuntimeError("cudaErrorIllegalAddress: the pool of the graph's memory is gone")
+        STATE.calls["graph.launch"] += 1
+        with np.errstate(all="ignore"):
+            for compute in self.work:
+                compute()
+
+    def upload(self, stream: Any = None) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def using_allocator(allocator: Any = None) -> Iterator[None]:
+    """Memory comes from `allocator` in here."""
+    STATE.allocators.append(allocator)
+    try:
+        yield
+    finally:
+        STATE.allocators.pop()
 
 
 class Event:
@@ -133,6 +172,9 @@ def get_current_stream(device_id: int = -1) -> Stream:
 
 class MemoryPool:
     """Statistics of the arrays that are alive on the current device."""
+
+    def malloc(self, size: int) -> MemoryPointer:
+        return MemoryPointer(Memory(0, size, STATE.device), 0)
 
     def used_bytes(self) -> int:
         return STATE.used_bytes[STATE.device]
@@ -223,7 +265,7 @@ class RawKernel:
         if STATE.recording is not None:
             STATE.recording.append(self.module.code)
             return
-        self.kernel(grid, block, values, shared_mem=shared_mem, backwards=STATE.backwards)
+        STATE.work(lambda: self.kernel(grid, block, values, shared_mem=shared_mem, backwards=STATE.backwards))
 
     def _argument(self, given: Any) -> Any:
         if isinstance(given, ndarray):

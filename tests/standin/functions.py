@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .ndarray import SCALARS, allocate, check_device, ndarray, own, result
+from .ndarray import SCALARS, allocate, check_device, computed, ndarray, own, result
 from .state import STATE
 
 NAMES: dict[str, Callable[..., Any]] = {}
@@ -96,15 +96,17 @@ def _ufunc(name: str) -> Callable[..., Any]:
         check_device(*args, out)
         kwargs = {} if dtype is None else {"dtype": dtype}
         with np.errstate(all="ignore"):
+            given = [bare(a) for a in args]
             if out is not None:
-                numpys(*map(bare, args), out=out._a, **kwargs)
+                STATE.work(lambda: numpys(*given, out=out._a, **kwargs))
                 return out
-            return own(numpys(*map(bare, args), **kwargs))
+            return computed(lambda: numpys(*given, **kwargs))
 
     def at(a: Any, indices: Any, b: Any = None) -> None:
         if name != "add" or a.dtype.name not in ATOMIC:
             raise NotImplementedError(f"cupy.{name}.at for {a.dtype}: CuPy has atomics for add on {', '.join(ATOMIC)}")
-        np.add.at(bare(a), bare(indices), bare(b))
+        given = bare(a), bare(indices), bare(b)
+        STATE.work(lambda: np.add.at(*given))
 
     def reduce(a: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
         if name not in ("add", "multiply"):
@@ -135,17 +137,26 @@ def _function(name: str, waits: str | None) -> Callable[..., Any]:
             raise TypeError(f"{name} takes cupy.ndarray operands only, got {[type(a).__name__ for a in args]}")
         if name in ("sort", "argsort"):
             kwargs["kind"] = "stable"
+        given, named = [bare(a) for a in args], {k: bare(v) for k, v in kwargs.items()}
+
+        def compute() -> Any:
+            return numpys(*given, **named)
+
         with np.errstate(all="ignore"):
-            found = numpys(*map(bare, args), **{k: bare(v) for k, v in kwargs.items()})
+            found = compute()
         if out is not None:
+            STATE.again(out._a, compute)
             return out
         operands = [a for x in args for a in (x if isinstance(x, list | tuple) else (x,))]
         if type(found) in (bool, int) or name == "shape":
             return found
         if isinstance(found, list | tuple):
             plain = type(found) in (list, tuple)
-            return type(found)(result(f, *operands) for f in found) if plain else tuple(map(own, found))
-        return result(found, *operands)
+            parts = [lambda i=i: compute()[i] for i in range(len(found))]
+            if not plain:
+                return tuple(map(computed, parts))
+            return type(found)(result(f, *operands, compute=p) for f, p in zip(found, parts, strict=True))
+        return result(found, *operands, compute=compute)
 
     return call
 
@@ -159,9 +170,17 @@ def _method(name: str) -> Callable[..., Any]:
         out = kwargs.get("out")
         if name == "argsort":
             kwargs["kind"] = "stable"
+        given, named = [bare(a) for a in args], {k: bare(v) for k, v in kwargs.items()}
+
+        def compute() -> Any:
+            return getattr(self._a, name)(*given, **named)
+
         with np.errstate(all="ignore"):
-            found = getattr(self._a, name)(*map(bare, args), **{k: bare(v) for k, v in kwargs.items()})
-        return out if out is not None else result(found, self)
+            found = compute()
+        if out is not None:
+            STATE.again(out._a, compute)
+            return out
+        return result(found, self, compute=compute)
 
     method.__name__ = name
     return method
@@ -240,7 +259,8 @@ def as_strided(x: Any, shape: Any = None, strides: Any = None) -> Any:
 def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = None) -> None:
     """Write `src` into `dst`."""
     check_device(dst, src)
-    np.copyto(bare(dst), bare(src), casting=casting, where=True if where is None else bare(where))
+    given, mask = (bare(dst), bare(src)), True if where is None else bare(where)
+    STATE.work(lambda: np.copyto(*given, casting=casting, where=mask))
 
 
 def _filled(name: str) -> Callable[..., Any]:
@@ -248,9 +268,10 @@ def _filled(name: str) -> Callable[..., Any]:
 
     def call(shape: Any, dtype: Any = float, order: str = "C") -> Any:
         made = allocate(shape, dtype, order)
+        out = own(made)
         if value is not None:
-            made[...] = value
-        return own(made)
+            STATE.work(lambda: out._a.__setitem__(..., value))
+        return out
 
     return call
 
@@ -258,8 +279,9 @@ def _filled(name: str) -> Callable[..., Any]:
 def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C") -> Any:
     """A device array of one value."""
     made = allocate(shape, np.asarray(bare(fill_value)).dtype if dtype is None else dtype, order)
-    made[...] = bare(fill_value)
-    return own(made)
+    out, value = own(made), bare(fill_value)
+    STATE.work(lambda: out._a.__setitem__(..., value))
+    return out
 
 
 def broadcast(*arrays: Any) -> Any:
@@ -294,9 +316,9 @@ def install() -> None:
     NAMES.update(
         broadcast=broadcast, array=array, asarray=asarray, asnumpy=asnumpy, copyto=copyto, full=full,
         result_type=result_type,
-        arange=lambda *a, dtype=None: own(np.arange(*a, dtype=dtype)),
-        linspace=lambda *a, dtype=None: own(np.linspace(*a, dtype=dtype)),
-        eye=lambda *a, dtype=float: own(np.eye(*a, dtype=dtype)),
+        arange=lambda *a, dtype=None: computed(lambda: np.arange(*a, dtype=dtype)),
+        linspace=lambda *a, dtype=None: computed(lambda: np.linspace(*a, dtype=dtype)),
+        eye=lambda *a, dtype=float: computed(lambda: np.eye(*a, dtype=dtype)),
     )  # fmt: skip
     for name in METHODS:
         setattr(ndarray, name, _method(name))

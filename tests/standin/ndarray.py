@@ -198,8 +198,8 @@ class ndarray:  # noqa: N801 - CuPy's name
     # Indexing
 
     def __getitem__(self, index: Any) -> "ndarray":
-        found = self._a[_index(index, self, reading=True)]
-        return result(found, self)
+        where, a = _index(index, self, reading=True), self._a
+        return result(a[where], self, compute=lambda: a[where])
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if isinstance(value, np.ndarray):
@@ -207,8 +207,9 @@ class ndarray:  # noqa: N801 - CuPy's name
                 "Implicit conversion to a NumPy array is not allowed (NumPy values assigned to a CuPy array)"
             )
         check_device(self, value)
+        where, a, given = _index(index, self, reading=False), self._a, value._a if isinstance(value, ndarray) else value
         with np.errstate(all="ignore"):
-            self._a[_index(index, self, reading=False)] = value._a if isinstance(value, ndarray) else value
+            STATE.work(lambda: a.__setitem__(where, given))
 
     # Views and copies
 
@@ -218,10 +219,18 @@ class ndarray:  # noqa: N801 - CuPy's name
         if not copy and self._a.dtype == np.dtype(dtype):
             return self
         with np.errstate(all="ignore"):
-            return own(self._a.astype(dtype, order=order, copy=True))
+            return computed(lambda: self._a.astype(dtype, order=order, copy=True))
 
     def copy(self, order: str = "C") -> "ndarray":
-        return own(self._a.copy(order))
+        return computed(lambda: self._a.copy(order))
+
+    def set(self, arr: np.ndarray, stream: Any = None) -> None:
+        """Copy from the host; with a stream it does not wait."""
+        if STATE.capturing or stream is None:
+            STATE.sync("set")
+        if type(arr) is not np.ndarray or arr.dtype != self.dtype or arr.shape != self.shape:
+            raise TypeError("Only numpy.ndarray of the same shape and dtype can be set")
+        self._a[...] = arr
 
     def view(self, dtype: Any = None) -> "ndarray":
         return view(self._a.view() if dtype is None else self._a.view(dtype), self)
@@ -230,13 +239,14 @@ class ndarray:  # noqa: N801 - CuPy's name
         self[...] = value
 
     def reshape(self, *shape: Any, order: str = "C") -> "ndarray":
-        return result(self._a.reshape(*shape, order=order), self)
+        a = self._a
+        return result(a.reshape(*shape, order=order), self, compute=lambda: a.reshape(*shape, order=order))
 
     def ravel(self, order: str = "C") -> "ndarray":
-        return result(self._a.ravel(order), self)
+        return result(self._a.ravel(order), self, compute=lambda: self._a.ravel(order))
 
     def flatten(self, order: str = "C") -> "ndarray":
-        return own(self._a.flatten(order))
+        return computed(lambda: self._a.flatten(order))
 
     def transpose(self, *axes: Any) -> "ndarray":
         return view(self._a.transpose(*axes), self)
@@ -296,17 +306,27 @@ def own(a: Any) -> ndarray:
     used, limit = STATE.used_bytes[STATE.device], STATE.limits[STATE.device]
     if limit and used + rounded(a.nbytes) > limit:
         raise OutOfMemoryError(a.nbytes, used, limit)
+    STATE.reserve(a.nbytes)
     out = object.__new__(ndarray)
     out._a, out.base, out._id = a, None, STATE.device
     out.data = MemoryPointer(Memory(a.ctypes.data, a.nbytes, STATE.device), a.ctypes.data)
     STATE.used_bytes[STATE.device] += rounded(a.nbytes)
+    if STATE.capturing:  # the pool of the graph keeps what is given back while it is recorded
+        STATE.kept.append(out)
     number = next(_numbers)
-    STATE.blocks[number] = a.ctypes.data, a.nbytes, STATE.device
+    STATE.blocks[number] = a.ctypes.data, a.nbytes, STATE.device, weakref.ref(out)
     weakref.finalize(out, _give_back, STATE.device, rounded(a.nbytes), number).atexit = False
     for hook in STATE.hooks.values():
         hook.malloc_postprocess(
             device_id=STATE.device, size=a.nbytes, mem_size=rounded(a.nbytes), mem_ptr=out.data.ptr, pmem_id=id(out)
         )
+    return out
+
+
+def computed(compute: Any) -> ndarray:
+    """A new device array of what a function of NumPy arrays gives, now or in each replay of a graph."""
+    out = own(compute())
+    STATE.again(out._a, compute)
     return out
 
 
@@ -319,13 +339,19 @@ def view(a: np.ndarray, of: ndarray) -> ndarray:
     return out
 
 
-def result(found: Any, *operands: Any) -> ndarray:
-    """What a NumPy function returned, as a device array: a view where it shares an operand's memory."""
+def result(found: Any, *operands: Any, compute: Any = None) -> ndarray:
+    """What a NumPy function returned, as a device array: a view where it shares an operand's memory.
+
+    `compute` gives it again, for the replays of a graph.
+    """
     if isinstance(found, np.ndarray) and found.base is not None:
         for operand in operands:
             if isinstance(operand, ndarray) and np.may_share_memory(found, operand._a):
                 return view(found, operand)
-    return own(found)
+    out = own(found)
+    if compute is not None:
+        STATE.again(out._a, compute)
+    return out
 
 
 def check_device(*values: Any) -> None:

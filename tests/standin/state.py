@@ -23,8 +23,11 @@ class State:
         limits: what each device's pool may take, 0 for no bound; hooks: what is told of its allocations, by name.
         prebuilt: modules that were built together beforehand, by their source.
         recording: where the sources of launched kernels are noted instead of run; None to run them.
+        graph: what the device does in a replay of the graph that is being captured.
+        kept: arrays of that graph.
+        allocators: the allocators in use, the innermost last; none means the common pool.
         unsupported: epilogues of cuBLASLt that its heuristics have nothing for.
-        blocks: start, size and device of the memory that is alive.
+        blocks: start, size and device of the memory that is alive, and its array.
         backwards: run the threads of each block in the opposite order: a result that changes lacks a barrier.
     """
 
@@ -43,11 +46,30 @@ class State:
     backwards: bool = False
     recording: list[str] | None = None
     unsupported: set[str] = field(default_factory=set)
-    blocks: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    blocks: dict[int, tuple[int, int, int, Any]] = field(default_factory=dict)
+
+    graph: list[Callable[[], None]] = field(default_factory=list)
+    kept: list[Any] = field(default_factory=list)
+    allocators: list[Callable[[int], Any]] = field(default_factory=list)
 
     def work(self, compute: Callable[[], None]) -> None:
-        """What a device would do now."""
-        compute()
+        """What a device would do now; while capturing, only in each replay of the graph."""
+        if self.capturing:
+            self.graph.append(compute)
+        else:
+            compute()
+
+    def again(self, array: Any, compute: Callable[[], Any]) -> None:
+        """While capturing: `compute()` gives the contents of the NumPy array `array` in each replay."""
+        if self.capturing:
+            self.graph.append(lambda: array.__setitem__(..., compute()))
+
+    def reserve(self, nbytes: int) -> None:
+        """Ask the allocator in use for memory; a graph that replays into the common pool would overwrite others'."""
+        if self.allocators:
+            self.allocators[-1](nbytes)
+        elif self.capturing:
+            raise RuntimeError("the stand-in: memory from the common pool while a stream is captured")
 
     def sync(self, what: str) -> None:
         """Note that the host waits; an error while a stream is captured, as on a device."""

@@ -1,0 +1,301 @@
+"""`compile`: a training step that is recorded once as a CUDA graph, and then launched whole.
+
+Streams, memory and numbers of a recording are the backend's (`cuda_graphs`, `capturing`). Here are the choice of the
+graph by the arguments, what becomes of the leaves' gradients, and the way back to plain execution.
+"""
+
+from __future__ import annotations
+
+import functools
+import linecache
+import warnings
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import numpy as np
+
+from ..backend import backend_for, backend_of, default_device, is_array
+from ..backend.capturing import CaptureError, current
+from ..backend.precision import get_float32_matmul_precision
+from ..casting import asked
+from ..gradmode import is_grad_enabled
+from ..nodes import Leaf
+from ..tensor import Tensor, new_tensor
+from .tree import flatten
+
+_LIBRARIES: Final = {"gpugrad", "cupy", "cupyx", "nvmath", "numpy", "contextlib"}  # whose lines are not the user's
+_ABSENT: Final = object()
+
+
+def compile(function: Callable[..., Any] | None = None, *, warmup: int = 3, max_graphs: int = 8) -> Any:
+    """The same step, launched as one CUDA graph from its `warmup + 1`st call on; also a decorator.
+
+    The first calls run the function as it is; then a call records what it asks of the GPU (forward, backward,
+    clipping, the optimizer's update), and later calls launch all of that at once, without the cost of each launch. The
+    numbers are the same, bit for bit. On the CPU the function just runs.
+
+    Anew for each call are: the values of tensors and arrays among the arguments (copied to where the graph reads
+    them), learning rates and step counts of `gg.optim`, schedules stepped inside, and dropout's masks. Everything else
+    that Python computes is as it was when the graph was recorded: numbers, branches, `training` of modules, printing.
+    Results are copies that no gradient flows through; gradients of parameters are in `.grad`, overwritten by the next
+    call.
+
+    A graph is recorded for each structure, shape and dtype of the arguments, and for each value of those that are no
+    arrays. Where the function cannot be recorded (it reads a value of the device, copies data to it, draws with
+    `gg.randn`, or asks for other shapes than in the call before), a warning says why and names the line, and it runs as
+    it is.
+
+    Args:
+        function: a function of tensors, arrays and hashable values.
+        warmup: calls that run as they are before one is recorded, for each kind of arguments; 1 or more.
+        max_graphs: how many graphs are kept at most; what comes after runs as it is.
+
+    Returns:
+        A function of the same arguments; without `function`, a decorator.
+
+    Raises:
+        ValueError: `warmup` or `max_graphs` is not positive.
+
+    Example:
+        >>> import gpugrad as gg
+        >>> w = gg.tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = gg.optim.SGD([w], lr=0.1)
+        >>> @gg.compile
+        ... def step(x):
+        ...     optimizer.zero_grad()
+        ...     loss = (w * x).square().sum()
+        ...     loss.backward()
+        ...     optimizer.step()
+        ...     return loss.detach()
+        >>> step(gg.tensor([1.0, 1.0]))
+        tensor(5.)
+    """
+    if warmup < 1 or max_graphs < 1:
+        raise ValueError(f"[compile] warmup = {warmup}, max_graphs = {max_graphs}; expected 1 or more")
+    if function is None:
+        return functools.partial(compile, warmup=warmup, max_graphs=max_graphs)
+    compiled = Compiled(function, warmup, max_graphs)
+    return functools.update_wrapper(compiled, function) if hasattr(function, "__name__") else compiled
+
+
+class _Kind:
+    """Calls with arguments of one kind: how many there were, where their arrays lie, their graphs."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.plain = False
+        self.sizes: list[int] = []
+        self.inputs: list[Any] = []
+        self.held: list[Any] = []
+        self.graphs: list[_Graph] = []
+        self.leaves: dict[Leaf, None] = {}
+
+
+class _Graph:
+    """A recording, and the gradients of leaves: what it asks of them before, and where they are after."""
+
+    def __init__(self, recording: Any, before: dict[Leaf, Any], touched: dict[Leaf, Any]) -> None:
+        self.recording = recording
+        # A gradient that was added to must be there again, or be absent again; one that was set to None need not.
+        self.needs = [(leaf, old) for leaf, old in touched.items() if old is before.get(leaf, old)]
+        self.grads = [(leaf, leaf.grad) for leaf in {**before, **touched} if leaf.grad is not before.get(leaf, _ABSENT)]
+
+    def fits(self) -> bool:
+        """Whether a replay now does what the function would do."""
+        for leaf, old in self.needs:
+            if leaf.grad is not old and (old is None or leaf.grad is None or leaf.grad.data is not old.data):
+                return False
+        return bool(self.recording.capture.valid())
+
+
+class Compiled:
+    """What `compile` returns.
+
+    Attributes:
+        graphs: how many graphs are recorded.
+    """
+
+    def __init__(self, function: Callable[..., Any], warmup: int, max_graphs: int) -> None:
+        self.function, self.warmup, self.max_graphs = function, warmup, max_graphs
+        self.name = getattr(function, "__name__", type(function).__name__)
+        self.graphs = 0
+        self._kinds: dict[Hashable, _Kind] = {}
+        self._recorders: dict[str, Any] = {}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function, or launch its graph."""
+        leaves, build = flatten((args, kwargs))
+        backend = _gpu(leaves)
+        if backend is None or current() is not None:
+            return self.function(*args, **kwargs)
+        try:
+            key = self._key(str(backend.device), (args, kwargs), leaves)
+        except CaptureError as error:
+            self._say(error)
+            return self.function(*args, **kwargs)
+        kind = self._kinds.setdefault(key, _Kind())
+        if kind.plain:
+            return self.function(*args, **kwargs)
+        given = self._place(kind, leaves, backend)
+
+        def run() -> Any:
+            own_args, own_kwargs = build(given)
+            return self.function(*own_args, **own_kwargs)
+
+        return self._run(kind, run, backend, lambda: self.function(*args, **kwargs))
+
+    def _run(self, kind: _Kind, run: Callable[[], Any], backend: Any, plainly: Callable[[], Any]) -> Any:
+        recorder = self._recorder(backend)
+        kind.calls += 1
+        if kind.calls <= self.warmup:
+            with recorder.running(), _watched(dict.fromkeys(kind.leaves)) as touched:
+                result, kind.sizes = recorder.rehearse(run)
+            kind.leaves.update(dict.fromkeys(touched))
+            return _copied(result)
+        graph = next((g for g in kind.graphs if g.fits()), None)
+        if graph is None:
+            kind.graphs = [g for g in kind.graphs if g.recording.capture.valid()]
+            self.graphs = sum(len(k.graphs) for k in self._kinds.values())
+            try:
+                if self.graphs >= self.max_graphs:
+                    raise CaptureError(f"there are {self.graphs} graphs of it already (max_graphs)")
+                graph = self._record(kind, run, recorder)
+            except Exception as error:
+                kind.plain = True
+                self._say(error)
+                return plainly()
+        with recorder.running():
+            graph.recording.replay()
+        for leaf, grad in graph.grads:
+            leaf.grad = grad
+        return _copied(graph.recording.result)
+
+    def _record(self, kind: _Kind, run: Callable[[], Any], recorder: Any) -> _Graph:
+        before = {leaf: leaf.grad for leaf in kind.leaves}
+        with recorder.running(), _watched({}) as touched:
+            try:
+                recording = recorder.record(run, kind.sizes)
+            except BaseException:
+                for leaf, grad in {**touched, **before}.items():
+                    leaf.grad = grad
+                raise
+        graph = _Graph(recording, before, touched)
+        kind.graphs.append(graph)
+        self.graphs += 1
+        return graph
+
+    def _recorder(self, backend: Any) -> Any:
+        found = self._recorders.get(str(backend.device))
+        if found is None:
+            from ..backend.cuda_graphs import Recorder
+
+            found = self._recorders[str(backend.device)] = Recorder(backend)
+        return found
+
+    def _key(self, device: str, tree: Any, leaves: list[Any]) -> Hashable:
+        if asked():
+            raise CaptureError("weights that autocast converted before would be read again; enter autocast inside it")
+        modes = is_grad_enabled(), get_float32_matmul_precision()
+        key = (device, modes, _structure(tree), tuple(_leaf_key(leaf) for leaf in leaves))
+        try:
+            hash(key)
+        except TypeError as error:
+            raise CaptureError(f"an argument that is no array cannot be told from others ({error})") from None
+        return key
+
+    def _place(self, kind: _Kind, leaves: list[Any], backend: Any) -> list[Any]:
+        """The arguments with the arrays where the graph reads them, which get this call's values."""
+        first = not kind.held
+        given = []
+        for i, leaf in enumerate(leaves):
+            moves = is_array(leaf) or (isinstance(leaf, Tensor) and leaf._node is None)
+            if first:
+                array = leaf.data if isinstance(leaf, Tensor) else leaf
+                kind.inputs.append(backend.empty(array.shape, array.dtype) if moves else None)
+            static = kind.inputs[i]
+            if static is not None:
+                with backend.place():
+                    static[...] = leaf.data if isinstance(leaf, Tensor) else leaf
+            given.append(leaf if static is None else new_tensor(static, None) if isinstance(leaf, Tensor) else static)
+        kind.held = kind.held or [leaves]  # tensors that are told by their identity must stay
+        return given
+
+    def _say(self, error: Exception) -> None:
+        where = _users_line(error)
+        warnings.warn(
+            f"[compile] {self.name} runs as it is, without a CUDA graph: {error}{where}", RuntimeWarning, stacklevel=4
+        )
+
+
+def _gpu(leaves: list[Any]) -> Any:
+    """The backend of the GPU that the arguments are on, the default device's without any; None for the CPU."""
+    for leaf in leaves:
+        array = leaf.data if isinstance(leaf, Tensor) else leaf
+        if is_array(array):
+            backend = backend_of(array)
+            return backend if backend.name == "cuda" else None
+    return backend_for() if default_device().type == "cuda" else None
+
+
+def _structure(tree: Any) -> Hashable:
+    if isinstance(tree, dict):
+        return dict, tuple((k, _structure(v)) for k, v in tree.items())
+    if isinstance(tree, list | tuple):
+        return type(tree), tuple(map(_structure, tree))
+    return tree is None, type(tree)
+
+
+def _leaf_key(leaf: Any) -> Hashable:
+    array = leaf.data if isinstance(leaf, Tensor) else leaf
+    if not is_array(array):
+        return type(leaf), leaf
+    if isinstance(leaf, Tensor) and leaf._node is not None:
+        return "leaf", id(leaf)
+    if type(array) is np.ndarray:
+        raise CaptureError("its arguments are on the CPU and on a GPU; move them first, e.g. x.to('cuda')")
+    return tuple(array.shape), str(array.dtype)
+
+
+@contextmanager
+def _watched(known: dict[Leaf, Any]) -> Iterator[dict[Leaf, Any]]:
+    """Note each leaf that gets a gradient in here, with the one that it had just before."""
+    plain = Leaf.accumulate
+
+    def accumulate(self: Leaf, g: Any, fresh: bool) -> None:
+        if current() is not None:
+            known.setdefault(self, self.grad)
+        plain(self, g, fresh)
+
+    Leaf.accumulate = accumulate  # type: ignore[method-assign]
+    try:
+        yield known
+    finally:
+        Leaf.accumulate = plain  # type: ignore[method-assign]
+
+
+def _copied(result: Any) -> Any:
+    """The results in memory of their own: the next replay writes where they are now."""
+    leaves, build = flatten(result)
+    copies = []
+    for leaf in leaves:
+        array = leaf.data if isinstance(leaf, Tensor) else leaf
+        backend: Any = backend_of(array)
+        if is_array(array) and backend.name == "cuda":
+            with backend.place():
+                array = array.copy()
+        copies.append(new_tensor(array, None) if isinstance(leaf, Tensor) else array)
+    return build(copies)
+
+
+def _users_line(error: Exception) -> str:
+    """The innermost line outside the libraries on the way to an error, for its message."""
+    found, trace = "", error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        module = frame.f_globals.get("__name__", "")
+        if not any(module == library or module.startswith(f"{library}.") for library in _LIBRARIES):
+            path, number = frame.f_code.co_filename, trace.tb_lineno
+            found = f" ({path}:{number}: {linecache.getline(path, number).strip()})"
+        trace = trace.tb_next
+    return found

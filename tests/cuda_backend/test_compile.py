@@ -1,0 +1,257 @@
+"""`gg.compile` on the GPU branch: the bits of the plain step, what changes between replays, refusals, the CPU."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gpugrad as gg
+from gpugrad.nn import functional as F
+from tests.standin import State
+
+OPTIMIZERS: dict[str, Callable[..., Any]] = {
+    "sgd": lambda p: gg.optim.SGD(p, lr=0.1, momentum=0.9),
+    "adam": lambda p: gg.optim.Adam(p, lr=0.01),
+    "amsgrad": lambda p: gg.optim.AdamW(p, lr=0.01, amsgrad=True),
+    "rmsprop": lambda p: gg.optim.RMSprop(p, lr=0.01),
+}
+
+
+class Training:
+    """A small network with dropout, clipping, an optimizer and a schedule; `run` takes steps and gives the losses."""
+
+    def __init__(self, optimizer: str, compiled: bool, device: str = "cuda", accumulate: bool = False) -> None:
+        gg.manual_seed(7)
+        layers = [gg.nn.Linear(6, 8), gg.nn.LayerNorm(8), gg.nn.ReLU(), gg.nn.Dropout(0.3), gg.nn.Linear(8, 3)]
+        self.model = gg.nn.Sequential(*layers).to(device)
+        self.optimizer = OPTIMIZERS[optimizer](list(self.model.parameters()))
+        self.schedule = gg.optim.StepLR(self.optimizer, 2)
+        self.device, self.accumulate = device, accumulate
+        self.step = gg.compile(self.plain) if compiled else self.plain
+
+    def plain(self, x: Any, y: Any) -> Any:
+        if not self.accumulate:
+            self.optimizer.zero_grad()
+        loss = F.cross_entropy(self.model(x), y)
+        loss.backward()
+        if not self.accumulate:
+            gg.nn.utils.clip_grad_norm_(self.model.parameters(), 0.5)
+            self.optimizer.step()
+        return loss.detach()
+
+    def run(self, steps: int, rows: int = 5) -> list[float]:
+        gg.manual_seed(11)
+        losses = []
+        for i in range(steps):
+            rng = np.random.default_rng(i)
+            x = gg.tensor(rng.standard_normal((rows, 6)).astype(np.float32), device=self.device)
+            y = gg.tensor(rng.integers(0, 3, rows), device=self.device)
+            losses.append(self.step(x, y))
+            if i % 3 == 2:
+                self.schedule.step()
+        return [loss.item() for loss in losses]
+
+    def weights(self) -> list[np.ndarray]:
+        return [p.detach().numpy().copy() for p in self.model.parameters()]
+
+
+@pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
+def test_a_captured_step_gives_the_bits_of_the_plain_one(gpu: State, optimizer: str) -> None:
+    plain, captured = Training(optimizer, False), Training(optimizer, True)
+    want = plain.run(9)
+    gpu.clear()
+    assert captured.run(9) == want
+    assert captured.step.graphs == 1
+    assert gpu.calls["graph.launch"] == 6, "three runs as it is, then launches of the graph"
+    for a, b in zip(captured.weights(), plain.weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    states = [s.state_dict()["state"] for s in (captured.optimizer, plain.optimizer)]
+    assert [s["step"] for s in states[0].values()] == [s["step"] for s in states[1].values()] == [9] * len(states[0])
+
+
+def test_a_replay_launches_nothing_by_itself_and_does_not_wait(gpu: State) -> None:
+    training = Training("adam", True)
+    training.run(5)
+    x, y = gg.ones(5, 6, device="cuda"), gg.zeros(5, dtype="int64", device="cuda")
+    gpu.clear()
+    training.step(x, y)
+    assert gpu.syncs == []
+    assert gpu.launches == []
+    assert gpu.calls["cublasLt.matmul"] == 0
+    assert gpu.calls["graph.launch"] == 1
+
+
+def test_each_shape_has_its_graph_up_to_a_bound(gpu: State) -> None:
+    training = Training("sgd", True)
+    training.run(5)
+    training.run(5, rows=4)
+    assert training.step.graphs == 2
+    bounded = gg.compile(training.plain, warmup=1, max_graphs=1)
+    x, y = gg.ones(5, 6, device="cuda"), gg.zeros(5, dtype="int64", device="cuda")
+    for _ in range(3):
+        bounded(x, y)
+    bounded(x[:2], y[:2])
+    with pytest.warns(RuntimeWarning, match=r"runs as it is, without a CUDA graph: there are 1 graphs of it already"):
+        bounded(x[:2], y[:2])
+
+
+def test_gradients_add_up_over_replays_as_they_do_without(gpu: State) -> None:
+    found = []
+    for compiled in (False, True):
+        training = Training("sgd", compiled, accumulate=True)
+        training.run(8)
+        found.append([p.grad.numpy() for p in training.model.parameters()])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_gradients_that_are_cleared_outside_are_there_again(gpu: State) -> None:
+    training = Training("sgd", True, accumulate=True)
+    for _ in range(7):
+        training.optimizer.zero_grad()
+        training.run(1)
+    want = Training("sgd", False, accumulate=True)
+    want.run(1)
+    for a, b in zip(training.model.parameters(), want.model.parameters(), strict=True):
+        np.testing.assert_array_equal(a.grad.numpy(), b.grad.numpy())
+
+
+def test_results_of_earlier_calls_stay(gpu: State) -> None:
+    double = gg.compile(lambda x: x * 2.0, warmup=1)
+    outs = [double(gg.full((3,), float(i), device="cuda")) for i in range(5)]
+    assert [o.numpy().tolist() for o in outs] == [[2.0 * i] * 3 for i in range(5)]
+
+
+def test_reading_a_value_is_refused_with_the_line_and_runs_as_it_is(gpu: State) -> None:
+    w = gg.ones(3, device="cuda", requires_grad=True)
+    optimizer = gg.optim.Adam([w], lr=0.1)
+
+    @gg.compile(warmup=2)
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        loss = (w * x).sum()
+        loss.backward()
+        optimizer.step()
+        if loss.item() > 1e9:  # the line that reads
+            return None
+        return loss.detach()
+
+    x = gg.ones(3, device="cuda")
+    plain = [step(x).item() for _ in range(2)]
+    with pytest.warns(
+        RuntimeWarning, match=r"\[compile\] step runs .* reads values of the device .*the line that reads"
+    ):
+        plain.append(step(x).item())
+    plain += [step(x).item() for _ in range(2)]
+    assert plain == sorted(plain, reverse=True)
+    assert len(set(plain)) == 5, "each call took one step"
+    assert optimizer.state_dict()["state"][0]["step"] == 5, "what the recording did on the host was taken back"
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (lambda x: x + gg.tensor([1.0, 2.0, 3.0], device="cuda"), "copies data of the host"),
+        (lambda x: x + gg.randn(3, device="cuda"), "draws random numbers with CuPy's generator"),
+        (lambda x: x.numpy(), "reads values of the device"),
+    ],
+)
+def test_what_a_graph_cannot_replay_is_named(gpu: State, body: Any, why: str) -> None:
+    step = gg.compile(body, warmup=1)
+    x = gg.ones(3, device="cuda")
+    step(x)
+    with pytest.warns(RuntimeWarning, match=why):
+        step(x)
+    step(x)
+
+
+def test_shapes_that_change_from_call_to_call_are_refused(gpu: State) -> None:
+    sizes = iter(range(1, 100))
+
+    def step(x: Any) -> Any:
+        n = next(sizes)
+        return (gg.broadcast_to(x, (300 * n, 3)) * 2.0).sum()  # grows
+
+    compiled = gg.compile(step, warmup=2)
+    x = gg.ones(3, device="cuda")
+    for _ in range(2):
+        compiled(x)
+    with pytest.warns(RuntimeWarning, match=r"its shapes change from call to call.*# grows"):
+        compiled(x)
+
+
+def test_a_new_parameter_array_is_recorded_anew(gpu: State) -> None:
+    found = []
+    for compiled in (False, True):
+        training = Training("sgd", compiled)
+        training.run(5)
+        weight = training.model[0].weight
+        weight.data = weight.data * 0.5
+        training.run(5)
+        found.append(training.weights())
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_schedules_inside_move_on(gpu: State) -> None:
+    rates = []
+    for compiled in (False, True):
+        w = gg.ones(3, device="cuda", requires_grad=True)
+        optimizer = gg.optim.SGD([w], lr=1.0)
+        schedule = gg.optim.ExponentialLR(optimizer, 0.5)
+
+        def step(x: Any, w: Any = w, optimizer: Any = optimizer, schedule: Any = schedule) -> None:
+            optimizer.zero_grad()
+            (w * x).sum().backward()
+            optimizer.step()
+            schedule.step()
+
+        run = gg.compile(step) if compiled else step
+        for _ in range(6):
+            run(gg.ones(3, device="cuda"))
+        rates.append((schedule.get_last_lr(), w.detach().numpy().tolist()))
+    assert rates[0] == rates[1]
+
+
+def test_autocast_outside_is_refused_and_inside_recorded(gpu: State) -> None:
+    def product(x: Any) -> Any:
+        return x @ x
+
+    x = gg.ones(3, 3, device="cuda")
+    outside = gg.compile(product, warmup=1)
+    with gg.autocast(), pytest.warns(RuntimeWarning, match="enter autocast inside it"):
+        outside(x)
+    inside = gg.compile(gg.autocast()(product), warmup=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert [inside(x * i).numpy().tolist() for i in (1.0, 2.0, 3.0)] == [[[3.0 * i * i] * 3] * 3 for i in (1, 2, 3)]
+    assert inside.graphs == 1
+
+
+def test_on_the_cpu_the_function_just_runs() -> None:
+    calls = []
+
+    @gg.compile
+    def step(x: Any) -> Any:
+        calls.append(1)
+        return x * 2.0
+
+    x = gg.ones(2, device="cpu", requires_grad=True)
+    for _ in range(6):
+        assert step(x).tolist() == [2.0, 2.0]
+    assert len(calls) == 6
+    assert step.graphs == 0
+    assert step.__name__ == "step"
+
+
+def test_a_step_on_the_cpu_gives_the_same_numbers() -> None:
+    plain, compiled = Training("adam", False, "cpu"), Training("adam", True, "cpu")
+    assert plain.run(5) == compiled.run(5)
+
+
+@pytest.mark.parametrize("options", [{"warmup": 0}, {"max_graphs": 0}])
+def test_options_out_of_range_are_refused(options: Any) -> None:
+    with pytest.raises(ValueError, match=r"\[compile\] warmup = "):
+        gg.compile(lambda x: x, **options)
