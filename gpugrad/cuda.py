@@ -95,7 +95,7 @@ def synchronize(where: Any = None) -> None:
 def matmul_library(where: Any = None) -> str:
     """Who computes matrix products on a GPU: "cuBLASLt", or "CuPy: " and the reason why cuBLASLt does not."""
     backend: Any = backend_for(_gpu(where))
-    return "cuBLASLt" if backend.products is not None else f"CuPy: {backend.without_products}"
+    return "cuBLASLt" if backend.blas is not None else f"CuPy: {backend.without_blas}"
 
 
 def tune_matmul(on: bool = True, where: Any = None) -> bool:
@@ -107,7 +107,8 @@ def tune_matmul(on: bool = True, where: Any = None) -> bool:
     Returns:
         Whether it is on: False where CuPy computes the products (`matmul_library`).
     """
-    products: Any = backend_for(_gpu(where)).products
+    backend: Any = backend_for(_gpu(where))
+    products = backend.blas
     if products is not None:
         products.tuned = on
     return products is not None and on

@@ -52,8 +52,8 @@ class Recorder:
             # A blocking stream would meet CuPy's default stream, which may not be touched while recording.
             self.stream = cuda.Stream(non_blocking=True)
             self.pool = cuda.MemoryPool()
-            if backend.products is not None:
-                backend.products.workspace(self.stream.ptr)  # now, so that no recorded run is the one that asks for it
+            if backend.blas is not None:
+                backend.blas.workspace(self.stream.ptr)  # now, so that no recorded run is the one that asks for it
         self._sizes: list[int] = []
         self._before: list[int] | None = None
 

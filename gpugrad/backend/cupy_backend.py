@@ -101,8 +101,8 @@ class CupyBackend(Backend):
         self.optim: Any = cuda_optim
         self.many = cuda_probe.device_count() > 1
         self._where = cupy.cuda.Device(device.index)
-        self._products: Any = ...  # not looked for yet
-        self.without_products = ""
+        self._blas: Any = ...  # not looked for yet
+        self.without_blas = ""
         if not _used:
             _used.append(device.index)
             self._where.use()
@@ -138,27 +138,27 @@ class CupyBackend(Backend):
             return array.get()
 
     @property
-    def products(self) -> Any:
-        """Who computes matrix products: `cublaslt.Products`, or None for CuPy; `without_products` says why then."""
-        if self._products is ...:
+    def blas(self) -> Any:
+        """Who computes matrix products: `cublaslt.Products`, or None for CuPy; `without_blas` says why then."""
+        if self._blas is ...:
             from .cublaslt import Products
 
-            self._products = None
+            self._blas = None
             try:
-                self._products = Products(self)
+                self._blas = Products(self)
             except ImportError as error:
-                self.without_products = f"nvmath-python is missing ({error})"
+                self.without_blas = f"nvmath-python is missing ({error})"
             except (OSError, RuntimeError) as error:
-                self.without_products = f"cuBLASLt cannot be loaded ({error})"
-        return self._products
+                self.without_blas = f"cuBLASLt cannot be loaded ({error})"
+        return self._blas
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
-        products = self.products
+        products = self.blas
         found = None if products is None else products.matmul(a, b, out)
         return self._cupys_matmul(a, b, out) if found is None else found
 
     def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
-        products = self.products
+        products = self.blas
         if products is not None and bias is not None and bias.dtype == x.dtype and bias.flags.c_contiguous:
             found = products.matmul(x, weight.T, None, "BIAS", bias)
             if found is not None:
@@ -166,7 +166,7 @@ class CupyBackend(Backend):
         return super().linear(x, weight, bias)
 
     def weight_and_bias(self, x: Array, g: Array, by_columns: bool) -> tuple[Array, Array] | None:
-        products = self.products
+        products = self.blas
         if products is None or type(x) is not type(g) or not g.size or not x.size:
             return None
         sums = self.empty(g.shape[1:], g.dtype)

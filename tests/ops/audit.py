@@ -85,8 +85,8 @@ _because(
     WITHOUT_DERIVATIVE,
     "a transform of functions",
     """
-    check_grads checkpoint checkpoint_plan elementwise elementwise_grad grad hessian hvp jacfwd jacobian jacrev jvp
-    linearize value_and_grad vjp vmap fixed_point odeint profile tape_memory stop_gradient""",
+    check_grads checkpoint checkpoint_plan compile elementwise elementwise_grad grad hessian hvp jacfwd jacobian jacrev
+    jvp linearize value_and_grad vjp vmap fixed_point odeint profile tape_memory stop_gradient""",
 )
 _because(
     WITHOUT_DERIVATIVE,
