@@ -59,7 +59,7 @@ class Formula:
 
         A modulus may decide between branches (`abs(x) < 0.5`), as far as it is compared with a number only.
         """
-        nodes = topological(self.outputs)
+        nodes = tuple(topological(self.outputs))
         tests = {n for n in nodes if n.op == "less" and n.args[0].op == "absolute" and n.args[1].op == "const"}
         moduli = {n.args[0] for n in tests}
         if any(a in moduli for n in nodes if n not in tests for a in n.args):

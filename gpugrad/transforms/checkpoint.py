@@ -24,20 +24,22 @@ from .region import Region, RegionNode, arrays_of, as_node, frontier, recorded_s
 from .tree import flatten
 
 
-def checkpoint(fun: Callable[..., Any]) -> Callable[..., Any]:
+def checkpoint(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """The same function, computed again in the backward pass instead of keeping what its gradient needs.
 
     Peak memory falls by what the function's operations would have kept; time rises by one more run of it. Values and
     gradients are the same, bit for bit: random numbers (dropout) are drawn again as they were, running statistics are
     moved once. Derivatives of any order, forward mode and `vmap` go through it. (Chen et al. 2016, "Training Deep
-    Nets with Sublinear Memory Cost"; JAX's name and convention.)
+    Nets with Sublinear Memory Cost"; JAX's name and convention, and PyTorch's.)
 
     Args:
         fun: function of tensors, arrays and anything else, or a module, giving tensors or a structure of them. It
             must compute the same when it is run again.
+        args: if there are any, `fun` is called with them at once (PyTorch's form, `checkpoint(fun, x)`).
+        kwargs: likewise.
 
     Returns:
-        A function of the same arguments.
+        A function of the same arguments (JAX's form, `checkpoint(fun)(x)`); with arguments its result.
 
     Raises:
         GradientError: in the backward pass, where a tensor that `fun` read was changed in place since.
@@ -50,6 +52,8 @@ def checkpoint(fun: Callable[..., Any]) -> Callable[..., Any]:
         >>> x.grad.shape
         (4, 8)
     """
+    if args or kwargs:
+        return checkpoint(fun)(*args, **kwargs)
 
     def inner(*args: Any, **kwargs: Any) -> Any:
         if not recording():

@@ -36,6 +36,14 @@ def test_without_recording_the_function_just_runs():
     assert y._node is None
 
 
+def test_called_with_arguments_it_is_the_wrapper_called_at_once():
+    x = gg.tensor(np.array([0.5, -1.0]), requires_grad=True)
+    y = gg.checkpoint(lambda x, scale: gg.exp(x * scale), x, scale=2.0)
+    assert y._node.parents[0].name == "checkpoint(<lambda>)"
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 2 * np.exp([1.0, -2.0]))
+
+
 def network(seed):
     gg.manual_seed(seed)
     return nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.4), nn.Linear(16, 3))
