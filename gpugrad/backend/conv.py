@@ -16,6 +16,8 @@ from .base import Array, Backend
 
 # Bytes of patches that are laid out at a time: enough for an efficient product, little enough to stay in cache.
 CHUNK = 1 << 21
+# Shifted images are gone over once for each element of a kernel: parts of a fraction of that, so that they stay nearer.
+_SHIFTED = 8
 
 
 class Geometry(NamedTuple):
@@ -57,6 +59,8 @@ def conv(backend: Backend, x: Array, w: Array, at: Geometry) -> Array:
     kernel, groups = w.shape[2:], at.groups
     padded = _padded(backend, x, at.padding, kind)
     size = at.output(x.shape[2:], kernel)
+    if _depthwise(w.shape, groups):
+        return _first(xp, _shifted(backend, padded, w, size, at).astype(x.dtype, copy=False))
     matrices = _matrices(xp, w, groups, kind)
     out = backend.empty((x.shape[0], *size, w.shape[0]), kind)
     for batch, rows in _chunks(x.shape[0], size, math.prod(kernel) * x.shape[1] * kind.itemsize):
@@ -84,6 +88,9 @@ def conv_input(backend: Backend, g: Array, w: Array, size: tuple[int, ...], at: 
     """
     xp, kind = backend.xp, _wide(g.dtype)
     kernel, groups = w.shape[2:], at.groups
+    turned = _turned(size, g.shape[2:], kernel, at)
+    if turned is not None:
+        return conv(backend, g, _transposed(xp, w, groups), turned)
     channels = w.shape[1] * groups
     rows_of_g = _last(xp, g).astype(kind, copy=False)
     full = tuple(n + lo + hi for n, (lo, hi) in zip(size, at.padding, strict=True))
@@ -120,6 +127,8 @@ def conv_weight(backend: Backend, x: Array, g: Array, kernel: tuple[int, ...], a
     groups, size = at.groups, g.shape[2:]
     channels, out = x.shape[1] // groups, g.shape[1] // groups
     padded, rows_of_g = _padded(backend, x, at.padding, kind), _last(xp, g).astype(kind, copy=False)
+    if channels == out == 1 < groups:
+        return _shifted_sums(backend, padded, rows_of_g, kernel, at).astype(x.dtype, copy=False)
     sums = [xp.zeros((math.prod(kernel) * channels, out), kind) for _ in range(groups)]
     for batch, rows in _chunks(x.shape[0], size, math.prod(kernel) * x.shape[1] * kind.itemsize):
         patches = _patches(xp, padded, size, kernel, at)[batch, rows]
@@ -130,6 +139,65 @@ def conv_weight(backend: Backend, x: Array, g: Array, kernel: tuple[int, ...], a
     gradient = xp.stack(sums).reshape(groups, *kernel, channels, out)
     order = (0, len(kernel) + 2, len(kernel) + 1, *range(1, len(kernel) + 1))
     return xp.ascontiguousarray(gradient.transpose(order)).reshape(-1, channels, *kernel).astype(x.dtype, copy=False)
+
+
+def _depthwise(w_shape: tuple[int, ...], groups: int) -> bool:
+    """Whether each channel has a kernel of its own."""
+    return w_shape[1] == 1 and w_shape[0] == groups > 1
+
+
+def _shifted(backend: Backend, padded: Array, w: Array, size: tuple[int, ...], at: Geometry) -> Array:
+    """A depthwise convolution as the sum of shifted images, each times one element of the kernels."""
+    xp, count, channels = backend.xp, padded.shape[0], padded.shape[-1]
+    # A line of weights for a line of pixels: one long loop in place of one for each pixel.
+    line = (*w.shape[2:], size[-1], channels)
+    weights = xp.ascontiguousarray(xp.broadcast_to(xp.moveaxis(w[:, 0], 0, -1)[..., None, :], line))
+    weights = weights.astype(padded.dtype, copy=False)
+    out = backend.empty((count, *size, channels), padded.dtype)
+    for batch, rows in _chunks(count, size, _SHIFTED * channels * padded.dtype.itemsize):
+        target = out[batch, rows]
+        work = backend.empty(target.shape, padded.dtype)
+        for k, tap in enumerate(itertools.product(*map(range, w.shape[2:]))):
+            seen = padded[(slice(None), *reach(tap, size, at))][batch, rows]
+            xp.multiply(seen, weights[tap], out=work if k else target)
+            if k:
+                target += work
+    return out
+
+
+def _shifted_sums(backend: Backend, padded: Array, g: Array, kernel: tuple[int, ...], at: Geometry) -> Array:
+    """The gradient of depthwise kernels: sums of shifted images times the results' gradient."""
+    xp, size, channels = backend.xp, g.shape[1:-1], g.shape[-1]
+    taps = list(itertools.product(*map(range, kernel)))
+    sums = xp.zeros((len(taps), channels), g.dtype)
+    for batch, rows in _chunks(g.shape[0], size, _SHIFTED * channels * g.dtype.itemsize):
+        given = g[batch, rows]
+        work = backend.empty(given.shape, g.dtype)
+        for k, tap in enumerate(taps):
+            xp.multiply(padded[(slice(None), *reach(tap, size, at))][batch, rows], given, out=work)
+            sums[k] += backend.column_sum(work.reshape(-1, channels))
+    return xp.ascontiguousarray(sums.T).reshape(channels, 1, *kernel)
+
+
+def _turned(
+    size: tuple[int, ...], output: tuple[int, ...], kernel: tuple[int, ...], at: Geometry
+) -> Geometry | None:
+    """The convolution with turned kernels that leads from the results back to images of `size`; None with a stride."""
+    if any(s != 1 for s in at.stride):
+        return None
+    reaches = [d * (k - 1) for k, d in zip(kernel, at.dilation, strict=True)]
+    pads = tuple(
+        (r - lo, n + lo - m) for n, m, r, (lo, _) in zip(size, output, reaches, at.padding, strict=True)
+    )
+    return None if min(map(min, pads)) < 0 else at._replace(padding=pads)
+
+
+def _transposed(xp: Any, w: Array, groups: int) -> Array:
+    """Kernels turned around, (channels, out / groups, *kernel)."""
+    out, channels, *kernel = w.shape
+    back = (slice(None), slice(None), *(slice(None, None, -1),) * len(kernel))
+    swapped = w.reshape(groups, out // groups, channels, *kernel).swapaxes(1, 2)
+    return swapped.reshape(groups * channels, out // groups, *kernel)[back]
 
 
 def _wide(dtype: Any) -> Any:
