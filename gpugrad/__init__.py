@@ -122,6 +122,7 @@ if TYPE_CHECKING:
     from . import cost, nn, optim
     from .bridges import from_jax, from_torch, to_jax, to_torch
     from .cost import CostError, checkpoint_plan, profile, tape_memory
+    from .explaining import explain
     from .optim.scaler import GradScaler
     from .transforms.solvers import SolverError, fixed_point, odeint
 
@@ -132,6 +133,7 @@ _LATE = {
     **dict.fromkeys(("from_jax", "from_torch", "to_jax", "to_torch"), ".bridges"),
     **dict.fromkeys(("SolverError", "fixed_point", "odeint"), ".transforms.solvers"),
     "GradScaler": ".optim.scaler",
+    "explain": ".explaining",
 }
 
 
@@ -168,7 +170,8 @@ __all__ = [
     "custom_vjp", "default_device", "deg2rad", "degrees", "detect_anomaly", "device", "diag", "diagonal", "diff",
     "digamma", "digitize", "divide", "dot", "dropout", "dstack", "e", "einsum", "elementwise", "elementwise_grad",
     "elu", "empty", "empty_like", "enable_grad", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expand", "expand_as",
-    "expand_dims", "expit", "expm1", "eye", "fabs", "fft", "fix", "fixed_point", "flatten", "flip", "fliplr", "flipud",
+    "expand_dims", "explain", "expit", "expm1", "eye", "fabs", "fft", "fix", "fixed_point", "flatten", "flip",
+    "fliplr", "flipud",
     "float16", "float32", "float64", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "frexp",
     "from_dlpack", "from_jax", "from_numpy", "from_torch", "full", "full_like", "fusion", "gammaln", "gather", "gelu",
     "get_default_dtype", "get_float32_matmul_precision", "grad", "gradient", "greater", "greater_equal", "hardsigmoid",

@@ -64,6 +64,8 @@ class Primitive:
         jvp: `jvp(tangents, needs, *kept, *extras, **static) -> tangent` of the output, None for the tangent of an input
             that has none. Without any of the three, forward mode is the reverse mode of the rule.
         view: whether the output may show its first input's memory: in-place writes to either then reach the other.
+        describe: `describe(kept, **static) -> str`, what is worth knowing of a recorded call beyond shapes, as the
+            chosen algorithm: `gg.explain` shows it. `kept` is what the node keeps, the values by `keeps` and the extras.
 
     Raises:
         ValueError: the name is taken.
@@ -75,6 +77,7 @@ class Primitive:
         "_vjp_bytes",
         "_vjp_flops",
         "bilinear",
+        "describe",
         "forward",
         "fresh",
         "jvp",
@@ -107,6 +110,7 @@ class Primitive:
         bilinear: bool = False,
         jvp: Callable[..., Any] | None = None,
         view: bool = False,
+        describe: Callable[..., str] | None = None,
     ) -> None:
         if name in REGISTRY:
             raise ValueError(f"[{name}] a primitive of this name is registered already")
@@ -122,6 +126,7 @@ class Primitive:
         self.bilinear = bilinear
         self.jvp = jvp
         self.view = view
+        self.describe = describe
         self._flops = flops
         self._vjp_flops = vjp_flops
         self._bytes = bytes

@@ -24,7 +24,7 @@ HOMES = {
     "cupy": {"backend", "fusion"},
     "cupyx": {"backend", "fusion"},
     "numba": {"backend", "fusion"},
-    "matplotlib": {"train", "cli", "cost"},
+    "matplotlib": {"train", "cli", "cost", "explaining"},
     "sklearn": {"train", "cli"},
     "tqdm": {"train", "cli", "cost"},
 }

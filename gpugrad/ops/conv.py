@@ -99,6 +99,19 @@ def _weight_flops(shapes: tuple[Shape, ...], out_shape: Shape, **static: Any) ->
     return 2 * math.prod(shapes[1]) * math.prod(out_shape[1:])
 
 
+def _describe(kept: tuple[Any, ...], *, at: Geometry) -> str:
+    """Kernel and steps of a convolution, in PyTorch's words; what is as usual is left out."""
+    kernel = "x".join(map(str, kept[-1][2:]))
+    parts = [f"kernel {kernel}"]
+    if any(s != 1 for s in at.stride):
+        parts.append(f"stride {'x'.join(map(str, at.stride))}")
+    if any(low or high for low, high in at.padding):
+        parts.append("padding " + "x".join(str(a) if a == b else f"{a}+{b}" for a, b in at.padding))
+    if any(d != 1 for d in at.dilation):
+        parts.append(f"dilation {'x'.join(map(str, at.dilation))}")
+    return ", ".join([*parts, f"{at.groups} groups"] if at.groups > 1 else parts)
+
+
 CONV = Primitive(
     "conv",
     _conv_forward,
@@ -107,6 +120,7 @@ CONV = Primitive(
     flops=_conv_flops,
     vjp_flops=_conv_vjp_flops,
     jvp=_conv_jvp,
+    describe=_describe,
 )
 CONV_INPUT = Primitive("conv_input", _input_forward, _input_rule, keeps=((1,), (0,)), flops=_input_flops, bilinear=True)
 CONV_WEIGHT = Primitive(
