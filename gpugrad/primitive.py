@@ -65,7 +65,7 @@ class Primitive:
             that has none. Without any of the three, forward mode is the reverse mode of the rule.
         view: whether the output may show its first input's memory: in-place writes to either then reach the other.
         describe: `describe(kept, **static) -> str`, what is worth knowing of a recorded call beyond shapes, as the
-            chosen algorithm: `gg.explain` shows it. `kept` is what the node keeps, the values by `keeps` and the extras.
+            chosen algorithm: `gg.explain` shows it. `kept` is what the node keeps: values by `keeps`, extras.
 
     Raises:
         ValueError: the name is taken.
