@@ -24,9 +24,6 @@ _RESULT_BYTES: Final = 96  # of cublasLtMatmulHeuristicResult_t; the algorithm c
 _STATE_AT: Final = 72  # where its status is, an int
 _CANDIDATES: Final = 8  # algorithms that a timed choice compares
 _ALIGNED: Final = 16  # bytes; more than that makes no difference to an algorithm
-# The epilogues that are computed here: with gpugrad's meaning to the last bit but for the order of rounding. cuBLASLt's
-# GELU is the tanh form and is never one of them.
-EPILOGUES: Final = ("DEFAULT", "BIAS", "RELU_BIAS", "RELU", "RELU_AUX_BIAS", "DRELU_BGRAD", "BGRADA", "BGRADB")
 
 
 class _Plan:
@@ -65,7 +62,7 @@ class Products:
             self._handle: int = cublasLt.create()
         self._plans: dict[Any, _Plan | int | None] = {}
         self._workspaces: dict[int, Any] = {}
-        # A plan's descriptor holds the addresses of its bias and masks, so that two threads must not call it at once.
+        # A plan's descriptor holds the address of its bias, so that two threads must not call it at once.
         self._lock = threading.Lock()
 
     def matmul(
@@ -75,7 +72,6 @@ class Products:
         out: Array | None = None,
         epilogue: str = "DEFAULT",
         vector: Array | None = None,
-        mask: Array | None = None,
     ) -> Array | None:
         """NumPy's matmul of arrays of two axes or more, followed by an epilogue of cuBLASLt.
 
@@ -83,10 +79,9 @@ class Products:
             a: (*batch, m, k).
             b: (*batch, k, n), of the same dtype.
             out: (*batch, m, n) to write to; made if not given.
-            epilogue: one of `EPILOGUES`, by columns: a bias has the length n.
+            epilogue: what cuBLASLt does besides: DEFAULT (nothing), BIAS, BGRADA or BGRADB.
             vector: the bias, (n,), or where a bias gradient is written: the sums over k of `b`, (n,), with BGRADA, and
                 of `a`, (m,), with BGRADB. Contiguous.
-            mask: uint8, where the signs of what goes into ReLU are written or read.
 
         Returns:
             The product, or None where cuBLASLt has no such product: another routine must compute it.
@@ -103,9 +98,9 @@ class Products:
             target.fill(0)
             return target
         with self.backend.place():
-            return self._run(a, b, target, epilogue, vector, mask)
+            return self._run(a, b, target, epilogue, vector)
 
-    def _run(self, a: Array, b: Array, out: Array, epilogue: str, vector: Any, mask: Any) -> Array | None:
+    def _run(self, a: Array, b: Array, out: Array, epilogue: str, vector: Any) -> Array | None:
         at, bt, dt = a.data.ptr, b.data.ptr, out.data.ptr
         bits = (at & -at & 15, bt & -bt & 15, dt & -dt & 15)
         level = precision.get_float32_matmul_precision()
@@ -114,31 +109,31 @@ class Products:
         if found is ...:
             if len(self._plans) >= _MAX_PLANS:
                 self._forget()
-            found = self._plans[key] = self._plan(a, b, out, epilogue, vector, mask)
+            found = self._plans[key] = self._plan(a, b, out, epilogue, vector)
         if isinstance(found, _Plan):
-            self._launch(found, (at, bt, dt), a.dtype.itemsize, vector, mask)
+            self._launch(found, (at, bt, dt), a.dtype.itemsize, vector)
             return out
         if isinstance(found, int):
-            return self._rearranged(found, a, b, out, epilogue, vector, mask)
+            return self._rearranged(found, a, b, out, epilogue, vector)
         return None
 
-    def _rearranged(self, which: int, a: Array, b: Array, out: Array, epilogue: str, vector: Any, mask: Any) -> Any:
+    def _rearranged(self, which: int, a: Array, b: Array, out: Array, epilogue: str, vector: Any) -> Any:
         """The product of operands of which one lies as BLAS cannot take it: turned around, or copied."""
         xp = self.backend.xp
         if which == 2:
             if epilogue != "DEFAULT":
                 return None
             if out.strides[-2] == out.itemsize:
-                turned = self._run(b.swapaxes(-1, -2), a.swapaxes(-1, -2), out.swapaxes(-1, -2), epilogue, None, None)
+                turned = self._run(b.swapaxes(-1, -2), a.swapaxes(-1, -2), out.swapaxes(-1, -2), epilogue, None)
                 return None if turned is None else out
-            made = self._run(a, b, self.backend.empty(out.shape, out.dtype), epilogue, None, None)
+            made = self._run(a, b, self.backend.empty(out.shape, out.dtype), epilogue, None)
             if made is not None:
                 out[...] = made
             return None if made is None else out
         a, b = (xp.ascontiguousarray(a), b) if which == 0 else (a, xp.ascontiguousarray(b))
-        return self._run(a, b, out, epilogue, vector, mask)
+        return self._run(a, b, out, epilogue, vector)
 
-    def _launch(self, plan: _Plan, starts: tuple[int, int, int], itemsize: int, vector: Any, mask: Any) -> None:
+    def _launch(self, plan: _Plan, starts: tuple[int, int, int], itemsize: int, vector: Any) -> None:
         stream = self.backend.xp.cuda.get_current_stream().ptr
         workspace = self.workspace(stream)
         at, bt, dt = starts
@@ -146,8 +141,6 @@ class Products:
         with self._lock:
             if vector is not None:
                 self._set(plan.desc, self._desc.BIAS_POINTER, np.int64(vector.data.ptr))
-            if mask is not None:
-                self._set(plan.desc, self._desc.EPILOGUE_AUX_POINTER, np.int64(mask.data.ptr))
             for a_off, b_off, d_off in plan.problem.offsets:
                 result = dt + d_off * itemsize
                 self._lt.matmul(
@@ -166,7 +159,7 @@ class Products:
 
     # Plans
 
-    def _plan(self, a: Array, b: Array, out: Array, epilogue: str, vector: Any, mask: Any) -> _Plan | int | None:
+    def _plan(self, a: Array, b: Array, out: Array, epilogue: str, vector: Any) -> _Plan | int | None:
         batch = out.shape[:-2]
         found = problem(spread(a, batch), spread(b, batch), spread(out, batch), batch)
         if isinstance(found, int):
@@ -183,9 +176,6 @@ class Products:
             if vector is not None:
                 self._set(desc, self._desc.BIAS_POINTER, np.int64(vector.data.ptr))
                 self._set(desc, self._desc.BIAS_DATA_TYPE, np.int32(kind))
-            if mask is not None:
-                self._set(desc, self._desc.EPILOGUE_AUX_POINTER, np.int64(mask.data.ptr))
-                self._set(desc, self._desc.EPILOGUE_AUX_LD, np.int64(mask_stride(found.m)))
         a_layout, b_layout, d_layout = (self._matrix(kind, each, found.batch) for each in (found.a, found.b, found.d))
         layouts = (a_layout, b_layout, d_layout)
         wide = np.float64 if kind == _FLOAT64 else np.float32
@@ -196,7 +186,7 @@ class Products:
             return None
         plan = _Plan(found, desc, layouts, np.array([1, 0], wide), algorithms[0])
         if len(algorithms) > 1:
-            self._choose(plan, algorithms, (a.data.ptr, b.data.ptr, out.data.ptr), a.dtype.itemsize, vector, mask)
+            self._choose(plan, algorithms, (a.data.ptr, b.data.ptr, out.data.ptr), a.dtype.itemsize, vector)
         return plan
 
     def _compute(self, kind: int) -> int:
@@ -249,15 +239,15 @@ class Products:
         status = results.view(np.int32)[:, _STATE_AT // 4]
         return [results[i].copy() for i in range(int(got[0])) if status[i] == 0]
 
-    def _choose(self, plan: _Plan, algorithms: list[Any], starts: Any, itemsize: int, vector: Any, mask: Any) -> None:
+    def _choose(self, plan: _Plan, algorithms: list[Any], starts: Any, itemsize: int, vector: Any) -> None:
         """Time the candidates on the device, and keep the fastest; waits for the device."""
         best = None
         for algorithm in algorithms:
             plan.algorithm = algorithm.ctypes.data
-            self._launch(plan, starts, itemsize, vector, mask)
+            self._launch(plan, starts, itemsize, vector)
             start = self.backend.mark()
             for _ in range(3):
-                self._launch(plan, starts, itemsize, vector, mask)
+                self._launch(plan, starts, itemsize, vector)
             stop = self.backend.mark()
             self.backend.synchronize()
             seconds = self.backend.elapsed(start, stop)
@@ -283,8 +273,3 @@ def _alignment(array: Array, offsets: list[int]) -> int:
     """What divides the addresses of all launches, in bytes; no more than makes a difference."""
     addresses = [array.data.ptr + offset * array.itemsize for offset in offsets]
     return min([_ALIGNED, *(int(address & -address) for address in addresses)])
-
-
-def mask_stride(length: int) -> int:
-    """Signs from one column of a ReLU mask to the next: whole groups of 128 (cublasLtEpilogue_t, RELU_AUX)."""
-    return (length + 127) // 128 * 128

@@ -230,36 +230,16 @@ def _vector(how: dict[int, Any], n: int, dtype: np.dtype) -> np.ndarray:
     return np.frombuffer((ctypes.c_uint8 * (n * dtype.itemsize)).from_address(how[8]), dtype)
 
 
-def _signs(how: dict[int, Any], rows: int, cols: int) -> np.ndarray:
-    stride = how[12]
-    if stride % 128 or stride < rows or how[11] % 16:
-        raise cuBLASLtError(f"CUBLAS_STATUS_INVALID_VALUE (7): mask at {how[11]:#x} with ld {stride}")
-    alive(how[11], stride // 8 * cols, "mask")
-    flat = np.frombuffer((ctypes.c_uint8 * (stride // 8 * cols)).from_address(how[11]), np.uint8)
-    return flat.reshape(cols, stride // 8)
-
-
 def _finish(name: str, how: Any, value: Any, left: Any, right: Any, out: np.ndarray) -> None:
     rows, cols = out.shape[1:]
     if name != "DEFAULT" and (out.shape[0] > 1 or out.dtype == np.float64):
         raise cuBLASLtError("CUBLAS_STATUS_NOT_SUPPORTED (15)")
-    if name in ("BIAS", "RELU_BIAS", "RELU_AUX_BIAS"):
+    if name == "BIAS":
         value = value + _vector(how, rows, out.dtype).astype(value.dtype)[:, None]
-    if name == "RELU_AUX_BIAS":
-        packed = np.packbits(value[0].T > 0, axis=1, bitorder="little")
-        _signs(how, rows, cols)[:, : packed.shape[1]] = packed
-    if name.startswith("RELU"):
-        value = np.maximum(value, 0)
-    if name == "DRELU_BGRAD":
-        if left.shape[2] == 1:
-            raise cuBLASLtError("CUBLAS_STATUS_NOT_SUPPORTED (15): K = 1")
-        signs = np.unpackbits(_signs(how, rows, cols), axis=1, bitorder="little")[:, :rows]
-        value = np.where(signs.T[None], value, 0)
-        _vector(how, rows, out.dtype)[...] = value[0].sum(1)
     if name == "BGRADA":
         _vector(how, rows, out.dtype)[...] = left[0].sum(1)
     if name == "BGRADB":
         _vector(how, cols, out.dtype)[...] = right[0].sum(0)
-    if name not in ("DEFAULT", "BIAS", "RELU", "RELU_BIAS", "RELU_AUX_BIAS", "DRELU_BGRAD", "BGRADA", "BGRADB"):
+    if name not in ("DEFAULT", "BIAS", "BGRADA", "BGRADB"):
         raise NotImplementedError(f"the stand-in has no epilogue {name}")
     out[...] = value
