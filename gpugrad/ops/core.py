@@ -201,6 +201,9 @@ class Elementwise:
     def __repr__(self) -> str:
         return f"<elementwise {self.formula}>"
 
+    def __deepcopy__(self, memo: Any) -> Elementwise:
+        return self  # as functions do: a module that holds one as its activation can be copied
+
     def source(self, device: Any = "cpu", dtype: Any = np.float32, backward: bool = False) -> str:
         """The kernel's source as text: generated Python for "cpu" and "numba", CUDA C++ for "cuda".
 
@@ -338,13 +341,8 @@ class Elementwise:
             raise TypeError(
                 f"[{self.name}] has no complex derivative: {self.formula}; compose it of gg.real(x) and gg.imag(x)"
             )
-        node: ElementwiseNode
-        if count == 1:
-            node = UnaryNode()
-            node.parents = parents[needs.index(True)]
-        else:
-            node = ElementwiseNode()
-            node.parents = tuple(parents)
+        node: ElementwiseNode = UnaryNode() if count == 1 else ElementwiseNode()
+        node.parents = parents[needs.index(True)] if count == 1 else tuple(parents)
         node.op, node.needs, node.fresh = self, needs, plan.fresh
         node.saved = tuple([out if k < 0 else arrays[k] for k in plan.residuals])
         node.seq, node.shape, node.dtype, node.scalars = mutation.tick(), out.shape, out.dtype, None

@@ -129,6 +129,14 @@ def test_state_is_pytorchs():
     ]  # fmt: skip
 
 
+def test_a_layer_can_be_copied_after_its_activation_has_run():
+    layer = gg.nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+    layer(np.ones((64, 64, 4), np.float32))
+    encoder = gg.nn.TransformerEncoder(layer, 2)
+    assert encoder.layers[0].activation is layer.activation
+    assert encoder.layers[0].linear1.weight is not layer.linear1.weight
+
+
 def layer():
     return gg.nn.MultiheadAttention(4, 2, batch_first=True, dtype=np.float64)
 
