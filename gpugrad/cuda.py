@@ -15,8 +15,8 @@ __all__ = [
     "current_device", "device_count", "empty_cache", "get_device_capability", "get_device_name",
     "get_float32_matmul_precision", "is_available", "manual_seed", "matmul_library", "max_memory_allocated",
     "mem_get_info", "memory_allocated", "memory_reserved", "memory_stats", "memory_summary", "reset_peak_memory_stats",
-    "set_device", "set_float32_matmul_precision", "set_memory_limit", "set_per_process_memory_fraction", "synchronize",
-    "tune_matmul", "why_unavailable",
+    "set_device", "set_float32_matmul_precision", "set_memory_limit", "set_per_process_memory_fraction",
+    "stop_peak_memory_stats", "synchronize",    "tune_matmul", "why_unavailable",
 ]  # fmt: skip
 
 
@@ -142,6 +142,12 @@ def reset_peak_memory_stats(where: Any = None) -> None:
     Allocations of the threads that have called this are seen.
     """
     _watch().reset(_gpu(where))
+
+
+def stop_peak_memory_stats() -> None:
+    """Stop watching in this thread: allocations cost what they did before."""
+    if _watches:
+        _watches[0].stop()
 
 
 def max_memory_allocated(where: Any = None) -> int:

@@ -1,11 +1,12 @@
-"""All that a GPU is needed for, in one call: the tests marked `gpu`, then the benchmarks, one after the other.
+"""All that a GPU is needed for, in one call: the tests marked `gpu`, the figures, then the suites, one after the other.
 
     python -m benchmarks.gpu.verify FOLDER [--seconds 500]
 
-FOLDER receives `summary.txt`, `results.json` (device, versions, each failed test, the figures), `tests.txt` and
-`benchmarks.txt`. What does not fit into the time is cut off and said so; nothing runs beside a measurement. Exit
-code 0: all passed; 1: something failed or was cut off; 2: no device answers. `--rehearse` runs the tests on the
-stand-in for CuPy and the benchmarks in their smallest sizes on the CPU, to see that the call itself is in order.
+FOLDER receives `summary.txt`, `results.json` (device, versions, each failed test, the suites' figures), `tests.txt`,
+`benchmarks.txt`, and what `python -m benchmarks.gpu` writes (`gpu-figures.json`, `gpu-figures.md`, `figures.txt`). What
+does not fit into the time is cut off and said so; nothing runs beside a measurement. Exit code 0: all passed; 1:
+something failed or was cut off; 2: no device answers. `--rehearse` runs the tests on the stand-in for CuPy and the
+benchmarks in their smallest sizes on the CPU, to see that the call itself is in order.
 """
 
 from __future__ import annotations
@@ -75,6 +76,15 @@ def _counted(report: Path) -> dict[str, Any]:
     return {**counts, "failures": failures}
 
 
+def figures(folder: Path, deadline: float, options: argparse.Namespace) -> dict[str, Any]:
+    """Runs `python -m benchmarks.gpu`, which leaves its two files in the folder."""
+    left = max(deadline - time.monotonic(), 1.0)
+    small = ["--device", "cpu", "--tiny", "--parity", "^relu$", "--only", "mlp small"] if options.rehearse else []
+    command = [sys.executable, "-m", "benchmarks.gpu", "--out", str(folder), "--seconds", f"{left * 0.8:.0f}", *small]
+    with (folder / "figures.txt").open("w") as log:
+        return run(command, log, left)
+
+
 def benchmarks(folder: Path, deadline: float, options: argparse.Namespace) -> dict[str, Any]:
     """Runs one suite after the other while there is time; the record of each as the runner wrote it."""
     size = ["--smoke", "--device", "cpu"] if options.rehearse else ["--quick"]
@@ -119,6 +129,7 @@ def summary(results: dict[str, Any]) -> str:
     counts = ", ".join(f"{found[key]} {key}" for key in ("passed", "failed", "skipped") if key in found)
     lines.append(f"tests: {counts or 'no report'}; {_how(found)}")
     lines += [f"  FAILED {failure['test']}" for failure in found.get("failures", [])]
+    lines.append(f"figures: {_how(results['figures'])}")
     lines += [f"benchmarks, {suite}: {_how(one)}" for suite, one in results["benchmarks"].items()]
     return "\n".join(lines) + "\n"
 
@@ -156,12 +167,14 @@ def main(arguments: list[str] | None = None) -> int:
         "device": None if options.rehearse else device(),
         "tests": tests(folder, options.seconds * _TESTS_SHARE, options),
     }
+    results["figures"] = figures(folder, started + options.seconds, options)
     results["benchmarks"] = benchmarks(folder, started + options.seconds, options)
     results["seconds"] = round(time.monotonic() - started, 1)
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     (folder / "summary.txt").write_text(summary(results))
     print(summary(results), end="")
-    return 0 if all(one["code"] == 0 for one in (results["tests"], *results["benchmarks"].values())) else 1
+    ran = [results["tests"], results["figures"], *results["benchmarks"].values()]
+    return 0 if all(one["code"] == 0 for one in ran) else 1
 
 
 if __name__ == "__main__":

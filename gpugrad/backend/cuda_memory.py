@@ -42,6 +42,12 @@ class PeakWatch:
             self._threads.hook = self._hook()
             self._threads.hook.__enter__()
 
+    def stop(self) -> None:
+        """Take the hook of this thread off; the peaks stay to be read."""
+        if hasattr(self._threads, "hook"):
+            self._threads.hook.__exit__(None, None, None)
+            del self._threads.hook
+
     def peak(self, device: Device) -> int | None:
         """The most since the last reset; None where there was none."""
         return self._peaks.get(device.index)

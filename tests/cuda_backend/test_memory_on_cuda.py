@@ -41,6 +41,10 @@ def test_the_peak_is_watched_from_the_reset_on(gpu: State) -> None:
     assert gg.cuda.max_memory_allocated() - start == 2 * MIB
     gg.cuda.reset_peak_memory_stats()
     assert gg.cuda.max_memory_allocated() == start
+    gg.cuda.stop_peak_memory_stats()
+    gg.zeros(MIB, device="cuda")
+    assert gg.cuda.max_memory_allocated() == start
+    assert gpu.hooks == {}
 
 
 def test_the_summary_is_a_table_for_people(gpu: State) -> None:
@@ -49,7 +53,8 @@ def test_the_summary_is_a_table_for_people(gpu: State) -> None:
     gg.cuda.reset_peak_memory_stats()
     text = gg.cuda.memory_summary()
     assert text.startswith("cuda:0, Stand-in GPU 0\n")
-    for line in ("in arrays                      4.0 MiB", "limit of the pool             64.0 MiB"):
+    used = f"{gg.cuda.memory_allocated() / MIB:,.1f}"
+    for line in (f"in arrays           {used:>14} MiB", "limit of the pool             64.0 MiB"):
         assert line in text
     assert "most in arrays" in text
     assert kept.nbytes == 4 * MIB

@@ -1,0 +1,202 @@
+"""The jobs of `python -m benchmarks.gpu`, and how gpugrad does them: training steps and convolutions."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import gpugrad as gg
+from gpugrad.backend import backend_for
+from gpugrad.cost.ceilings import measure_ceilings
+
+
+@dataclass(frozen=True)
+class Job:
+    """One thing to measure.
+
+    Attributes:
+        name: in the report.
+        what: in words.
+        kind: "mlp", "conv" or "resnet".
+        sizes: of it; mlp: (batch, *widths), conv: (batch, in, out, kernel, stride, pixels), resnet: (batch, pixels).
+        tiny: the same in a rehearsal.
+        precision: "float32", "tf32" or "bfloat16".
+        ceiling: which of `ceilings` its arithmetic is held against.
+        ways: of gpugrad: "eager", and "captured" where `gg.compile` is there.
+    """
+
+    name: str
+    what: str
+    kind: str
+    sizes: tuple[int, ...]
+    tiny: tuple[int, ...]
+    precision: str = "float32"
+    ceiling: str = ""
+    ways: tuple[str, ...] = ("eager",)
+
+    def chosen(self, tiny: bool) -> tuple[int, ...]:
+        """The sizes of this run."""
+        return self.tiny if tiny else self.sizes
+
+    def flops(self, tiny: bool) -> int:
+        """Arithmetic of a step forward and backward (three products of each matrix but the first); 0 if not counted."""
+        sizes = self.chosen(tiny)
+        if self.kind == "mlp":
+            batch, *widths = sizes
+            products = [2 * batch * m * n for m, n in itertools.pairwise(widths)]
+            return 3 * sum(products) - products[0]
+        if self.kind == "conv":
+            batch, channels, out, kernel, stride, pixels = sizes
+            return 3 * 2 * batch * out * channels * kernel**2 * math.ceil(pixels / stride) ** 2
+        return 0
+
+
+@dataclass
+class Side:
+    """One way to do a job: a step, what waits for it, and the most memory it took (None where nobody knows)."""
+
+    step: Callable[[], Any]
+    synchronize: Callable[[], Any]
+    peak: Callable[[], int | None]
+
+
+_CAPTURED = ("eager", "captured") if hasattr(gg, "compile") else ("eager",)
+_LARGE, _SMALL = (8192, *[4096] * 9), (128, 784, 256, 128, 10)
+# (in, out, kernel, stride, pixels) of ResNet-50's convolutions that differ in kind, on images of 224 pixels.
+_LAYERS = (
+    (3, 64, 7, 2, 224), (64, 64, 1, 1, 56), (64, 64, 3, 1, 56), (64, 256, 1, 1, 56), (256, 128, 1, 1, 56),
+    (128, 128, 3, 2, 56), (256, 512, 1, 2, 56), (128, 128, 3, 1, 28), (512, 256, 1, 1, 28), (256, 256, 3, 1, 14),
+    (1024, 2048, 1, 2, 14), (512, 512, 3, 1, 7),
+)  # fmt: skip
+
+JOBS: tuple[Job, ...] = (
+    Job("mlp large bf16", "8 layers of 4096, batch 8192, Adam, autocast", "mlp", _LARGE, (8, 16, 16, 16), "bfloat16",
+        "bfloat16 products", _CAPTURED),
+    Job("mlp large tf32", "the same in TF32", "mlp", _LARGE, (8, 16, 16, 16), "tf32", "tf32 products", _CAPTURED),
+    Job("mlp small", "784-256-128-10, batch 128, Adam, float32", "mlp", _SMALL, (8, 12, 8, 4), "float32",
+        "float32 products", _CAPTURED),
+    Job("resnet50 bf16", "a training step on 64 images of 224 pixels", "resnet", (64, 224), (2, 32), "bfloat16"),
+    *(
+        Job(f"conv {i}-{o} {k}x{k}/{s} {p}", "forward and backward, batch 32", "conv", (32, i, o, k, s, p),
+            (1, min(i, 4), min(o, 4), k, s, 8), "tf32", "tf32 products")
+        for i, o, k, s, p in _LAYERS
+    ),
+)  # fmt: skip
+
+
+def ceilings(device: str, tiny: bool) -> dict[str, float]:
+    """The measured rates of large matrix products by type, and of a copy in bytes."""
+    if tiny:
+        return {"float32 products": 1e12, "tf32 products": 1e12, "bfloat16 products": 1e12, "copy": 1e12}
+    found, backend = {}, backend_for(device)
+    for name, dtype, precision in (
+        ("float32 products", np.float32, "highest"),
+        ("tf32 products", np.float32, "high"),
+        ("bfloat16 products", gg.bfloat16, "highest"),
+    ):
+        with multiplying(precision):
+            best = measure_ceilings(backend, dtype)
+        found[name] = best.flops_per_s
+        found["copy"] = max(found.get("copy", 0.0), best.bytes_per_s)
+    return found
+
+
+@contextlib.contextmanager
+def multiplying(precision: str) -> Any:
+    """A block in which float32 products are "highest" (float32) or "high" (TF32)."""
+    before = gg.get_float32_matmul_precision()
+    gg.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        gg.set_float32_matmul_precision(before)
+
+
+def ours(job: Job, way: str, device: str, tiny: bool) -> Side:
+    """The job in gpugrad."""
+    gg.manual_seed(0)
+    rng = np.random.default_rng(0)
+    with _on(device):
+        step = {"mlp": _mlp, "resnet": _resnet, "conv": _conv}[job.kind](job, job.chosen(tiny), device, rng)
+    if way == "captured":
+        step = gg.compile(step)
+
+    def run() -> Any:
+        with multiplying("high" if job.precision == "tf32" else "highest"):
+            return step()
+
+    def peak() -> int | None:
+        if gg.device(device).type != "cuda" or way == "captured":  # a replay allocates nothing: its pool is its own
+            return None
+        gg.cuda.reset_peak_memory_stats(device)
+        run()
+        most = gg.cuda.max_memory_allocated(device)
+        gg.cuda.stop_peak_memory_stats()
+        return most
+
+    return Side(run, backend_for(device).synchronize, peak)
+
+
+@contextlib.contextmanager
+def _on(device: str) -> Any:
+    before = gg.default_device()
+    gg.set_default_device(device)
+    try:
+        yield
+    finally:
+        gg.set_default_device(before)
+
+
+def _mlp(job: Job, sizes: tuple[int, ...], device: str, rng: Any) -> Callable[[], Any]:
+    batch, *widths = sizes
+    layers: list[Any] = []
+    for m, n in itertools.pairwise(widths):
+        layers += [gg.nn.Linear(m, n), gg.nn.ReLU()]
+    model = gg.nn.Sequential(*layers[:-1])
+    x = gg.tensor(rng.standard_normal((batch, widths[0])).astype(np.float32), device=device)
+    y = gg.tensor(rng.integers(0, widths[-1], batch), device=device)
+    return _training(job, model, gg.optim.Adam(model.parameters(), lr=1e-4), x, y)
+
+
+def _resnet(job: Job, sizes: tuple[int, ...], device: str, rng: Any) -> Callable[[], Any]:
+    batch, pixels = sizes
+    classes = 1000 if pixels > 100 else 10
+    model = gg.nn.models.resnet50(classes) if pixels > 100 else gg.nn.models.resnet18(classes, width=4)
+    x = gg.tensor(rng.standard_normal((batch, 3, pixels, pixels)).astype(np.float32), device=device)
+    y = gg.tensor(rng.integers(0, classes, batch), device=device)
+    return _training(job, model, gg.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9), x, y)
+
+
+def _training(job: Job, model: Any, optimizer: Any, x: Any, y: Any) -> Callable[[], Any]:
+    def step() -> Any:
+        optimizer.zero_grad()
+        with gg.autocast("bfloat16") if job.precision == "bfloat16" else contextlib.nullcontext():
+            loss = gg.nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def _conv(job: Job, sizes: tuple[int, ...], device: str, rng: Any) -> Callable[[], Any]:
+    batch, channels, out, kernel, stride, pixels = sizes
+    x = gg.tensor(rng.standard_normal((batch, channels, pixels, pixels)).astype(np.float32), device=device)
+    w = gg.tensor(rng.standard_normal((out, channels, kernel, kernel)).astype(np.float32), device=device)
+    x.requires_grad = w.requires_grad = True
+    side = (pixels + 2 * (kernel // 2) - kernel) // stride + 1
+    g = gg.ones(batch, out, side, side, device=device)
+
+    def step() -> Any:
+        x.grad = w.grad = None
+        y = gg.nn.functional.conv2d(x, w, stride=stride, padding=kernel // 2)
+        y.backward(g)
+        return y
+
+    return step

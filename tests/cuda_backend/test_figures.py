@@ -1,0 +1,41 @@
+"""`python -m benchmarks.gpu` in its smallest sizes on the stand-in: so that the first run on a device works."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.gpu import __main__ as figures
+from benchmarks.gpu import jobs
+from tests.standin import State
+
+
+def test_every_kind_of_job_runs_on_the_gpu_and_is_reported(gpu: State, tmp_path: Path) -> None:
+    pytest.importorskip("ml_dtypes")
+    only = "^(mlp large bf16|mlp small|conv 64-64 1x1.*)$"
+    code = figures.main(["--tiny", "--only", only, "--parity", "^(relu|matmul)$", "--out", str(tmp_path)])
+    record = json.loads((tmp_path / "gpu-figures.json").read_text())
+    sides = {f"{name}, {side}": found for name, job in record["jobs"].items() for side, found in job["sides"].items()}
+    assert code == 0, sides
+    assert record["parity"] == {"operations": 2, "wrong": []}
+    assert {"mlp large bf16, gpugrad eager", "mlp small, gpugrad eager"} <= sides.keys()
+    assert sides["mlp small, gpugrad eager"]["peak_bytes"] > 0
+    text = (tmp_path / "gpu-figures.md").read_text()
+    assert "| mlp small | gpugrad eager |" in text
+    assert "| softmax backward |" in text
+
+
+def test_a_job_that_fails_or_has_no_time_is_told_and_the_others_run(gpu: State, tmp_path: Path) -> None:
+    wrong = jobs.Job("wrong", "", "other", (1,), (1,))
+    found = figures.measure(wrong, "cuda", tiny=True, deadline=float("inf"))["sides"]["gpugrad eager"]
+    assert found["error"] == "KeyError: 'other'"
+    assert figures.measure(wrong, "cuda", tiny=True, deadline=0.0)["sides"]["gpugrad eager"] == {
+        "left_out": "no time left"
+    }
+
+
+def test_the_arithmetic_of_a_step_is_counted_by_hand() -> None:
+    mlp = jobs.Job("", "", "mlp", (2, 3, 5, 7), (1,))
+    assert mlp.flops(tiny=False) == 2 * 2 * (2 * 3 * 5 + 3 * 5 * 7)
+    conv = jobs.Job("", "", "conv", (2, 3, 4, 3, 2, 9), (1,))
+    assert conv.flops(tiny=False) == 3 * 2 * (2 * 4 * 5 * 5) * (3 * 3 * 3)
