@@ -3,7 +3,7 @@
     python -m benchmarks.gpu [--device cuda] [--seconds 460] [--only REGEX] [--tiny] [--out FOLDER]
 
 Parity with the CPU first, then each job with PyTorch beside it, in turns, and the share of the measured ceilings. What
-does not fit into the time is listed as left out, what fails as failed with its error; the rest is measured all the same.
+does not fit into the time is listed as left out, what fails as failed with its error; the rest is measured.
 Writes `gpu-figures.json` and `gpu-figures.md`. Jobs are in `jobs`, how PyTorch does them in `torch_jobs`.
 """
 
