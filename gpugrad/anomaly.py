@@ -26,7 +26,7 @@ class _State(threading.local):
 
 
 _state: Final = _State()
-_records: Final[WeakKeyDictionary[Any, tuple[str, tuple[int | None, ...]]]] = WeakKeyDictionary()
+_records: Final[WeakKeyDictionary[Any, tuple[str, tuple[int | None, ...], str]]] = WeakKeyDictionary()
 
 
 def watching() -> bool:
@@ -52,7 +52,7 @@ def user_line() -> str:
 
 def note(node: Any) -> None:
     """Remember the user's source line and the checksums of what `node` keeps."""
-    _records[node] = (user_line(), _checksums(node.saved))
+    _records[node] = (user_line(), _checksums(node.saved), _statistics(node.saved))
 
 
 def recorded_at(node: Any) -> str | None:
@@ -95,11 +95,11 @@ def check_finite(node: Any, cotangents: tuple[Any, ...]) -> None:
             continue
         finite = backend_of(array).xp.isfinite(array)
         if not bool(finite.all()):
-            where = _records.get(node, ("an operation recorded outside detect_anomaly", ()))[0]
+            where, _, kept = _records.get(node, ("an operation recorded outside detect_anomaly", (), "unknown values"))
             raise AnomalyError(
                 f"[{node.name}] the gradient towards its input {i}, shape {tuple(array.shape)} {array.dtype}, has "
-                f"{int(array.size - finite.sum())} of {array.size} elements that are nan or infinite; recorded "
-                f"at {where}"
+                f"{int(array.size - finite.sum())} of {array.size} elements that are nan or infinite; its output has "
+                f"shape {node.shape}, and it kept {kept}; recorded at {where}"
             )
 
 
@@ -110,9 +110,23 @@ def check_forward(name: str, out: Any, inputs: tuple[Any, ...]) -> None:
     for array in map(memory, outs):
         if not is_array(array) or array.dtype.kind not in "fc" or bool(backend_of(array).xp.isfinite(array).all()):
             continue
-        arrays = [a for a in inputs if is_array(a) and a.size and a.dtype.kind in "fiu"]
+        arrays = [a for a in inputs if is_array(a) and a.size and a.dtype.kind in "fciu"]
         if all(bool(backend_of(a).xp.isfinite(a).all()) for a in arrays):
-            ranges = ", ".join(
-                f"{tuple(a.shape)} {a.dtype} in [{float(a.min()):.4g}, {float(a.max()):.4g}]" for a in arrays
+            raise AnomalyError(
+                f"[{name}] its result, shape {tuple(array.shape)} {array.dtype}, is not finite though its inputs are: "
+                f"{_statistics(arrays)}; computed at {user_line()}"
             )
-            raise AnomalyError(f"[{name}] its result is not finite though its inputs are: {ranges or 'numbers'}")
+
+
+def _statistics(values: Any) -> str:
+    """Shape, dtype, range and mean of each array among some values."""
+    found = []
+    for value in values if isinstance(values, (tuple, list)) else (values,):
+        a = memory(value) if is_array(value) else None
+        if a is None or not a.size or a.dtype.kind not in "fciu":
+            continue
+        size = abs(a) if a.dtype.kind == "c" else a
+        among = "absolute values in " if a.dtype.kind == "c" else ""
+        low, high, mean = float(size.min()), float(size.max()), float(size.mean())
+        found.append(f"{tuple(a.shape)} {a.dtype} {among}[{low:.4g}, {high:.4g}], mean {mean:.4g}")
+    return "; ".join(found) or "no arrays"

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import mutation
+from .. import anomaly, mutation
 from ..backend import backend_of, is_array
 from ..gradmode import enable_grad
 from ..nodes import Leaf, Node, outputs_of
@@ -106,6 +106,8 @@ def as_node(
     node.parents = (*[t._node if isinstance(t, Tensor) else None for t in inputs], *frontier)
     node.saved = (*[t.data if isinstance(t, Tensor) else t for t in inputs], *kept)
     node.seq, node.scalars = mutation.tick(), None
+    if anomaly.watching():
+        anomaly.note(node)
     node.shape, node.dtype = tuple(o.shape for o in outputs), tuple(o.dtype for o in outputs)
     return outputs_of(node, outputs)
 
