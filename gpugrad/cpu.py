@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
 
 from .backend import PoolStats
 from .backend import cpu as _backend
-from .backend.cpu_conv import ALGORITHMS, algorithm
+from .backend.conv import Geometry
+from .backend.cpu_conv import ALGORITHMS, algorithm, chosen
+from .backend.cpu_winograd import wanted
 
-__all__ = ["convolution", "empty_cache", "memory_stats", "set_memory_limit"]
+__all__ = ["convolution", "convolution_algorithm", "empty_cache", "memory_stats", "set_memory_limit"]
 
 
 @contextlib.contextmanager
@@ -44,6 +50,53 @@ def convolution(name: str = "auto") -> Iterator[None]:
         yield
     finally:
         algorithm.reset(token)
+
+
+def convolution_algorithm(
+    input_shape: Sequence[int],
+    weight_shape: Sequence[int],
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    dtype: Any = "float32",
+) -> str:
+    """How a convolution of these sizes is computed on the CPU under the present setting of `convolution`.
+
+    Args:
+        input_shape: (n, in, *size).
+        weight_shape: (out, in / groups, *kernel).
+        stride: one number or one for each axis, as the next two.
+        padding: zeros before and after.
+        dilation: step between the elements of a patch.
+        groups: parts that the channels are divided into.
+        dtype: of both.
+
+    Returns:
+        "winograd", "direct", "shifted" (depthwise without Numba) or "im2col", forward and for both gradients; only the
+        gradient by the images with a stride and a dilation above 1 on one axis is "im2col" where this says "direct".
+
+    Raises:
+        ValueError: the kernel is larger than the padded input, or the numbers of axes do not fit.
+    """
+    kernel = tuple(weight_shape[2:])
+    axes = len(kernel)
+    steps, pads, spread = (
+        (v,) * axes if isinstance(v, int) else tuple(v) for v in (stride, padding, dilation)
+    )  # fmt: skip
+    shown = f"input_shape = {tuple(input_shape)}, weight_shape = {tuple(weight_shape)}"
+    if len(input_shape) != axes + 2 or any(len(v) != axes for v in (steps, pads, spread)):
+        raise ValueError(f"[convolution_algorithm] {shown}; expected (n, in, *size) and one number for each axis")
+    at = Geometry(steps, tuple((p, p) for p in pads), spread, groups)
+    size = at.output(tuple(input_shape[2:]), kernel)
+    if min(size) < 1:
+        raise ValueError(f"[convolution_algorithm] {shown}: the kernel is larger than the padded input")
+    x, w = (np.broadcast_to(np.zeros((), dtype), tuple(shape)) for shape in (input_shape, weight_shape))
+    work = input_shape[0] * math.prod(size) * w.size
+    if wanted(x, w.shape, work, at):
+        return "winograd"
+    name = chosen(work, x, w)
+    return "shifted" if name == "im2col" and weight_shape[1] == 1 and weight_shape[0] == groups > 1 else name
 
 
 def memory_stats() -> PoolStats:

@@ -179,16 +179,12 @@ def _shifted_sums(backend: Backend, padded: Array, g: Array, kernel: tuple[int, 
     return xp.ascontiguousarray(sums.T).reshape(channels, 1, *kernel)
 
 
-def _turned(
-    size: tuple[int, ...], output: tuple[int, ...], kernel: tuple[int, ...], at: Geometry
-) -> Geometry | None:
+def _turned(size: tuple[int, ...], output: tuple[int, ...], kernel: tuple[int, ...], at: Geometry) -> Geometry | None:
     """The convolution with turned kernels that leads from the results back to images of `size`; None with a stride."""
     if any(s != 1 for s in at.stride):
         return None
     reaches = [d * (k - 1) for k, d in zip(kernel, at.dilation, strict=True)]
-    pads = tuple(
-        (r - lo, n + lo - m) for n, m, r, (lo, _) in zip(size, output, reaches, at.padding, strict=True)
-    )
+    pads = tuple((r - lo, n + lo - m) for n, m, r, (lo, _) in zip(size, output, reaches, at.padding, strict=True))
     return None if min(map(min, pads)) < 0 else at._replace(padding=pads)
 
 

@@ -108,3 +108,40 @@ def test_the_algorithm_can_be_chosen():
             assert cpu_conv.chosen(1 << 10, x, w) == "direct"
     with pytest.raises(ValueError, match=r"name = 'quick'; expected 'auto', 'im2col', 'direct', 'fast'"):
         gg.cpu.convolution("quick").__enter__()
+
+
+def test_the_choice_can_be_seen():
+    name, square = gg.cpu.convolution_algorithm, (64, 64, 3, 3)
+    images = (8, 64, 16, 16)
+    assert name(images, square, padding=1) == "direct"
+    with gg.cpu.convolution("fast"):
+        assert name(images, square, padding=1) == "winograd"
+        assert name(images, square, padding=1, stride=2) == "direct"
+        assert name(images, square, padding=1, dtype="float64") == "direct"
+    with gg.cpu.convolution("im2col"):
+        assert name(images, square) == "im2col"
+        assert name(images, (64, 1, 3, 3), groups=64) == "shifted"
+    assert name((1, 1, 8, 8), (1, 1, 3, 3)) == "im2col"
+    with pytest.raises(ValueError, match="the kernel is larger than the padded input"):
+        name((1, 1, 2, 2), (1, 1, 3, 3))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_shifted_images_are_a_depthwise_convolution(seed):
+    """Against one convolution for each channel, which has nothing to do with groups."""
+    rng = np.random.default_rng(seed)
+    channels = int(rng.integers(2, 9))
+    stride, dilation = (tuple(int(v) for v in rng.integers(1, 3, 2)) for _ in range(2))
+    at = Geometry(stride, ((1, 2), (0, 1)), dilation, channels)
+    alone = at._replace(groups=1)
+    x, w = rng.standard_normal((3, channels, 9, 8)), rng.standard_normal((channels, 1, 3, 2))
+    backend = backend_for("cpu")
+    y = general.conv(backend, x, w, at)
+    g = rng.standard_normal(y.shape)
+    back, kernels = general.conv_input(backend, g, w, (9, 8), at), general.conv_weight(backend, x, g, (3, 2), at)
+    for c in range(channels):
+        one, own = slice(c, c + 1), (x[:, c : c + 1], w[c : c + 1], g[:, c : c + 1])
+        np.testing.assert_allclose(y[:, one], general.conv(backend, own[0], own[1], alone), atol=1e-12)
+        np.testing.assert_allclose(back[:, one], general.conv_input(backend, own[2], own[1], (9, 8), alone), atol=1e-12)
+        expected = general.conv_weight(backend, own[0], own[2], (3, 2), alone)
+        np.testing.assert_allclose(kernels[one], expected, atol=1e-12)
