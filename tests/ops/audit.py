@@ -103,3 +103,4 @@ _because(
     from_dlpack from_jax from_torch to_jax to_torch""",
 )
 _because(WITHOUT_DERIVATIVE, "a setting", "get_float32_matmul_precision set_float32_matmul_precision")
+_because(WITHOUT_DERIVATIVE, "shows the recorded graph", "explain")

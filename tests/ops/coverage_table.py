@@ -19,9 +19,11 @@ import gpugrad as gg
 import gpugrad.numpy as gnp
 import gpugrad.scipy as gsp
 from gpugrad.primitive import ELEMENTWISE, FUNCTIONS, REGISTRY
+from tests.cuda_backend.test_ops_table import ELSEWHERE
 from tests.ops import table
 from tests.ops.audit import NOT_PROVIDED, WITHOUT_DERIVATIVE, public
 from tests.ops.harness import recorded
+from tests.transforms.test_vmap_of_every_operation import BY_VALUE
 
 FILE = Path(__file__).resolve().parents[2] / "docs" / "coverage.md"
 
@@ -32,9 +34,9 @@ FACES: dict[str, Any] = {
 }  # fmt: skip
 NUMPYS = {"gpugrad.numpy": np, "gpugrad.numpy.linalg": np.linalg, "gpugrad.numpy.fft": np.fft}
 
-# Rows that cannot run on a device or in a map, as tests/cuda_backend/test_ops_table.py and tests/transforms say.
-NOT_ON_A_DEVICE = {"linalg eig", "linalg eigvals", "real_if_close"}
-NOT_IN_A_MAP = {"trim_zeros", "real_if_close"}
+# Rows that cannot run on a device or in a map, as their tests say; `where` has a test of its own there.
+NOT_ON_A_DEVICE = set(ELSEWHERE) - {"where"}
+NOT_IN_A_MAP = set(BY_VALUE)
 
 
 @dataclass
