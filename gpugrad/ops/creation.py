@@ -84,8 +84,14 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
 
 
 def asarray(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """A tensor that shares the memory of an array where dtype and device allow it; else as `tensor`."""
-    source = data.data if isinstance(data, Tensor) else data
+    """A tensor that shares the memory of an array where dtype and device allow it; else as `tensor`.
+
+    A tensor is returned as it is, or converted with its gradient; so a program may call it on what it is given.
+    """
+    if isinstance(data, Tensor):
+        out = data.to(device, None if dtype is None else np.dtype(dtype))
+        return Tensor(out, True) if requires_grad and out._node is None else out
+    source = data
     if not is_array(source):
         return tensor(source, dtype, device, requires_grad)
     if dtype is not None:

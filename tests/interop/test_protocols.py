@@ -100,6 +100,16 @@ def test_numbers_that_are_asked_for_by_name_or_need_no_gradient_come_without_a_w
     assert float(S.detach()) == math.sqrt(gg.tensor(4.0)) == 2.0
 
 
+def test_conversions_of_our_own_keep_the_gradient() -> None:
+    assert gg.asarray(T) is T
+    assert gg.as_tensor(T, dtype=np.float64).requires_grad
+    plain = gg.ones(2)
+    asked = gg.asarray(plain, requires_grad=True)
+    assert asked.requires_grad
+    assert not plain.requires_grad
+    assert asked.data is plain.data
+
+
 def test_reductions_of_ufuncs_are_ours() -> None:
     x = gg.tensor([[1.0, 2.0], [3.0, 5.0]], dtype=np.float64, requires_grad=True)
     for ufunc, method in (

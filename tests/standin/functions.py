@@ -43,6 +43,9 @@ CUBLAS = frozenset("matmul dot tensordot einsum inner".split())
 
 ATOMIC = ("int32", "uint32", "uint64", "float16", "float32", "float64", "complex64", "complex128")
 
+# What calls the method of its argument, whoever that is; everything else takes cupy.ndarrays only.
+BY_METHOD = frozenset("sum mean max min prod var std argmax argmin transpose squeeze swapaxes".split())
+
 METHODS = (
     "sum prod mean var std max min argmax argmin any all cumsum cumprod take repeat argsort dot clip trace round conj"
 ).split()
@@ -116,6 +119,7 @@ def _ufunc(name: str) -> Callable[..., Any]:
     call.at, call.reduce = at, reduce  # type: ignore[attr-defined]
     call.__name__ = name
     call.name = f"cupy_{name}"  # type: ignore[attr-defined]
+    call.nin = numpys.nin  # type: ignore[attr-defined]
     return call
 
 
@@ -126,6 +130,12 @@ def _function(name: str, waits: str | None) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         STATE.calls[name] += 1
         _check_arguments(name, args, kwargs)
+        foreign = [a for a in args if hasattr(a, "__cupy_override_elementwise_kernel__")]
+        if foreign and name in BY_METHOD:
+            return getattr(args[0], name)(*args[1:], **kwargs)
+        if foreign:
+            kind = type(foreign[0]).__name__
+            raise TypeError(f"Argument 'a' has incorrect type (expected cupy._core.core._ndarray_base, got {kind})")
         if waits is not None or (name == "where" and len(args) == 1):
             STATE.sync(waits or "where")
         if name in CUBLAS:
