@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import math
 from collections.abc import Callable
@@ -124,15 +125,21 @@ def ours(job: Job, way: str, device: str, tiny: bool) -> Side:
     rng = np.random.default_rng(0)
     with _on(device):
         step = {"mlp": _mlp, "resnet": _resnet, "conv": _conv}[job.kind](job, job.chosen(tiny), device, rng)
-    if way == "captured":
-        step = gg.compile(step)
+    compiled: Any = None
+    if way == "captured":  # its device is that of its arguments, so it has one
+        plain, argument = step, gg.zeros(1, device=device)
+        compiled = gg.compile(lambda _: plain())
+        step = functools.partial(compiled, argument)
 
     def run() -> Any:
         with multiplying("high" if job.precision == "tf32" else "highest"):
             return step()
 
     def peak() -> int | None:
-        if gg.device(device).type != "cuda" or way == "captured":  # a replay allocates nothing: its pool is its own
+        cuda = gg.device(device).type == "cuda"
+        if cuda and compiled is not None and not compiled.graphs:
+            raise RuntimeError("gg.compile made no graph of this step: what was timed is the plain one")
+        if not cuda or compiled is not None:  # a replay allocates nothing: its pool is its own
             return None
         gg.cuda.reset_peak_memory_stats(device)
         run()

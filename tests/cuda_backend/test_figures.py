@@ -19,6 +19,7 @@ def test_every_kind_of_job_runs_on_the_gpu_and_is_reported(gpu: State, tmp_path:
     assert code == 0, sides
     assert record["parity"] == {"operations": 2, "wrong": []}
     assert {"mlp large bf16, gpugrad eager", "mlp small, gpugrad eager"} <= sides.keys()
+    assert sides["mlp small, gpugrad captured"]["seconds"] > 0
     assert sides["mlp small, gpugrad eager"]["peak_bytes"] > 0
     text = (tmp_path / "gpu-figures.md").read_text()
     assert "| mlp small | gpugrad eager |" in text
