@@ -131,6 +131,7 @@ def test_a_size_that_the_model_does_not_have_is_refused(
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="signals to a process as POSIX has them")
+@pytest.mark.skipif(signal.getsignal(signal.SIGINT) is signal.SIG_IGN, reason="SIGINT is ignored, also by children")
 def test_an_interrupted_run_reports_what_it_measured(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     sizes = ["--width", "64", "--batch", "16", "--repeats", "1000000"]
@@ -138,7 +139,10 @@ def test_an_interrupted_run_reports_what_it_measured(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         time.sleep(4)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        try:
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130, err
     assert "interrupted: fewer runs than asked for" in out
     assert err.splitlines() == ["interrupted; the report is of the runs made so far"]
