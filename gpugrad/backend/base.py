@@ -61,6 +61,10 @@ class Backend(ABC):
     def __init__(self) -> None:
         self._kernels: dict[Formula, Kernel] = {}
 
+    def __deepcopy__(self, memo: Any) -> Backend:
+        """Itself: copies of layers are on the same device."""
+        return self
+
     def kernel(self, formula: Formula) -> Kernel:
         """The compiled formula: `kernel(*arrays_or_numbers, out=None)`; compiled at first use, then kept."""
         found = self._kernels.get(formula)

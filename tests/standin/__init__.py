@@ -6,6 +6,7 @@ counts what makes the host wait. It shows that the branch is right, not that a d
 
 import contextlib
 import functools
+import gc
 import importlib
 import importlib.util
 import sys
@@ -120,6 +121,8 @@ def installed(devices: int = 1, nvmath: bool = True) -> Iterator[State]:
     from gpugrad.transforms import compiling
 
     def forget() -> None:
+        for known in backend._CUDA.values():
+            known.__dict__["_blas"] = None  # its workspaces would wait for the collector
         backend._CUDA.clear()
         cupy_backend._used.clear()
         for cached in (
@@ -143,6 +146,9 @@ def installed(devices: int = 1, nvmath: bool = True) -> Iterator[State]:
     sys.modules.update(_bindings() if nvmath else {"nvmath": None})  # type: ignore[dict-item]
     STATE.device, STATE.devices, STATE.capturing = 0, devices, False
     STATE.unsupported.clear()
+    if STATE.graph:  # graphs and what they hold go in cycles with the functions that were compiled
+        STATE.graph, STATE.kept = [], []
+        gc.collect()
     STATE.clear()
     try:
         yield STATE
