@@ -129,6 +129,15 @@ def test_each_optimizer_learns_with_its_own_default_rate(tmp_path, optimizer):
     assert metrics(tmp_path)[-1]["test_accuracy"] > 0.85
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_mixed_precision_learns_on_float32_weights(tmp_path, dtype):
+    pytest.importorskip("ml_dtypes")
+    train(tmp_path, "--amp", dtype)
+    assert metrics(tmp_path)[-1]["test_accuracy"] > 0.8
+    weights, _ = read_weights(tmp_path)
+    assert {str(w.dtype) for w in weights.values()} == {"float32"}
+
+
 def test_a_linear_model_is_an_empty_list_of_hidden_layers(tmp_path, capsys):
     assert train(tmp_path, "--hidden", "") == 0
     assert "64-10 linear" in capsys.readouterr().out

@@ -134,6 +134,7 @@ class _Task:
             seed=options.seed,
             augment=self.augmentation or None,
             weight_noise=options.weight_noise,
+            amp=options.amp,
         )
 
     def fit(self, trainer: Trainer, train: Examples, test: Examples) -> None:

@@ -169,6 +169,11 @@ def _add_learning_options(group: argparse._ArgumentGroup) -> None:
         metavar="S",
         help="share of the target spread over all classes, in every reported loss (default: 0.1)",
     )
+    group.add_argument(
+        "--amp",
+        choices=("float16", "bfloat16"),
+        help="compute products in this type, on float32 weights; float16 with a scaled loss (default: float32)",
+    )
     group.add_argument("--epochs", type=positive_integer, metavar="N", help=_each("epochs"))
     group.add_argument("--batch-size", type=positive_integer, default=64, metavar="N", help="(default: 64)")
 
