@@ -30,7 +30,7 @@ QUICK = {
     "width": ({"depth": 3, "batch": 64}, (64, 128, 256, 512, 768, 1024)),
     "batch": ({"depth": 3, "width": 256}, (64, 128, 256, 512, 1024)),
 }
-PASSES = 2  # over all sizes, so that a busy moment does not fall on one of them alone
+PASSES = 4  # over all sizes, so that a busy moment does not fall on one of them alone
 
 # What the rule says, from which size up it is fitted, and how far the exponent may be off.
 RULES = {"depth": (1.0, 0, 0.1), "width": (2.0, 512, 0.15), "batch": (1.0, 256, 0.1)}
