@@ -211,15 +211,18 @@ def test_kernel_dir_does_not_take_a_stranger_folder_beside_an_installed_package(
 
 
 def test_import_is_light() -> None:
-    # Time of the processor, not of the clock: other work on the machine is not what this measures.
+    # Time of the processor, not of the clock: other work on the machine is not what this measures. NumPy's own import
+    # takes some 0.065 s; where it takes longer, the machine is slow just now and the bound moves with it.
     code = (
-        "import sys, time, numpy; before = set(sys.modules); start = time.process_time(); import gpugrad; "
-        "print(time.process_time() - start, *(set(sys.modules) - before))"
+        "import sys, time; start = time.process_time(); import numpy; first = time.process_time() - start; "
+        "before = set(sys.modules); start = time.process_time(); import gpugrad; "
+        "print(time.process_time() - start, first, *(set(sys.modules) - before))"
     )
     runs = [run(sys.executable, "-c", code, cwd=ROOT).split() for _ in range(5)]
-    seconds = min(float(first) for first, *_ in runs)
-    assert seconds < 0.25, f"import gpugrad took {seconds:.3f} s on top of NumPy's own import"
-    modules = runs[0][1:]
+    seconds, numpy_seconds = (min(float(r[k]) for r in runs) for k in (0, 1))
+    bound = max(0.25, 4 * numpy_seconds)
+    assert seconds < bound, f"import gpugrad took {seconds:.3f} s on top of NumPy's own import; the bound is {bound:.3f}"
+    modules = runs[0][2:]
     assert not {module.split(".")[0] for module in modules} & EXTRAS
     floors = [module for module in modules if module.startswith(("gpugrad.train", "gpugrad.cli"))]
     assert not floors, f"import gpugrad imports {floors}"
