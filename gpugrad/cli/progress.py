@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, Self
 
 from gpugrad.train import EpochMetrics
 from gpugrad.train.extras import require
@@ -13,7 +13,27 @@ from gpugrad.train.extras import require
 LINES_IN_A_LOG = 10
 
 
-class Progress:
+class _Bar:
+    """What shows a bar, which the end of a `with` block closes."""
+
+    _bar: Any = None
+
+    def close(self) -> None:
+        """Take the bar away, if there is one."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Progress(_Bar):
     """A progress bar on a terminal, else about ten lines in all; nothing when quiet. Both go to stderr.
 
     Args:
@@ -26,7 +46,6 @@ class Progress:
         self.epochs = epochs
         self._every = max(1, epochs // LINES_IN_A_LOG)
         self._lines = not quiet and not sys.stderr.isatty()
-        self._bar: Any = None
         if not quiet and not self._lines:
             tqdm = require("tqdm", package="tqdm", purpose="show progress")
             self._bar = tqdm.tqdm(
@@ -60,17 +79,8 @@ class Progress:
                 flush=True,
             )
 
-    def __enter__(self) -> Progress:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-
-class Steps:
+class Steps(_Bar):
     """The progress of something with a known number of steps: a bar on a terminal, a few lines in a log.
 
     Args:
@@ -83,7 +93,6 @@ class Steps:
         self.unit = unit
         self._every = max(1, total // LINES_IN_A_LOG)
         self._lines = not quiet and not sys.stderr.isatty()
-        self._bar: Any = None
         if not quiet and not self._lines:
             tqdm = require("tqdm", package="tqdm", purpose="show progress")
             self._bar = tqdm.tqdm(total=total, unit=f" {unit}", dynamic_ncols=True, file=sys.stderr)
@@ -96,17 +105,8 @@ class Steps:
         elif self._lines and (done % self._every == 0 or done == total):
             print(f"{done}/{total} {self.unit}{': ' + note if note else ''}", file=sys.stderr, flush=True)
 
-    def __enter__(self) -> Steps:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-
-class Download:
+class Download(_Bar):
     """The progress of files that are fetched: a bar for each on a terminal, else a line; nothing when quiet.
 
     Args:
@@ -116,7 +116,6 @@ class Download:
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._file = ""
-        self._bar: Any = None
 
     def __call__(self, file: str, done: int, total: int) -> None:
         """Show that `done` of `total` bytes (0: not known) of a file are there."""
@@ -124,7 +123,7 @@ class Download:
             return
         if file != self._file:
             self._file = file
-            self._close()
+            self.close()
             if sys.stderr.isatty():
                 tqdm = require("tqdm", package="tqdm", purpose="show progress")
                 self._bar = tqdm.tqdm(total=total or None, desc=file, unit="B", unit_scale=True, file=sys.stderr)
@@ -132,19 +131,6 @@ class Download:
                 print(f"fetching {file} ({total / 1e6:,.1f} MB)", file=sys.stderr, flush=True)
         if self._bar is not None:
             self._bar.update(done - self._bar.n)
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-    def __enter__(self) -> Download:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._close()
 
 
 class StoppedError(Exception):
