@@ -55,6 +55,12 @@ def results(suite):
     return found
 
 
+def test_the_adapter_takes_nobodys_place_by_being_imported():
+    pytest.importorskip("scipy", reason="SciPy is not installed: the adapter imports it")
+    code = "import sys, tests.peers.hips.plugin; sys.exit('autograd' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
 def test_at_least_97_percent_of_autograds_own_tests_pass(suite):
     found = results(suite)
     unknown = sorted(set(EXCLUDED) - set(found))

@@ -84,4 +84,6 @@ def install():
     _module("autograd.test_util", **_public(checks))
 
 
-install()
+def pytest_configure(config):
+    """Not when imported: pytest imports this file too when it looks for doctests, and must find the real autograd."""
+    install()
