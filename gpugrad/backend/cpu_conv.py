@@ -318,12 +318,11 @@ def vectors(dtype: Any, channels: int) -> int:
     return 1 if channels <= lanes(dtype.itemsize * 8) else 2
 
 
-def in_blocks(dtype: Any, channels: int) -> int:
-    """Channels in whole blocks, the last one filled up."""
+def block_size(dtype: Any, channels: int) -> int:
+    """Output channels that a tile computes at a time."""
     from ..fusion.numba_tile import lanes
 
-    block = vectors(dtype, channels) * lanes(dtype.itemsize * 8)
-    return -(-channels // block) * block
+    return vectors(dtype, channels) * lanes(dtype.itemsize * 8)
 
 
 def _loops(dtype: Any, channels: int, depthwise: bool) -> Any:

@@ -40,6 +40,20 @@ def body(x: Array) -> Any:
     return _fused() if x.size >= FUSE and numba_wanted() else cpu_rows_numpy
 
 
+def scratch(name: str, x: Array, weighted: bool = False) -> int:
+    """Bytes that the kernel `name` takes for its blocks while it runs on `x`, beside its results.
+
+    Of `x` only the shape and the dtype are looked at. Compiled loops take none.
+    """
+    if x.size >= FUSE and numba_wanted():
+        return 0
+    block = 2 * BLOCK if name.endswith("norm_vjp") else BLOCK
+    share = cpu_rows_numpy.SCRATCH.get(name, 0) + weighted
+    at_once = workers.num_threads() if x.size >= SPLIT else 1
+    itemsize = max(x.dtype.itemsize, 4)  # narrower floats compute in float32
+    return int(share * min(x.size, block * at_once) * itemsize)
+
+
 def _wide(x: Array) -> Array:
     """`x` C-contiguous and in the type that it computes in."""
     return np.ascontiguousarray(x, x.dtype if x.dtype in _NATIVE else np.float32)

@@ -44,7 +44,7 @@ def conv(pool: BufferPool, x: Array, w: Array, bias: Array | None, at: Geometry)
     loops, (out, channels) = _loops(), w.shape[:2]
     height, width = at.output(x.shape[2:], (3, 3))
     down, across = -(-height // 4), -(-width // 4)
-    padded = _tiled(pool, x, at, down, across)
+    padded = _border(pool, x, border(x, at, down, across))
     packed = _pack(pool, loops, w, _dense(w))
     blocks = out // loops.BLOCK
     weights = pool.empty((blocks, 36, channels, loops.BLOCK), x.dtype)
@@ -54,12 +54,12 @@ def conv(pool: BufferPool, x: Array, w: Array, bias: Array | None, at: Geometry)
     y = pool.empty((x.shape[0], height, width, out), x.dtype)
     start = np.zeros(out, x.dtype) if bias is None else np.ascontiguousarray(bias)
     tiles, threads = x.shape[0] * down * across, num_threads()
-    most = loops.A * max(1, min(2, tiles // (4 * threads * loops.A)))
-    scratch = pool.empty((threads, 36 * most * (channels + loops.BLOCK) + 16 * loops.BLOCK), x.dtype)
+    most, shape = scratch(tiles, channels)
+    held = pool.empty(shape, x.dtype)
     flags = np.zeros(8 * threads, np.int64)
     table = (
         padded.ctypes.data, weights.ctypes.data, y.ctypes.data, start.ctypes.data,
-        scratch.ctypes.data, flags.ctypes.data, zeros.ctypes.data, most,
+        held.ctypes.data, flags.ctypes.data, zeros.ctypes.data, most,
         padded.strides[0], padded.strides[1], channels, down, across, height, width, blocks, threads,
     )  # fmt: skip
     _run(loops.forward, table, tiles, most)
@@ -68,9 +68,7 @@ def conv(pool: BufferPool, x: Array, w: Array, bias: Array | None, at: Geometry)
 
 def conv_input(pool: BufferPool, g: Array, w: Array, at: Geometry) -> Array:
     """`Backend.conv_input`: the convolution of `g` with the turned kernels."""
-    padding = tuple((2 - low, 2 - high) for low, high in at.padding)
-    turned = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
-    return conv(pool, g, turned, None, at._replace(padding=padding))
+    return conv(pool, g, w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3), None, turned(at))
 
 
 def conv_weight(pool: BufferPool, x: Array, g: Array, at: Geometry) -> Array:
@@ -78,7 +76,7 @@ def conv_weight(pool: BufferPool, x: Array, g: Array, at: Geometry) -> Array:
     loops, out, channels = _loops(), g.shape[1], x.shape[1]
     height, width = g.shape[2:]
     down, across = -(-height // 4), -(-width // 4)
-    padded = _tiled(pool, x, at, down, across)
+    padded = _border(pool, x, border(x, at, down, across))
     rows_of_g = _border(pool, g, ((0, 4 * down - height), (0, 4 * across - width)))
     tiles, blocks = x.shape[0] * down * across, out // loops.BLOCK
     most = min(TILES, tiles)
@@ -104,7 +102,19 @@ def conv_weight(pool: BufferPool, x: Array, g: Array, at: Geometry) -> Array:
     return found
 
 
-def _tiled(pool: BufferPool, x: Array, at: Geometry, down: int, across: int) -> Array:
-    """Images with channels last and a border that whole tiles fit in."""
+def turned(at: Geometry) -> Geometry:
+    """The convolution of the output's cotangent that gives the input's."""
+    return at._replace(padding=tuple((2 - low, 2 - high) for low, high in at.padding))
+
+
+def scratch(tiles: int, channels: int) -> tuple[int, tuple[int, int]]:
+    """How many tiles a thread holds transformed at a time, and the shape of what all threads hold."""
+    loops, threads = _loops(), num_threads()
+    most = loops.A * max(1, min(2, tiles // (4 * threads * loops.A)))
+    return most, (threads, 36 * most * (channels + loops.BLOCK) + 16 * loops.BLOCK)
+
+
+def border(x: Array, at: Geometry, down: int, across: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The border with which images are cut into whole tiles."""
     (top, _), (left, _) = at.padding
-    return _border(pool, x, ((top, 4 * down + 2 - top - x.shape[2]), (left, 4 * across + 2 - left - x.shape[3])))
+    return (top, 4 * down + 2 - top - x.shape[2]), (left, 4 * across + 2 - left - x.shape[3])

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..fusion import Formula
 from ..fusion.numba_cache import numba_wanted
-from ..fusion.numpy_compiler import compile_numpy
+from ..fusion.numpy_compiler import NumpyKernel, compile_numpy
 from . import cpu_conv, cpu_images, cpu_winograd
 from .base import Array, Backend, Kernel
 from .device import CPU
@@ -206,7 +206,7 @@ class _Fused:
     # Under this many elements a ufunc sequence costs about as much as the call of a compiled loop.
     SMALL = 16_384
 
-    def __init__(self, formula: Formula, plain: Kernel, pool: BufferPool) -> None:
+    def __init__(self, formula: Formula, plain: NumpyKernel, pool: BufferPool) -> None:
         self.formula, self.plain, self.pool = formula, plain, pool
         self.fused: Any = None
         self.tried = False
@@ -217,12 +217,31 @@ class _Fused:
                 return self._large(arrays, out)
         return self.plain(*arrays, out=out)
 
-    def _large(self, arrays: tuple[Any, ...], out: Any) -> Any:
+    def footprint(self, *arrays: Any) -> tuple[tuple[int, ...] | None, int]:
+        """As `NumpyKernel.footprint`: compiled loops have no temporaries, but may need copies in their order."""
+        fused = any(type(a) is np.ndarray and a.size >= self.SMALL for a in arrays) and self._compiled()
+        if not fused:
+            return self.plain.footprint(*arrays)
+        order, copies, seen = _order_of(arrays), 0, list(arrays)
+        for k, a in enumerate(arrays if order is not None else ()):
+            if type(a) is np.ndarray and a.ndim and order is not None:
+                seen[k] = _seen_in(a, order)
+                if not _ready(seen[k]):
+                    copies, seen[k] = copies + a.nbytes, np.empty(seen[k].shape, a.dtype)
+        inner, scratch = (None, 0) if fused.accepts(*seen) else self.plain.footprint(*seen)
+        if order is not None and inner is not None:
+            inner = tuple(order[i] for i in inner)
+        return inner or order, copies + scratch
+
+    def _compiled(self) -> Any:
         if not self.tried:
             from ..fusion.numba_compiler import compile_numba
 
             self.fused, self.tried = compile_numba(self.formula), True
-        if self.fused is None:
+        return self.fused
+
+    def _large(self, arrays: tuple[Any, ...], out: Any) -> Any:
+        if self._compiled() is None:
             return self.plain(*arrays, out=out)
         order = _order_of(arrays) if out is None else None
         if order is None:
@@ -234,12 +253,22 @@ class _Fused:
 
     def _turned(self, a: Array, order: tuple[int, ...]) -> Array:
         """An array with its axes in `order`, contiguous if it is large."""
-        turned = (a if a.ndim == len(order) else a.reshape((1,) * (len(order) - a.ndim) + a.shape)).transpose(order)
-        if a.size < _Fused.SMALL or turned.flags.c_contiguous:
+        turned = _seen_in(a, order)
+        if _ready(turned):
             return turned
         copy = self.pool.empty(turned.shape, turned.dtype)
         np.copyto(copy, turned)
         return copy
+
+
+def _seen_in(a: Array, order: tuple[int, ...]) -> Array:
+    """A view with as many axes as `order` has, in that order."""
+    return (a if a.ndim == len(order) else a.reshape((1,) * (len(order) - a.ndim) + a.shape)).transpose(order)
+
+
+def _ready(a: Array) -> bool:
+    """Whether a compiled loop takes it as it is."""
+    return bool(a.size < _Fused.SMALL or a.flags.c_contiguous)
 
 
 def _order_of(arrays: tuple[Any, ...]) -> tuple[int, ...] | None:

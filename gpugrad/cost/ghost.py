@@ -110,7 +110,7 @@ class Ghost(WrappedArray):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if self.known:
-            self.value[_bare(index)] = _bare(value)
+            self.value[bare(index)] = bare(value)
 
     def __len__(self) -> int:
         return len(self.value)
@@ -153,9 +153,10 @@ class Ghost(WrappedArray):
         return np.asarray(self._known("numpy.asarray()"), dtype=dtype)
 
 
-def _bare(value: Any) -> Any:
+def bare(value: Any) -> Any:
+    """NumPy arrays in the place of arrays without data."""
     if isinstance(value, tuple):
-        return tuple(_bare(v) for v in value)
+        return tuple(bare(v) for v in value)
     return value.value if isinstance(value, Ghost) else value
 
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Backend, backend_of, cpu
+from ..backend import Backend, backend_of, cpu, cpu_rows
 from ..backend.base import Kernel
 from ..backend.conv import Geometry
 from ..fusion import Formula
 from . import ghost_conv, ghost_images
 from .errors import CostError
-from .ghost import Ghost, Record, Storage, hollow
-from .ghost_rules import alike, all_known, ghosts_in, in_order_of, like, made, product_shape, replaced
+from .ghost import Ghost, Record, Storage, bare, hollow
+from .ghost_rules import alike, all_known, ghosts_in, in_order, in_order_of, like, made, product_shape, replaced
 
 _CREATION = ("empty", "zeros", "ones")
 
@@ -98,6 +98,11 @@ class GhostBackend(Backend):
         self.new.append(record)
         return Ghost(value, self, Storage(self.events, record), values is not None)
 
+    def briefly(self, nbytes: int) -> None:
+        """Memory that is taken and given back at once."""
+        if nbytes:
+            self.fresh(nbytes, np.uint8)
+
     def there(self, array: Any) -> Ghost:
         """An array that exists, without its data unless it is of integers or truth values."""
         if array.dtype.kind in "iub":
@@ -117,19 +122,26 @@ class GhostBackend(Backend):
         return self.there(result) if result.dtype.kind in "iub" and result.size < 4096 else made(self, result)
 
     def compile(self, formula: Formula) -> Kernel:
-        """Takes memory for the results of the formula."""
+        """Takes memory for the results of the formula, and for what the device needs while it computes them."""
         plain = cpu().kernel(formula)  # for the dtypes of the results, of arrays of one element
+        footprint = getattr(self.root.kernel(formula), "footprint", None)
 
         def run(*arrays: Any, out: Any = None) -> Any:
-            if out is not None:
-                return out
-            shape = np.broadcast_shapes(*[a.shape if hasattr(a, "shape") else () for a in arrays])
-            small = plain(*[np.ones((), a.dtype) if hasattr(a, "dtype") else a for a in arrays])
-            results = tuple(
-                in_order_of(arrays, self.fresh(shape, r.dtype))
-                for r in (small if isinstance(small, tuple) else (small,))
-            )
-            return results if isinstance(small, tuple) else results[0]
+            order, scratch = None, 0
+            if footprint is not None:
+                order, scratch = footprint(*[bare(a) for a in arrays])
+            if out is None:
+                shape = np.broadcast_shapes(*[a.shape if hasattr(a, "shape") else () for a in arrays])
+                small = plain(*[np.ones((), a.dtype) if hasattr(a, "dtype") else a for a in arrays])
+                dtypes = [r.dtype for r in (small if isinstance(small, tuple) else (small,))]
+                made = tuple(self.fresh(shape, d) for d in dtypes)
+                if footprint is None:
+                    made = tuple(in_order_of(arrays, r) for r in made)
+                elif order is not None:
+                    made = tuple(in_order(r, order) for r in made)
+                out = made if isinstance(small, tuple) else made[0]
+            self.briefly(scratch)
+            return out
 
         return run
 
@@ -159,12 +171,16 @@ class GhostBackend(Backend):
     def conv(self, x: Any, w: Any, at: Geometry, bias: Any = None) -> Any:
         """As the device would: the compiled way, or the general one."""
         places = x.shape[0] * math.prod(at.output(x.shape[2:], w.shape[2:]))
+        if ghost_conv.fast(self, x, w.shape, places * w.size, at):
+            return ghost_conv.fast_conv(self, x, w.shape, at)
         if ghost_conv.direct(self, places * w.size, x, w):
             return ghost_conv.conv(self, x, w, at)
         return super().conv(x, w, at, bias)
 
     def conv_input(self, g: Any, w: Any, size: tuple[int, ...], at: Geometry) -> Any:
         """Likewise."""
+        if ghost_conv.fast(self, g, w.shape, g.size // g.shape[1] * w.size, at):
+            return ghost_conv.fast_conv_input(self, g, w, at)
         both = any(s > 1 and d > 1 for s, d in zip(at.stride, at.dilation, strict=True))
         if not both and ghost_conv.direct(self, g.size // g.shape[1] * w.size, g, w):
             return ghost_conv.conv_input(self, g, w, size, at)
@@ -172,7 +188,11 @@ class GhostBackend(Backend):
 
     def conv_weight(self, x: Any, g: Any, kernel: tuple[int, ...], at: Geometry) -> Any:
         """Likewise."""
-        if ghost_conv.direct(self, g.size * math.prod(kernel) * (x.shape[1] // at.groups), x, g):
+        channels = x.shape[1] // at.groups
+        work = g.size * math.prod(kernel) * channels
+        if ghost_conv.fast(self, x, (g.shape[1], channels, *kernel), work, at):
+            return ghost_conv.fast_conv_weight(self, x, g, at)
+        if ghost_conv.direct(self, work, x, g):
             return ghost_conv.conv_weight(self, x, g, kernel, at)
         return super().conv_weight(x, g, kernel, at)
 
@@ -232,44 +252,54 @@ class GhostBackend(Backend):
 
 
 class _Rows:
-    """The row kernels: memory for their results."""
+    """The row kernels: memory for their results, and for a moment what their blocks take."""
 
     def __init__(self, backend: GhostBackend) -> None:
         self._backend = backend
 
-    def _like(self, x: Any, *others: Any, **kwargs: Any) -> Any:
-        return self._backend.fresh(x.shape, x.dtype)
+    def _made(self, name: str, x: Any, *shapes: tuple[int, ...], weighted: bool = False) -> Any:
+        results = tuple(self._backend.fresh(shape, x.dtype) for shape in shapes)
+        if self._backend.device.type == "cpu":
+            self._backend.briefly(cpu_rows.scratch(name, bare(x), weighted))
+        return results if len(results) > 1 else results[0]
 
-    softmax = log_softmax = softmax_vjp = log_softmax_vjp = dropout = _like
+    def softmax(self, x: Any, *others: Any, **kwargs: Any) -> Any:
+        return self._made("softmax", x, x.shape)
+
+    softmax_vjp = log_softmax_vjp = softmax
+
+    def log_softmax(self, x: Any, *others: Any) -> Any:
+        return self._made("log_softmax", x, x.shape)
+
+    def dropout(self, x: Any, *others: Any, **kwargs: Any) -> Any:
+        return self._made("dropout", x, x.shape)
 
     def logsumexp(self, x: Any) -> Any:
-        return self._backend.fresh(x.shape[:-1], x.dtype)
+        return self._made("logsumexp", x, x.shape[:-1])
 
     def cross_entropy(self, x: Any, *others: Any) -> Any:
-        work = self._like(x)  # the rows less their largest, while it runs
-        del work
-        return self._backend.fresh(x.shape[:1], x.dtype), self._backend.fresh(x.shape[:1], x.dtype)
+        return self._made("cross_entropy", x, x.shape[:1], x.shape[:1])
 
     def cross_entropy_vjp(self, g: Any, x: Any, *others: Any) -> Any:
-        return self._like(x)
+        return self._made("cross_entropy_vjp", x, x.shape)
 
     def layer_norm(self, x: Any, *others: Any) -> Any:
-        return self._like(x), *(self._backend.fresh(x.shape[:-1], x.dtype) for _ in range(2))
+        return self._made("layer_norm", x, x.shape, x.shape[:-1], x.shape[:-1])
 
-    def layer_norm_vjp(self, g: Any, x: Any, *others: Any, **kwargs: Any) -> Any:
-        return self._like(x), *(self._backend.fresh(x.shape[-1:], x.dtype) for _ in range(2))
+    def layer_norm_vjp(self, g: Any, x: Any, mean: Any, rstd: Any, weight: Any) -> Any:
+        return self._made("layer_norm_vjp", x, x.shape, x.shape[-1:], x.shape[-1:], weighted=weight is not None)
 
     def rms_norm(self, x: Any, *others: Any) -> Any:
-        return self._like(x), self._backend.fresh(x.shape[:-1], x.dtype)
+        return self._made("rms_norm", x, x.shape, x.shape[:-1])
 
-    def rms_norm_vjp(self, g: Any, x: Any, *others: Any, **kwargs: Any) -> Any:
-        return self._like(x), self._backend.fresh(x.shape[-1:], x.dtype)
+    def rms_norm_vjp(self, g: Any, x: Any, rstd: Any, weight: Any) -> Any:
+        return self._made("rms_norm_vjp", x, x.shape, x.shape[-1:], weighted=weight is not None)
 
     def maxout(self, x: Any, k: int) -> Any:
-        return self._backend.fresh((*x.shape[:-1], x.shape[-1] // k), x.dtype)
+        return self._made("maxout", x, (*x.shape[:-1], x.shape[-1] // k))
 
     def maxout_vjp(self, g: Any, x: Any, *others: Any) -> Any:
-        return self._like(x)
+        return self._made("maxout_vjp", x, x.shape)
 
     def scatter_add_rows(self, *args: Any) -> None:
         return None

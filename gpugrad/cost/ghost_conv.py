@@ -8,14 +8,52 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..backend import cpu_winograd
 from ..backend.conv import Geometry
-from ..backend.cpu_conv import GROUPS, SMALL_GRADIENT, chosen, in_blocks
+from ..backend.cpu_conv import GROUPS, SMALL_GRADIENT, block_size, chosen
 from .ghost import Ghost
 
 
 def direct(home: Any, work: int, *arrays: Ghost) -> bool:
     """Whether a convolution of `work` multiply-adds takes the compiled way."""
     return home.device.type == "cpu" and chosen(work, *[a.value for a in arrays]) == "direct"
+
+
+def fast(home: Any, x: Ghost, w_shape: tuple[int, ...], work: int, at: Geometry) -> bool:
+    """Whether it is computed by Winograd's convolution."""
+    return home.device.type == "cpu" and cpu_winograd.wanted(x.value, w_shape, work, at)
+
+
+def fast_conv(home: Any, x: Ghost, w_shape: tuple[int, ...], at: Geometry) -> Any:
+    """`cpu_winograd.conv` on arrays without data."""
+    out, channels = w_shape[:2]
+    height, width = at.output(x.shape[2:], (3, 3))
+    down, across = -(-height // 4), -(-width // 4)
+    images = _border(home, x, cpu_winograd.border(x, at, down, across))
+    kernels = home.fresh((9 * channels * out,), x.dtype), home.fresh((36 * channels * out,), x.dtype)
+    y = home.fresh((x.shape[0], height, width, out), x.dtype)
+    scratch = home.fresh(cpu_winograd.scratch(x.shape[0] * down * across, channels)[1], x.dtype)
+    del images, kernels, scratch
+    return home.xp.moveaxis(y, -1, 1)
+
+
+def fast_conv_input(home: Any, g: Ghost, w: Ghost, at: Geometry) -> Any:
+    """`cpu_winograd.conv_input` likewise."""
+    return fast_conv(home, g, (w.shape[1], w.shape[0], 3, 3), cpu_winograd.turned(at))
+
+
+def fast_conv_weight(home: Any, x: Ghost, g: Ghost, at: Geometry) -> Any:
+    """`cpu_winograd.conv_weight` likewise."""
+    (out, channels), (height, width) = (g.shape[1], x.shape[1]), g.shape[2:]
+    down, across = -(-height // 4), -(-width // 4)
+    images = _border(home, x, cpu_winograd.border(x, at, down, across))
+    gradient = _border(home, g, ((0, 4 * down - height), (0, 4 * across - width)))
+    most = min(cpu_winograd.TILES, x.shape[0] * down * across)
+    tiles = home.fresh((36, most, channels + out), x.dtype)
+    sums, total = home.fresh((36, channels, out), x.dtype), home.fresh((9, channels, out), x.dtype)
+    found = home.fresh((out, channels, 3, 3), x.dtype)
+    del images, gradient, tiles, sums, total
+    return found
 
 
 def conv(home: Any, x: Ghost, w: Ghost, at: Geometry) -> Any:
@@ -46,17 +84,21 @@ def conv_input(home: Any, g: Ghost, w: Ghost, size: tuple[int, ...], at: Geometr
 def conv_weight(home: Any, x: Ghost, g: Ghost, kernel: tuple[int, ...], at: Geometry) -> Any:
     """`cpu_conv.conv_weight` likewise."""
     shape = (g.shape[1], x.shape[1] // at.groups, *kernel)
-    images, gradient = _border(home, x, at.padding), _border(home, g, ((0, 0),) * len(kernel))
-    own = shape[0] if shape[1] == 1 else shape[0] // at.groups
-    filled = in_blocks(g.dtype, own)
-    blocks = gradient if filled == own == shape[0] else home.fresh((g.size // shape[0], filled), g.dtype)
+    images = _border(home, x, at.padding)
     small = math.prod(shape) * x.dtype.itemsize <= SMALL_GRADIENT
     each = -(-x.shape[0] // GROUPS) if small else x.shape[0]
     groups = -(-x.shape[0] // each)
     sums = home.fresh((groups, *shape), x.dtype)
+    own = shape[0] if shape[1] == 1 else shape[0] // at.groups
+    places = g.size // shape[0]
+    none, block = ((0, 0),) * len(kernel), block_size(g.dtype, own)
+    for _ in range(shape[0] // own):  # one group after the other, the last one's blocks still there
+        gradient = _border(home, g, none) if own == shape[0] else home.fresh((places, own), g.dtype)
+        blocks = gradient if own == block else home.fresh((-(-own // block), places, block), g.dtype)
+        del gradient
     total = home.fresh(shape, x.dtype) if groups > 1 else sums
     found = home.fresh(shape, x.dtype)
-    del images, gradient, blocks, sums, total
+    del images, blocks, sums, total
     return found
 
 

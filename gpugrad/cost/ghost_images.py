@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from ..backend.cpu_images import takes
-from .ghost import Ghost
+from .ghost import Ghost, bare
 
 
 def compiled(home: Any, axes: int, *arrays: Ghost) -> bool:
     """Whether the device's compiled loops take arrays of images with so many spatial axes."""
-    return home.device.type == "cpu" and takes(axes, *[a.value for a in arrays])
+    return home.device.type == "cpu" and takes(axes, *[bare(a) for a in arrays])
 
 
 def images(home: Any, seen: Ghost, size: tuple[int, ...], byte: bool = False) -> Any:

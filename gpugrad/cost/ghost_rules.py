@@ -7,6 +7,7 @@ shapes and what it returns is thrown away: slower, and right.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -207,9 +208,13 @@ def in_order_of(inputs: Any, new: Ghost) -> Ghost:
 
 def _ordered(new: Ghost, x: Ghost) -> Ghost:
     """`new` with its axes in memory in the order of those of `x`, as NumPy's order="K"."""
-    order = sorted(range(x.ndim), key=lambda i: -abs(x.strides[i]))
-    value = hollow(tuple(x.shape[i] for i in order), new.dtype)
-    return new.seen_as(value.transpose([order.index(i) for i in range(x.ndim)]))
+    return in_order(new, sorted(range(x.ndim), key=lambda i: -abs(x.strides[i])))
+
+
+def in_order(new: Ghost, order: Sequence[int]) -> Ghost:
+    """`new` with its axes in memory in an order."""
+    value = hollow(tuple(new.shape[i] for i in order), new.dtype)
+    return new.seen_as(value.transpose([order.index(i) for i in range(new.ndim)]))
 
 
 def _joined(backend: Any, name: str, args: Any, kwargs: Any) -> Ghost:

@@ -100,7 +100,9 @@ def tape_memory(fn: Callable[..., Any], *args: Any, backward: bool = True) -> Ta
     root = first_backend([*args, fn, *closed_over(fn)]) or backend_for(None)
     backend = GhostBackend(root)
     ledger = _Ledger(backend)
-    with _without_data(_modules([fn, *args, *closed_over(fn)]), backend), ledger.keeping_gradients():
+    around = closed_over(fn)
+    tensors = [v for v in around if isinstance(v, Tensor)]
+    with _without_data(_modules([fn, *args, *around]), tensors, backend), ledger.keeping_gradients():
         given = [_hollowed(a, backend) for a in args]
         with observed_by(ledger):
             out = fn(*given)
@@ -149,15 +151,15 @@ def _modules(values: Sequence[Any]) -> list[Module]:
 
 
 @contextlib.contextmanager
-def _without_data(modules: Sequence[Module], backend: GhostBackend) -> Iterator[None]:
-    """Parameters and buffers without data for a while, so that running statistics and the like stay as they are."""
+def _without_data(modules: Sequence[Module], tensors: Sequence[Tensor], backend: GhostBackend) -> Iterator[None]:
+    """Parameters, buffers and tensors without data for a while; running statistics and the like stay as they are."""
+    named = (value for module in modules for _, value in module._named_tensors())
     held: list[tuple[Tensor, Any]] = []
     seen: set[int] = set()
-    for module in modules:
-        for _, value in module._named_tensors():
-            if id(value) not in seen:
-                seen.add(id(value))
-                held.append((value, value.data))
+    for value in (*named, *tensors):
+        if id(value) not in seen:
+            seen.add(id(value))
+            held.append((value, value.data))
     try:
         for value, data in held:
             value.data = backend.there(data)

@@ -9,7 +9,7 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from types import TracebackType
+from types import FunctionType, TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -79,13 +79,26 @@ def profile(
 
 
 def closed_over(fn: Any) -> list[Any]:
-    """What a function can reach without its arguments: bound object, defaults, variables around it."""
-    fn = getattr(fn, "func", fn)
-    cells = [cell.cell_contents for cell in getattr(fn, "__closure__", None) or () if _filled(cell)]
-    names = getattr(getattr(fn, "__code__", None), "co_names", ())
-    known = getattr(fn, "__globals__", {})
-    defaults = [*(getattr(fn, "__defaults__", None) or ()), *(getattr(fn, "__kwdefaults__", None) or {}).values()]
-    return [getattr(fn, "__self__", None), *defaults, *cells, *[known[name] for name in names if name in known]]
+    """What a function can reach without its arguments: bound object, defaults, variables around it.
+
+    Functions among these are looked into as well, where they are defined in the same file.
+    """
+    found: list[Any] = []
+    waiting, seen = [getattr(fn, "func", fn)], set()
+    home = getattr(waiting[0], "__globals__", None)
+    while waiting:
+        fn = waiting.pop()
+        if id(fn) in seen:
+            continue
+        seen.add(id(fn))
+        cells = [cell.cell_contents for cell in getattr(fn, "__closure__", None) or () if _filled(cell)]
+        names = getattr(getattr(fn, "__code__", None), "co_names", ())
+        known = getattr(fn, "__globals__", {})
+        defaults = [*(getattr(fn, "__defaults__", None) or ()), *(getattr(fn, "__kwdefaults__", None) or {}).values()]
+        around = [getattr(fn, "__self__", None), *defaults, *cells, *[known[name] for name in names if name in known]]
+        waiting += [v for v in around if isinstance(v, FunctionType) and v.__globals__ is home]
+        found += around
+    return found
 
 
 def _filled(cell: Any) -> bool:

@@ -126,6 +126,18 @@ class NumpyKernel:
                         return run(*arrays)
         return self._general(arrays, out)
 
+    def footprint(self, *arrays: Any) -> tuple[tuple[int, ...] | None, int]:
+        """What a call does to memory: the order of its results' axes there (None: C order), bytes of temporaries.
+
+        Of the arrays only shapes, strides and dtypes are looked at.
+        """
+        plan = self._plan(arrays)
+        program = plan.program(True)
+        threads, block = _threads_and_block(plan, program) if plan.size > BLOCK else (1, plan.size)
+        scratch = threads * min(block, plan.size) * (program.inside + sum(d.itemsize for d in program.temps))
+        whole = next((a for a in arrays if type(a) is np.ndarray and a.shape == plan.shape), None)
+        return None if whole is None else _axes_by_stride(whole), scratch
+
     def _general(self, arrays: tuple[Any, ...], out: Any) -> Any:
         key = tuple([(a.dtype, a.shape) if type(a) is np.ndarray else type(a) for a in arrays])
         plan = self._plans.get(key)

@@ -15,7 +15,7 @@ import numpy as np
 
 from .expr import BOOL, SIGNATURES, Expr, call, is_const, topological
 from .formula import Formula
-from .numpy_functions import LOWERINGS, NOISY, body_of, bound_by, cast_to, quiet, select_for
+from .numpy_functions import BODY_SCRATCH, LOWERINGS, NOISY, body_of, bound_by, cast_to, quiet, select_for
 
 DType = np.dtype[Any]
 
@@ -44,7 +44,8 @@ class Program:
 
     `prologue(*inputs)` computes once what does not span the whole result; `body(*outs, *temps, *inputs, *hoisted)`
     does the rest for a block and returns the outputs. An `out` or a temporary given as None is allocated by the first
-    ufunc that writes to it, unless `needs_out` (an output that no ufunc computes, or 0-d results).
+    ufunc that writes to it, unless `needs_out` (an output that no ufunc computes, or 0-d results). `inside` bytes an
+    element are taken for a moment by functions that are not ufuncs.
     """
 
     source: str
@@ -55,6 +56,7 @@ class Program:
     needs_out: bool
     quiet: bool
     passes: int
+    inside: int
 
     @property
     def buffers(self) -> int:
@@ -229,6 +231,7 @@ class _Writer:
         self.free: list[str] = []
         self.slot_dtype: dict[str, DType] = {}
         self.needs_out = False
+        self.inside = 0
 
     def constant(self, value: Any, dtype: DType) -> str:
         key = (repr(value), dtype.str)
@@ -258,6 +261,7 @@ class _Writer:
         if op == "reciprocal":  # half the time of np.reciprocal, and a float for integers
             return self.bind("divide", np.divide), f"{self.constant(1.0, result)}, {texts[0]}"
         body = body_of(op, result)
+        self.inside = max(self.inside, BODY_SCRATCH.get(op, 0) if body is not None else 0)
         name = self.bind(op if body is None else f"{op}_{result}", getattr(np, op) if body is None else body)
         return name, ", ".join(texts)
 
@@ -270,6 +274,8 @@ class _Writer:
                 cast = self.bind(f"cast_{result}", cast_to(result))
                 texts[k] = f"{cast}({texts[k]})"
         zero = next((k for k, e in (("b", b), ("a", a)) if e.op == "const" and repr(e.value) == "0.0"), "")
+        apart = {"": result.itemsize, "a": 1, "b": 0}[zero]  # where the branches differ, or the mask turned round
+        self.inside = max(self.inside, apart)
         name = f"select_{result}" + (f"_zero_{zero}" if zero else "")
         return self.bind(name, select_for(result, zero)), ", ".join(texts)
 
@@ -386,5 +392,5 @@ def build(formula: Formula, dtypes: tuple[DType, ...], masks: tuple[int, ...], f
     exec(compile(source, f"<gpugrad {name}>", "exec"), writer.namespace)
     return Program(
         source, writer.namespace[name], writer.namespace.get(f"{name}_once"), tuple(writer.temps), outputs,
-        writer.needs_out, _needs_quiet(formula.outputs), len(writer.body),
+        writer.needs_out, _needs_quiet(formula.outputs), len(writer.body), writer.inside,
     )  # fmt: skip

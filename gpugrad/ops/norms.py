@@ -44,7 +44,9 @@ def _statistics(backend: Any, rows: Any) -> tuple[Any, Any]:
     if found is not None:
         return found
     mean = backend.column_sum(rows) / rows.shape[0]
-    return mean, backend.column_sum((rows - mean) ** 2) / rows.shape[0]
+    squares = rows - mean
+    squares *= squares
+    return mean, backend.column_sum(squares) / rows.shape[0]
 
 
 def _batch_forward(
@@ -62,10 +64,13 @@ def _batch_rule(
 ) -> tuple[Any, ...]:
     """With n = elements of a channel: w scale (g - sum(g)/n - normal sum(g normal)/n)."""
     backend, given, rows = backend_of(g), _rows_of(g), _rows_of(x)
-    total, along = backend.norm_products(given, rows, mean, scale) or (
-        backend.column_sum(given),
-        backend.column_sum(given * _normal(rows, mean, scale)),
-    )
+    found = backend.norm_products(given, rows, mean, scale)
+    if found is None:
+        products = _normal(rows, mean, scale)
+        products *= given
+        found = backend.column_sum(given), backend.column_sum(products)
+        del products
+    total, along = found
     gx = None
     if needs[0]:
         count = rows.shape[0]

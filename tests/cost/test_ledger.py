@@ -14,6 +14,7 @@ from gpugrad.cost import CostError
 from gpugrad.cost.ghost import Record
 from gpugrad.cost.ghost_backend import GhostBackend
 from gpugrad.cost.ledger import reserved
+from gpugrad.fusion import workers
 from gpugrad.nn import Module
 
 nn, F = gg.nn, gg.nn.functional
@@ -21,11 +22,12 @@ nn, F = gg.nn, gg.nn.functional
 
 @pytest.fixture
 def plain_memory() -> Iterator[None]:
-    """No recycled buffers: each array is an allocation that tracemalloc sees."""
-    limit = gg.cpu.memory_stats().limit_bytes
+    """No recycled buffers, so that tracemalloc sees every array; one thread, so that no chance is in what overlaps."""
+    limit, threads = gg.cpu.memory_stats().limit_bytes, workers.set_num_threads(1)
     gg.cpu.set_memory_limit(0)
     yield
     gg.cpu.set_memory_limit(limit)
+    workers.set_num_threads(threads)
 
 
 def measured(step: Callable[[], Any], leaves: list[Any]) -> tuple[int, int, int]:
