@@ -25,7 +25,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # Products: their time is what half precision saves, and they add up in float32.
 LOW: Final = frozenset(
-    "conv conv_input conv_weight gru linear lstm matmul rnn_relu rnn_tanh scaled_dot_product_attention".split()
+    """
+    activated_linear conv conv_input conv_weight gru linear lstm matmul rnn_relu rnn_tanh scaled_dot_product_attention
+    """.split()
 )
 
 # Long sums and steep functions: half precision would overflow, or lose what the result is made of.

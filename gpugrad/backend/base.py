@@ -49,12 +49,14 @@ class Backend(ABC):
         weight_order: memory order of the matrices of layers, "C" or "F".
         rows: the row kernels (softmax, cross_entropy, layer_norm, dropout, ...), one function each.
         optim: the multi-tensor update kernels (sgd, adam, rmsprop, squared_norm).
+        epilogues: the activations that a product may have as its end (`linear_activated`).
     """
 
     device: Device
     name: str
     xp: Any
     weight_order: str = "C"
+    epilogues: frozenset[str] = frozenset()
     rows: Any
     optim: Any
 
@@ -109,6 +111,29 @@ class Backend(ABC):
         Returns:
             Both, or None where the device has no such product: they are computed one after the other then.
         """
+        return None
+
+    def linear_activated(
+        self, x: Array, weight: Array, bias: Array | None, activation: str, notes: bool, recorded: bool
+    ) -> tuple[Array, Array | None, Any] | None:
+        """`activation(x @ weight.T + bias)` in one launch.
+
+        Args:
+            x: (*batch, in).
+            weight: (out, in).
+            bias: (out,), or None.
+            activation: "relu" or "gelu_tanh".
+            notes: whether `matmul_activated` will be called for this layer.
+            recorded: whether a derivative will be asked for at all.
+
+        Returns:
+            The values, those before the activation (None for relu, whose result is enough, and where nothing is
+            recorded), and notes for `matmul_activated`. Or None where the device has no such product.
+        """
+        return None
+
+    def matmul_activated(self, g: Array, weight: Array, activation: str, z: Array, notes: Any) -> Array | None:
+        """`(g @ weight)` times the activation's derivative at `z`, by the notes of `linear_activated`; or None."""
         return None
 
     @abstractmethod

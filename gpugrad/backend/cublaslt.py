@@ -24,6 +24,10 @@ _RESULT_BYTES: Final = 96  # of cublasLtMatmulHeuristicResult_t; the algorithm c
 _STATE_AT: Final = 72  # where its status is, an int
 _CANDIDATES: Final = 8  # algorithms that a timed choice compares
 _ALIGNED: Final = 16  # bytes; more than that makes no difference to an algorithm
+_RELU_ALIGNED, _GELU_ALIGNED = 128, 8  # bits and elements that the rows of an epilogue's notes are multiples of
+
+Beside = tuple[Any, Any]  # what an epilogue reads or writes: the bias or its gradient, and the notes on an activation
+_NOTHING: Final = (None, None)
 
 
 class _Plan:
@@ -62,7 +66,7 @@ class Products:
             self._handle: int = cublasLt.create()
         self._plans: dict[Any, _Plan | int | None] = {}
         self._workspaces: dict[int, Any] = {}
-        # A plan's descriptor holds the address of its bias, so that two threads must not call it at once.
+        # A plan's descriptor holds the addresses of bias and notes, so that two threads must not call it at once.
         self._lock = threading.Lock()
 
     def matmul(
@@ -72,6 +76,7 @@ class Products:
         out: Array | None = None,
         epilogue: str = "DEFAULT",
         vector: Array | None = None,
+        aux: Array | None = None,
     ) -> Array | None:
         """NumPy's matmul of arrays of two axes or more, followed by an epilogue of cuBLASLt.
 
@@ -79,9 +84,11 @@ class Products:
             a: (*batch, m, k).
             b: (*batch, k, n), of the same dtype.
             out: (*batch, m, n) to write to; made if not given.
-            epilogue: what cuBLASLt does besides: DEFAULT (nothing), BIAS, BGRADA or BGRADB.
+            epilogue: what cuBLASLt does besides: DEFAULT (nothing), BGRADA, BGRADB, or an activation or its derivative:
+                BIAS, RELU, RELU_BIAS, RELU_AUX, RELU_AUX_BIAS, DRELU, and the same of GELU, which is the tanh form.
             vector: the bias, (n,), or where a bias gradient is written: the sums over k of `b`, (n,), with BGRADA, and
                 of `a`, (m,), with BGRADB. Contiguous.
+            aux: what an AUX writes and a D.. reads, a row for each of the result's as `aux_like` makes it.
 
         Returns:
             The product, or None where cuBLASLt has no such product: another routine must compute it.
@@ -98,9 +105,15 @@ class Products:
             target.fill(0)
             return target
         with self.backend.place():
-            return self._run(a, b, target, epilogue, vector)
+            return self._run(a, b, target, epilogue, (vector, aux))
 
-    def _run(self, a: Array, b: Array, out: Array, epilogue: str, vector: Any) -> Array | None:
+    def aux_like(self, epilogue: str, rows: int, n: int, dtype: Any) -> Array:
+        """Memory, by rows, for what RELU_AUX keeps (a bit for each element) or GELU_AUX (the values before)."""
+        if "GELU" in epilogue:
+            return self.backend.empty((rows, _up(n, _GELU_ALIGNED)), dtype)
+        return self.backend.empty((rows, _up(n, _RELU_ALIGNED) // 8), np.uint8)
+
+    def _run(self, a: Array, b: Array, out: Array, epilogue: str, beside: Beside) -> Array | None:
         at, bt, dt = a.data.ptr, b.data.ptr, out.data.ptr
         bits = (at & -at & 15, bt & -bt & 15, dt & -dt & 15)
         level = precision.get_float32_matmul_precision()
@@ -109,38 +122,37 @@ class Products:
         if found is ...:
             if len(self._plans) >= _MAX_PLANS:
                 self._forget()
-            found = self._plans[key] = self._plan(a, b, out, epilogue, vector)
+            found = self._plans[key] = self._plan(a, b, out, epilogue, beside)
         if isinstance(found, _Plan):
-            self._launch(found, (at, bt, dt), a.dtype.itemsize, vector)
+            self._launch(found, (at, bt, dt), a.dtype.itemsize, beside)
             return out
         if isinstance(found, int):
-            return self._rearranged(found, a, b, out, epilogue, vector)
+            return self._rearranged(found, a, b, out, epilogue, beside)
         return None
 
-    def _rearranged(self, which: int, a: Array, b: Array, out: Array, epilogue: str, vector: Any) -> Any:
+    def _rearranged(self, which: int, a: Array, b: Array, out: Array, epilogue: str, beside: Beside) -> Any:
         """The product of operands of which one lies as BLAS cannot take it: turned around, or copied."""
         xp = self.backend.xp
         if which == 2:
             if epilogue != "DEFAULT":
                 return None
             if out.strides[-2] == out.itemsize:
-                turned = self._run(b.swapaxes(-1, -2), a.swapaxes(-1, -2), out.swapaxes(-1, -2), epilogue, None)
+                turned = self._run(b.swapaxes(-1, -2), a.swapaxes(-1, -2), out.swapaxes(-1, -2), epilogue, _NOTHING)
                 return None if turned is None else out
-            made = self._run(a, b, self.backend.empty(out.shape, out.dtype), epilogue, None)
+            made = self._run(a, b, self.backend.empty(out.shape, out.dtype), epilogue, _NOTHING)
             if made is not None:
                 out[...] = made
             return None if made is None else out
         a, b = (xp.ascontiguousarray(a), b) if which == 0 else (a, xp.ascontiguousarray(b))
-        return self._run(a, b, out, epilogue, vector)
+        return self._run(a, b, out, epilogue, beside)
 
-    def _launch(self, plan: _Plan, starts: tuple[int, int, int], itemsize: int, vector: Any) -> None:
+    def _launch(self, plan: _Plan, starts: tuple[int, int, int], itemsize: int, beside: Beside) -> None:
         stream = self.backend.xp.cuda.get_current_stream().ptr
         workspace = self.workspace(stream)
         at, bt, dt = starts
         a_desc, b_desc, d_desc = plan.layouts
         with self._lock:
-            if vector is not None:
-                self._set(plan.desc, self._desc.BIAS_POINTER, np.int64(vector.data.ptr))
+            self._point(plan.desc, beside)
             for a_off, b_off, d_off in plan.problem.offsets:
                 result = dt + d_off * itemsize
                 self._lt.matmul(
@@ -149,6 +161,12 @@ class Products:
                     plan.beta, result, d_desc, result, d_desc,
                     plan.algorithm, workspace.data.ptr, _WORKSPACE, stream,
                 )  # fmt: skip
+
+    def _point(self, desc: int, beside: Beside) -> None:
+        """Tell a descriptor where its bias and what is kept beside the result are."""
+        for attribute, array in zip((self._desc.BIAS_POINTER, self._desc.EPILOGUE_AUX_POINTER), beside, strict=True):
+            if array is not None:
+                self._set(desc, attribute, np.int64(array.data.ptr))
 
     def workspace(self, stream: int) -> Any:
         """Scratch memory of a stream: two products at once on two streams must not share one."""
@@ -159,12 +177,14 @@ class Products:
 
     # Plans
 
-    def _plan(self, a: Array, b: Array, out: Array, epilogue: str, vector: Any) -> _Plan | int | None:
+    def _plan(self, a: Array, b: Array, out: Array, epilogue: str, beside: Beside) -> _Plan | int | None:
         batch = out.shape[:-2]
         found = problem(spread(a, batch), spread(b, batch), spread(out, batch), batch)
         if isinstance(found, int):
             return found
         if epilogue != "DEFAULT" and (found.batch > 1 or len(found.offsets) > 1 or a.dtype.name == "float64"):
+            return None
+        if epilogue.startswith("D") and epilogue != "DEFAULT" and found.k == 1:  # the library has none
             return None
         kind = _TYPES[a.dtype.name]
         desc = self._lt.matmul_desc_create(int(self._compute(kind)), _FLOAT64 if kind == _FLOAT64 else _FLOAT32)
@@ -173,9 +193,13 @@ class Products:
             self._set(desc, attribute, np.int32(operation.T if operand.transposed else operation.N))
         if epilogue != "DEFAULT":
             self._set(desc, self._desc.EPILOGUE, np.uint32(self._lt.Epilogue[epilogue]))
+            vector, aux = beside
+            self._point(desc, beside)
             if vector is not None:
-                self._set(desc, self._desc.BIAS_POINTER, np.int64(vector.data.ptr))
                 self._set(desc, self._desc.BIAS_DATA_TYPE, np.int32(kind))
+            if aux is not None:  # in elements: bits for relu
+                per = 1 if "GELU" in epilogue else 8
+                self._set(desc, self._desc.EPILOGUE_AUX_LD, np.int64(aux.shape[-1] * per))
         a_layout, b_layout, d_layout = (self._matrix(kind, each, found.batch) for each in (found.a, found.b, found.d))
         layouts = (a_layout, b_layout, d_layout)
         wide = np.float64 if kind == _FLOAT64 else np.float32
@@ -186,7 +210,7 @@ class Products:
             return None
         plan = _Plan(found, desc, layouts, np.array([1, 0], wide), algorithms[0])
         if len(algorithms) > 1:
-            self._choose(plan, algorithms, (a.data.ptr, b.data.ptr, out.data.ptr), a.dtype.itemsize, vector)
+            self._choose(plan, algorithms, (a.data.ptr, b.data.ptr, out.data.ptr), a.dtype.itemsize, beside)
         return plan
 
     def _compute(self, kind: int) -> int:
@@ -239,15 +263,15 @@ class Products:
         status = results.view(np.int32)[:, _STATE_AT // 4]
         return [results[i].copy() for i in range(int(got[0])) if status[i] == 0]
 
-    def _choose(self, plan: _Plan, algorithms: list[Any], starts: Any, itemsize: int, vector: Any) -> None:
+    def _choose(self, plan: _Plan, algorithms: list[Any], starts: Any, itemsize: int, beside: Beside) -> None:
         """Time the candidates on the device, and keep the fastest; waits for the device."""
         best = None
         for algorithm in algorithms:
             plan.algorithm = algorithm.ctypes.data
-            self._launch(plan, starts, itemsize, vector)
+            self._launch(plan, starts, itemsize, beside)
             start = self.backend.mark()
             for _ in range(3):
-                self._launch(plan, starts, itemsize, vector)
+                self._launch(plan, starts, itemsize, beside)
             stop = self.backend.mark()
             self.backend.synchronize()
             seconds = self.backend.elapsed(start, stop)
@@ -267,6 +291,10 @@ class Products:
                 if isinstance(plan, _Plan):
                     self._drop(plan.desc, plan.layouts)
             self._plans.clear()
+
+
+def _up(n: int, multiple: int) -> int:
+    return -(-n // multiple) * multiple
 
 
 def _alignment(array: Array, offsets: list[int]) -> int:

@@ -88,6 +88,7 @@ class CupyBackend(Backend):
     """Arrays on one GPU. The first GPU that a process asks for becomes CuPy's current device in that thread."""
 
     name = "cuda"
+    epilogues = frozenset(("relu", "gelu_tanh"))
 
     def __init__(self, device: Device) -> None:
         super().__init__()
@@ -164,6 +165,34 @@ class CupyBackend(Backend):
             if found is not None:
                 return found
         return super().linear(x, weight, bias)
+
+    def linear_activated(
+        self, x: Array, weight: Array, bias: Array | None, activation: str, notes: bool, recorded: bool
+    ) -> tuple[Array, Array | None, Any] | None:
+        products, name, n = self.blas, _EPILOGUES.get(activation), weight.shape[0]
+        if products is None or name is None or not x.size or not n:
+            return None
+        if bias is not None and (bias.dtype != x.dtype or not bias.flags.c_contiguous):
+            return None
+        aux = None
+        if notes if name == "RELU" else recorded:
+            if name == "GELU" and n % 8:  # the values before would lie with gaps
+                return None
+            aux = products.aux_like(name, math.prod(x.shape[:-1]), n, x.dtype)
+        epilogue = f"{name}{'' if aux is None else '_AUX'}{'' if bias is None else '_BIAS'}"
+        values = products.matmul(x, weight.T, None, epilogue, bias, aux)
+        if values is None:
+            return None
+        return (values, None, aux) if name == "RELU" or aux is None else (values, aux.reshape(values.shape), None)
+
+    def matmul_activated(self, g: Array, weight: Array, activation: str, z: Array, notes: Any) -> Array | None:
+        products, name = self.blas, _EPILOGUES[activation]
+        aux = z if name == "GELU" else notes
+        if products is None or type(g) is not type(weight) or aux is None or not aux.flags.c_contiguous or not g.size:
+            return None
+        if name == "GELU" and aux.shape[-1] % 8:
+            return None
+        return products.matmul(g, weight, None, f"D{name}", None, aux)
 
     def weight_and_bias(self, x: Array, g: Array, by_columns: bool) -> tuple[Array, Array] | None:
         products = self.blas
@@ -329,6 +358,9 @@ class CupyBackend(Backend):
 
 
 _HERE = contextlib.nullcontext()
+
+# cuBLASLt's names of the activations; its GELU is the form with tanh.
+_EPILOGUES = {"relu": "RELU", "gelu_tanh": "GELU"}
 
 
 def _has_arrays(index: Any) -> bool:

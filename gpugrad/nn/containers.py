@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
+from ..backend import backend_of
+from . import functional as F  # noqa: N812 - its name everywhere
+from .activation import GELU, ReLU
+from .layers import Identity, Linear
 from .module import Module
+
+_CALL: Final = Module.__call__  # another one stands here while somebody watches each layer
 
 C = TypeVar("C", bound="_Numbered")
 
@@ -68,6 +74,10 @@ class _Numbered(Module):
 class Sequential(_Numbered):
     """Modules one after the other: each takes what the one before gives.
 
+    On a GPU a run of `Linear` and `ReLU` (or `GELU(approximate="tanh")`) layers is one call of
+    `functional.feed_forward`, whose activations are part of the matrix products, unless the layers have hooks or are
+    being profiled.
+
     Args:
         *modules: the modules, or a single mapping of names to modules.
 
@@ -91,10 +101,50 @@ class Sequential(_Numbered):
 
     def forward(self, x: Any) -> Any:
         """The last module's output."""
+        if backend_of(getattr(x, "data", x)).epilogues and Module.__call__ is _CALL:
+            return self._joined(x)
         for module in self.__dict__.values():
             if isinstance(module, Module):
                 x = module(x)
         return x
+
+    def _joined(self, x: Any) -> Any:
+        """The same, with each run of affine maps and activations that products can have as one call."""
+        epilogues = backend_of(getattr(x, "data", x)).epilogues
+        modules = [m for m in self.__dict__.values() if isinstance(m, Module)]
+        at = 0
+        while at < len(modules):
+            layers, end = _run(modules, at, epilogues)
+            if any(activation for *_, activation in layers):
+                x, at = F.feed_forward(x, layers), end
+            else:
+                x, at = modules[at](x), at + 1
+        return x
+
+
+def _run(modules: list[Module], at: int, epilogues: frozenset[str]) -> tuple[list[Any], int]:
+    """The longest run of layers from `at` on as `feed_forward` takes them, and where it ends."""
+    layers: list[Any] = []
+    end = at
+    while end < len(modules):
+        module = modules[end]
+        if module._forward_hooks:
+            break
+        if type(module) is Linear:
+            layers.append((module.weight, module.bias, None))
+        elif layers and layers[-1][2] is None and (name := _epilogue(module)) in epilogues:
+            layers[-1] = (*layers[-1][:2], name)
+        elif type(module) is not Identity:
+            break
+        end += 1
+    return layers, end
+
+
+def _epilogue(module: Module) -> str:
+    """What `feed_forward` calls an activation; "" for those that it has not."""
+    if type(module) is ReLU:
+        return "relu"
+    return "gelu_tanh" if type(module) is GELU and module.approximate == "tanh" else ""
 
 
 class ModuleList(_Numbered):

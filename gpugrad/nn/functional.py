@@ -38,6 +38,7 @@ from ..ops.elementwise import (
 )
 from ..ops.elementwise import prelu as _prelu
 from ..ops.entropy import cross_entropy
+from ..ops.feed_forward import feed_forward
 from ..ops.linalg import linear
 from ..ops.norms import batch_norm, group_norm, instance_norm, local_response_norm
 from ..ops.pooling import POOLING
@@ -66,8 +67,8 @@ __all__ = [
     "adaptive_max_pool2d", "adaptive_max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm",
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "conv1d", "conv2d", "conv3d",
     "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cross_entropy", "dropout", "elu", "embedding",
-    "flatten", "fold", "gelu", "group_norm", "hardsigmoid", "hardswish", "hardtanh", "hinge_loss", "huber_loss",
-    "identity", "instance_norm", "interpolate", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear",
+    "feed_forward", "flatten", "fold", "gelu", "group_norm", "hardsigmoid", "hardswish", "hardtanh", "hinge_loss",
+    "huber_loss", "identity", "instance_norm", "interpolate", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear",
     "local_response_norm", "log_sigmoid", "log_softmax", "logsigmoid", "logsumexp", "lp_pool1d", "lp_pool2d",
     "lp_pool3d", "max_pool1d", "max_pool2d", "max_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d", "maxout",
     "mish", "mse_loss", "nll_loss", "one_hot", "perceptron_loss", "pixel_shuffle", "pixel_unshuffle", "prelu",

@@ -47,6 +47,13 @@ BY_HAND: dict[str, Count] = {
     # matrix products: 2 m n k, twice backward; the bias adds one for each output, and as many backward
     "matmul": (((5, 4), (4, 3)), (5, 3), {}, 2 * 5 * 4 * 3, 2 * 2 * 5 * 4 * 3),
     "linear": (((5, 4), (3, 4), (3,)), (5, 3), {}, 2 * 5 * 4 * 3 + 15, 2 * 2 * 5 * 4 * 3 + 15),
+    # relu of the input, the product and its bias, gelu of the output (9 operations); backward relu's derivative: a
+    # comparison and a choice for each input
+    "activated_linear": (
+        ((5, 4), (3, 4), (3,)), (5, 3), {"before": "relu", "then": "gelu_tanh"},
+        2 * 5 * 4 * 3 + 15 + 9 * 15, 2 * 2 * 5 * 4 * 3 + 15 + 2 * 20,
+    ),
+    "activated": (((5, 4),), (5, 4), {"activation": "relu", "passing": None}, 0, 2 * 20),
     # 4 images of 6 channels, 8 kernels of 3 x 3 on 5 x 7 places; the bias adds one for each output
     "conv": (
         ((4, 6, 7, 9), (8, 6, 3, 3), (8,)),
@@ -178,7 +185,9 @@ def test_primitive_states_what_is_counted_by_hand(name: str) -> None:
     assert primitive.vjp_flops(shapes, out_shape, needs, **static) == pytest.approx(backward, abs=1)
 
 
-TWO_GRADIENTS = {"conv", "conv_input", "conv_weight", "matmul", "linear", "convolve", "solve", "lstsq"}
+TWO_GRADIENTS = {
+    "conv", "conv_input", "conv_weight", "matmul", "linear", "activated_linear", "convolve", "solve", "lstsq",
+}  # fmt: skip
 
 # Operations in the definition of each function, by hand.
 FORMULAS = {
@@ -257,7 +266,7 @@ def test_every_operation_has_its_count_checked() -> None:
 KERNELS = {
     "max_pool", "window_pick", "window_put", "batch_norm", "softmax", "log_softmax", "layer_norm", "rms_norm",
     "scaled_dot_product_attention", "rnn_tanh", "rnn_relu", "lstm", "gru",
-    "cross_entropy", "maxout", "linear",
+    "cross_entropy", "maxout", "linear", "activated_linear", "activated",
 }  # fmt: skip
 # Leading terms only.
 LEADING = {

@@ -41,6 +41,23 @@ ROWS = [product_row(name, *shapes) for name, shapes in PRODUCTS.items()] + [
     Row("linear of a stack", op.linear, (normal(2, 2, 3), normal(4, 3), normal(4)), lambda x, w, b: x @ w.T + b),
     Row("linear of a vector", op.linear, (normal(3), normal(4, 3), normal(4)), lambda x, w, b: x @ w.T + b),
     Row(
+        "feed_forward relu",
+        lambda x, w, b, v, c: op.feed_forward(x, [(w, b, "relu"), (v, c, "relu")]),
+        (normal(3, 3), normal(4, 3), normal(4), normal(2, 4), normal(2)),
+        lambda x, w, b, v, c: np.maximum(np.maximum(x @ w.T + b, 0) @ v.T + c, 0),
+        lambda t, x, w, b, v, c: (x @ w.T + b).relu().matmul(v.T).add(c).relu(),
+        covers=("activated_linear", "activated"),
+    ),
+    Row(
+        "feed_forward gelu",
+        lambda x, w, b, v: op.feed_forward(x, [(w, b, "gelu_tanh"), (v, None, None), (v.T, None, "gelu_tanh")]),
+        (normal(2, 2, 3), normal(4, 3), normal(4), normal(2, 4)),
+        torch=lambda t, x, w, b, v: t.nn.functional.gelu(
+            t.nn.functional.gelu(x @ w.T + b, approximate="tanh") @ v.T @ v, approximate="tanh"
+        ),
+        covers=("activated_linear", "activated"),
+    ),
+    Row(
         "addmm",
         lambda c, a, b: op.addmm(c, a, b, beta=0.5, alpha=2),
         (normal(4), normal(2, 3), normal(3, 4)),

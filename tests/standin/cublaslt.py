@@ -60,6 +60,10 @@ _TYPES = {0: "float32", 1: "float64", 2: "float16", 14: "bfloat16"}
 _RESULT = np.dtype([("algo", "<u8", 8), ("workspace", "<u8"), ("state", "<i4"), ("waves", "<f4"), ("r", "<i4", 4)])
 _MAGIC = 0x6C7443  # the first word of an algorithm that the heuristics made
 
+_KNOWN = """
+    DEFAULT BIAS BGRADA BGRADB RELU RELU_BIAS RELU_AUX RELU_AUX_BIAS DRELU GELU GELU_BIAS GELU_AUX GELU_AUX_BIAS DGELU
+""".split()
+
 _objects: dict[int, tuple[str, dict[int, Any]]] = {}
 _numbers = itertools.count(0x10000, 16)
 
@@ -230,16 +234,58 @@ def _vector(how: dict[int, Any], n: int, dtype: np.dtype) -> np.ndarray:
     return np.frombuffer((ctypes.c_uint8 * (n * dtype.itemsize)).from_address(how[8]), dtype)
 
 
+def _notes(how: dict[int, Any], gelu: bool, rows: int, cols: int, dtype: np.dtype) -> np.ndarray:
+    """The auxiliary matrix of an epilogue as (cols, ld): bytes of a bit mask for relu, values for GELU."""
+    ld, at = how.get(12, 0), how.get(11, 0)
+    if ld < rows or ld % (8 if gelu else 128) or at % 16 or not at:
+        raise cuBLASLtError(f"CUBLAS_STATUS_INVALID_VALUE (7): auxiliary matrix at {at:#x}, ld {ld} for {rows} rows")
+    kind = dtype if gelu else np.dtype(np.uint8)
+    width = ld if gelu else ld // 8
+    alive(at, cols * width * kind.itemsize, "auxiliary matrix")
+    flat = np.frombuffer((ctypes.c_uint8 * (cols * width * kind.itemsize)).from_address(at), kind)
+    return flat.reshape(cols, width)
+
+
+def _gelu(x: Any) -> tuple[Any, Any]:
+    """GELU's tanh form and its derivative."""
+    t = np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))
+    slope = np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * x**2)
+    return 0.5 * x * (1 + t), 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope
+
+
+def _activated(name: str, how: Any, value: Any, out: np.ndarray) -> Any:
+    """RELU and GELU, with or without AUX, and the derivatives DRELU and DGELU."""
+    rows, cols = out.shape[1:]
+    gelu = "GELU" in name
+    if name.startswith("D"):
+        kept = _notes(how, gelu, rows, cols, out.dtype)
+        if gelu:
+            return value * _gelu(kept[:, :rows].astype(value.dtype).T)[1]
+        return value * np.unpackbits(kept, axis=1, bitorder="little")[:, :rows].T
+    if "AUX" in name:
+        kept = _notes(how, gelu, rows, cols, out.dtype)
+        if gelu:
+            kept[:, :rows] = value[0].T
+        else:
+            bits = np.packbits(value[0].T > 0, axis=1, bitorder="little")
+            kept[:, : bits.shape[1]] = bits
+    return _gelu(value)[0] if gelu else np.maximum(value, 0)
+
+
 def _finish(name: str, how: Any, value: Any, left: Any, right: Any, out: np.ndarray) -> None:
     rows, cols = out.shape[1:]
     if name != "DEFAULT" and (out.shape[0] > 1 or out.dtype == np.float64):
         raise cuBLASLtError("CUBLAS_STATUS_NOT_SUPPORTED (15)")
-    if name == "BIAS":
+    if name in ("DRELU", "DGELU") and left.shape[2] == 1:
+        raise cuBLASLtError("CUBLAS_STATUS_NOT_SUPPORTED (15): a derivative of a product over one element")
+    if name.endswith("BIAS"):
         value = value + _vector(how, rows, out.dtype).astype(value.dtype)[:, None]
+    if "ELU" in name:
+        value = _activated(name, how, value, out)
     if name == "BGRADA":
         _vector(how, rows, out.dtype)[...] = left[0].sum(1)
     if name == "BGRADB":
         _vector(how, cols, out.dtype)[...] = right[0].sum(0)
-    if name not in ("DEFAULT", "BIAS", "BGRADA", "BGRADB"):
+    if name not in _KNOWN:
         raise NotImplementedError(f"the stand-in has no epilogue {name}")
     out[...] = value
