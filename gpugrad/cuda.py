@@ -8,15 +8,17 @@ from __future__ import annotations
 from typing import Any
 
 from .backend import CPU, Device, DeviceError, backend_for, default_device, device
+from .backend import cuda_conv as _conv
 from .backend import cuda_probe as _probe
 from .backend.precision import get_float32_matmul_precision, set_float32_matmul_precision
 
 __all__ = [
-    "current_device", "device_count", "empty_cache", "get_device_capability", "get_device_name",
-    "get_float32_matmul_precision", "is_available", "manual_seed", "matmul_library", "max_memory_allocated",
-    "mem_get_info", "memory_allocated", "memory_reserved", "memory_stats", "memory_summary", "reset_peak_memory_stats",
-    "set_device", "set_float32_matmul_precision", "set_memory_limit", "set_per_process_memory_fraction",
-    "stop_peak_memory_stats", "synchronize",    "tune_matmul", "why_unavailable",
+    "current_device", "device_count", "empty_cache", "get_convolution_memory", "get_device_capability",
+    "get_device_name", "get_float32_matmul_precision", "is_available", "manual_seed", "matmul_library",
+    "max_memory_allocated", "mem_get_info", "memory_allocated", "memory_reserved", "memory_stats", "memory_summary",
+    "reset_peak_memory_stats", "set_convolution_memory", "set_device", "set_float32_matmul_precision",
+    "set_memory_limit", "set_per_process_memory_fraction", "stop_peak_memory_stats", "synchronize", "tune_matmul",
+    "why_unavailable",
 ]  # fmt: skip
 
 
@@ -112,6 +114,25 @@ def tune_matmul(on: bool = True, where: Any = None) -> bool:
     if products is not None:
         products.tuned = on
     return products is not None and on
+
+
+def get_convolution_memory() -> int:
+    """Bytes of patches that a convolution of our own lays out at a time; 128 MiB unless it was set."""
+    return _conv.memory_limit()
+
+
+def set_convolution_memory(limit: int) -> None:
+    """Bound what a convolution of our own ("im2col") lays out at a time, on every GPU, to `limit` bytes.
+
+    A batch is cut into parts that fit, into single windows if need be; only the gradient by the images with a stride
+    above 1 takes at least one image at a time. Less memory means smaller matrix products.
+
+    Raises:
+        ValueError: `limit` is less than 1.
+    """
+    if limit < 1:
+        raise ValueError(f"[set_convolution_memory] limit = {limit}; expected 1 byte or more")
+    _conv.set_memory_limit(limit)
 
 
 def memory_stats(where: Any = None) -> Any:

@@ -41,13 +41,22 @@ template <bool IsBlock> struct Team {
   template <class V> static __device__ __forceinline__ V sum(V v) { return reduce<Sum, V>(v); }
 };
 
+// Two sums that are made in one pass.
+template <class C> struct Two {
+  C a, b;
+  __device__ __forceinline__ void operator+=(const Two& other) {
+    a += other.a;
+    b += other.b;
+  }
+};
+
 // Sum over rows of f(row, column), for one column a thread: blockDim = (32, 8), grid = (ceil(columns / 32), chunks).
-// The sum over the block's chunk of rows is left with the threads of threadIdx.y == 0.
+// The sum over the block's chunk of rows is left with the threads of threadIdx.y == 0. C: a number, or Two of them.
 template <class C, class F>
 __device__ __forceinline__ C column_chunk(long long rows, long long rows_a_chunk, bool inside, F f) {
   __shared__ C part[8][33];
   const long long first = blockIdx.y * rows_a_chunk, last = first + rows_a_chunk < rows ? first + rows_a_chunk : rows;
-  C v = C(0);
+  C v{};
   if (inside)
     for (long long r = first + threadIdx.y; r < last; r += 8) v += f(r);
   __syncthreads();

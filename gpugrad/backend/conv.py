@@ -88,9 +88,9 @@ def conv_input(backend: Backend, g: Array, w: Array, size: tuple[int, ...], at: 
     """
     xp, kind = backend.xp, _wide(g.dtype)
     kernel, groups = w.shape[2:], at.groups
-    turned = _turned(size, g.shape[2:], kernel, at)
+    turned = turned_geometry(size, g.shape[2:], kernel, at)
     if turned is not None:
-        return conv(backend, g, _transposed(xp, w, groups), turned)
+        return conv(backend, g, turned_kernels(xp, w, groups), turned)
     channels = w.shape[1] * groups
     rows_of_g = _last(xp, g).astype(kind, copy=False)
     full = tuple(n + lo + hi for n, (lo, hi) in zip(size, at.padding, strict=True))
@@ -179,7 +179,9 @@ def _shifted_sums(backend: Backend, padded: Array, g: Array, kernel: tuple[int, 
     return xp.ascontiguousarray(sums.T).reshape(channels, 1, *kernel)
 
 
-def _turned(size: tuple[int, ...], output: tuple[int, ...], kernel: tuple[int, ...], at: Geometry) -> Geometry | None:
+def turned_geometry(
+    size: tuple[int, ...], output: tuple[int, ...], kernel: tuple[int, ...], at: Geometry
+) -> Geometry | None:
     """The convolution with turned kernels that leads from the results back to images of `size`; None with a stride."""
     if any(s != 1 for s in at.stride):
         return None
@@ -188,7 +190,7 @@ def _turned(size: tuple[int, ...], output: tuple[int, ...], kernel: tuple[int, .
     return None if min(map(min, pads)) < 0 else at._replace(padding=pads)
 
 
-def _transposed(xp: Any, w: Array, groups: int) -> Array:
+def turned_kernels(xp: Any, w: Array, groups: int) -> Array:
     """Kernels turned around, (channels, out / groups, *kernel)."""
     out, channels, *kernel = w.shape
     back = (slice(None), slice(None), *(slice(None, None, -1),) * len(kernel))

@@ -33,10 +33,12 @@ _NOTHING: Final = (None, None)
 class _Plan:
     """One product, all of it decided but the addresses."""
 
-    __slots__ = ("algorithm", "alpha", "beta", "desc", "keep", "layouts", "problem")
+    __slots__ = ("algorithm", "alpha", "beta", "desc", "itemsizes", "keep", "layouts", "problem")
 
-    def __init__(self, problem: Problem, desc: int, layouts: tuple[int, int, int], numbers: Any, keep: Any) -> None:
-        self.problem, self.desc, self.layouts = problem, desc, layouts
+    def __init__(
+        self, problem: Problem, desc: int, layouts: tuple[int, int, int], itemsizes: Any, numbers: Any, keep: Any
+    ) -> None:
+        self.problem, self.desc, self.layouts, self.itemsizes = problem, desc, layouts, itemsizes
         self.alpha, self.beta = numbers.ctypes.data, numbers.ctypes.data + numbers.itemsize
         self.keep, self.algorithm = [numbers, keep], keep.ctypes.data
 
@@ -83,7 +85,7 @@ class Products:
         Args:
             a: (*batch, m, k).
             b: (*batch, k, n), of the same dtype.
-            out: (*batch, m, n) to write to; made if not given.
+            out: (*batch, m, n) to write to, of the same dtype, or float32 for halves; made if not given.
             epilogue: what cuBLASLt does besides: DEFAULT (nothing), BGRADA, BGRADB, or an activation or its derivative:
                 BIAS, RELU, RELU_BIAS, RELU_AUX, RELU_AUX_BIAS, DRELU, and the same of GELU, which is the tanh form.
             vector: the bias, (n,), or where a bias gradient is written: the sums over k of `b`, (n,), with BGRADA, and
@@ -97,7 +99,8 @@ class Products:
             return None
         shape = (*batch_shape(a, b), a.shape[-2], b.shape[-1])
         target = self.backend.empty(shape, a.dtype) if out is None else out
-        if out is not None and (out.shape != shape or out.dtype != a.dtype):
+        wider = target.dtype == np.float32 and a.dtype.itemsize == 2 and epilogue == "DEFAULT"
+        if target.shape != shape or not (target.dtype == a.dtype or wider):
             return None
         if not target.size:
             return target
@@ -117,14 +120,14 @@ class Products:
         at, bt, dt = a.data.ptr, b.data.ptr, out.data.ptr
         bits = (at & -at & 15, bt & -bt & 15, dt & -dt & 15)
         level = precision.get_float32_matmul_precision()
-        key = (a.shape, a.strides, b.shape, b.strides, out.strides, a.dtype, bits, epilogue, level)
+        key = (a.shape, a.strides, b.shape, b.strides, out.strides, a.dtype, out.dtype, bits, epilogue, level)
         found = self._plans.get(key, ...)
         if found is ...:
             if len(self._plans) >= _MAX_PLANS:
                 self._forget()
             found = self._plans[key] = self._plan(a, b, out, epilogue, beside)
         if isinstance(found, _Plan):
-            self._launch(found, (at, bt, dt), a.dtype.itemsize, beside)
+            self._launch(found, (at, bt, dt), beside)
             return out
         if isinstance(found, int):
             return self._rearranged(found, a, b, out, epilogue, beside)
@@ -146,15 +149,16 @@ class Products:
         a, b = (xp.ascontiguousarray(a), b) if which == 0 else (a, xp.ascontiguousarray(b))
         return self._run(a, b, out, epilogue, beside)
 
-    def _launch(self, plan: _Plan, starts: tuple[int, int, int], itemsize: int, beside: Beside) -> None:
+    def _launch(self, plan: _Plan, starts: tuple[int, int, int], beside: Beside) -> None:
         stream = self.backend.xp.cuda.get_current_stream().ptr
         workspace = self.workspace(stream)
         at, bt, dt = starts
         a_desc, b_desc, d_desc = plan.layouts
+        itemsize, out_itemsize = plan.itemsizes
         with self._lock:
             self._point(plan.desc, beside)
             for a_off, b_off, d_off in plan.problem.offsets:
-                result = dt + d_off * itemsize
+                result = dt + d_off * out_itemsize
                 self._lt.matmul(
                     self._handle, plan.desc, plan.alpha,
                     bt + b_off * itemsize, a_desc, at + a_off * itemsize, b_desc,
@@ -200,17 +204,18 @@ class Products:
             if aux is not None:  # in elements: bits for relu
                 per = 1 if "GELU" in epilogue else 8
                 self._set(desc, self._desc.EPILOGUE_AUX_LD, np.int64(aux.shape[-1] * per))
-        a_layout, b_layout, d_layout = (self._matrix(kind, each, found.batch) for each in (found.a, found.b, found.d))
-        layouts = (a_layout, b_layout, d_layout)
+        a_layout, b_layout = (self._matrix(kind, each, found.batch) for each in (found.a, found.b))
+        layouts = (a_layout, b_layout, self._matrix(_TYPES[out.dtype.name], found.d, found.batch))
         wide = np.float64 if kind == _FLOAT64 else np.float32
         aligned = [_alignment(each, [s[i] for s in found.offsets]) for i, each in ((1, b), (0, a), (2, out))]
         algorithms = self._algorithms(desc, layouts, aligned, _CANDIDATES if self.tuned else 1)
         if not algorithms:
             self._drop(desc, layouts)
             return None
-        plan = _Plan(found, desc, layouts, np.array([1, 0], wide), algorithms[0])
+        itemsizes = a.dtype.itemsize, out.dtype.itemsize
+        plan = _Plan(found, desc, layouts, itemsizes, np.array([1, 0], wide), algorithms[0])
         if len(algorithms) > 1:
-            self._choose(plan, algorithms, (a.data.ptr, b.data.ptr, out.data.ptr), a.dtype.itemsize, beside)
+            self._choose(plan, algorithms, (a.data.ptr, b.data.ptr, out.data.ptr), beside)
         return plan
 
     def _compute(self, kind: int) -> int:
@@ -263,15 +268,15 @@ class Products:
         status = results.view(np.int32)[:, _STATE_AT // 4]
         return [results[i].copy() for i in range(int(got[0])) if status[i] == 0]
 
-    def _choose(self, plan: _Plan, algorithms: list[Any], starts: Any, itemsize: int, beside: Beside) -> None:
+    def _choose(self, plan: _Plan, algorithms: list[Any], starts: Any, beside: Beside) -> None:
         """Time the candidates on the device, and keep the fastest; waits for the device."""
         best = None
         for algorithm in algorithms:
             plan.algorithm = algorithm.ctypes.data
-            self._launch(plan, starts, itemsize, beside)
+            self._launch(plan, starts, beside)
             start = self.backend.mark()
             for _ in range(3):
-                self._launch(plan, starts, itemsize, beside)
+                self._launch(plan, starts, beside)
             stop = self.backend.mark()
             self.backend.synchronize()
             seconds = self.backend.elapsed(start, stop)

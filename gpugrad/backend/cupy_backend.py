@@ -11,16 +11,19 @@ import math
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..fusion import Formula
 from ..fusion.cuda_compiler import cuda_source
-from . import capturing, cuda_probe
+from . import capturing, cuda_images, cuda_probe
 from .base import Array, Backend, Kernel
 from .cuda_kernels import CudaKernel
 from .device import Device, DeviceError
+
+if TYPE_CHECKING:
+    from .conv import Geometry
 
 _used: list[int] = []  # the GPUs asked for so far; the first becomes CuPy's current device
 
@@ -265,6 +268,45 @@ class CupyBackend(Backend):
                 if kept_size == rows:
                     return self.rows.row_sum(array.reshape(rows, -1)).reshape(shape)
         return super().sum_to(array, shape)
+
+    def conv(self, x: Array, w: Array, at: Geometry, bias: Array | None = None) -> Array:
+        with self.place():
+            found = cuda_images.conv(self, x, w, at, bias)
+            return super().conv(x, w, at, bias) if found is None else found
+
+    def conv_input(self, g: Array, w: Array, size: tuple[int, ...], at: Geometry) -> Array:
+        with self.place():
+            return cuda_images.conv_input(self, g, w, size, at)
+
+    def conv_weight(self, x: Array, g: Array, kernel: tuple[int, ...], at: Geometry) -> Array:
+        with self.place():
+            return cuda_images.conv_weight(self, x, g, kernel, at)
+
+    def max_pool(self, x: Array, kernel: tuple[int, ...], size: tuple[int, ...], at: Geometry) -> Any:
+        with self.place():
+            return cuda_images.max_pool(x, kernel, size, at)
+
+    def window_put(
+        self, g: Array, won: Array, inner: tuple[int, ...], kernel: tuple[int, ...], at: Geometry
+    ) -> Array | None:
+        with self.place():
+            return cuda_images.window_put(g, won, inner, kernel, at)
+
+    def window_sum(self, x: Array, kernel: tuple[int, ...], size: tuple[int, ...], at: Geometry) -> Array | None:
+        with self.place():
+            return cuda_images.window_sum(x, kernel, size, at)
+
+    def window_spread(self, g: Array, inner: tuple[int, ...], kernel: tuple[int, ...], at: Geometry) -> Array | None:
+        with self.place():
+            return cuda_images.window_spread(g, inner, kernel, at)
+
+    def statistics(self, rows: Array) -> tuple[Array, Array] | None:
+        with self.place():
+            return cuda_images.statistics(rows)
+
+    def norm_products(self, g: Array, rows: Array, mean: Array, scale: Array) -> tuple[Array, Array] | None:
+        with self.place():
+            return cuda_images.norm_products(g, rows, mean, scale)
 
     def scatter_add(self, target: Array, index: Any, source: Array) -> None:
         with self.place():

@@ -14,7 +14,7 @@ from ..backend import Backend, backend_of, cpu, cpu_rows
 from ..backend.base import Kernel
 from ..backend.conv import Geometry
 from ..fusion import Formula
-from . import ghost_conv, ghost_images
+from . import ghost_conv, ghost_conv_gpu, ghost_images
 from .errors import CostError
 from .ghost import Ghost, Record, Storage, bare, hollow
 from .ghost_rules import alike, all_known, ghosts_in, in_order, in_order_of, like, made, product_shape, replaced
@@ -175,6 +175,8 @@ class GhostBackend(Backend):
             return ghost_conv.fast_conv(self, x, w.shape, at)
         if ghost_conv.direct(self, places * w.size, x, w):
             return ghost_conv.conv(self, x, w, at)
+        if ghost_conv_gpu.taken(self, x, w.shape, at, at.output(x.shape[2:], w.shape[2:])):
+            return ghost_conv_gpu.conv(self, x, w, at)
         return super().conv(x, w, at, bias)
 
     def conv_input(self, g: Any, w: Any, size: tuple[int, ...], at: Geometry) -> Any:
@@ -184,6 +186,8 @@ class GhostBackend(Backend):
         both = any(s > 1 and d > 1 for s, d in zip(at.stride, at.dilation, strict=True))
         if not both and ghost_conv.direct(self, g.size // g.shape[1] * w.size, g, w):
             return ghost_conv.conv_input(self, g, w, size, at)
+        if ghost_conv_gpu.taken(self, g, w.shape, at, size):
+            return ghost_conv_gpu.conv_input(self, g, w, size, at)
         return super().conv_input(g, w, size, at)
 
     def conv_weight(self, x: Any, g: Any, kernel: tuple[int, ...], at: Geometry) -> Any:
@@ -194,6 +198,8 @@ class GhostBackend(Backend):
             return ghost_conv.fast_conv_weight(self, x, g, at)
         if ghost_conv.direct(self, work, x, g):
             return ghost_conv.conv_weight(self, x, g, kernel, at)
+        if ghost_conv_gpu.taken(self, x, (g.shape[1], x.shape[1] // at.groups, *kernel), at, g.shape[2:]):
+            return ghost_conv_gpu.conv_weight(self, x, g, kernel, at)
         return super().conv_weight(x, g, kernel, at)
 
     def max_pool(self, x: Any, kernel: Any, size: Any, at: Geometry) -> Any:

@@ -48,6 +48,11 @@ SOURCES: Final[dict[str, RowSource]] = {
         RowSource("maxout.cu", ("maxout", "maxout_vjp")),
         RowSource("reduce.cu", (*_both("row_sum"), "total_parts", "total", "column_parts", "column_sum")),
         RowSource("segment_sum.cu", ("segment_sum",)),
+        RowSource(
+            "conv.cu", ("im2col", "im2col_wide", "col2im", "depthwise", "depthwise_input", "depthwise_weight")
+        ),
+        RowSource("pool.cu", ("max_pool", "window_put", "window_sum", "window_spread")),
+        RowSource("batch_norm.cu", ("moments_parts", "moments", "norm_products_parts", "norm_products")),
         RowSource("optim.cu", ("sgd", "adam", "rmsprop", "norm_partials", "scale")),
     )
 }

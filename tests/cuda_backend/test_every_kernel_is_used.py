@@ -33,6 +33,13 @@ def use_everything(rng: np.random.Generator, rows: int, columns: int) -> None:
     backward(x + tensor(rows, 1))
     backward(x * tensor())
     backward(x[gg.tensor(np.array([0, 0, 1]), device="cuda")])
+    images, kernels = tensor(2, 8, 6, 6), tensor(4, 8, 3, 3)
+    backward(gg.conv2d(images, kernels, stride=2, padding=1))
+    backward(gg.conv2d(F.relu(gg.conv2d(images, tensor(8, 8, 1, 1))), kernels))
+    backward(gg.conv2d(images, tensor(8, 1, 3, 3), groups=8))
+    backward(F.max_pool2d(images, 2))
+    backward(F.avg_pool2d(images, 2))
+    backward(F.batch_norm(images, training=True))
     updates: list[Any] = [gg.optim.SGD([x], lr=0.1), gg.optim.Adam([w], lr=0.1), gg.optim.RMSprop([b], lr=0.1)]
     for update in updates:
         update.step()

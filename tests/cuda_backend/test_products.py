@@ -80,6 +80,19 @@ def test_the_result_goes_where_it_is_asked_for(cuda: Any, rng: np.random.Generat
         np.testing.assert_allclose(out.get(), want, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_halves_can_give_a_result_in_float32(cuda: Any, rng: np.random.Generator, dtype: str) -> None:
+    a, b = (rng.standard_normal(s).astype(HALVES[dtype]) for s in ((3, 5, 7), (3, 7, 4)))
+    out = cuda.empty((3, 5, 4), np.float32)
+    x, y = map(cuda.from_host, (a, b))
+    for _ in range(2):
+        assert cuda.blas.matmul(x, y, out) is out
+        np.testing.assert_allclose(out.get(), a.astype(np.float32) @ b.astype(np.float32), rtol=1e-6, atol=1e-6)
+    assert cuda.matmul(x, y).dtype == a.dtype, "the plan of one is not that of the other"
+    assert cuda.blas.matmul(x, y, cuda.empty((3, 5, 4), np.float64)) is None
+    assert cuda.blas.matmul(x[0], y[0], out[0], "BIAS", cuda.empty((4,), a.dtype)) is None
+
+
 def test_nothing_to_add_up_gives_zeros(cuda: Any) -> None:
     assert cuda.matmul(cuda.empty((2, 0), np.float32), cuda.empty((0, 3), np.float32)).get().tolist() == [[0] * 3] * 2
 
