@@ -113,7 +113,7 @@ def test_wheel_needs_only_numpy_and_offers_the_extras_and_the_command(wheel: Pat
     metadata = email.message_from_bytes(archive.read(f"{info}/METADATA"))
     required = metadata.get_all("Requires-Dist", [])
     assert [line for line in required if "extra ==" not in line] == ["numpy>=2.0"]
-    extras = "cuda12 cuda13 cudnn12 cudnn13 cpu train mpi test lint"
+    extras = "cuda12 cuda13 cudnn12 cudnn13 cpu scipy train mpi test lint"
     assert set(metadata.get_all("Provides-Extra", [])) == set(extras.split())
     assert "gpugrad = gpugrad.cli:main" in archive.read(f"{info}/entry_points.txt").decode()
     assert f"{info}/licenses/LICENSE" in archive.namelist()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..fusion import Formula
+from . import scipys
 from .device import Device
 
 if TYPE_CHECKING:
@@ -97,6 +98,31 @@ class Backend(ABC):
     @abstractmethod
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """NumPy's matmul of two arrays of one dtype."""
+
+    @abstractmethod
+    def special(self, name: str, *arrays: Array) -> Array:
+        """The function `name` of `scipy.special` of arrays of one dtype, by element and broadcast.
+
+        Raises:
+            ImportError: SciPy is not installed.
+            NotImplementedError: the library of this device has no such function.
+        """
+
+    def solve_sylvester(self, a: Array, b: Array, q: Array) -> Array:
+        """The solution x of `a @ x + x @ b = q`, (m, m), (n, n), (m, n); here as m n equations in as many unknowns."""
+        matrix = scipys.kronecker_of(self.xp, a, b)
+        return self.xp.linalg.solve(matrix, q.reshape((-1, 1))).reshape(q.shape)
+
+    def solve_banded(self, bands: tuple[int, int], ab: Array, b: Array) -> Array:
+        """The solution of a system with (lower, upper) bands `ab` for the columns of `b`; here as a dense system."""
+        matrix = scipys.dense_of_bands(self.xp, *bands, ab)
+        return self.xp.linalg.solve(matrix, b)
+
+    def sqrtm(self, a: Array) -> Array:
+        """The principal square root of a square matrix."""
+        raise NotImplementedError(
+            f"[sqrtm] no library on {self.device} has it ({a.shape} {a.dtype}); compute it on the CPU, x.to('cpu')"
+        )
 
     def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """`x @ weight.T + bias` of arrays of one dtype: (*batch, in), (out, in), (out,) or None."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..fusion import Formula
 from ..fusion.cuda_compiler import cuda_source
-from . import capturing, cuda_images, cuda_probe
+from . import capturing, cuda_images, cuda_probe, scipys
 from .base import Array, Backend, Kernel
 from .cuda_kernels import CudaKernel
 from .device import Device, DeviceError
@@ -160,6 +160,10 @@ class CupyBackend(Backend):
         products = self.blas
         found = None if products is None else products.matmul(a, b, out)
         return self._cupys_matmul(a, b, out) if found is None else found
+
+    def special(self, name: str, *arrays: Array) -> Array:
+        with self.place():
+            return scipys.on_a_gpu(name, tuple(a.dtype for a in arrays))(*arrays)
 
     def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
         products = self.blas

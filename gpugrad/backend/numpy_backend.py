@@ -11,7 +11,7 @@ import numpy as np
 from ..fusion import Formula
 from ..fusion.numba_cache import numba_wanted
 from ..fusion.numpy_compiler import NumpyKernel, compile_numpy
-from . import cpu_conv, cpu_images, cpu_winograd
+from . import cpu_conv, cpu_images, cpu_winograd, scipys
 from .base import Array, Backend, Kernel
 from .device import CPU
 from .pool import BufferPool, PoolStats
@@ -88,6 +88,27 @@ class NumpyBackend(Backend):
             out = self.pool.empty((*a.shape[:-1], b.shape[1]), a.dtype)
         result = np.matmul(a, b) if out is None else np.matmul(a, b, out)
         return result if type(result) is np.ndarray else np.asarray(result)
+
+    def special(self, name: str, *arrays: Array) -> Array:
+        with np.errstate(all="ignore"):
+            return np.asarray(scipys.on_the_cpu("special", name)(*arrays))
+
+    def solve_sylvester(self, a: Array, b: Array, q: Array) -> Array:
+        try:
+            solve = scipys.on_the_cpu("linalg", "solve_sylvester")
+        except ImportError:  # slower than the Schur forms, but it needs no SciPy
+            return super().solve_sylvester(a, b, q)
+        return np.asarray(solve(a, b, q))
+
+    def solve_banded(self, bands: tuple[int, int], ab: Array, b: Array) -> Array:
+        try:
+            solve = scipys.on_the_cpu("linalg", "solve_banded")
+        except ImportError:  # likewise
+            return super().solve_banded(bands, ab, b)
+        return np.asarray(solve(bands, ab, b, check_finite=False))
+
+    def sqrtm(self, a: Array) -> Array:
+        return np.asarray(scipys.on_the_cpu("linalg", "sqrtm")(a))
 
     def column_sum(self, x: Array) -> Array:
         if x.dtype in _BLAS and x.flags.c_contiguous:

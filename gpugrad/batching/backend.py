@@ -155,6 +155,25 @@ class BatchBackend(Backend):
         """NumPy's matmul for examples."""
         return call("matmul", (a, b), {} if out is None else {"out": out}, self)
 
+    def special(self, name: str, *arrays: Any) -> Any:
+        """The function of all examples at once: it works by element."""
+        level: Any = highest(arrays)
+        rank = max([len(a.shape) for a in arrays])
+        values = [aligned(level, a, rank) for a in arrays]
+        return BatchArray(under(level, values).special(name, *values), level, any_held(level, arrays))
+
+    def solve_sylvester(self, a: Any, b: Any, q: Any) -> Any:
+        """One example at a time."""
+        return self._one_by_one("solve_sylvester", (a, b, q), {})
+
+    def solve_banded(self, bands: tuple[int, int], ab: Any, b: Any) -> Any:
+        """One example at a time."""
+        return self._one_by_one("solve_banded", (bands, ab, b), {})
+
+    def sqrtm(self, a: Any) -> Any:
+        """One example at a time."""
+        return self._one_by_one("sqrtm", (a,), {})
+
     def conv(self, x: Any, w: Any, at: Geometry, bias: Any = None) -> Any:
         """A convolution for each example."""
         y = conv.conv(self, x, w, at)
@@ -241,18 +260,19 @@ class BatchBackend(Backend):
         if name.startswith("_") or not callable(getattr(self.root, name)):
             raise AttributeError(name)
 
-        def run(*args: Any, **kwargs: Any) -> Any:
-            level: Any = highest((*args, *kwargs.values())) or self
+        return lambda *args, **kwargs: self._one_by_one(name, args, kwargs)
 
-            def one(*given: Any, **named: Any) -> Any:
-                return getattr(under(level, (*given, *named.values())), name)(*given, **named)
+    def _one_by_one(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The method `name` of the level below for each example."""
+        level: Any = highest((*args, *kwargs.values())) or self
 
-            if not any_held(level, (args, kwargs)):
-                result = one(*tree(lambda v: strip(level, v), args), **tree(lambda v: strip(level, v), kwargs))
-                return wrap(level, result, False)
-            return loop(level, name, one, args, kwargs)
+        def one(*given: Any, **named: Any) -> Any:
+            return getattr(under(level, (*given, *named.values())), name)(*given, **named)
 
-        return run
+        if not any_held(level, (args, kwargs)):
+            result = one(*tree(lambda v: strip(level, v), args), **tree(lambda v: strip(level, v), kwargs))
+            return wrap(level, result, False)
+        return loop(level, name, one, args, kwargs)
 
 
 def innermost(root: Backend) -> Backend:

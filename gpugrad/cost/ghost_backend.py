@@ -168,6 +168,22 @@ class GhostBackend(Backend):
             return out
         return self.fresh(product_shape(tuple(a.shape), tuple(b.shape)), np.result_type(a.dtype, b.dtype))
 
+    def special(self, name: str, *arrays: Any) -> Any:
+        """New memory for the values."""
+        return self.fresh(np.broadcast_shapes(*[a.shape for a in arrays]), np.result_type(*[a.dtype for a in arrays]))
+
+    def solve_sylvester(self, a: Any, b: Any, q: Any) -> Any:
+        """New memory for the solution."""
+        return self.fresh(q.shape, np.result_type(a.dtype, b.dtype, q.dtype))
+
+    def solve_banded(self, bands: tuple[int, int], ab: Any, b: Any) -> Any:
+        """Likewise."""
+        return self.fresh(b.shape, np.result_type(ab.dtype, b.dtype))
+
+    def sqrtm(self, a: Any) -> Any:
+        """Of a matrix whose root is real, as that of a positive definite one."""
+        return self.fresh(a.shape, a.dtype)
+
     def conv(self, x: Any, w: Any, at: Geometry, bias: Any = None) -> Any:
         """As the device would: the compiled way, or the general one."""
         places = x.shape[0] * math.prod(at.output(x.shape[2:], w.shape[2:]))

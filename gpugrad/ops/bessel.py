@@ -87,7 +87,7 @@ def _forward(order: int, scaled: bool) -> Any:
     return forward
 
 
-def _over(y: Any, x: Any) -> Any:
+def over_x(y: Any, x: Any) -> Any:
     """I1 / x, 1/2 at 0 (also of the scaled I1)."""
     zero = bare(x) == 0
     return select(zero, 0.5, divide(y, select(zero, 1.0, x)))
@@ -98,7 +98,7 @@ def _i0_rule(g: Any, needs: Needs, x: Any) -> tuple[Any, ...]:
 
 
 def _i1_rule(g: Any, needs: Needs, x: Any, y: Any) -> tuple[Any, ...]:
-    return (multiply(g, subtract(i0(x), _over(y, x))),)
+    return (multiply(g, subtract(i0(x), over_x(y, x))),)
 
 
 def _i0e_rule(g: Any, needs: Needs, x: Any, y: Any) -> tuple[Any, ...]:
@@ -106,7 +106,7 @@ def _i0e_rule(g: Any, needs: Needs, x: Any, y: Any) -> tuple[Any, ...]:
 
 
 def _i1e_rule(g: Any, needs: Needs, x: Any, y: Any) -> tuple[Any, ...]:
-    return (multiply(g, subtract(i0e(x), add(multiply(sign(x), y), _over(y, x)))),)
+    return (multiply(g, subtract(i0e(x), add(multiply(sign(x), y), over_x(y, x)))),)
 
 
 I0 = Primitive("i0", _forward(0, False), _i0_rule, keeps=((0,),), flops=per_input(1), vjp_flops=vjp_per_input(2))

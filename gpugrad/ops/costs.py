@@ -57,6 +57,15 @@ def vjp_per_input(each: float, per_output: float = 0) -> Callable[..., int]:
     return flops
 
 
+def per_output(each: int) -> Callable[..., int]:
+    """`each` operations for every element of the output; for a forward or a rule."""
+
+    def flops(shapes: tuple[Shape, ...], out_shape: Shape, *needs: Needs, **static: Any) -> int:
+        return each * math.prod(out_shape)
+
+    return flops
+
+
 def rows_of(shape: Shape) -> int:
     """How many rows an array has along its last axis."""
     return math.prod(shape[:-1])

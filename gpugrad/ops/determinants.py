@@ -13,7 +13,7 @@ from .arguments import apply_one, bare, some
 from .cast import imag
 from .costs import dense, vjp_dense
 from .matrices import array_like, linear_algebra, matrices, product, rows, single, turned, xp_linalg
-from .solving import inv
+from .solving import inv, pinv
 
 
 class SlogdetResult(NamedTuple):
@@ -48,6 +48,40 @@ def det(a: Any) -> Any:
         numpy.linalg.LinAlgError: not square; a third derivative at a singular matrix.
     """
     return apply_one(DET, matrices("det", a, square=True), {})
+
+
+def _pseudo_forward(needs: Needs, a: Any, *, cut: float) -> tuple[Any, tuple[Any, ...]]:
+    values = xp_linalg("eigvalsh", a)(a)
+    xp = backend_of(a).xp
+    kept = values > cut * xp.abs(values).max(axis=-1, keepdims=True)
+    return xp.asarray(xp.log(xp.where(kept, values, 1)).sum(axis=-1)), ()
+
+
+def _pseudo_rule(g: Any, needs: Needs, a: Any, *, cut: float) -> tuple[Any]:
+    return (single(g) * pinv(turned(a), rtol=cut),)
+
+
+LOG_PSEUDO_DET = Primitive(
+    "log_pseudo_det",
+    _pseudo_forward,
+    _pseudo_rule,
+    keeps=((0,),),
+    flops=dense(0, 4 / 3),
+    vjp_flops=vjp_dense(4, 8),
+)
+
+
+def log_pseudo_det(a: Any, cut: float) -> Any:
+    """The logarithm of the product of the eigenvalues that are not 0, of positive semidefinite matrices (..., n, n).
+
+    Args:
+        a: symmetric; its lower triangle is read.
+        cut: eigenvalues up to `cut` times the largest count as 0.
+
+    Returns:
+        (...); its gradient, the pseudoinverse, is that among matrices of the same rank.
+    """
+    return apply_one(LOG_PSEUDO_DET, matrices("log_pseudo_det", a, square=True), {"cut": cut})
 
 
 def _others(x: Any) -> Any:

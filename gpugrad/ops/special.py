@@ -21,7 +21,7 @@ from ..primitive import FUNCTIONS, Needs, Primitive, public
 from .arguments import apply_one, bare, constant, operand
 from .core import Elementwise, make
 from .costs import per_input, vjp_per_input
-from .elementwise import add, divide, exp, multiply, square, subtract
+from .elementwise import add, divide, exp, multiply, select, sin, square, subtract
 
 INF: Final = math.inf
 ROOT_HALF: Final = math.sqrt(0.5)
@@ -229,6 +229,20 @@ def gamma(x: Any) -> Any:
     """The gamma function; nan at the negative integers."""
     x = _real("gamma", x)
     return multiply(_sign(x), exp(gammaln(x)))
+
+
+@public
+def rgamma(x: Any) -> Any:
+    """The reciprocal of the gamma function, 0 at 0 and the negative integers, where it has derivatives too."""
+    x = _real("rgamma", x)
+    array = bare(x)
+    xp = backend_of(array).xp
+    below = array < 0.5
+    # 1 / gamma(x) = gamma(1 - x) sin(pi x) / pi, with the sine taken from the nearest integer.
+    near = xp.asarray(xp.rint(array)).astype(array.dtype, copy=False)
+    turned = multiply(sin(multiply(subtract(x, near), math.pi)), (1 - 2 * (near % 2)) / math.pi)
+    left = multiply(gamma(subtract(1.0, select(below, x, 0.0))), turned)
+    return select(below, left, exp(multiply(gammaln(select(below, 1.0, x)), -1.0)))
 
 
 @public

@@ -19,6 +19,7 @@ from ..ops.eigenvalues import eigh as _eigh
 from ..ops.eigenvalues import eigvalsh as _eigvalsh
 from ..ops.index import getitem
 from ..ops.joining import concatenate, pad
+from ..ops.matrix_equations import solve_banded, solve_sylvester, sqrtm
 from ..ops.reduce import norm
 from ..ops.shape import atleast_2d, matrix_transpose
 from ..ops.solving import inv, pinv
@@ -35,7 +36,10 @@ __all__ = [
     "norm",
     "pinv",
     "solve",
+    "solve_banded",
+    "solve_sylvester",
     "solve_triangular",
+    "sqrtm",
     "svd",
     "svdvals",
 ]

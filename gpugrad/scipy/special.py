@@ -6,9 +6,12 @@ from typing import Any, NoReturn
 
 from ..ops.arguments import operand
 from ..ops.bessel import i0, i0e, i1, i1e
-from ..ops.elementwise import erf, erfc, exp, log, logit, multiply, subtract
+from ..ops.bessel_orders import iv, ive, j0, j1, jv, k0, k0e, k1, k1e, kv, kve, y0, y1, yn, yv
+from ..ops.elementwise import exp, log, logit, multiply, subtract
 from ..ops.elementwise import log_sigmoid as log_expit
 from ..ops.elementwise import sigmoid as expit
+from ..ops.evaluated import erf_of_any
+from ..ops.incomplete import betainc, betaincc, chdtr, chdtrc, gammainc, gammaincc, pdtr, pdtrc, stdtr
 from ..ops.reduce import max as _max
 from ..ops.reduce import sum as _sum
 from ..ops.rows import log_softmax as _log_softmax
@@ -33,13 +36,18 @@ from ..ops.special import (
     ndtri,
     polygamma,
     rel_entr,
+    rgamma,
     xlog1py,
     xlogy,
 )
 
 __all__ = [
     "beta",
+    "betainc",
+    "betaincc",
     "betaln",
+    "chdtr",
+    "chdtrc",
     "digamma",
     "entr",
     "erf",
@@ -49,13 +57,27 @@ __all__ = [
     "expit",
     "exprel",
     "gamma",
+    "gammainc",
+    "gammaincc",
     "gammaln",
     "gammasgn",
     "i0",
     "i0e",
     "i1",
     "i1e",
+    "iv",
+    "ive",
+    "j0",
+    "j1",
+    "jn",
+    "jv",
+    "k0",
+    "k0e",
+    "k1",
+    "k1e",
     "kl_div",
+    "kv",
+    "kve",
     "log_expit",
     "log_ndtr",
     "log_softmax",
@@ -64,15 +86,33 @@ __all__ = [
     "multigammaln",
     "ndtr",
     "ndtri",
+    "pdtr",
+    "pdtrc",
     "polygamma",
     "psi",
     "rel_entr",
+    "rgamma",
     "softmax",
+    "stdtr",
     "xlog1py",
     "xlogy",
+    "y0",
+    "y1",
+    "yn",
+    "yv",
 ]
 
-psi = digamma
+psi, jn = digamma, jv
+
+
+def erf(z: Any) -> Any:
+    """The error function of real or, on the CPU, complex numbers."""
+    return erf_of_any("erf", z)
+
+
+def erfc(z: Any) -> Any:
+    """1 - `erf`, precise where that is small."""
+    return erf_of_any("erfc", z)
 
 
 def _over(function: Any, x: Any, axis: Any) -> Any:

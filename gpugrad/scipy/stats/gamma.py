@@ -6,15 +6,17 @@ import math
 from typing import Any
 
 from ...ops.arguments import bare, operand
-from ...ops.elementwise import add, divide, exp, log, subtract, where
+from ...ops.elementwise import add, exp, log, subtract, where
+from ...ops.incomplete import gammainc, gammaincc
 from ...ops.special import gammaln, xlogy
+from .shares import log_of_share, standard
 
-__all__ = ["logpdf", "pdf"]
+__all__ = ["cdf", "logcdf", "logpdf", "logsf", "pdf", "sf"]
 
 
 def logpdf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of the density; -inf below `loc`."""
-    z, a = divide(subtract(operand(x), loc), scale), operand(a) * 1.0
+    z, a = standard(x, loc, scale), operand(a) * 1.0
     below = bare(z) < 0
     inside = where(below, 1.0, z)
     density = subtract(subtract(xlogy(subtract(a, 1.0), inside), inside), add(gammaln(a), log(scale)))
@@ -24,3 +26,29 @@ def logpdf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
 def pdf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The density."""
     return exp(logpdf(x, a, loc, scale))
+
+
+def _share(function: Any, below: float, x: Any, a: Any, loc: Any, scale: Any) -> Any:
+    z = standard(x, loc, scale)
+    outside = bare(z) < 0
+    return where(outside, below, function(a, where(outside, 1.0, z)))
+
+
+def cdf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The share below `x`; as all shares it is evaluated by SciPy, and its derivative by `a` is an integral."""
+    return _share(gammainc, 0.0, x, a, loc, scale)
+
+
+def logcdf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The logarithm of the share below `x`."""
+    return log_of_share(cdf(x, a, loc, scale))
+
+
+def sf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The share above `x`."""
+    return _share(gammaincc, 1.0, x, a, loc, scale)
+
+
+def logsf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The logarithm of the share above `x`."""
+    return log_of_share(sf(x, a, loc, scale))

@@ -6,21 +6,18 @@ import math
 from typing import Any, Final
 
 from ...ops.arguments import operand
-from ...ops.elementwise import add, divide, exp, log, multiply, negative, square, subtract
+from ...ops.elementwise import add, exp, log, multiply, negative, square, subtract
 from ...ops.special import log_ndtr, ndtr, ndtri
+from .shares import standard
 
 __all__ = ["cdf", "entropy", "logcdf", "logpdf", "logsf", "pdf", "ppf", "sf"]
 
 LOG_ROOT_2PI: Final = 0.5 * math.log(2 * math.pi)
 
 
-def _standard(x: Any, loc: Any, scale: Any) -> Any:
-    return divide(subtract(operand(x), loc), scale)
-
-
 def logpdf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of the density."""
-    z = _standard(x, loc, scale)
+    z = standard(x, loc, scale)
     return subtract(multiply(square(z), -0.5), add(log(scale), LOG_ROOT_2PI))
 
 
@@ -31,22 +28,22 @@ def pdf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
 
 def cdf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The share below `x`."""
-    return ndtr(_standard(x, loc, scale))
+    return ndtr(standard(x, loc, scale))
 
 
 def logcdf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of the share below `x`, precise far out too."""
-    return log_ndtr(_standard(x, loc, scale))
+    return log_ndtr(standard(x, loc, scale))
 
 
 def sf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The share above `x`."""
-    return ndtr(negative(_standard(x, loc, scale)))
+    return ndtr(negative(standard(x, loc, scale)))
 
 
 def logsf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of the share above `x`."""
-    return log_ndtr(negative(_standard(x, loc, scale)))
+    return log_ndtr(negative(standard(x, loc, scale)))
 
 
 def ppf(q: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:

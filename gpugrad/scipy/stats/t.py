@@ -6,15 +6,17 @@ import math
 from typing import Any
 
 from ...ops.arguments import operand
-from ...ops.elementwise import add, divide, exp, log, log1p, multiply, square, subtract
+from ...ops.elementwise import add, divide, exp, log, log1p, multiply, negative, square, subtract
+from ...ops.incomplete import stdtr
 from ...ops.special import gammaln
+from .shares import log_of_share, standard
 
-__all__ = ["logpdf", "pdf"]
+__all__ = ["cdf", "logcdf", "logpdf", "logsf", "pdf", "sf"]
 
 
 def logpdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of the density."""
-    z, df = divide(subtract(operand(x), loc), scale), operand(df) * 1.0
+    z, df = standard(x, loc, scale), operand(df) * 1.0
     half = multiply(add(df, 1.0), 0.5)
     norm = subtract(gammaln(half), gammaln(multiply(df, 0.5)))
     width = add(multiply(log(multiply(df, math.pi)), 0.5), log(scale))
@@ -24,3 +26,23 @@ def logpdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
 def pdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The density."""
     return exp(logpdf(x, df, loc, scale))
+
+
+def cdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The share below `x`; as all shares it is evaluated by SciPy. With respect to `df` it has no gradient."""
+    return stdtr(df, standard(x, loc, scale))
+
+
+def logcdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The logarithm of the share below `x`."""
+    return log_of_share(cdf(x, df, loc, scale))
+
+
+def sf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The share above `x`."""
+    return stdtr(df, negative(standard(x, loc, scale)))
+
+
+def logsf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The logarithm of the share above `x`."""
+    return log_of_share(sf(x, df, loc, scale))

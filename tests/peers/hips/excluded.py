@@ -1,6 +1,5 @@
 """Which tests of autograd's suite are not asked of gpugrad, and why."""
 
-_NOT_IN_SCIPY = "a function of SciPy that gpugrad.scipy does not have"
 _UPPER_HALF = (
     "perturbs one triangle of a symmetric matrix alone; eigh's derivative here is that along symmetric matrices, "
     "PyTorch's and JAX's convention"
@@ -17,14 +16,6 @@ EXCLUDED = {
     "test_numpy.py::test_cast_to_int": "calls a dtype as a function, np.int64(tensor); here that is x.astype",
     "test_numpy.py::test_make_diagonal": "make_diagonal is autograd's own function, not NumPy's",
     "test_numpy.py::test_diagonal": "uses make_diagonal, autograd's own function",
-    "test_scipy.py::test_mvn_pdf": "singular covariances, an option gpugrad's multivariate_normal does not have",
-    "test_scipy.py::test_mvn_logpdf": "singular covariances, as test_mvn_pdf",
-    "test_scipy.py::test_mvn_sing_cov": "singular covariances, as test_mvn_pdf",
-    "test_scipy.py::test_convolve_generalization": "arguments axes and dot_axes, which SciPy's convolve does not have",
-    "test_scipy.py::test_convolve_ignore": "arguments axes and dot_axes, as above",
-    "test_scipy.py::test_convolve_ignore_dot": "arguments axes and dot_axes, as above",
-    "test_scipy.py::test_erf": "erf of complex numbers, which no formula here computes",
-    "test_scipy.py::test_erfc": "erfc of complex numbers, as test_erf",
     "test_wrappers.py::test_dtypes": "numbers wider than double precision (clongdouble)",
     "test_wrappers.py::test_wrapped_name_and_docs": "the text of autograd's own docstrings",
     **{f"test_misc.py::{n}": _CONST_GRAPH for n in ("test_const_graph", "test_const_graph_args")},
@@ -40,14 +31,5 @@ EXCLUDED = {
     **{
         f"test_wrappers.py::test_custom_where_dtypes[{n}]": _WHERE
         for n in ("int-True-1-2", "float-True-3.0-4.0", "float-False-1-2.0", "list-True-x3-y3")
-    },
-    **{
-        f"test_scipy.py::test_{n}": _NOT_IN_SCIPY
-        for n in (
-            "chi2_pdf chi2_cdf chi2_logpdf beta_cdf gamma_cdf poisson_cdf poisson_logpmf poisson_pmf "
-            "poisson_cdf_broadcast poisson_logpmf_broadcast poisson_pmf_broadcast t_cdf t_logcdf t_cdf_broadcast "
-            "t_logcdf_broadcast betainc gammainc gammaincc jn yn rgamma j0 j1 y0 y1 iv ive sqrtm solve_sylvester "
-            "solve_banded"
-        ).split()
     },
 }

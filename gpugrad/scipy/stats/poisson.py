@@ -1,0 +1,55 @@
+"""The Poisson distribution of counts with mean `mu`, shifted by `loc`. Counts have no gradient."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ...ops.arguments import bare, operand
+from ...ops.elementwise import add, exp, subtract, where
+from ...ops.incomplete import pdtr, pdtrc
+from ...ops.special import gammaln, xlogy
+from .shares import log_of_share
+
+__all__ = ["cdf", "logcdf", "logpmf", "logsf", "pmf", "sf"]
+
+
+def _count(k: Any, loc: Any) -> tuple[Any, Any, Any]:
+    """The count from 0 as a constant, whether it is below 0, and one in its place that is not."""
+    k = bare(subtract(operand(k) * 1.0, bare(loc)))
+    below = k < 0
+    return k, below, where(below, 0.0, k)
+
+
+def logpmf(k: Any, mu: Any, loc: Any = 0) -> Any:
+    """The logarithm of the probability of `k`; -inf where k is below `loc` or no integer."""
+    k, below, count = _count(k, loc)
+    value = subtract(subtract(xlogy(count, mu), gammaln(add(count, 1.0))), mu)
+    return where(below | (k % 1 != 0), -math.inf, value)
+
+
+def pmf(k: Any, mu: Any, loc: Any = 0) -> Any:
+    """The probability of `k`."""
+    return exp(logpmf(k, mu, loc))
+
+
+def cdf(k: Any, mu: Any, loc: Any = 0) -> Any:
+    """The probability of `k` or less; as all shares it is evaluated by SciPy."""
+    _, below, count = _count(k, loc)
+    return where(below, 0.0, pdtr(count, mu))
+
+
+def logcdf(k: Any, mu: Any, loc: Any = 0) -> Any:
+    """The logarithm of the probability of `k` or less."""
+    return log_of_share(cdf(k, mu, loc))
+
+
+def sf(k: Any, mu: Any, loc: Any = 0) -> Any:
+    """The probability of more than `k`."""
+    _, below, count = _count(k, loc)
+    return where(below, 1.0, pdtrc(count, mu))
+
+
+def logsf(k: Any, mu: Any, loc: Any = 0) -> Any:
+    """The logarithm of the probability of more than `k`."""
+    return log_of_share(sf(k, mu, loc))
