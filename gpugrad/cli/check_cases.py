@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Final
 
 import numpy as np
@@ -15,8 +16,9 @@ import numpy as np
 import gpugrad as gg
 from gpugrad.nn import functional as F  # noqa: N812 - PyTorch's habit
 from gpugrad.ops.core import Elementwise
+from gpugrad.ops.determinants import log_pseudo_det
 from gpugrad.primitive import ELEMENTWISE, FUNCTIONS
-from gpugrad.scipy import special
+from gpugrad.scipy import linalg, special
 
 # Primitives that no case runs, and why.
 ELSEWHERE: Final = {
@@ -24,6 +26,8 @@ ELSEWHERE: Final = {
     "eig": "eigenvectors and the order of eigenvalues are the library's choice",
     "window_pick": "the derivative of max pooling's gradient, an index of what max_pool covers",
     "cofactors": "the derivative of a determinant of 0, which has to be asked of the device",
+    "sqrtm": "on the CPU alone, by SciPy",
+    "complex_erf": "likewise",
 }
 
 # Tried in this order: the first on which an operation is finite everywhere is its own.
@@ -134,12 +138,25 @@ def _lines() -> list[tuple[Any, ...]]:
         ("qr", lambda x: gg.abs(gg.linalg.qr(x)[1]), square), ("svd", _svd, (6, 4)),
         ("svdvals", gg.linalg.svdvals, (6, 4)), ("eigh", _eigh, square),
         ("eigvalsh", lambda x: gg.linalg.eigvalsh(_spd(x)), square), ("det", lambda x: gg.linalg.det(_spd(x)), square),
-        ("slogdet", lambda x: gg.linalg.slogdet(_spd(x))[1], square), ("pinv", gg.linalg.pinv, (6, 4)),
+        ("slogdet", lambda x: gg.linalg.slogdet(_spd(x))[1], square),
+        ("log_pseudo_det", lambda x: log_pseudo_det(_spd(x), 1e-6), square), ("pinv", gg.linalg.pinv, (6, 4)),
         ("lstsq", lambda a, b: gg.linalg.lstsq(a, b)[0], (8, 3), (8, 2)),
         *[(name, getattr(special, name), ("at", 0.5, 1.5, 200)) for name in "i0 i0e i1 i1e gammaln log_ndtr".split()],
         *[(name, getattr(special, name), ("at", 0.1, 0.9, 200)) for name in ("ndtri", "erfinv")],
         ("polygamma", lambda x: gg.polygamma(1, x), ("at", 0.5, 1.5, 200)),
-        ("convolve", gg.convolve, (60,), (7,)),
+        ("convolve", gg.convolve, (60,), (7,)), *(_evaluated() if find_spec("scipy") else []),
+    ]  # fmt: skip
+
+
+def _evaluated() -> list[tuple[Any, ...]]:
+    """What SciPy evaluates on the CPU, where it is installed, and `cupyx.scipy` or dense systems on a GPU."""
+    x, share, number = ("at", 0.5, 4.0, 200), ("at", 0.2, 0.8, 200), ("at", 0.7, 2.5)
+    return [
+        ("bessel", lambda x: special.yn(2, x), x), ("bessel_of_order_0_or_1", special.j1, x),
+        ("gammainc", special.gammainc, number, x), ("betainc", special.betainc, number, number, share),
+        ("stdtr", lambda t: special.stdtr(3.5, t), x),
+        ("solve_sylvester", lambda a, b, q: linalg.solve_sylvester(_spd(a), _spd(b), q), (5, 5), (4, 4), (5, 4)),
+        ("solve_banded", lambda ab, b: linalg.solve_banded((0, 1), ab + 6.0, b), (2, 9), (9, 2)),
     ]  # fmt: skip
 
 

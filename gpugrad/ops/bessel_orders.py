@@ -56,11 +56,13 @@ def _rule(g: Any, needs: Needs, v: Any, x: Any, *, kind: str) -> tuple[Any, ...]
     return None, multiply(g, slope)
 
 
-_OPERATIONS: Final = {"yn": 7, "ive": 8, "kve": 7}  # of the rule for each element; 5 for the others
+# Of the rule, for each element of the result and of the order; for the other kinds 5 and 2.
+_OPERATIONS: Final = {"yn": (7, 12), "ive": (9, 2), "kve": (7, 2)}
 
 
 def _vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, *, kind: str) -> int:
-    return _OPERATIONS.get(kind, 5) * math.prod(out_shape) + 2 * math.prod(shapes[0])
+    each, of_order = _OPERATIONS.get(kind, (5, 2))
+    return each * math.prod(out_shape) + of_order * math.prod(shapes[0])
 
 
 BESSEL = Primitive("bessel", _forward, _rule, keeps=((), (0, 1)), flops=per_output(1), vjp_flops=_vjp_flops)

@@ -67,7 +67,7 @@ LOG_PSEUDO_DET = Primitive(
     _pseudo_rule,
     keeps=((0,),),
     flops=dense(0, 4 / 3),
-    vjp_flops=vjp_dense(4, 8),
+    vjp_flops=vjp_dense(16, 8),
 )
 
 

@@ -19,7 +19,7 @@ from .elementwise import erf, erfc, exp, multiply, negative, square
 
 
 def reals(name: str, *values: Any) -> tuple[Any, ...]:
-    """Operands of a real function: integers become float64, Python's numbers take the dtype of the others.
+    """Operands of a real function: Python's numbers and integers take the dtype of the others (else float64).
 
     Raises:
         TypeError: one is complex.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of
-from ..primitive import FUNCTIONS, Needs, Primitive, public
+from ..primitive import FUNCTIONS, Needs, Primitive, Shape, public
 from ..tensor import apply
 from . import tails
 from .costs import per_output
@@ -51,13 +51,21 @@ def _gammainc_rule(g: Any, needs: Needs, a: Any, x: Any, *, n: int, upper: bool)
     return ga, gx
 
 
+def _gammainc_vjp_flops(
+    shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, *, n: int, upper: bool
+) -> int:
+    """A derivative by `a` counts as one function; that by `x` is a density, times a polynomial for n above 0."""
+    by_x = (6 + upper + 3 * n) * math.prod(out_shape) + (2 + n) * math.prod(shapes[0])
+    return 2 * math.prod(out_shape) * needs[0] + by_x * needs[1]
+
+
 GAMMAINC = Primitive(
     "gammainc",
     _gammainc_forward,
     _gammainc_rule,
     keeps=((0, 1), (0, 1)),
     flops=per_output(1),
-    vjp_flops=per_output(10),
+    vjp_flops=_gammainc_vjp_flops,
 )
 
 
@@ -107,13 +115,23 @@ def _betainc_rule(g: Any, needs: Needs, a: Any, b: Any, x: Any, *, n: int, m: in
     return ga, gb, gx
 
 
+def _betainc_vjp_flops(
+    shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, *, n: int, m: int
+) -> int:
+    """As that of `gammainc`, with a second parameter."""
+    a, b = math.prod(shapes[0]), math.prod(shapes[1])
+    of_both = math.prod(np.broadcast_shapes(*shapes[:2]))
+    by_x = (9 + 4 * (n + m)) * math.prod(out_shape) + 2 * (a + b) + (4 + n + m) * of_both
+    return 2 * math.prod(out_shape) * (needs[0] + needs[1]) + by_x * needs[2]
+
+
 BETAINC = Primitive(
     "betainc",
     _betainc_forward,
     _betainc_rule,
     keeps=((0, 1, 2), (0, 1, 2), (0, 1, 2)),
     flops=per_output(1),
-    vjp_flops=per_output(18),
+    vjp_flops=_betainc_vjp_flops,
 )
 
 
@@ -168,8 +186,12 @@ def _stdtr_rule(g: Any, needs: Needs, df: Any, t: Any) -> tuple[Any, ...]:
     return None, multiply(g, exp(subtract(scale, multiply(half, log1p(divide(square(t), df))))))
 
 
+def _stdtr_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs) -> int:
+    return 7 * math.prod(out_shape) + 10 * math.prod(shapes[0])
+
+
 STDTR = Primitive(
-    "stdtr", _stdtr_forward, _stdtr_rule, keeps=((), (0, 1)), flops=per_output(12), vjp_flops=per_output(16)
+    "stdtr", _stdtr_forward, _stdtr_rule, keeps=((), (0, 1)), flops=per_output(1), vjp_flops=_stdtr_vjp_flops
 )
 
 

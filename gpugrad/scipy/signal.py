@@ -19,7 +19,7 @@ from ..ops.shape import matrix_transpose, reshape, transpose
 __all__ = ["convolve", "correlate", "fftconvolve"]
 
 
-Axes = tuple[Sequence[int], Sequence[int]]
+Axes = Sequence[Sequence[int]]
 
 
 def convolve(
@@ -80,7 +80,7 @@ def _along(in1: Any, in2: Any, mode: str, axes: Axes, dot_axes: Axes) -> Any:
     else:
         full = irfftn(matmul(rfftn(left, s, places), rfftn(right, s, places)), s, places)
     full = transpose(full, (len(s), len(s) + 1, *places))
-    return _part(reshape(full, (*kept, *s)), *shapes, mode)
+    return _part(reshape(full, (*kept, *s)), shapes[0], shapes[1], mode)
 
 
 def _check_axes(in1: Any, in2: Any, mode: str, axes: Axes, dot_axes: Axes) -> None:

@@ -19,6 +19,7 @@ from gpugrad.cost.recorder import Recorder
 from gpugrad.nodes import Node, PrimitiveNode
 from gpugrad.ops.resample import Band
 from gpugrad.primitive import ELEMENTWISE, REGISTRY, Primitive
+from tests.cost.by_hand_scipy import BY_HAND_OF_SCIPY
 from tests.cost.counting import flops_of_rule
 from tests.ops.table import Row, rows
 
@@ -152,6 +153,7 @@ BY_HAND: dict[str, Count] = {
     "fftn": (((3, 8),), (3, 8), {**FFT, "inverse": False}, 3 * 5 * 8 * 3, 3 * 5 * 8 * 3),
     "rfftn": (((3, 8),), (3, 5), FFT, 3 * 5 * 8 * 3 / 2, 3 * 5 * 8 * 3 / 2),
     "irfftn": (((3, 5),), (3, 8), FFT, 3 * 5 * 8 * 3 / 2, 3 * 5 * 8 * 3 / 2),
+    **BY_HAND_OF_SCIPY,
     # dense factorisations, leading terms: Golub and Van Loan; backward: the products and solutions of the rule
     "cholesky": (((n, n),), (n, n), {}, n**3 / 3, 8 * n**3),
     "inv": (((n, n),), (n, n), {}, 2 * n**3, 4 * n**3),
@@ -186,7 +188,8 @@ def test_primitive_states_what_is_counted_by_hand(name: str) -> None:
 
 
 TWO_GRADIENTS = {
-    "conv", "conv_input", "conv_weight", "matmul", "linear", "activated_linear", "convolve", "solve", "lstsq",
+    "activated_linear", "betainc", "conv", "conv_input", "conv_weight", "convolve", "gammainc", "linear", "lstsq",
+    "matmul", "solve", "solve_banded", "solve_sylvester",
 }  # fmt: skip
 
 # Operations in the definition of each function, by hand.
@@ -266,12 +269,12 @@ def test_every_operation_has_its_count_checked() -> None:
 KERNELS = {
     "max_pool", "window_pick", "window_put", "batch_norm", "softmax", "log_softmax", "layer_norm", "rms_norm",
     "scaled_dot_product_attention", "rnn_tanh", "rnn_relu", "lstm", "gru",
-    "cross_entropy", "maxout", "linear", "activated_linear", "activated",
+    "cross_entropy", "maxout", "linear", "activated_linear", "activated", "gammainc", "betainc",
 }  # fmt: skip
 # Leading terms only.
 LEADING = {
-    "cholesky", "cofactors", "conv_input", "det", "eig", "eigh", "eigvalsh", "inv", "irfftn", "lstsq", "pinv", "qr",
-    "rfftn", "slogdet", "solve", "svd", "svdvals",
+    "cholesky", "cofactors", "conv_input", "det", "eig", "eigh", "eigvalsh", "inv", "irfftn", "log_pseudo_det", "lstsq",
+    "pinv", "qr", "rfftn", "slogdet", "solve", "solve_banded", "solve_sylvester", "sqrtm", "svd", "svdvals",
 }  # fmt: skip
 
 

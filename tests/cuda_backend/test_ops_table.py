@@ -27,6 +27,12 @@ ELSEWHERE = {
     **dict.fromkeys(
         [f"{n} where" for n in "sum prod mean var nansum nanmean std max min nanmax".split()], "masks on the host"
     ),
+    **dict.fromkeys(
+        ["jv 0", "jv 1.5", "jv orders", "iv 0", "iv 1.5", "kv 0", "kv 1.5", "yv -2.3", "ive 3.0", "kve 0.5"],
+        "cupyx.scipy.special has no Bessel functions of real order",
+    ),
+    "scipy.special.erf complex": "CuPy's is of real numbers",
+    "scipy.linalg.sqrtm": "CuPy has none",
     "roots": "as eigvals",
     "poly of a matrix": "likewise",
 }

@@ -30,6 +30,7 @@ FILE = Path(__file__).resolve().parents[2] / "docs" / "coverage.md"
 FACES: dict[str, Any] = {
     "gpugrad.numpy": gnp, "gpugrad.numpy.linalg": gnp.linalg, "gpugrad.numpy.fft": gnp.fft,
     "gpugrad.scipy.special": gsp.special, "gpugrad.scipy.linalg": gsp.linalg, "gpugrad.scipy.signal": gsp.signal,
+    **{f"gpugrad.scipy.stats.{name}": getattr(gsp.stats, name) for name in gsp.stats.__all__},
     "gpugrad.nn.functional": gg.nn.functional, "gpugrad": gg,
 }  # fmt: skip
 NUMPYS = {"gpugrad.numpy": np, "gpugrad.numpy.linalg": np.linalg, "gpugrad.numpy.fft": np.fft}

@@ -82,6 +82,7 @@ def _modules() -> dict[str, Any]:
     cupyx, scipy, functions = _Module("cupyx"), _Module("cupyx.scipy"), _Module("cupyx.scipy.special")
     for name in "erf erfc erfcx gammaln digamma".split():
         setattr(functions, name, getattr(special, name))
+    functions.__dict__.update(special.EVALUATED)
     cupyx.scipy, scipy.special = scipy, functions
     return {
         "cupy": cupy, "cupy.cuda": cupy.cuda, "cupy.random": cupy.random,

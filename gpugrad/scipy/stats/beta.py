@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...ops.arguments import bare, operand
+from ...ops.arguments import bare
 from ...ops.elementwise import add, exp, log, negative, subtract, where
 from ...ops.incomplete import betainc, betaincc
 from ...ops.special import betaln, xlog1py, xlogy
@@ -16,7 +16,7 @@ __all__ = ["cdf", "logcdf", "logpdf", "logsf", "pdf", "sf"]
 
 def logpdf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of the density; -inf outside the interval."""
-    z, a, b = standard(x, loc, scale), operand(a) * 1.0, operand(b) * 1.0
+    z, scale, a, b = standard("beta", x, loc, scale, a, b)
     outside = (bare(z) < 0) | (bare(z) > 1)
     inside = where(outside, 0.5, z)
     powers = add(xlogy(subtract(a, 1.0), inside), xlog1py(subtract(b, 1.0), negative(inside)))
@@ -29,7 +29,7 @@ def pdf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
 
 
 def _share(function: Any, below: float, x: Any, a: Any, b: Any, loc: Any, scale: Any) -> Any:
-    z = standard(x, loc, scale)
+    z, _, a, b = standard("beta", x, loc, scale, a, b)
     left, right = bare(z) < 0, bare(z) > 1
     inside = function(a, b, where(left | right, 0.5, z))
     return where(left, below, where(right, 1.0 - below, inside))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...ops.arguments import bare, operand
+from ...ops.arguments import bare
 from ...ops.elementwise import add, exp, log, subtract, where
 from ...ops.incomplete import gammainc, gammaincc
 from ...ops.special import gammaln, xlogy
@@ -16,7 +16,7 @@ __all__ = ["cdf", "logcdf", "logpdf", "logsf", "pdf", "sf"]
 
 def logpdf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of the density; -inf below `loc`."""
-    z, a = standard(x, loc, scale), operand(a) * 1.0
+    z, scale, a = standard("gamma", x, loc, scale, a)
     below = bare(z) < 0
     inside = where(below, 1.0, z)
     density = subtract(subtract(xlogy(subtract(a, 1.0), inside), inside), add(gammaln(a), log(scale)))
@@ -29,7 +29,7 @@ def pdf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
 
 
 def _share(function: Any, below: float, x: Any, a: Any, loc: Any, scale: Any) -> Any:
-    z = standard(x, loc, scale)
+    z, _, a = standard("gamma", x, loc, scale, a)
     outside = bare(z) < 0
     return where(outside, below, function(a, where(outside, 1.0, z)))
 

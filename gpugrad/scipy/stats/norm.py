@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-from ...ops.arguments import operand
 from ...ops.elementwise import add, exp, log, multiply, negative, square, subtract
+from ...ops.evaluated import reals
 from ...ops.special import log_ndtr, ndtr, ndtri
 from .shares import standard
 
@@ -17,7 +17,7 @@ LOG_ROOT_2PI: Final = 0.5 * math.log(2 * math.pi)
 
 def logpdf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of the density."""
-    z = standard(x, loc, scale)
+    z, scale = standard("norm", x, loc, scale)
     return subtract(multiply(square(z), -0.5), add(log(scale), LOG_ROOT_2PI))
 
 
@@ -28,29 +28,31 @@ def pdf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
 
 def cdf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The share below `x`."""
-    return ndtr(standard(x, loc, scale))
+    return ndtr(standard("norm", x, loc, scale)[0])
 
 
 def logcdf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of the share below `x`, precise far out too."""
-    return log_ndtr(standard(x, loc, scale))
+    return log_ndtr(standard("norm", x, loc, scale)[0])
 
 
 def sf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The share above `x`."""
-    return ndtr(negative(standard(x, loc, scale)))
+    return ndtr(negative(standard("norm", x, loc, scale)[0]))
 
 
 def logsf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of the share above `x`."""
-    return log_ndtr(negative(standard(x, loc, scale)))
+    return log_ndtr(negative(standard("norm", x, loc, scale)[0]))
 
 
 def ppf(q: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The value below which a share `q` lies."""
+    q, loc, scale = reals("norm", q, loc, scale)
     return add(multiply(ndtri(q), scale), loc)
 
 
 def entropy(loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The differential entropy; it does not depend on `loc`, whose gradient is 0."""
-    return add(add(log(operand(scale)), LOG_ROOT_2PI + 0.5), multiply(operand(loc), 0.0))
+    loc, scale = reals("norm", loc, scale)
+    return add(add(log(scale), LOG_ROOT_2PI + 0.5), multiply(loc, 0.0))

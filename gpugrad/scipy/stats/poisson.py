@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...ops.arguments import bare, operand
+from ...ops.arguments import bare
 from ...ops.elementwise import add, exp, subtract, where
+from ...ops.evaluated import reals
 from ...ops.incomplete import pdtr, pdtrc
 from ...ops.special import gammaln, xlogy
 from .shares import log_of_share
@@ -14,16 +15,17 @@ from .shares import log_of_share
 __all__ = ["cdf", "logcdf", "logpmf", "logsf", "pmf", "sf"]
 
 
-def _count(k: Any, loc: Any) -> tuple[Any, Any, Any]:
-    """The count from 0 as a constant, whether it is below 0, and one in its place that is not."""
-    k = bare(subtract(operand(k) * 1.0, bare(loc)))
+def _count(k: Any, mu: Any, loc: Any) -> tuple[Any, Any, Any, Any]:
+    """The count from 0 as a constant, whether it is below 0, one in its place that is not, and the mean."""
+    k, mu, loc = reals("poisson", k, mu, loc)
+    k = bare(subtract(bare(k), bare(loc)))
     below = k < 0
-    return k, below, where(below, 0.0, k)
+    return k, below, where(below, 0.0, k), mu
 
 
 def logpmf(k: Any, mu: Any, loc: Any = 0) -> Any:
     """The logarithm of the probability of `k`; -inf where k is below `loc` or no integer."""
-    k, below, count = _count(k, loc)
+    k, below, count, mu = _count(k, mu, loc)
     value = subtract(subtract(xlogy(count, mu), gammaln(add(count, 1.0))), mu)
     return where(below | (k % 1 != 0), -math.inf, value)
 
@@ -35,7 +37,7 @@ def pmf(k: Any, mu: Any, loc: Any = 0) -> Any:
 
 def cdf(k: Any, mu: Any, loc: Any = 0) -> Any:
     """The probability of `k` or less; as all shares it is evaluated by SciPy."""
-    _, below, count = _count(k, loc)
+    _, below, count, mu = _count(k, mu, loc)
     return where(below, 0.0, pdtr(count, mu))
 
 
@@ -46,7 +48,7 @@ def logcdf(k: Any, mu: Any, loc: Any = 0) -> Any:
 
 def sf(k: Any, mu: Any, loc: Any = 0) -> Any:
     """The probability of more than `k`."""
-    _, below, count = _count(k, loc)
+    _, below, count, mu = _count(k, mu, loc)
     return where(below, 1.0, pdtrc(count, mu))
 
 

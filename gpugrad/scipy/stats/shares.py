@@ -5,15 +5,23 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...ops.arguments import bare, operand
+from ...ops.arguments import bare
 from ...ops.elementwise import divide, log, subtract, where
+from ...ops.evaluated import reals
 
 __all__: list[str] = []
 
 
-def standard(x: Any, loc: Any, scale: Any) -> Any:
-    """`(x - loc) / scale`."""
-    return divide(subtract(operand(x), loc), scale)
+def standard(name: str, x: Any, loc: Any, scale: Any, *shapes: Any) -> tuple[Any, ...]:
+    """`(x - loc) / scale`, the scale, and a distribution's other parameters, all real and on one device.
+
+    Python's numbers take the dtype of the others.
+
+    Raises:
+        TypeError: one is complex.
+    """
+    x, loc, scale, *others = reals(name, x, loc, scale, *shapes)
+    return (divide(subtract(x, loc), scale), scale, *others)
 
 
 def log_of_share(share: Any) -> Any:

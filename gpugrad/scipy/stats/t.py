@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...ops.arguments import operand
 from ...ops.elementwise import add, divide, exp, log, log1p, multiply, negative, square, subtract
 from ...ops.incomplete import stdtr
 from ...ops.special import gammaln
@@ -16,7 +15,7 @@ __all__ = ["cdf", "logcdf", "logpdf", "logsf", "pdf", "sf"]
 
 def logpdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of the density."""
-    z, df = standard(x, loc, scale), operand(df) * 1.0
+    z, scale, df = standard("t", x, loc, scale, df)
     half = multiply(add(df, 1.0), 0.5)
     norm = subtract(gammaln(half), gammaln(multiply(df, 0.5)))
     width = add(multiply(log(multiply(df, math.pi)), 0.5), log(scale))
@@ -30,7 +29,8 @@ def pdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
 
 def cdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The share below `x`; as all shares it is evaluated by SciPy. With respect to `df` it has no gradient."""
-    return stdtr(df, standard(x, loc, scale))
+    z, _, df = standard("t", x, loc, scale, df)
+    return stdtr(df, z)
 
 
 def logcdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
@@ -40,7 +40,8 @@ def logcdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
 
 def sf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The share above `x`."""
-    return stdtr(df, negative(standard(x, loc, scale)))
+    z, _, df = standard("t", x, loc, scale, df)
+    return stdtr(df, negative(z))
 
 
 def logsf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
