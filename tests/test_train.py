@@ -406,3 +406,26 @@ def test_importing_the_package_imports_none_of_the_extras():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("amp", [None, "float16"])
+def test_a_training_goes_on_from_its_state(rng, amp):
+    train, test = blobs(rng), blobs(rng)
+
+    def trainer():
+        gg.manual_seed(0)
+        model = mlp(2, [8], 3)
+        optimizer = gg.optim.Adam(model.parameters(), 0.05)
+        return Trainer(model, optimizer, scheduler=gg.optim.StepLR(optimizer, 3), amp=amp)
+
+    first, second = trainer(), trainer()
+    first.scaler.update(16.0) if amp else None
+    list(first.fit(train, test, epochs=1, batch_size=40))
+    second.load_state_dict(first.state_dict())
+    assert second.state_dict()["scaler"] == first.state_dict()["scaler"]
+    assert second.steps_done == 3
+    losses = [[m.train_loss for m in t.fit(train, test, epochs=2, batch_size=40)] for t in (first, second)]
+    assert losses[0] == losses[1]
+    if amp:
+        with pytest.raises(ValueError, match="'scale' is missing"):
+            second.load_state_dict({**first.state_dict(), "scaler": {}})

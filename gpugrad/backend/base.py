@@ -182,6 +182,10 @@ class Backend(ABC):
         """Seconds between two marks; the device must have come past both (`synchronize`)."""
         return float(stop - start)
 
+    def loss_scale(self, scale: float, good_steps: int) -> Any:
+        """A loss scale in the device's memory (`cuda_scaling.LossScale`); None where the host knows all values."""
+        return None
+
     @abstractmethod
     def seed(self, seed: int) -> None:
         """Restart the backend's random generator."""

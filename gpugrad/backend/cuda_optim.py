@@ -7,10 +7,12 @@ through one fused formula an array. Nothing waits for the device.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
-from collections.abc import Sequence
-from typing import Any, Final
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -22,6 +24,49 @@ Array = Any
 
 CHUNK: Final = 8192  # elements a block of threads: 32 for each of its 256
 _BLOCK: Final = 256
+
+
+class _Verdict(NamedTuple):
+    """What a loss scale says of the step being taken: skip it where `found`; `skipped` of the `step` so far were."""
+
+    found: Any
+    skipped: Any
+    step: int
+
+
+class _State(threading.local):
+    verdict: _Verdict | None = None
+
+
+_state: Final = _State()
+
+
+@contextlib.contextmanager
+def guarded(found: Array, skipped: Array, step: int) -> Iterator[None]:
+    """A block whose updates (of arrays that `one_launch` takes) are left out on the device where `found` is not 0.
+
+    Args:
+        found: (1,) int32, as `judge` writes it.
+        skipped: (1,) int64, how many of the steps were left out; `count_skip` adds to it after the updates.
+        step: the number of this step, those left out included, from 1.
+    """
+    _state.verdict = _Verdict(found, skipped, step)
+    try:
+        yield
+    finally:
+        _state.verdict = None
+
+
+def count_skip(found: Array, skipped: Array) -> None:
+    """Add the verdict on a step to the steps that were left out."""
+    capture = capturing.current()
+    if capture is None or not capture.refilling:
+        function("optim.cu", "count_skip", "float32")((1,), (1,), (found, skipped))
+
+
+def judge(total: Array, found: Array, anywhere: Array) -> None:
+    """Set `found` and `anywhere`, (1,) int32, to 1 where a sum of squares is no finite number."""
+    function("optim.cu", "judge", total.dtype.name)((1,), (1,), (total, found, anywhere))
 
 
 # The one-launch way ---------------------------------------------------------------------------------------------
@@ -60,6 +105,11 @@ def _tables(lists: Sequence[Sequence[Array] | None]) -> tuple[tuple[Any, ...], i
     return (table, sizes, arrays, starts, np.int32(CHUNK)), len(chunks[1])
 
 
+def one_launch(params: Sequence[Array], grads: Sequence[Array]) -> bool:
+    """Whether these are updated in one launch, which `guarded` can leave out."""
+    return _together((params, grads)) and all(p.shape == g.shape for p, g in zip(params, grads, strict=True))
+
+
 def _together(lists: Sequence[Sequence[Array] | None]) -> bool:
     """Whether one launch can take all arrays: one native float type, dense, none of them missing or empty."""
     dtype = lists[0][0].dtype  # type: ignore[index]
@@ -80,6 +130,9 @@ def _launch(
     name: str, lists: Sequence[Sequence[Array] | None], lr: float, step: int, maximize: bool, *rest: Any
 ) -> None:
     """Launch the kernel `name` of optim.cu; floats in `rest` go in the compute type, integers as int."""
+    verdict = _state.verdict
+    if verdict is not None:
+        step = verdict.step
     first = lists[0][0]  # type: ignore[index]
     wide, device = compute_type(first.dtype), first.device.id
     numbers = [np.int32(r) if isinstance(r, bool) else wide(r) for r in rest]
@@ -97,7 +150,7 @@ def _launch(
     else:  # what changes from step to step is read from memory that each replay writes first
         rate, steps = capture.number(live), capture.number(np.array([step], np.int64))
         logs = rate[2:]
-    extra = (logs,) if name == "adam" else ()
+    extra = (*((logs,) if name == "adam" else ()), *((None, None) if verdict is None else verdict[:2]))
     function("optim.cu", name, first.dtype.name)((count,), (_BLOCK,), (*tables, rate, steps, sign, *numbers, *extra))
 
 
@@ -186,6 +239,8 @@ def _one_by_one(body: Any, lists: Sequence[Sequence[Array] | None], maximize: bo
     """
     from . import backend_of
 
+    if _state.verdict is not None:
+        raise ValueError(f"[{body.__name__.strip('_')}] this update cannot be left out on the device; see one_launch")
     capture = capturing.current()
     if capture is not None:
         dtype = lists[0][0].dtype  # type: ignore[index]
@@ -271,6 +326,8 @@ def adam(
         # The kernel takes the logarithms of the betas and a step t, and uses 1 - beta^t: with t = 1 and the
         # logarithms of 1 - bias it gets the corrections themselves.
         logs = [math.log1p(-b) if b < 1 else -math.inf for b in (bias1, bias2)]
+        if _state.verdict is not None:  # only the device knows t
+            logs = [math.log(b) if b > 0 else -math.inf for b in (beta1, beta2)]
         _launch("adam", lists, lr, 1, maximize, beta1, beta2, *logs, eps, weight_decay, decoupled)
         return
     decay, plain = (lr * weight_decay, 0.0) if decoupled else (0.0, weight_decay)

@@ -356,6 +356,11 @@ class CupyBackend(Backend):
     def elapsed(self, start: Any, stop: Any) -> float:
         return float(self.xp.cuda.get_elapsed_time(start, stop)) / 1e3
 
+    def loss_scale(self, scale: float, good_steps: int) -> Any:
+        from .cuda_scaling import LossScale
+
+        return LossScale(self, scale, good_steps)
+
     def seed(self, seed: int) -> None:
         with self.place():
             self.generator = self.xp.random.Generator(self.xp.random.Philox4x3210(seed))

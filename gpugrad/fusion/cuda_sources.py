@@ -36,6 +36,8 @@ def _both(names: str) -> tuple[str, ...]:
     return tuple(f"{name}_{way}" for way in ("warp", "block") for name in names.split())
 
 
+_OPTIM: Final = ("sgd", "adam", "rmsprop", "norm_partials", "scale", "judge", "count_skip", "loss_scale")
+
 # Every hand-written source; the tests compile and run what is listed here, and a file that is not listed fails them.
 SOURCES: Final[dict[str, RowSource]] = {
     source.file: source
@@ -53,7 +55,7 @@ SOURCES: Final[dict[str, RowSource]] = {
         ),
         RowSource("pool.cu", ("max_pool", "window_put", "window_sum", "window_spread")),
         RowSource("batch_norm.cu", ("moments_parts", "moments", "norm_products_parts", "norm_products")),
-        RowSource("optim.cu", ("sgd", "adam", "rmsprop", "norm_partials", "scale")),
+        RowSource("optim.cu", _OPTIM),
     )
 }
 

@@ -25,17 +25,23 @@ class Bucket:
         parameters: the tensors.
         arrays: their bare arrays.
         state: by name, a list of bare arrays in the same order.
-        step: how many updates they have had.
+        step: how many updates they have had, or would have had without a loss scale.
+        skipped: how many of these a loss scale left out, (1,) int64 on the device; None where none can have been.
         backend: of their device.
     """
 
-    __slots__ = ("arrays", "backend", "parameters", "state", "step")
+    __slots__ = ("arrays", "backend", "parameters", "skipped", "state", "step")
 
     def __init__(self, parameters: list[Tensor], state: dict[str, list[Any]], step: int) -> None:
         self.parameters = parameters
         self.arrays = [p.data for p in parameters]
         self.state, self.step = state, step
+        self.skipped: Any = None
         self.backend: Backend = backend_of(self.arrays[0])
+
+    def taken(self) -> int:
+        """How many updates they have had; waits for the device after steps under a loss scale."""
+        return self.step if self.skipped is None else self.step - int(self.backend.to_host(self.skipped)[0])
 
 
 class Optimizer:
@@ -61,6 +67,7 @@ class Optimizer:
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Tensor, dict[str, Any]] = {}
         self._buckets: list[list[Bucket] | None] = []
+        self._found: Any = None  # a loss scale's verdict on the step being taken
         if isinstance(params, Tensor):
             raise TypeError(f"[{self.name}] params is a single tensor; expected several, e.g. [tensor]")
         groups = list(params)
@@ -154,7 +161,7 @@ class Optimizer:
                     continue
             capture = capturing.current()
             for bucket, gs in zip(buckets, grads, strict=True):
-                self._advance(bucket, gs, group, what)
+                self._advance(bucket, gs, group, what, self._found)
                 if capture is not None:
                     self._captured(capture, i, bucket, gs, group, what)
             if len(buckets) > 1 and capture is None:  # they may be at the same step from now on
@@ -162,24 +169,67 @@ class Optimizer:
                 self._buckets[i] = None
         return loss
 
-    def _advance(self, bucket: Bucket, grads: list[Any], group: dict[str, Any], what: str) -> None:
-        self.update(bucket, grads, group)
+    def step_where_finite(self, found: Any) -> None:
+        """A step that the device leaves out where `found` is not 0; without waiting for it.
+
+        Args:
+            found: (1,) int32 on the parameters' device, as `backend.loss_scale` finds it.
+
+        Raises:
+            ValueError: an update cannot be left out so; see `can_skip`.
+        """
+        self._found = found
+        try:
+            self.step()
+        finally:
+            self._found = None
+
+    def can_skip(self, backend: Backend) -> bool:
+        """Whether all updates are launches on the GPU of `backend` that `step_where_finite` can leave out."""
+        for group in self.param_groups:
+            nodes = [(p, p._node) for p in group["params"] if type(p._node) is Leaf and p._node.grad is not None]
+            given = [(p.data, node.grad.data) for p, node in nodes]
+            here = all(backend_of(p) is backend and type(g) is type(p) for p, g in given)
+            if not here or not self.skippable(group):
+                return False
+            if given and not backend.optim.one_launch(*zip(*given, strict=True)):
+                return False
+        return True
+
+    def skippable(self, group: Mapping[str, Any]) -> bool:
+        """Whether the updates of a group, with its options, read the step's verdict on the device."""
+        return False
+
+    def _advance(self, bucket: Bucket, grads: list[Any], group: dict[str, Any], what: str, found: Any) -> None:
+        if found is None:
+            if bucket.skipped is not None:
+                bucket.step, bucket.skipped = bucket.taken(), None
+            self.update(bucket, grads, group)
+        else:
+            if bucket.skipped is None:
+                capturing.refuse("starts to count skipped steps, which a replay would start again")
+                bucket.skipped = bucket.backend.xp.zeros(1, np.int64)
+            optim = bucket.backend.optim
+            with optim.guarded(found, bucket.skipped, bucket.step + 1):
+                self.update(bucket, grads, group)
+            optim.count_skip(found, bucket.skipped)
         bucket.step += 1
         for array in bucket.arrays:
             changed(array, what)
 
     def _captured(self, capture: Any, i: int, bucket: Bucket, grads: list[Any], group: Any, what: str) -> None:
         """Tell a captured step what to do on the host in each replay, how to undo this one, and when it is outdated."""
+        found, skipped = self._found, bucket.skipped
 
         def undo() -> None:
             bucket.step -= 1
 
         def current() -> bool:
             buckets = self._buckets[i]
-            same = buckets is not None and any(b is bucket for b in buckets)
+            same = buckets is not None and any(b is bucket for b in buckets) and bucket.skipped is skipped
             return same and all(p.data is a for p, a in zip(bucket.parameters, bucket.arrays, strict=True))
 
-        capture.repeat(lambda: self._advance(bucket, grads, group, what), undo, current)
+        capture.repeat(lambda: self._advance(bucket, grads, group, what, found), undo, current)
 
     def update(self, bucket: Bucket, grads: list[Any], group: dict[str, Any]) -> None:
         """Write the new values into `bucket.arrays`, and the new state into `bucket.state`."""
@@ -233,8 +283,9 @@ class Optimizer:
     def _keep_steps(self, buckets: list[Bucket]) -> None:
         """Write the step counts of buckets back to the state of their parameters."""
         for bucket in buckets:
+            step = bucket.taken()
             for p in bucket.parameters:
-                self.state[p]["step"] = bucket.step
+                self.state[p]["step"] = step
 
     def state_dict(self) -> dict[str, Any]:
         """State and options in PyTorch's layout: parameters are numbered through the groups.

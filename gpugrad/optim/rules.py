@@ -62,6 +62,10 @@ class SGD(Optimizer):
         """A buffer where there is momentum."""
         return ("momentum_buffer",) if group["momentum"] else ()
 
+    def skippable(self, group: Mapping[str, Any]) -> bool:
+        """Yes."""
+        return type(self).update is SGD.update
+
     def update(self, bucket: Bucket, grads: list[Any], group: dict[str, Any]) -> None:
         """One kernel for all arrays."""
         bucket.backend.optim.sgd(
@@ -124,6 +128,10 @@ class Adam(Optimizer):
         """The two moments, and the largest second one with `amsgrad`."""
         names = ("exp_avg", "exp_avg_sq")
         return (*names, "max_exp_avg_sq") if group["amsgrad"] else names
+
+    def skippable(self, group: Mapping[str, Any]) -> bool:
+        """Yes, but for AMSGrad, which is no single launch."""
+        return type(self).update is Adam.update and not group["amsgrad"]
 
     def update(self, bucket: Bucket, grads: list[Any], group: dict[str, Any]) -> None:
         """One kernel for all arrays."""
@@ -216,6 +224,10 @@ class RMSprop(Optimizer):
         names = ["square_avg"]
         names += ["momentum_buffer"] if group["momentum"] else []
         return (*names, "grad_avg") if group["centered"] else tuple(names)
+
+    def skippable(self, group: Mapping[str, Any]) -> bool:
+        """Yes, but for the centred form, which is no single launch."""
+        return type(self).update is RMSprop.update and not group["centered"]
 
     def update(self, bucket: Bucket, grads: list[Any], group: dict[str, Any]) -> None:
         """One kernel for all arrays."""

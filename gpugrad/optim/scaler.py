@@ -1,7 +1,7 @@
 """`GradScaler`: a loss multiplied by a large number, so that small gradients survive float16.
 
-Finding infinities and taking the scale off are one pass over all gradients each, on their device; the steps themselves
-are the optimizer's.
+Finding infinities and taking the scale off are one pass over all gradients each, on their device, which keeps the scale
+too where it is a GPU (`backend.loss_scale`); the steps themselves are the optimizer's.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from .. import mutation
-from ..backend import backend_of
+from ..backend import backend_of, capturing, is_array
 from ..nodes import Leaf
-from ..tensor import Tensor
+from ..tensor import Tensor, new_tensor
 from .optimizer import Optimizer
 
 
@@ -27,8 +27,11 @@ class GradScaler:
     `growth_interval` steps without one it doubles. bfloat16 has float32's range and needs none of this. (Micikevicius
     et al. 2018, "Mixed Precision Training".)
 
-    On a GPU what was found stays in device memory until `step` must know whether to update: that is the one wait of an
-    iteration, as with PyTorch's unfused optimizers.
+    On a GPU the scale lies in device memory, as float32, and so does what was found: the update kernels leave the step
+    out themselves, nothing waits, and a whole iteration (`scale` to `update`) can be captured by `gg.compile`.
+    `get_scale`, `state_dict` and the optimizer's `state_dict` wait. Optimizers whose update is no single launch
+    (AMSGrad, centred RMSprop, parameters in half precision or on several devices) wait once an iteration, and cannot
+    be captured.
 
     Args:
         init_scale: the first scale.
@@ -71,8 +74,24 @@ class GradScaler:
         self._scale, self._good_steps = float(init_scale), 0
         self._growth, self._backoff, self._interval = growth_factor, backoff_factor, growth_interval
         # By optimizer: what its gradients showed (arrays on their devices, then one truth), and whether it has stepped.
-        self._found: dict[int, list[Any] | bool] = {}
+        self._found: dict[int, Any] = {}
         self._stepped: set[int] = set()
+        self._there: Any = None  # the scale in a device's memory, where it is the true one
+        self._many = False  # losses or gradients on several devices: the host keeps the scale
+
+    def _on(self, array: Any) -> Any:
+        """The scale in the memory of an array's device; None where the host keeps it."""
+        backend = backend_of(array)
+        if self._there is None and not self._many:
+            self._there = backend.loss_scale(self._scale, self._good_steps)
+        elif self._there is not None and self._there.backend is not backend:
+            self._scale, self._good_steps = self._there.read()
+            self._there, self._many = None, True
+        return self._there
+
+    def _now(self) -> tuple[float, int]:
+        """The scale and the good steps; waits for the device that has them."""
+        return (self._scale, self._good_steps) if self._there is None else self._there.read()
 
     def scale(self, outputs: Any) -> Any:
         """A loss (or several, in a list or tuple) times the scale."""
@@ -84,10 +103,11 @@ class GradScaler:
             raise TypeError(f"[GradScaler.scale] {type(outputs).__name__}; expected a tensor, or a list of tensors")
         if outputs.dtype.itemsize < 4:
             raise TypeError(
-                f"[GradScaler.scale] the loss is {outputs.dtype}, in which times {self._scale:g} overflows; compute it "
+                f"[GradScaler.scale] the loss is {outputs.dtype}, in which the scaled one overflows; compute it "
                 "in float32 (the losses do so under gg.autocast), or convert: loss.astype('float32')"
             )
-        return outputs * self._scale
+        there = self._on(outputs.data)
+        return outputs * (self._scale if there is None else new_tensor(there.factor(False, outputs.dtype), None))
 
     def unscale_(self, optimizer: Optimizer) -> None:
         """Divide the gradients of the optimizer's parameters by the scale, in place: what clipping by norm wants.
@@ -102,22 +122,37 @@ class GradScaler:
         if id(optimizer) in self._found:
             when = "after step()" if id(optimizer) in self._stepped else "twice"
             raise RuntimeError(f"[GradScaler.unscale_] called {when}; expected once for each optimizer before update()")
+        capture = capturing.current()
+        if capture is not None:  # where a recording fails, the iteration begins anew
+            capture.repeat(lambda: None, self._begin, lambda: True)
+        sorted_ = list(_gradients(optimizer))
+        there = None
+        for grads in sorted_:
+            there = self._on(grads[0])
+        if there is not None:
+            self._found[id(optimizer)] = there.unscale(sorted_)
+        else:
+            self._found[id(optimizer)] = self._unscaled(sorted_)
+        for grads in sorted_:
+            for g in grads:
+                mutation.changed(g, "GradScaler.unscale_")
+
+    def _unscaled(self, sorted_: list[list[Any]]) -> list[Any]:
+        """Divide gradients by the host's scale; gives the sum of squares of each list, on its device."""
         flags: list[Any] = []
-        for grads in _gradients(optimizer):
+        for grads in sorted_:
             backend = backend_of(grads[0])
             # A sum of squares is finite where all gradients are (and, in float32, below 1e19: far over any real one).
             with np.errstate(over="ignore", invalid="ignore"):
                 flags.append(backend.optim.squared_norm(grads))
                 backend.optim.scale(grads, 1.0 / self._scale)
-            for g in grads:
-                mutation.changed(g, "GradScaler.unscale_")
-        self._found[id(optimizer)] = flags
+        return flags
 
     def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
         """`optimizer.step(*args)` where all gradients are finite; without a step otherwise.
 
         Returns:
-            What the optimizer's step returned; None for a skipped one.
+            What the optimizer's step returned; None for a skipped one, and for one that the device may skip.
 
         Raises:
             RuntimeError: a second call before `update`.
@@ -130,6 +165,11 @@ class GradScaler:
         if key not in self._found:
             self.unscale_(optimizer)
         self._stepped.add(key)
+        found = self._found[key]
+        there = self._there if is_array(found) and not args and not kwargs else None
+        if there is not None and optimizer.can_skip(there.backend):
+            optimizer.step_where_finite(found)
+            return None
         return None if self._overflowed(key) else optimizer.step(*args, **kwargs)
 
     def _overflowed(self, key: int) -> bool:
@@ -137,7 +177,9 @@ class GradScaler:
         found = self._found[key]
         if isinstance(found, list):
             found = self._found[key] = not all(math.isfinite(float(flag)) for flag in found)
-        return found
+        elif is_array(found):
+            return bool(backend_of(found).to_host(found)[0])
+        return bool(found)
 
     def update(self, new_scale: float | None = None) -> None:
         """Adapt the scale to what the steps since the last update found, or set it.
@@ -152,8 +194,13 @@ class GradScaler:
             if not new_scale > 0:
                 raise ValueError(f"[GradScaler.update] new_scale = {new_scale}; expected a number above 0")
             self._scale = float(new_scale)
+            if self._there is not None:
+                self._there.write(self._scale, self._now()[1])
         elif not self._found:
             raise RuntimeError("[GradScaler.update] no gradients were unscaled since the last one; call step() first")
+        elif self._there is not None:
+            self._there.adapt(self._growth, self._backoff, self._interval)
+            mutation.changed(self._there.factors, "GradScaler.update")
         elif any(self._overflowed(key) for key in list(self._found)):
             self._scale, self._good_steps = self._scale * self._backoff, 0
         else:
@@ -162,12 +209,16 @@ class GradScaler:
                 grown = self._scale * self._growth
                 # Above float32's range a scaled loss would be infinite for ever.
                 self._scale, self._good_steps = (grown if grown < 1e38 else self._scale), 0
+        self._begin()
+
+    def _begin(self) -> None:
+        """Forget what was found since the last update."""
         self._found.clear()
         self._stepped.clear()
 
     def get_scale(self) -> float:
-        """The scale; 1.0 when not enabled."""
-        return self._scale if self._enabled else 1.0
+        """The scale; 1.0 when not enabled. Waits for the device."""
+        return self._now()[0] if self._enabled else 1.0
 
     def get_growth_factor(self) -> float:
         """What the scale grows by."""
@@ -186,15 +237,16 @@ class GradScaler:
         return self._enabled
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps, under PyTorch's names; empty when not enabled."""
+        """What a checkpoint keeps, under PyTorch's names; empty when not enabled. Waits for the device."""
         if not self._enabled:
             return {}
+        scale, good_steps = self._now()
         return {
-            "scale": self._scale,
+            "scale": scale,
             "growth_factor": self._growth,
             "backoff_factor": self._backoff,
             "growth_interval": self._interval,
-            "_growth_tracker": self._good_steps,
+            "_growth_tracker": good_steps,
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -214,6 +266,8 @@ class GradScaler:
         self._scale, self._good_steps = float(state_dict["scale"]), int(state_dict["_growth_tracker"])
         self._growth, self._backoff = float(state_dict["growth_factor"]), float(state_dict["backoff_factor"])
         self._interval = int(state_dict["growth_interval"])
+        if self._there is not None:
+            self._there.write(self._scale, self._good_steps)
 
 
 def _gradients(optimizer: Optimizer) -> Iterable[list[Any]]:

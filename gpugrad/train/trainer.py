@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -213,6 +213,35 @@ class Trainer:
         if self.scheduler is not None:
             self.scheduler.step()
         self.steps_done += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a training goes on from: weights, optimizer, scheduler, loss scale, steps; waits for the device.
+
+        Tensors share memory with the trainer's. The order of examples depends on `seed` and the epoch alone.
+        """
+        state: dict[str, Any] = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "steps_done": self.steps_done,
+        }
+        if self.scheduler is not None:
+            state["scheduler"] = self.scheduler.state_dict()
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave of a trainer built alike; values are copied.
+
+        Raises:
+            ValueError, KeyError: the state is of other weights or another optimizer; or has no loss scale where this
+                trainer has one, or no scheduler.
+        """
+        self.model.load_state_dict(state_dict["model"])
+        self.optimizer.load_state_dict(state_dict["optimizer"])
+        self.scaler.load_state_dict(state_dict["scaler"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state_dict["scheduler"])
+        self.steps_done = int(state_dict["steps_done"])
 
     def evaluate(self, examples: Examples) -> Score:
         """Mean loss and accuracy in evaluation mode; the mode that the model was in is restored."""

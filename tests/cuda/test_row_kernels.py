@@ -270,7 +270,7 @@ def test_sgd(k: Rows, momentum: float, nesterov: int, rng: np.random.Generator) 
     for step in (1, 2, 3):
         given.launch(
             "sgd", np.array([rate], k.real), np.array([step], I64), scale, k.scalar(momentum), k.scalar(damp),
-            k.scalar(decay), np.int32(nesterov),
+            k.scalar(decay), np.int32(nesterov), None, None,
         )  # fmt: skip
         for p, g, b in zip(given.exact_p, given.exact_g, buffers, strict=True):
             d = 0.5 * g + decay * p
@@ -290,6 +290,7 @@ def test_adam(k: Rows, decoupled: int, rng: np.random.Generator) -> None:
         given.launch(
             "adam", np.array([rate], k.real), np.array([step], I64), None, k.scalar(b1), k.scalar(b2),
             k.scalar(np.log(b1)), k.scalar(np.log(b2)), k.scalar(eps), k.scalar(decay), np.int32(decoupled), None,
+            None, None,
         )  # fmt: skip
         for i, (p, g) in enumerate(zip(given.exact_p, given.exact_g, strict=True)):
             d = g if decoupled else g + decay * p
@@ -307,7 +308,7 @@ def test_rmsprop(k: Rows, momentum: float, rng: np.random.Generator) -> None:
     for step in (1, 2):
         given.launch(
             "rmsprop", np.array([rate], k.real), np.array([step], I64), None, k.scalar(alpha), k.scalar(eps),
-            k.scalar(decay), k.scalar(momentum),
+            k.scalar(decay), k.scalar(momentum), None, None,
         )  # fmt: skip
         for i, (p, g) in enumerate(zip(given.exact_p, given.exact_g, strict=True)):
             d = g + decay * p
@@ -315,6 +316,49 @@ def test_rmsprop(k: Rows, momentum: float, rng: np.random.Generator) -> None:
             b[i] = momentum * b[i] + d / (np.sqrt(v[i]) + eps)
             p -= rate * b[i]
     given.check(given.exact_p, 5)
+
+
+@pytest.mark.parametrize("kernel", ["sgd", "adam", "rmsprop"])
+def test_a_step_that_a_loss_scale_leaves_out_changes_nothing_and_does_not_count(
+    k: Rows, kernel: str, rng: np.random.Generator
+) -> None:
+    def run(steps: list[tuple[int, bool]], skipped: int) -> list[Array]:
+        given = Parameters(k, np.random.default_rng(5), 1 if kernel == "sgd" else 2)
+        count, found = np.array([0], I64), np.array([0], np.int32)
+        for step, bad in steps:
+            found[0] = bad
+            rest = {
+                "sgd": (k.scalar(0.9), k.scalar(0.0), k.scalar(0.1), np.int32(0)),
+                "adam": (*map(k.scalar, (0.9, 0.99, np.log(0.9), np.log(0.99), 1e-8, 0.1)), np.int32(0), None),
+                "rmsprop": tuple(map(k.scalar, (0.9, 1e-8, 0.1, 0.5))),
+            }[kernel]
+            given.launch(kernel, np.array([0.1], k.real), np.array([step], I64), None, *rest, found, count)
+            k.run("count_skip", (1,), (1,), (found, count))
+        assert count[0] == skipped
+        return [*given.p, *(a for state in given.states for a in state)]
+
+    with_skips = run([(1, True), (2, False), (3, True), (4, False)], 2)
+    for a, b in zip(with_skips, run([(1, False), (2, False)], 0), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_what_is_not_finite_is_noted_for_one_optimizer_and_for_all(k: Rows) -> None:
+    found, anywhere = np.zeros(1, np.int32), np.zeros(1, np.int32)
+    for total, want in ((2.0, 0), (np.inf, 1), (3.0, 1), (np.nan, 1)):
+        k.run("judge", (1,), (1,), (np.array([total], k.real), found, anywhere))
+        assert (found[0], anywhere[0]) == (want, want)
+        anywhere[0] = found[0]
+
+
+def test_the_loss_scale_moves(k: Rows) -> None:
+    factors, good, anywhere = np.array([8, 1 / 8], k.real), np.array([0], I64), np.zeros(1, np.int32)
+    for bad, scale, steps in ((0, 8, 1), (0, 16, 0), (1, 8, 0), (0, 8, 1), (1, 4, 0)):
+        anywhere[0] = bad
+        k.run("loss_scale", (1,), (1,), (factors, good, anywhere, k.scalar(2), k.scalar(0.5), I64(2)))
+        assert (factors[0], factors[1], good[0], anywhere[0]) == (scale, 1 / scale, steps, 0)
+    factors[:], good[:] = (2.0**126, 2.0**-126), 1
+    k.run("loss_scale", (1,), (1,), (factors, good, anywhere, k.scalar(4), k.scalar(0.5), I64(2)))
+    assert (factors[0], good[0]) == (2.0**126, 0), "a scale beyond float32's range would be infinite for ever"
 
 
 def test_the_norm_of_all_gradients(k: Rows, rng: np.random.Generator) -> None:

@@ -44,6 +44,9 @@ def use_everything(rng: np.random.Generator, rows: int, columns: int) -> None:
     for update in updates:
         update.step()
     gg.nn.utils.clip_grad_norm_([x, w, b], 1.0)
+    scaler = gg.GradScaler()
+    scaler.step(updates[0])
+    scaler.update()
 
 
 def test_every_kernel_is_launched_by_something(rng: np.random.Generator, gpu: State) -> None:
