@@ -31,8 +31,8 @@ algorithm: Final[ContextVar[str]] = ContextVar("gpugrad_convolution", default="a
 
 # Multiply-adds from which on compiled loops are worth loading Numba for.
 COMPILED = 1 << 20
-# Bytes of a kernels' gradient up to which groups of images have sums of their own; and how many groups there are.
-SMALL_GRADIENT, GROUPS = 1 << 18, 8
+# Bytes of a kernels' gradient up to which parts of the images have sums of their own; and how many parts there are.
+SMALL_GRADIENT, PARTS = 1 << 18, 8
 # Bytes of images that one pass over the kernels' gradient takes, and output pixels of a strip.
 IN_CACHE, PIXELS = 1 << 18, 256
 # Elements of kernels that a tile adds up at a time: 24 KiB of them in blocks of 32 float32.
@@ -81,7 +81,7 @@ def conv(pool: BufferPool, x: Array, w: Array, bias: Array | None, at: Geometry)
     size = at.output(x.shape[2:], (kernel[0], kernel[1]))
     if depthwise and _reaches(axes, x.shape[2:], (kernel[0], kernel[1]), size):
         return _clipped(pool, x, w, bias, axes, size)
-    padded = _border(pool, x, [(a.low, a.high) for a in axes])
+    padded = bordered(pool, x, [(a.low, a.high) for a in axes])
     n, height, width, channels = padded.shape
     y = pool.empty((n, *size, out), x.dtype)
     pixel, line = channels * item, width * channels * item
@@ -89,7 +89,7 @@ def conv(pool: BufferPool, x: Array, w: Array, bias: Array | None, at: Geometry)
         count = out if depthwise else out // at.groups
         own = w[group * count : (group + 1) * count]
         loops = _loops(x.dtype, count, depthwise)
-        packed = _pack(pool, loops, own, _dense(own) if not depthwise else _across(own))
+        packed = packed_kernels(pool, loops, own)
         _forward(
             loops, padded, packed, y, _start(loops, bias, group * count, count, x.dtype),
             x=(group * inner * item, (height * line, axes[0].stride * line, axes[1].stride * pixel)),
@@ -121,7 +121,7 @@ def conv_input(pool: BufferPool, g: Array, w: Array, size: tuple[int, ...], at: 
             return _clipped(pool, g, w[:, :, ::-1, ::-1], None, turned, (size[0], size[1]))
     phases = [_phases(*each) for each in zip(size, kernel, axes, strict=True)]
     pads = [_room(found, n, axis) for found, n, axis in zip(phases, g.shape[2:], axes, strict=True)]
-    padded = _border(pool, g, pads)
+    padded = bordered(pool, g, pads)
     n, height, width, _ = padded.shape
     channels = inner * at.groups
     x = pool.empty((n, *size, channels), g.dtype)
@@ -140,7 +140,7 @@ def conv_input(pool: BufferPool, g: Array, w: Array, size: tuple[int, ...], at: 
                     :, :, rows.start :: -axes[0].stride, columns.start :: -axes[1].stride
                 ][:, :, : rows.taps, : columns.taps]  # fmt: skip
                 turned = turned if depthwise else turned.transpose(1, 0, 2, 3)
-                packed = _pack(pool, loops, turned, _dense(turned) if not depthwise else _across(turned))
+                packed = packed_kernels(pool, loops, turned)
                 corner = (rows.output + pads[0][0]) * line + (columns.output + pads[1][0]) * pixel
                 target = (rows.first * size[1] + columns.first) * channels * item
                 _forward(
@@ -166,18 +166,18 @@ def conv_weight(pool: BufferPool, x: Array, g: Array, kernel: tuple[int, ...], a
     item, out = x.itemsize, g.shape[1]
     inner = x.shape[1] // at.groups
     depthwise = inner == 1 and out == at.groups > 1
-    padded = _border(pool, x, [(a.low, a.high) for a in axes])
+    padded = bordered(pool, x, [(a.low, a.high) for a in axes])
     n, height, width, channels = padded.shape
     size = g.shape[2:]
     pixel, line = channels * item, width * channels * item
     small = math.prod(kernel) * inner * out * item <= SMALL_GRADIENT
-    per_group = -(-n // GROUPS) if small else n
-    groups = -(-n // per_group)
+    per_part = -(-n // PARTS) if small else n
+    parts = -(-n // per_part)
     row_bytes = size[1] * (out + axes[0].stride * axes[1].stride * channels) * item
     rows = max(1, min(size[0], IN_CACHE // row_bytes)) if small else size[0]
-    sums = pool.empty((groups, *kernel, inner, out), x.dtype)
+    sums = pool.empty((parts, *kernel, inner, out), x.dtype)
     step = out * item
-    per_call = 1 if rows < size[0] else max(1, min(per_group, PIXELS // math.prod(size)))
+    per_call = 1 if rows < size[0] else max(1, min(per_part, PIXELS // math.prod(size)))
     for group in range(1 if depthwise else at.groups):
         count = out if depthwise else out // at.groups
         loops = _loops(x.dtype, count, depthwise)
@@ -187,21 +187,21 @@ def conv_weight(pool: BufferPool, x: Array, g: Array, kernel: tuple[int, ...], a
         across = axes[1].dilation * pixel
         table = (
             padded.ctypes.data + group * inner * item, given.ctypes.data,
-            sums.ctypes.data + group * count * item, _zeros(loops.BYTES).ctypes.data,
+            sums.ctypes.data + group * count * item, zero_bytes(loops.BYTES).ctypes.data,
             height * line, axes[0].stride * line, axes[1].stride * pixel,
             math.prod(size) * loops.BYTES, size[1] * loops.BYTES, loops.BYTES,
             size[0], size[1], count,
             kernel[0], axes[0].dilation * line, kernel[1] * inner * step,
             *((1, 0, 0) if merged else (kernel[1], across, inner * step)),
             *((kernel[1], across) if depthwise else (kernel[1] * inner if merged else inner, item)), step,
-            n, per_group, sums.strides[0],
+            n, per_part, sums.strides[0],
             kernel[0] if small else 1, rows, per_call, given.strides[0],
         )  # fmt: skip
-        _run(loops.weight, table, groups * (1 if small else kernel[0]) * blocks, 1)
-    total = sums[0] if groups == 1 else sums.sum(axis=0)
+        run_strips(loops.weight, table, parts * (1 if small else kernel[0]) * blocks, 1)
+    total = sums[0] if parts == 1 else sums.sum(axis=0)
     found = np.empty((out, inner, *kernel), x.dtype)
     table = (total.ctypes.data, found.ctypes.data, math.prod(kernel), inner, out)
-    _run(_layouts(x.dtype).unpack, table, -(-inner // 16), 1)
+    run_strips(layouts(x.dtype).unpack, table, -(-inner // 16), 1)
     return found
 
 
@@ -223,7 +223,7 @@ def _forward(
     Args:
         loops: the variant.
         source: images with their border.
-        packed: kernels as `_pack` gives them.
+        packed: kernels as `packed_kernels` gives them.
         target: the output.
         start: what each channel starts from, for whole blocks.
         x: the first byte of the first patch, and the steps by image, row and pixel of the output.
@@ -249,7 +249,7 @@ def _forward(
         source.ctypes.data + x[0], packed.ctypes.data, target.ctypes.data + y[0], start.ctypes.data, *x[1], *y[1],
         height, width, channels, *calls, *inside, packed.strides[0],
     )  # fmt: skip
-    _run(loops.forward, table, rows, max(1, min(PIXELS // width, -(-rows // (2 * num_threads())))))
+    run_strips(loops.forward, table, rows, max(1, min(PIXELS // width, -(-rows // (2 * num_threads())))))
 
 
 def _turned(axis: _Axis, kernel: int) -> _Axis:
@@ -270,11 +270,11 @@ def _clipped(
     pool: BufferPool, x: Array, w: Array, bias: Array | None, axes: Sequence[_Axis], size: tuple[int, ...]
 ) -> Array:
     """A depthwise convolution without a border around the images: it is the memory that takes its time."""
-    images = _border(pool, x, ((0, 0), (0, 0)))
+    images = bordered(pool, x, ((0, 0), (0, 0)))
     n, height, width, channels = images.shape
     y = pool.empty((n, *size, channels), x.dtype)
     loops = _loops(x.dtype, channels, depthwise=True)
-    packed = _pack(pool, loops, w, _across(w))
+    packed = packed_kernels(pool, loops, w)
     start = _start(loops, bias, 0, channels, x.dtype)
     _, outer, taps, _, _ = packed.shape
     table = (
@@ -283,11 +283,11 @@ def _clipped(
         axes[1].dilation, axes[0].low, axes[1].low, height, width, packed.strides[0],
     )  # fmt: skip
     rows = n * size[0]
-    _run(loops.clipped, table, rows, max(1, min(PIXELS // size[1], -(-rows // (2 * num_threads())))))
+    run_strips(loops.clipped, table, rows, max(1, min(PIXELS // size[1], -(-rows // (2 * num_threads())))))
     return np.moveaxis(y, -1, 1)
 
 
-def _run(strip: Any, table: Sequence[int], count: int, step: int) -> None:
+def run_strips(strip: Any, table: Sequence[int], count: int, step: int) -> None:
     """A loop over `count` parts on the team of threads, or here where there is none."""
     from ..fusion import numba_team
 
@@ -297,7 +297,7 @@ def _run(strip: Any, table: Sequence[int], count: int, step: int) -> None:
 
 
 @functools.cache
-def _loaded(file: str, **constants: Any) -> Any:
+def loaded(file: str, **constants: Any) -> Any:
     """A file of compiled loops with its constants set."""
     path = Path(__file__).with_name(file)
     text = path.read_text(encoding="utf-8")
@@ -307,8 +307,9 @@ def _loaded(file: str, **constants: Any) -> Any:
     return load(text, path.stem)
 
 
-def _layouts(dtype: Any) -> Any:
-    return _loaded("cpu_layout_numba.py", BITS=dtype.itemsize * 8)
+def layouts(dtype: Any) -> Any:
+    """The loops that rearrange images and kernels, for a dtype."""
+    return loaded("cpu_layout_numba.py", BITS=dtype.itemsize * 8)
 
 
 def vectors(dtype: Any, channels: int) -> int:
@@ -327,7 +328,7 @@ def block_size(dtype: Any, channels: int) -> int:
 
 def _loops(dtype: Any, channels: int, depthwise: bool) -> Any:
     """The variant for a number of output channels."""
-    return _loaded("cpu_conv_numba.py", BITS=dtype.itemsize * 8, VECTORS=vectors(dtype, channels), DEPTHWISE=depthwise)
+    return loaded("cpu_conv_numba.py", BITS=dtype.itemsize * 8, VECTORS=vectors(dtype, channels), DEPTHWISE=depthwise)
 
 
 def _axes(at: Geometry) -> list[_Axis]:
@@ -363,7 +364,7 @@ def _room(phases: list[_Phase], size: int, axis: _Axis) -> tuple[int, int]:
     return max(0, low), max(0, high)
 
 
-def _border(pool: BufferPool, x: Array, pads: Sequence[tuple[int, int]]) -> Array:
+def bordered(pool: BufferPool, x: Array, pads: Sequence[tuple[int, int]]) -> Array:
     """Images (n, height, width, channels) with a border of zeros, contiguous: a view where they are so already."""
     last = np.moveaxis(x, 1, -1)
     (top, bottom), (left, right) = pads
@@ -374,40 +375,31 @@ def _border(pool: BufferPool, x: Array, pads: Sequence[tuple[int, int]]) -> Arra
     table = (
         last.ctypes.data, out.ctypes.data, *last.strides, channels, height, width, top, left, *out.shape[1:3]
     )  # fmt: skip
-    _run(_layouts(x.dtype).border, table, n, max(1, n // (4 * num_threads())))
+    run_strips(layouts(x.dtype).border, table, n, max(1, n // (4 * num_threads())))
     return out
 
 
 def _blocked(pool: BufferPool, loops: Any, g: Array) -> Array:
     """(n, channels, height, width) as [block][n height width][channel of the block]; a view where one is all."""
-    rows = _border(pool, g, ((0, 0), (0, 0))).reshape(-1, g.shape[1])
+    rows = bordered(pool, g, ((0, 0), (0, 0))).reshape(-1, g.shape[1])
     if rows.shape[1] == loops.BLOCK:
         return rows[None]
     blocks = -(-rows.shape[1] // loops.BLOCK)
     out = pool.empty((blocks, rows.shape[0], loops.BLOCK), g.dtype)
     part = max(1, IN_CACHE // rows.strides[0])
     table = (rows.ctypes.data, out.ctypes.data, *rows.shape, loops.BLOCK, part)
-    _run(_layouts(g.dtype).blocks, table, -(-rows.shape[0] // part), 1)
+    run_strips(layouts(g.dtype).blocks, table, -(-rows.shape[0] // part), 1)
     return out
 
 
-def _dense(w: Array) -> tuple[int, ...]:
-    """Steps of (channel, kernel row, kernel column, other channel) and their sizes."""
-    return (w.strides[0], w.strides[2], w.strides[3], w.strides[1], w.shape[0], w.shape[2], w.shape[3], w.shape[1])
-
-
-def _across(w: Array) -> tuple[int, ...]:
-    """The same for depthwise kernels, which have no other channel."""
-    return (w.strides[0], w.strides[2], w.strides[3], 0, w.shape[0], w.shape[2], w.shape[3], 1)
-
-
-def _pack(pool: BufferPool, loops: Any, w: Array, layout: tuple[int, ...]) -> Array:
+def packed_kernels(pool: BufferPool, loops: Any, w: Array) -> Array:
     """Kernels as [block][kernel row][kernel column][channel of the other side][channel of the block]."""
-    *steps, channels, outer, taps, inner = layout
+    channels, inner, outer, taps = w.shape
     blocks = -(-channels // loops.BLOCK)
     packed = pool.empty((blocks, outer, taps, inner, loops.BLOCK), w.dtype)
+    steps = (w.strides[0], w.strides[2], w.strides[3], w.strides[1])
     table = (w.ctypes.data, packed.ctypes.data, *steps, channels, outer, taps, inner, loops.BLOCK)
-    _run(_layouts(w.dtype).pack, table, blocks, 1)
+    run_strips(layouts(w.dtype).pack, table, blocks, 1)
     return packed
 
 
@@ -420,5 +412,6 @@ def _start(loops: Any, bias: Array | None, first: int, count: int, dtype: Any) -
 
 
 @functools.cache
-def _zeros(nbytes: int) -> Array:
+def zero_bytes(nbytes: int) -> Array:
+    """Zeros that loops read in place of what lies outside."""
     return np.zeros(nbytes, np.uint8)

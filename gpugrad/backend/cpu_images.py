@@ -13,7 +13,7 @@ import numpy as np
 from ..fusion.numba_cache import numba_wanted
 from .base import Array
 from .conv import Geometry
-from .cpu_conv import _border, _loaded, _run
+from .cpu_conv import bordered, loaded, run_strips
 from .pool import BufferPool
 
 # Elements from which on compiled loops are worth loading Numba for; bytes and rows, at most, of a block whose sums are
@@ -45,14 +45,14 @@ def _windows(kind: str, x: Array, y: Array, won: Array | None, kernel: tuple[int
         x.ctypes.data, y.ctypes.data, 0 if won is None else won.ctypes.data,
         *one, *x.shape[1:], *one, *y.shape[1:-1], *one, *kernel, *one, *at.stride, top, left, *one, *at.dilation,
     )  # fmt: skip
-    loop = _loaded("cpu_images_numba.py", BITS=x.itemsize * 8, KIND=_KINDS.index(kind)).windows
-    _run(loop, table, x.shape[0], 1)
+    loop = loaded("cpu_images_numba.py", BITS=x.itemsize * 8, KIND=_KINDS.index(kind)).windows
+    run_strips(loop, table, x.shape[0], 1)
 
 
 def _last(pool: BufferPool, x: Array) -> Array:
     """Images with channels last and contiguous."""
     if x.ndim == 4:
-        return _border(pool, x, ((0, 0), (0, 0)))
+        return bordered(pool, x, ((0, 0), (0, 0)))
     return np.ascontiguousarray(np.moveaxis(x, 1, -1))
 
 
@@ -108,7 +108,7 @@ def statistics(rows: Array) -> tuple[Array, Array]:
     step, count = _parts(rows)
     found = np.empty((2, count, rows.shape[1]), rows.dtype)
     table = (rows.ctypes.data, found[0].ctypes.data, found[1].ctypes.data, *rows.shape, step)
-    _run(_loaded("cpu_images_numba.py", BITS=rows.itemsize * 8, KIND=0).moments, table, count, 1)
+    run_strips(loaded("cpu_images_numba.py", BITS=rows.itemsize * 8, KIND=0).moments, table, count, 1)
     sums, squares = found.astype(np.float64)
     sizes = np.full((count, 1), step, np.float64)
     sizes[-1] = rows.shape[0] - (count - 1) * step
@@ -126,6 +126,6 @@ def products(g: Array, rows: Array, mean: Array, scale: Array) -> tuple[Array, A
         g.ctypes.data, rows.ctypes.data, mean.ctypes.data, scale.ctypes.data,
         found[0].ctypes.data, found[1].ctypes.data, *rows.shape, step,
     )  # fmt: skip
-    _run(_loaded("cpu_images_numba.py", BITS=rows.itemsize * 8, KIND=0).along, table, count, 1)
+    run_strips(loaded("cpu_images_numba.py", BITS=rows.itemsize * 8, KIND=0).along, table, count, 1)
     total = found.sum(1, dtype=np.float64).astype(rows.dtype)
     return total[0], total[1]

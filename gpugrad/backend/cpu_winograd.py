@@ -14,7 +14,16 @@ from ..fusion.numba_cache import numba_wanted
 from ..fusion.workers import num_threads
 from .base import Array
 from .conv import Geometry
-from .cpu_conv import COMPILED, _border, _dense, _layouts, _loaded, _pack, _run, _zeros, algorithm
+from .cpu_conv import (
+    COMPILED,
+    algorithm,
+    bordered,
+    layouts,
+    loaded,
+    packed_kernels,
+    run_strips,
+    zero_bytes,
+)
 from .pool import BufferPool
 
 # Tiles whose transformed images and gradients are held at a time for the gradient of the kernels, and channels from
@@ -36,7 +45,7 @@ def wanted(x: Array, w_shape: tuple[int, ...], work: int, at: Geometry) -> bool:
 
 
 def _loops() -> Any:
-    return _loaded("cpu_winograd_numba.py", BITS=32)
+    return loaded("cpu_winograd_numba.py", BITS=32)
 
 
 def conv(pool: BufferPool, x: Array, w: Array, bias: Array | None, at: Geometry) -> Array:
@@ -44,13 +53,13 @@ def conv(pool: BufferPool, x: Array, w: Array, bias: Array | None, at: Geometry)
     loops, (out, channels) = _loops(), w.shape[:2]
     height, width = at.output(x.shape[2:], (3, 3))
     down, across = -(-height // 4), -(-width // 4)
-    padded = _border(pool, x, border(x, at, down, across))
-    packed = _pack(pool, loops, w, _dense(w))
+    padded = bordered(pool, x, border(x, at, down, across))
+    packed = packed_kernels(pool, loops, w)
     blocks = out // loops.BLOCK
     weights = pool.empty((blocks, 36, channels, loops.BLOCK), x.dtype)
-    zeros = _zeros(loops.BYTES)
+    zeros = zero_bytes(loops.BYTES)
     addresses = (packed.ctypes.data, weights.ctypes.data, channels, zeros.ctypes.data)
-    _run(loops.kernels, addresses, blocks * channels, 32)
+    run_strips(loops.kernels, addresses, blocks * channels, 32)
     y = pool.empty((x.shape[0], height, width, out), x.dtype)
     start = np.zeros(out, x.dtype) if bias is None else np.ascontiguousarray(bias)
     tiles, threads = x.shape[0] * down * across, num_threads()
@@ -62,7 +71,7 @@ def conv(pool: BufferPool, x: Array, w: Array, bias: Array | None, at: Geometry)
         held.ctypes.data, flags.ctypes.data, zeros.ctypes.data, most,
         padded.strides[0], padded.strides[1], channels, down, across, height, width, blocks, threads,
     )  # fmt: skip
-    _run(loops.forward, table, tiles, most)
+    run_strips(loops.forward, table, tiles, most)
     return np.moveaxis(y, -1, 1)
 
 
@@ -76,14 +85,14 @@ def conv_weight(pool: BufferPool, x: Array, g: Array, at: Geometry) -> Array:
     loops, out, channels = _loops(), g.shape[1], x.shape[1]
     height, width = g.shape[2:]
     down, across = -(-height // 4), -(-width // 4)
-    padded = _border(pool, x, border(x, at, down, across))
-    rows_of_g = _border(pool, g, ((0, 4 * down - height), (0, 4 * across - width)))
+    padded = bordered(pool, x, border(x, at, down, across))
+    rows_of_g = bordered(pool, g, ((0, 4 * down - height), (0, 4 * across - width)))
     tiles, blocks = x.shape[0] * down * across, out // loops.BLOCK
     most = min(TILES, tiles)
     images = pool.empty((36, most, channels), x.dtype)
     gradients = pool.empty((36, blocks, most, loops.BLOCK), x.dtype)
     sums = pool.empty((36, channels, out), x.dtype)
-    zeros = _zeros(loops.BYTES).ctypes.data
+    zeros = zero_bytes(loops.BYTES).ctypes.data
     held = (images.ctypes.data, gradients.ctypes.data)
     for first in range(0, tiles, most):
         count = min(most, tiles - first)
@@ -91,14 +100,14 @@ def conv_weight(pool: BufferPool, x: Array, g: Array, at: Geometry) -> Array:
             padded.ctypes.data, rows_of_g.ctypes.data, *held, zeros, most, first, *padded.strides[:2], channels,
             *rows_of_g.strides[:2], blocks, down, across,
         )  # fmt: skip
-        _run(loops.gather, table, count, 8)
+        run_strips(loops.gather, table, count, 8)
         table = (*held, sums.ctypes.data, zeros, most, count, int(first == 0), channels, blocks)
-        _run(loops.correlate, table, 36 * blocks, 1)
+        run_strips(loops.correlate, table, 36 * blocks, 1)
     total = pool.empty((9, channels, out), x.dtype)
     table = (sums.ctypes.data, total.ctypes.data, zeros, channels, blocks)
-    _run(loops.finish, table, channels, 8)
+    run_strips(loops.finish, table, channels, 8)
     found = np.empty((out, channels, 3, 3), x.dtype)
-    _run(_layouts(x.dtype).unpack, (total.ctypes.data, found.ctypes.data, 9, channels, out), -(-channels // 16), 1)
+    run_strips(layouts(x.dtype).unpack, (total.ctypes.data, found.ctypes.data, 9, channels, out), -(-channels // 16), 1)
     return found
 
 

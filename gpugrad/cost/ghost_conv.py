@@ -10,7 +10,7 @@ from typing import Any
 
 from ..backend import cpu_winograd
 from ..backend.conv import Geometry
-from ..backend.cpu_conv import GROUPS, SMALL_GRADIENT, block_size, chosen
+from ..backend.cpu_conv import PARTS, SMALL_GRADIENT, block_size, chosen
 from .ghost import Ghost
 
 
@@ -86,9 +86,9 @@ def conv_weight(home: Any, x: Ghost, g: Ghost, kernel: tuple[int, ...], at: Geom
     shape = (g.shape[1], x.shape[1] // at.groups, *kernel)
     images = _border(home, x, at.padding)
     small = math.prod(shape) * x.dtype.itemsize <= SMALL_GRADIENT
-    each = -(-x.shape[0] // GROUPS) if small else x.shape[0]
-    groups = -(-x.shape[0] // each)
-    sums = home.fresh((groups, *shape), x.dtype)
+    each = -(-x.shape[0] // PARTS) if small else x.shape[0]
+    parts = -(-x.shape[0] // each)
+    sums = home.fresh((parts, *shape), x.dtype)
     own = shape[0] if shape[1] == 1 else shape[0] // at.groups
     places = g.size // shape[0]
     none, block = ((0, 0),) * len(kernel), block_size(g.dtype, own)
@@ -96,7 +96,7 @@ def conv_weight(home: Any, x: Ghost, g: Ghost, kernel: tuple[int, ...], at: Geom
         gradient = _border(home, g, none) if own == shape[0] else home.fresh((places, own), g.dtype)
         blocks = gradient if own == block else home.fresh((-(-own // block), places, block), g.dtype)
         del gradient
-    total = home.fresh(shape, x.dtype) if groups > 1 else sums
+    total = home.fresh(shape, x.dtype) if parts > 1 else sums
     found = home.fresh(shape, x.dtype)
     del images, blocks, sums, total
     return found
