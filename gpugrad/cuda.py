@@ -5,20 +5,23 @@ Names follow `torch.cuda`. Arrays and kernels are in `backend`.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from .backend import CPU, Device, DeviceError, backend_for, default_device, device
 from .backend import cuda_conv as _conv
+from .backend import cuda_images as _images
 from .backend import cuda_probe as _probe
 from .backend.precision import get_float32_matmul_precision, set_float32_matmul_precision
 
 __all__ = [
-    "current_device", "device_count", "empty_cache", "get_convolution_memory", "get_device_capability",
-    "get_device_name", "get_float32_matmul_precision", "is_available", "manual_seed", "matmul_library",
-    "max_memory_allocated", "mem_get_info", "memory_allocated", "memory_reserved", "memory_stats", "memory_summary",
-    "reset_peak_memory_stats", "set_convolution_memory", "set_device", "set_float32_matmul_precision",
-    "set_memory_limit", "set_per_process_memory_fraction", "stop_peak_memory_stats", "synchronize", "tune_matmul",
-    "why_unavailable",
+    "convolution", "convolution_library", "convolution_refusals", "current_device", "device_count", "empty_cache",
+    "get_convolution_memory", "get_device_capability", "get_device_name", "get_float32_matmul_precision",
+    "is_available", "manual_seed", "matmul_library", "max_memory_allocated", "mem_get_info", "memory_allocated",
+    "memory_reserved", "memory_stats", "memory_summary", "reset_peak_memory_stats", "set_convolution_memory",
+    "set_device", "set_float32_matmul_precision", "set_memory_limit", "set_per_process_memory_fraction",
+    "stop_peak_memory_stats", "synchronize", "tune_matmul", "why_unavailable",
 ]  # fmt: skip
 
 
@@ -114,6 +117,56 @@ def tune_matmul(on: bool = True, where: Any = None) -> bool:
     if products is not None:
         products.tuned = on
     return products is not None and on
+
+
+@contextlib.contextmanager
+def convolution(name: str = "auto") -> Iterator[None]:
+    """How convolutions are computed on GPUs within a `with` block (or a decorated function), in this thread.
+
+    Args:
+        name: "cudnn": by cuDNN for float32, float16 and bfloat16 (the extra `cudnn12` or `cudnn13`), images and kernels
+            with channels last, and by our own kernels for what it refuses (`convolution_refusals`). "im2col": by our
+            own kernels: patches in parts of a bounded memory (`set_convolution_memory`) and cuBLASLt's products.
+            "auto": "cudnn" where it is installed.
+
+    float32 is rounded to TF32 where `set_float32_matmul_precision` allows it, in both. Sums have one order: algorithms
+    that add up in any order are left out. The first convolution on a GPU says in the log (logger "gpugrad") who runs
+    it: as a warning where cuDNN is missing, else as information.
+
+    Raises:
+        ValueError: another name.
+        RuntimeError: "cudnn" on a machine with a GPU where cuDNN cannot be used; says why.
+
+    Example:
+        >>> import gpugrad as gg
+        >>> with gg.cuda.convolution("im2col"):
+        ...     y = gg.conv2d(gg.ones(1, 3, 8, 8), gg.ones(4, 3, 3, 3))
+    """
+    if name not in _images.ALGORITHMS:
+        raise ValueError(f"[convolution] name = {name!r}; expected {', '.join(map(repr, _images.ALGORITHMS))}")
+    if name == "cudnn" and is_available():
+        backend: Any = backend_for(_gpu(None))
+        if backend.dnn is None:
+            raise RuntimeError(
+                f"[convolution] name = 'cudnn', but {backend.without_dnn}; pip install \"gpugrad[cudnn12]\" (cudnn13 "
+                "with a driver for CUDA 13), or use 'auto'"
+            )
+    token = _images.algorithm.set(name)
+    try:
+        yield
+    finally:
+        _images.algorithm.reset(token)
+
+
+def convolution_library(where: Any = None) -> str:
+    """Who convolves on a GPU under the present setting: "cuDNN" and its versions, or our own kernels and why."""
+    return _images.description(backend_for(_gpu(where)))
+
+
+def convolution_refusals(where: Any = None) -> dict[str, str]:
+    """What cuDNN refused on a GPU so far, and why: our own kernels did it instead."""
+    backend: Any = backend_for(_gpu(where))
+    return {} if backend.dnn is None else dict(backend.dnn.refused)
 
 
 def get_convolution_memory() -> int:

@@ -21,6 +21,7 @@ MODULES = sorted((ROOT / "gpugrad").rglob("*.py"))
 FILE_LINES, FUNCTION_LINES = 450, 60
 # An optional package, and the floors that may import it (always inside a function: tests/test_packaging.py).
 HOMES = {
+    "cudnn": {"backend"},
     "cupy": {"backend", "fusion"},
     "cupyx": {"backend", "fusion"},
     "numba": {"backend", "fusion"},

@@ -1,13 +1,16 @@
 """Who convolves, pools and takes batch statistics on a GPU: the one place where that is chosen.
 
-Our own kernels (`cuda_conv`, `cuda_windows`), and for what they decline (integers, complex numbers, nothing at all)
-what NumPy and CuPy have in common (`conv`).
+cuDNN (`cudnn`) where it is installed and wanted; for what it refuses, and without it, our own kernels (`cuda_conv`,
+`cuda_windows`); for what these decline (integers, complex numbers, nothing at all) what NumPy and CuPy have in common
+(`conv`).
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Final
 
 import numpy as np
 
@@ -16,10 +19,38 @@ from . import cuda_conv, cuda_windows
 from .base import Array
 from .conv import Geometry
 
+ALGORITHMS: Final = ("auto", "cudnn", "im2col")
+# What was asked for in this thread: one of ALGORITHMS.
+algorithm: Final[ContextVar[str]] = ContextVar("gpugrad_cuda_convolution", default="auto")
+
+_log: Final = logging.getLogger("gpugrad")
+
+
+def library(backend: Any) -> Any:
+    """cuDNN, or None: our own kernels do it. The first time for a GPU, say in the log which of the two runs."""
+    found = None if algorithm.get() == "im2col" else backend.dnn
+    if not backend.told_of_dnn:
+        backend.told_of_dnn = True
+        level = logging.WARNING if backend.without_dnn else logging.INFO
+        _log.log(level, "[convolution] %s: %s", backend.device, description(backend))
+    return found
+
+
+def description(backend: Any) -> str:
+    """Who convolves under the present setting, in words."""
+    if algorithm.get() == "im2col":
+        return "gpugrad's own kernels, as asked"
+    found = backend.dnn
+    return f"cuDNN {found.version}" if found is not None else f"gpugrad's own kernels; {backend.without_dnn}"
+
 
 def conv(backend: Any, x: Array, w: Array, at: Geometry, bias: Array | None) -> Array | None:
     """`Backend.conv`; None: the general way must do it."""
     size = at.output(x.shape[2:], w.shape[2:])
+    dnn = library(backend)
+    found = None if dnn is None else dnn.conv(x, w, bias, at)
+    if found is not None:
+        return found
     if x.dtype == w.dtype and cuda_conv.fits(x, w.shape, at.groups, size):
         return cuda_conv.conv(backend, x, w, bias, at)
     return None
@@ -27,6 +58,10 @@ def conv(backend: Any, x: Array, w: Array, at: Geometry, bias: Array | None) -> 
 
 def conv_input(backend: Any, g: Array, w: Array, size: tuple[int, ...], at: Geometry) -> Array:
     """`Backend.conv_input`."""
+    dnn = library(backend)
+    found = None if dnn is None else dnn.conv_input(g, w, size, at)
+    if found is not None:
+        return found
     if g.dtype == w.dtype and cuda_conv.fits(g, w.shape, at.groups, size):
         return cuda_conv.conv_input(backend, g, w, size, at)
     return general.conv_input(backend, g, w, size, at)
@@ -34,6 +69,10 @@ def conv_input(backend: Any, g: Array, w: Array, size: tuple[int, ...], at: Geom
 
 def conv_weight(backend: Any, x: Array, g: Array, kernel: tuple[int, ...], at: Geometry) -> Array:
     """`Backend.conv_weight`."""
+    dnn = library(backend)
+    found = None if dnn is None else dnn.conv_weight(x, g, kernel, at)
+    if found is not None:
+        return found
     shape = (g.shape[1], x.shape[1] // at.groups, *kernel)
     if x.dtype == g.dtype and g.size and cuda_conv.fits(x, shape, at.groups, g.shape[2:]):
         return cuda_conv.conv_weight(backend, x, g, kernel, at)

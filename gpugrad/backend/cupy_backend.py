@@ -107,6 +107,9 @@ class CupyBackend(Backend):
         self._where = cupy.cuda.Device(device.index)
         self._blas: Any = ...  # not looked for yet
         self.without_blas = ""
+        self._dnn: Any = ...  # likewise
+        self.without_dnn = ""
+        self.told_of_dnn = False
         if not _used:
             _used.append(device.index)
             self._where.use()
@@ -155,6 +158,21 @@ class CupyBackend(Backend):
             except (OSError, RuntimeError) as error:
                 self.without_blas = f"cuBLASLt cannot be loaded ({error})"
         return self._blas
+
+    @property
+    def dnn(self) -> Any:
+        """cuDNN: `cudnn.Library`, or None for our own kernels; `without_dnn` says why then."""
+        if self._dnn is ...:
+            from .cudnn import Library
+
+            self._dnn = None
+            try:
+                self._dnn = Library(self)
+            except ImportError as error:
+                self.without_dnn = f"nvidia-cudnn-frontend is missing ({error})"
+            except (OSError, RuntimeError) as error:
+                self.without_dnn = f"cuDNN cannot be loaded ({error})"
+        return self._dnn
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         products = self.blas

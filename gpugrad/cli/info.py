@@ -120,9 +120,9 @@ def _report_libraries(found: list[Row], missing: list[Row]) -> None:
     found.append(("cuBLASLt", f"through nvmath-python {version}" if library == "cuBLASLt" else f"not used; {library}"))
     if library != "cuBLASLt":
         missing.append(("cuBLASLt (products with fused bias, TF32 and halves)", f'pip install "gpugrad[cuda{extra}]"'))
-    front = _version("nvidia-cudnn-frontend")
-    found.append(("cuDNN", f"{_version(f'nvidia-cudnn-cu{extra}') or 'of the system'}, front end {front or 'missing'}"))
-    if front is None:
+    library = cuda.convolution_library()
+    found.append(("convolutions", library))
+    if not library.startswith("cuDNN"):
         missing.append(("cuDNN (convolutions)", f'pip install "gpugrad[cudnn{extra}]"'))
     nccl = _version(f"nvidia-nccl-cu{extra}")
     found.append(("NCCL", nccl or "not installed"))

@@ -27,6 +27,15 @@ def two_gpus() -> Iterator[State]:
 
 
 @pytest.fixture
+def gpu_with_cudnn() -> Iterator[State]:
+    """One GPU on a machine with cuDNN."""
+    if missing_compiler():
+        pytest.skip(str(missing_compiler()))
+    with installed(cudnn=True) as state:
+        yield state
+
+
+@pytest.fixture
 def gpu_without_nvmath() -> Iterator[State]:
     """One GPU on a machine without the bindings of cuBLASLt: CuPy computes the matrix products."""
     if missing_compiler():

@@ -11,6 +11,7 @@ import pytest
 
 import gpugrad as gg
 from gpugrad.backend import backend_for
+from gpugrad.backend.conv import Geometry
 from tests.cuda_backend.image_cases import (
     CONVOLUTIONS,
     KINDS,
@@ -31,11 +32,27 @@ def cuda() -> Iterator[Any]:
     gg.set_default_device(before)
 
 
+@pytest.mark.parametrize("way", ["im2col", "cudnn"])
 @pytest.mark.parametrize("last", [True, False], ids=["channels last", "channels second"])
 @pytest.mark.parametrize("name", list(CONVOLUTIONS))
 @kinds
-def test_convolution(cuda: Any, rng: np.random.Generator, name: str, dtype: str, last: bool) -> None:
-    compare(cuda, rng, name, dtype, last)
+def test_convolution(cuda: Any, rng: np.random.Generator, name: str, dtype: str, last: bool, way: str) -> None:
+    if way == "cudnn" and cuda.dnn is None:
+        pytest.skip(cuda.without_dnn)
+    with gg.cuda.convolution(way):
+        compare(cuda, rng, name, dtype, last)
+
+
+def test_bias_and_relu_in_one_plan_of_cudnn(cuda: Any, rng: np.random.Generator) -> None:
+    if cuda.dnn is None:
+        pytest.skip(cuda.without_dnn)
+    at = Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    x, w, b = (
+        cuda.from_host(rng.standard_normal(s).astype(np.float16)) for s in ((4, 16, 9, 9), (8, 16, 3, 3), (8,))
+    )
+    y = cuda.dnn.conv(x, w, b, at, relu=True)
+    want = np.maximum(cuda.conv(x, w, at, b).get(), 0).astype(np.float32)
+    np.testing.assert_allclose(y.get().astype(np.float32), want, rtol=1e-2, atol=3e-2)
 
 
 @pytest.mark.parametrize("name", list(CONVOLUTIONS))
@@ -43,7 +60,8 @@ def test_convolution_in_parts(cuda: Any, rng: np.random.Generator, name: str) ->
     before = gg.cuda.get_convolution_memory()
     gg.cuda.set_convolution_memory(2000)
     try:
-        compare(cuda, rng, name, "float32", True)
+        with gg.cuda.convolution("im2col"):
+            compare(cuda, rng, name, "float32", True)
     finally:
         gg.cuda.set_convolution_memory(before)
 

@@ -104,17 +104,25 @@ def _bindings() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _front_end() -> Any:
+    """cuDNN's."""
+    from . import cudnn
+
+    return cudnn
+
+
 def _ours(name: str) -> bool:
-    return name.partition(".")[0] in ("cupy", "cupyx", "nvmath")
+    return name.partition(".")[0] in ("cudnn", "cupy", "cupyx", "nvmath")
 
 
 @contextlib.contextmanager
-def installed(devices: int = 1, nvmath: bool = True) -> Iterator[State]:
+def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Iterator[State]:
     """Put the stand-in in CuPy's place and a driver with `devices` GPUs beside it; take both away afterwards.
 
     Args:
         devices: how many GPUs the driver finds.
         nvmath: whether the bindings of cuBLASLt are there too; without them CuPy computes the matrix products.
+        cudnn: whether cuDNN is there too; without it our own kernels convolve.
     """
     from gpugrad import backend
     from gpugrad import cuda as gg_cuda
@@ -123,7 +131,7 @@ def installed(devices: int = 1, nvmath: bool = True) -> Iterator[State]:
 
     def forget() -> None:
         for known in backend._CUDA.values():
-            known.__dict__["_blas"] = None  # its workspaces would wait for the collector
+            known.__dict__["_blas"] = known.__dict__["_dnn"] = None  # its workspaces would wait for the collector
         backend._CUDA.clear()
         cupy_backend._used.clear()
         for cached in (
@@ -145,6 +153,7 @@ def installed(devices: int = 1, nvmath: bool = True) -> Iterator[State]:
     chosen, seed = list(backend._default), list(backend._seed)
     sys.modules.update(_modules())
     sys.modules.update(_bindings() if nvmath else {"nvmath": None})  # type: ignore[dict-item]
+    sys.modules["cudnn"] = _front_end() if cudnn else None  # type: ignore[assignment]
     STATE.device, STATE.devices, STATE.capturing = 0, devices, False
     STATE.unsupported.clear()
     if STATE.graph:  # graphs and what they hold go in cycles with the functions that were compiled

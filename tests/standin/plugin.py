@@ -14,7 +14,7 @@ _here: list[Any] = []
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Put the stand-in in CuPy's place for the whole run."""
-    context = installed()
+    context = installed(cudnn=True)
     context.__enter__()
     _here.append(context)
 

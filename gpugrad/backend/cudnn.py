@@ -1,0 +1,167 @@
+"""cuDNN on one GPU, through its Python front end (`nvidia-cudnn-frontend`): handle, plans, workspace, refusals.
+
+Graphs are described in `cudnn_graphs`. A plan is made once for each question (operation, shapes, type, geometry,
+precision) and kept; a question that cuDNN refuses is kept too, with its reason, and its callers go another way.
+Nothing waits for the device.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from . import cudnn_graphs, precision
+from .base import Array
+from .conv import Geometry
+from .cuda_windows import channels_last, channels_second
+from .cudnn_graphs import TYPES, Builder
+
+_MAX_PLANS: Final = 1024
+_ALIGNED: Final = 16  # bytes: what plans are made for
+
+
+class _Plan:
+    """A graph that can run, and what it needs beside its arrays."""
+
+    __slots__ = ("graph", "workspace")
+
+    def __init__(self, graph: Any, workspace: int) -> None:
+        self.graph, self.workspace = graph, workspace
+
+
+class Library:
+    """cuDNN for the arrays of one backend.
+
+    Args:
+        backend: of the GPU; allocates results and workspaces, and says which stream is current.
+
+    Attributes:
+        refused: what cuDNN would not do, in words, and why.
+
+    Raises:
+        ImportError, OSError, RuntimeError: the front end, cuDNN itself or the device is missing.
+    """
+
+    def __init__(self, backend: Any) -> None:
+        import cudnn
+
+        self.backend, self._dnn = backend, cudnn
+        with backend.place():
+            self._handle = cudnn.create_handle()
+        self._plans: dict[Any, _Plan | None] = {}
+        self.refused: dict[str, str] = {}
+        # The handle holds the stream, so that two threads must not use it at once.
+        self._lock = threading.Lock()
+
+    @property
+    def version(self) -> str:
+        """Of cuDNN and of its front end."""
+        return f"{self._dnn.backend_version_string()}, front end {self._dnn.__version__}"
+
+    def conv(self, x: Array, w: Array, bias: Array | None, at: Geometry, relu: bool = False) -> Array | None:
+        """`relu(conv(x, w) + bias)`, channels last in memory; None where cuDNN refuses."""
+        shape = (x.shape[0], w.shape[0], *at.output(x.shape[2:], w.shape[2:]))
+        if not self._takes(x, w, *(() if bias is None else (bias,))):
+            return None
+        key = ("convolution", x.dtype, x.shape, w.shape, at, bias is not None, relu)
+        plan = self._plan(
+            key, x.dtype, lambda b: cudnn_graphs.conv(b, x.shape, w.shape, shape, at, bias is not None, relu)
+        )
+        if plan is None:
+            return None
+        y = self._images(shape, x.dtype)
+        beside = () if bias is None else (self.backend.xp.ascontiguousarray(bias),)
+        return channels_second(y) if self._run(plan, channels_last(x), channels_last(w), *beside, y) else None
+
+    def conv_input(self, g: Array, w: Array, size: tuple[int, ...], at: Geometry) -> Array | None:
+        """The gradient of `conv` by its images; None where cuDNN refuses."""
+        shape = (g.shape[0], w.shape[1] * at.groups, *size)
+        if not self._takes(g, w):
+            return None
+        key = ("convolution's images", g.dtype, g.shape, w.shape, shape, at)
+        plan = self._plan(key, g.dtype, lambda b: cudnn_graphs.conv_input(b, g.shape, w.shape, shape, at))
+        if plan is None:
+            return None
+        x = self._images(shape, g.dtype)
+        return channels_second(x) if self._run(plan, channels_last(g), channels_last(w), x) else None
+
+    def conv_weight(self, x: Array, g: Array, kernel: tuple[int, ...], at: Geometry) -> Array | None:
+        """The gradient of `conv` by its kernels, in C order; None where cuDNN refuses."""
+        shape = (g.shape[1], x.shape[1] // at.groups, *kernel)
+        if not self._takes(x, g):
+            return None
+        key = ("convolution's kernels", x.dtype, x.shape, g.shape, kernel, at)
+        plan = self._plan(key, x.dtype, lambda b: cudnn_graphs.conv_weight(b, x.shape, g.shape, shape, at))
+        if plan is None:
+            return None
+        w = self._images(shape, x.dtype)
+        if not self._run(plan, channels_last(x), channels_last(g), w):
+            return None
+        return self.backend.xp.ascontiguousarray(channels_second(w))
+
+    # Plans
+
+    def _takes(self, *arrays: Array) -> bool:
+        kind = arrays[0].dtype
+        return kind.name in TYPES and all(a.dtype == kind and a.size for a in arrays)
+
+    def _images(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """Memory for (n, channels, *size), channels last."""
+        return self.backend.empty((shape[0], *shape[2:], shape[1]), dtype)
+
+    def _plan(self, question: Any, dtype: Any, describe: Callable[[Builder], None]) -> _Plan | None:
+        """The plan for a question, made at its first time; None where cuDNN has none.
+
+        Args:
+            question: a name in words, the dtype, shapes and whatever else tells one plan from another.
+            dtype: of inputs and outputs.
+            describe: describes the graph.
+        """
+        level = precision.get_float32_matmul_precision() if dtype == np.float32 else ""
+        key = (*question, level)
+        found = self._plans.get(key, ...)
+        if found is ...:
+            if len(self._plans) >= _MAX_PLANS:
+                self._plans.clear()
+            found = None
+            try:
+                found = self._made(TYPES[dtype.name], level, describe)
+            except (NotImplementedError, ImportError, RuntimeError, self._dnn.cudnnGraphNotSupportedError) as error:
+                name, kind, *rest = question
+                self.refused[f"{name}, {kind}: {', '.join(map(str, rest))}"] = " ".join(str(error).split())[:300]
+            self._plans[key] = found
+        return found
+
+    def _made(self, kind: str, level: str, describe: Callable[[Builder], None]) -> _Plan:
+        dnn = self._dnn
+        types, notes = dnn.data_type, dnn.numerical_note
+        graph = dnn.pygraph(
+            handle=self._handle,
+            io_data_type=getattr(types, kind),
+            intermediate_data_type=types.FLOAT,
+            compute_data_type=types.FLOAT,
+        )
+        describe(Builder(dnn, graph))
+        graph.validate()
+        graph.build_operation_graph()
+        graph.create_execution_plans([dnn.heur_mode.A, dnn.heur_mode.FALLBACK])
+        # Sums have one order; float32 is rounded to TF32 for the tensor cores only where that was asked for.
+        unwanted = [notes.NONDETERMINISTIC, notes.DOWN_CONVERT_INPUTS]
+        graph.deselect_numeric_notes([*unwanted, notes.TENSOR_CORE] if level == "highest" else unwanted)
+        graph.check_support()
+        graph.build_plans()
+        return _Plan(graph, int(graph.get_workspace_size()))
+
+    def _run(self, plan: _Plan, *arrays: Array) -> bool:
+        """Launch a plan on arrays in the order of the graph's tensors; False where one lies askew."""
+        pack = {i: a.data.ptr for i, a in enumerate(arrays, 1)}
+        if any(address % _ALIGNED for address in pack.values()):
+            return False
+        workspace = self.backend.empty((max(1, plan.workspace),), np.uint8)
+        with self._lock, self.backend.place():
+            self._dnn.set_stream(self._handle, self.backend.xp.cuda.get_current_stream().ptr)
+            plan.graph.execute(pack, workspace.data.ptr, handle=self._handle)
+        return True

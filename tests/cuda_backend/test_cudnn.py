@@ -1,0 +1,231 @@
+"""Convolutions through cuDNN's front end: graphs, plans, refusals, the choice between it and our own kernels."""
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gpugrad as gg
+from gpugrad.backend import backend_for
+from gpugrad.backend.conv import Geometry
+from tests.cuda_backend.image_cases import CONVOLUTIONS, KINDS, compare, placed
+from tests.standin import State
+from tests.standin import cudnn as front_end
+
+AT = Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+
+
+@pytest.fixture
+def cuda(gpu_with_cudnn: State) -> Any:
+    return backend_for("cuda")
+
+
+def random(cuda: Any, rng: np.random.Generator, *shape: int, dtype: Any = np.float32) -> Any:
+    return cuda.from_host(rng.standard_normal(shape).astype(dtype))
+
+
+@pytest.mark.parametrize("last", [True, False], ids=["channels last", "channels second"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("name", list(CONVOLUTIONS))
+def test_convolution(
+    cuda: Any, gpu_with_cudnn: State, rng: np.random.Generator, name: str, dtype: str, last: bool
+) -> None:
+    compare(cuda, rng, name, dtype, last)
+    done = {f"cudnn.{op}": 1 for op in ("conv_fprop", "bias", "conv_dgrad", "conv_wgrad")}
+    assert {k: v for k, v in gpu_with_cudnn.calls.items() if k.startswith("cudnn.")} == {"cudnn.plan": 3, **done}
+    assert not gpu_with_cudnn.launches, "no kernel of our own"
+    assert set(gpu_with_cudnn.syncs) == {"get"}
+
+
+def test_bias_and_relu_are_part_of_the_product(cuda: Any, gpu_with_cudnn: State, rng: np.random.Generator) -> None:
+    x, w, b = random(cuda, rng, 2, 3, 5, 5), random(cuda, rng, 4, 3, 3, 3), random(cuda, rng, 4)
+    plain = cuda.conv(x, w, AT, b).get()
+    y = cuda.dnn.conv(x, w, b, AT, relu=True)
+    np.testing.assert_array_equal(y.get(), np.maximum(plain, 0))
+    assert gpu_with_cudnn.calls["cudnn.relu"] == 1
+
+
+def test_a_plan_is_made_once_for_each_question(cuda: Any, gpu_with_cudnn: State, rng: np.random.Generator) -> None:
+    x, w = random(cuda, rng, 2, 3, 5, 5), random(cuda, rng, 4, 3, 3, 3)
+    for _ in range(3):
+        cuda.conv(x, w, AT)
+    assert gpu_with_cudnn.calls["cudnn.plan"] == 1
+    cuda.conv(random(cuda, rng, 1, 3, 5, 5), w, AT)
+    cuda.conv(x, w, AT._replace(stride=(2, 2)))
+    cuda.conv(x, w, AT, random(cuda, rng, 4))
+    cuda.conv(x.astype(np.float16), w.astype(np.float16), AT)
+    assert gpu_with_cudnn.calls["cudnn.plan"] == 5
+
+
+@pytest.mark.parametrize(
+    ("level", "least", "most"), [("highest", 0, 1e-6), ("high", 1e-5, 2e-3), ("medium", 1e-5, 2e-3)]
+)
+def test_float32_is_rounded_for_tensor_cores_only_where_asked(
+    cuda: Any, rng: np.random.Generator, level: str, least: float, most: float
+) -> None:
+    x, w = random(cuda, rng, 2, 16, 5, 5), random(cuda, rng, 4, 16, 3, 3)
+    want = cuda.conv(x.astype(np.float64), w.astype(np.float64), AT).get()
+    gg.set_float32_matmul_precision(level)
+    try:
+        error = np.abs(cuda.conv(x, w, AT).get() - want).max() / np.abs(want).max()
+    finally:
+        gg.set_float32_matmul_precision("highest")
+    assert least <= error < most
+
+
+@pytest.mark.parametrize("op", ["conv_fprop", "conv_dgrad", "conv_wgrad", "bias"])
+def test_what_cudnn_refuses_our_own_kernels_do_and_the_reason_is_kept(
+    cuda: Any, gpu_with_cudnn: State, rng: np.random.Generator, op: str
+) -> None:
+    gpu_with_cudnn.unsupported.add(op)
+    for _ in range(2):  # the second time the refusal is known
+        compare(cuda, rng, "3x3", "float32", True)
+    assert len(gpu_with_cudnn.launches) == 2
+    assert all(kernel.startswith("gg_im2col") for kernel in gpu_with_cudnn.launches)
+    ((question, reason),) = gg.cuda.convolution_refusals().items()
+    names = {"conv_dgrad": "convolution's images, ", "conv_wgrad": "convolution's kernels, "}
+    assert question.startswith(names.get(op, "convolution, "))
+    assert "float32: (3, 3, 9, 8)" in question or op == "conv_dgrad"
+    assert reason == f"No valid engine configs for {op}"
+
+
+def test_double_precision_is_our_own(cuda: Any, gpu_with_cudnn: State, rng: np.random.Generator) -> None:
+    compare(cuda, rng, "3x3", "float64", True)
+    assert gpu_with_cudnn.calls["cudnn.plan"] == 0
+    assert gg.cuda.convolution_refusals() == {}, "it was not asked"
+
+
+def test_an_address_that_plans_are_not_made_for_is_our_own(cuda: Any, rng: np.random.Generator) -> None:
+    x = random(cuda, rng, 2 * 5 * 5 * 3 + 1)[1:].reshape(2, 5, 5, 3)
+    x, w = cuda.xp.moveaxis(x, -1, 1), random(cuda, rng, 4, 3, 3, 3)
+    want = cuda.conv(x.copy(), w, AT).get()
+    np.testing.assert_allclose(cuda.conv(x, w, AT).get(), want, rtol=1e-5, atol=1e-5)
+
+
+def test_channels_last_images_are_not_copied(cuda: Any, gpu_with_cudnn: State, rng: np.random.Generator) -> None:
+    x = placed(cuda, rng.standard_normal((2, 8, 5, 5)).astype(np.float32), last=True)
+    w = placed(cuda, rng.standard_normal((4, 8, 3, 3)).astype(np.float32), last=True)
+    cuda.conv(x, w, AT)  # makes the plan
+    gg.cuda.reset_peak_memory_stats()
+    before = gg.cuda.memory_allocated()
+    y = cuda.conv(x, w, AT)
+    assert gg.cuda.max_memory_allocated() - before <= y.nbytes + 4096 + 512
+    gg.cuda.stop_peak_memory_stats()
+
+
+@pytest.mark.parametrize("name", ["auto", "cudnn", "im2col"])
+def test_who_convolves_can_be_chosen(cuda: Any, gpu_with_cudnn: State, rng: np.random.Generator, name: str) -> None:
+    x, w = random(cuda, rng, 2, 3, 5, 5), random(cuda, rng, 4, 3, 3, 3)
+    with gg.cuda.convolution(name):
+        said = gg.cuda.convolution_library()
+        cuda.conv(x, w, AT)
+    assert gpu_with_cudnn.calls["cudnn.conv_fprop"] == (name != "im2col")
+    assert (gpu_with_cudnn.launches == ["gg_im2col_f32"]) == (name == "im2col")
+    assert said == ("gpugrad's own kernels, as asked" if name == "im2col" else "cuDNN 9.28.0, front end 1.28.0")
+
+
+def test_an_unknown_way_is_refused() -> None:
+    message = r"name = 'direct'; expected 'auto', 'cudnn', 'im2col'"
+    with pytest.raises(ValueError, match=message), gg.cuda.convolution("direct"):
+        pass
+
+
+def test_cudnn_by_name_without_cudnn_is_refused(gpu: State) -> None:
+    message = r"nvidia-cudnn-frontend is missing .*gpugrad\[cudnn12\]"
+    with pytest.raises(RuntimeError, match=message), gg.cuda.convolution("cudnn"):
+        pass
+
+
+def test_a_cudnn_that_cannot_be_loaded_is_told(gpu_with_cudnn: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> Any:
+        raise RuntimeError("Unable to find symbol cudnnCreate")
+
+    monkeypatch.setattr(front_end, "create_handle", broken)
+    assert gg.cuda.convolution_library() == (
+        "gpugrad's own kernels; cuDNN cannot be loaded (Unable to find symbol cudnnCreate)"
+    )
+    assert gg.cuda.convolution_refusals() == {}
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_first_convolution_says_once_who_runs_it(
+    request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture, there: bool
+) -> None:
+    request.getfixturevalue("gpu_with_cudnn" if there else "gpu")
+    x, w = gg.ones(1, 3, 5, 5, device="cuda"), gg.ones(4, 3, 3, 3, device="cuda")
+    with caplog.at_level(logging.INFO, "gpugrad"):
+        for _ in range(3):
+            gg.conv2d(x, w)
+    (said,) = caplog.records
+    assert said.levelno == (logging.INFO if there else logging.WARNING)
+    who = "cuDNN 9.28.0, front end 1.28.0" if there else "gpugrad's own kernels; nvidia-cudnn-frontend is missing"
+    assert said.getMessage().startswith(f"[convolution] cuda:0: {who}")
+
+
+def test_plans_and_handles_belong_to_a_gpu_and_follow_the_stream(cuda: Any, rng: np.random.Generator) -> None:
+    x, w = random(cuda, rng, 2, 3, 5, 5), random(cuda, rng, 4, 3, 3, 3)
+    want = cuda.conv(x, w, AT).get()
+    with cuda.xp.cuda.Stream(non_blocking=True):  # the stand-in refuses another stream than the current one
+        np.testing.assert_array_equal(cuda.conv(x, w, AT).get(), want)
+    np.testing.assert_array_equal(cuda.conv(x, w, AT).get(), want)
+
+
+def test_a_step_with_cudnn_can_be_captured(gpu_with_cudnn: State, rng: np.random.Generator) -> None:
+    model = gg.nn.Sequential(gg.nn.Conv2d(3, 4, 3), gg.nn.ReLU(), gg.nn.Flatten(), gg.nn.Linear(36, 5)).to("cuda")
+    update = gg.optim.SGD(model.parameters(), lr=0.1)
+    x = gg.tensor(rng.standard_normal((2, 3, 5, 5)).astype(np.float32), device="cuda")
+
+    def step(x: Any) -> Any:
+        update.zero_grad()
+        loss = (model(x) ** 2).mean()
+        loss.backward()
+        update.step()
+        return loss
+
+    compiled = gg.compile(step)
+    losses = [compiled(x).item() for _ in range(6)]
+    assert compiled.graphs
+    assert losses == sorted(losses, reverse=True)
+    assert gpu_with_cudnn.calls["cudnn.plan"] == 2, "forward and kernels; the images need no gradient"
+
+
+@pytest.mark.parametrize("dtype", list(KINDS))
+def test_the_general_way_is_left_for_nothing(
+    cuda: Any, gpu_with_cudnn: State, dtype: str, rng: np.random.Generator
+) -> None:
+    compare(cuda, rng, "volume", dtype, False)
+    assert gpu_with_cudnn.calls["as_strided"] == 0
+
+
+# ---- the stand-in against the real front end
+
+
+def test_the_stand_in_knows_the_arguments_of_the_real_one() -> None:
+    real = pytest.importorskip("cudnn", reason="nvidia-cudnn-frontend is not installed")
+    declared = {**real._pygraph._STRUCTURED_OPS}
+    for op, (ports, attributes, results) in front_end.OPERATIONS.items():
+        if op not in declared:
+            assert hasattr(real.pygraph, op)
+            continue
+        assert declared[op]["inputs"] == ports
+        assert declared[op].get("attrs", ()) == attributes
+        assert declared[op]["outputs"] == results
+
+
+def test_the_stand_in_refuses_what_the_front_end_refuses(gpu_with_cudnn: State) -> None:
+    types = front_end.data_type
+    with pytest.raises(TypeError):
+        types["FLOAT"]
+    graph = front_end.pygraph(io_data_type=types.FLOAT, handle=front_end.create_handle())
+    x = graph.tensor(dim=[1, 4, 2, 2], stride=[16, 1, 8, 4], uid=1)
+    with pytest.raises(TypeError, match="unexpected arguments"):
+        graph.conv_fprop(image=x, weight=x, kernel=[1, 1])
+    y = graph.relu(input=x)
+    with pytest.raises(RuntimeError, match="after"):
+        graph.build_plans()
+    y.set_output(True)
+    with pytest.raises(RuntimeError, match="stride"):
+        graph.validate()
+    with pytest.raises(RuntimeError, match="frozen"):
+        y.set_stride([16, 1, 8, 4])
