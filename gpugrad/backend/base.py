@@ -186,6 +186,10 @@ class Backend(ABC):
         """A loss scale in the device's memory (`cuda_scaling.LossScale`); None where the host knows all values."""
         return None
 
+    def uploads(self, ahead: int) -> Any:
+        """What copies rows of host arrays here beside other work (`cuda_upload.Uploads`); None in main memory."""
+        return None
+
     @abstractmethod
     def seed(self, seed: int) -> None:
         """Restart the backend's random generator."""

@@ -374,6 +374,11 @@ class CupyBackend(Backend):
     def elapsed(self, start: Any, stop: Any) -> float:
         return float(self.xp.cuda.get_elapsed_time(start, stop)) / 1e3
 
+    def uploads(self, ahead: int) -> Any:
+        from .cuda_upload import Uploads
+
+        return Uploads(self, ahead)
+
     def loss_scale(self, scale: float, good_steps: int) -> Any:
         from .cuda_scaling import LossScale
 

@@ -87,7 +87,7 @@ class _Sums:
 
 
 class Trainer:
-    """Trains a classifier on examples that lie on its device.
+    """Trains a classifier on examples that lie on its device, or in main memory: then they are sent batch by batch.
 
     Args:
         model: maps `(batch, *features)` to logits `(batch, classes)`.
@@ -141,6 +141,11 @@ class Trainer:
             gg.autocast(amp)  # an unknown type, or a package that bfloat16 lacks, is an error here
         self.steps_done = 0
 
+    @property
+    def device(self) -> gg.Device | None:
+        """Where the model's parameters are; None without any."""
+        return next((p.device for p in self.model.parameters()), None)
+
     def fit(
         self,
         train: Examples,
@@ -174,7 +179,7 @@ class Trainer:
             self.model.train()
             order = epoch_order(len(train), seed=self.seed, epoch=epoch)
             rng = np.random.default_rng((self.seed, epoch, 1))  # another stream than the order's
-            for x, y in batches(train, batch_size, order):
+            for x, y in batches(train, batch_size, order, device=self.device):
                 if self.augment is not None:
                     x, y = self.augment(x, y, rng)
                 rate = self._learning_rate()
@@ -247,7 +252,7 @@ class Trainer:
         """Mean loss and accuracy in evaluation mode; the mode that the model was in is restored."""
         sums = _Sums()
         with self._evaluating():
-            for x, y in batches(examples, EVALUATION_BATCH):
+            for x, y in batches(examples, EVALUATION_BATCH, device=self.device):
                 logits = self.model(x)
                 sums.add(self.loss(logits, y), logits, y)
         return sums.read()
@@ -256,7 +261,7 @@ class Trainer:
         """The most likely class of each example in evaluation mode: `(n,)` int64 on the host."""
         parts = []
         with self._evaluating():
-            for x, _ in batches(examples, EVALUATION_BATCH):
+            for x, _ in batches(examples, EVALUATION_BATCH, device=self.device):
                 parts.append(np.asarray(self.model(x).numpy()).argmax(axis=1))
         return np.concatenate(parts).astype(np.int64)
 

@@ -59,7 +59,7 @@ def module() -> Any:
     )  # fmt: skip
     device = _Module("cupy.cuda")
     names = "Device Stream Event MemoryHook MemoryPool get_current_stream get_elapsed_time runtime using_allocator"
-    for name in names.split():
+    for name in (*names.split(), "alloc_pinned_memory"):
         setattr(device, name, getattr(cuda, name))
     cupy.cuda = device
     cupy.fft = _Module("cupy.fft")

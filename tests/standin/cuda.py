@@ -73,6 +73,14 @@ class Stream:
     ) -> None:
         self.null = null
         self.ptr = 0 if null else next(self._numbers)
+        self._pending: list[Any] = []  # copies from pinned memory, which happen when somebody waits for them
+
+    def _happen(self, count: int) -> None:
+        """Let the first `count` copies that were ever asked for on this stream happen."""
+        for i, copy in enumerate(self._pending[:count]):
+            if copy is not None:
+                copy()
+                self._pending[i] = None
 
     def __enter__(self) -> "Stream":
         STATE.streams.append(self)
@@ -87,6 +95,7 @@ class Stream:
 
     def synchronize(self) -> None:
         STATE.sync("Stream.synchronize")
+        self._happen(len(self._pending))
 
     def begin_capture(self, mode: Any = None) -> None:
         if self.null:
@@ -114,7 +123,8 @@ class Stream:
         return event
 
     def wait_event(self, event: "Event") -> None:
-        pass
+        STATE.order.append(("wait", self.ptr, event._where.ptr if event._where else None))
+        event._happen()
 
 
 class Graph:
@@ -152,12 +162,27 @@ class Event:
 
     def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
         self.time = 0.0
+        self._where: Any = None
+        self._asked = 0
 
     def record(self, stream: Any = None) -> None:
         self.time = float(next(self._clock))
+        self._where = stream or get_current_stream()
+        self._asked = len(self._where._pending)
+
+    def _happen(self) -> None:
+        """Let all that its stream was asked for before it happen."""
+        if self._where is not None:
+            self._where._happen(self._asked)
 
     def synchronize(self) -> None:
         STATE.sync("Event.synchronize")
+        self._happen()
+
+
+def alloc_pinned_memory(size: int) -> Any:
+    """Page-locked memory, as a buffer."""
+    return STATE.pin(size)
 
 
 def get_elapsed_time(start: Event, end: Event) -> float:

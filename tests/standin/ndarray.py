@@ -230,7 +230,13 @@ class ndarray:  # noqa: N801 - CuPy's name
             STATE.sync("set")
         if type(arr) is not np.ndarray or arr.dtype != self.dtype or arr.shape != self.shape:
             raise TypeError("Only numpy.ndarray of the same shape and dtype can be set")
-        self._a[...] = arr
+        if stream is None or not STATE.is_pinned(arr.ctypes.data):
+            self._a[...] = arr
+            return
+        # The copy reads the pinned memory when it happens, not now: as late as somebody waits for it.
+        STATE.order.append(("copy", stream.ptr, arr.ctypes.data))
+        self._a.view(np.uint8)[...] = 0xFE
+        stream._pending.append(lambda: self._a.__setitem__(..., arr))
 
     def view(self, dtype: Any = None) -> "ndarray":
         return view(self._a.view() if dtype is None else self._a.view(dtype), self)

@@ -3,10 +3,13 @@
 One object for each installation; the rules of stream capture are enforced here.
 """
 
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 
 @dataclass
@@ -28,6 +31,9 @@ class State:
         allocators: the allocators in use, the innermost last; none means the common pool.
         unsupported: epilogues of cuBLASLt that its heuristics have nothing for.
         blocks: start, size and device of the memory that is alive, and its array.
+        pinned: start and size of page-locked memory of the host.
+        order: waits of streams for events and copies from pinned memory, in order: ("wait", stream, the event's stream)
+            and ("copy", stream, address).
         backwards: run the threads of each block in the opposite order: a result that changes lacks a barrier.
     """
 
@@ -48,6 +54,8 @@ class State:
     unsupported: set[str] = field(default_factory=set)
     blocks: dict[int, tuple[int, int, int, Any]] = field(default_factory=dict)
 
+    pinned: dict[int, int] = field(default_factory=dict)
+    order: list[tuple[Any, ...]] = field(default_factory=list)
     graph: list[Callable[[], None]] = field(default_factory=list)
     kept: list[Any] = field(default_factory=list)
     allocators: list[Callable[[int], Any]] = field(default_factory=list)
@@ -71,6 +79,17 @@ class State:
         elif self.capturing:
             raise RuntimeError("the stand-in: memory from the common pool while a stream is captured")
 
+    def pin(self, size: int) -> Any:
+        """Page-locked memory; numbers in it are told by their addresses for as long as it is alive."""
+        memory = np.full(size, 0xEE, np.uint8)
+        self.pinned[memory.ctypes.data] = size
+        weakref.finalize(memory, self.pinned.pop, memory.ctypes.data, None)
+        return memory
+
+    def is_pinned(self, address: int) -> bool:
+        """Whether an address is in page-locked memory."""
+        return any(start <= address < start + size for start, size in self.pinned.items())
+
     def sync(self, what: str) -> None:
         """Note that the host waits; an error while a stream is captured, as on a device."""
         if self.capturing:
@@ -90,6 +109,7 @@ class State:
         self.uploads.clear()
         self.launches.clear()
         self.calls.clear()
+        self.order.clear()
 
 
 STATE = State()
