@@ -110,6 +110,18 @@ def test_convolutions_are_scipys(mode: str, shapes: Any, rng: np.random.Generato
     gg.check_grads(lambda a, b: signal.convolve(a, b, mode), (a, b), order=2)
 
 
+@pytest.mark.parametrize("mode", ["full", "same", "valid"])
+def test_convolution_along_some_axes_and_sums_over_others(mode: str, rng: np.random.Generator) -> None:
+    a, b = rng.standard_normal((2, 5, 3)), rng.standard_normal((3, 4, 2))
+    found = signal.convolve(a, b, mode, axes=([1], [1]), dot_axes=([2], [0]))
+    for i, j in np.ndindex(2, 2):
+        close(found[i, j], sum(scipy.signal.convolve(a[i, :, k], b[k, :, j], mode) for k in range(3)))
+    close(signal.convolve(a, b * 1j, mode, axes=([1], [1]), dot_axes=([2], [0])), found * 1j)
+    close(signal.convolve(a, b, mode, axes=((), ()), dot_axes=([2], [0])), np.tensordot(a, b, 1))
+    close(signal.convolve(a, a, mode, axes=([1], [1]))[0, 0, 1, 2], scipy.signal.convolve(a[0, :, 0], a[1, :, 2], mode))
+    gg.check_grads(lambda a, b: signal.convolve(a, b, mode, axes=([1], [1]), dot_axes=([2], [0])), (a, b), order=2)
+
+
 def test_convolution_refuses_what_does_not_fit() -> None:
     x = np.ones((2, 3))
     for arguments, message in (
@@ -120,6 +132,14 @@ def test_convolution_refuses_what_does_not_fit() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             signal.convolve(*arguments)
+    for axes, dots, message in (
+        (([1], []), ((), ()), "expected as many of in1 as of in2"),
+        (([1], [2]), ((), ()), r"axes \(2,\) of shape \(2, 3\); expected different ones, from 0"),
+        (([0], [0]), ([0], [1]), r"axes \(0, 0\)"),
+        (([0], [0]), ([1], [1]), "other lengths"),
+    ):
+        with pytest.raises(ValueError, match=rf"\[convolve\] .*{message}"):
+            signal.convolve(x, np.ones((2, 4)), axes=axes, dot_axes=dots)
     assert signal.convolve(np.array(2.0), np.array(3.0)) == 6.0
 
 

@@ -41,9 +41,34 @@ def diag(x: Any, k: int = 0) -> Any:
         return diagonal(x, k)
     if len(x.shape) != 1:
         raise ValueError(f"[diag] an array of shape {x.shape}; expected one or two axes")
-    n = x.shape[0] + abs(k)
-    steps = backend_of(bare(x)).xp.arange(x.shape[0])
-    return written(x, (steps + max(-k, 0), steps + max(k, 0)), (n, n), unique=True)
+    return diag_embed(x, k)
+
+
+@public
+def diag_embed(x: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
+    """Matrices that have the last axis of `x` on their diagonal: (..., k) as (..., n, n), n = k + |offset|.
+
+    Args:
+        x: one axis or more.
+        offset: which diagonal, above the main one (below it, if negative).
+        dim1: where in the result the axis of the rows is.
+        dim2: where that of the columns is.
+
+    Raises:
+        ValueError: a single number, or both axes are one.
+    """
+    x = operand(x)
+    if not x.shape:
+        raise ValueError("[diag_embed] a single number; expected one axis or more")
+    ndim = len(x.shape) + 1
+    i, j = axis_index("diag_embed", dim1, x.shape, ndim), axis_index("diag_embed", dim2, x.shape, ndim)
+    if i == j:
+        raise ValueError(f"[diag_embed] dim1 = {dim1} and dim2 = {dim2} are one axis of {ndim}; expected two")
+    n = x.shape[-1] + abs(offset)
+    steps = backend_of(bare(x)).xp.arange(x.shape[-1])
+    index = (Ellipsis, steps + max(-offset, 0), steps + max(offset, 0))
+    found = written(x, index, (*x.shape[:-1], n, n), unique=True)
+    return found if (i, j) == (ndim - 2, ndim - 1) else moveaxis(found, (-2, -1), (i, j))
 
 
 def _triangle(name: str, x: Any, k: int, lower: bool) -> Any:

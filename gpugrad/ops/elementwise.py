@@ -11,12 +11,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..backend import is_array
+from ..backend import backend_of, is_array
 from ..fusion import BOOL, Expr, Formula, call, var
 from ..primitive import ELEMENTWISE, FUNCTIONS, public
 from ..tensor import Tensor, new_tensor
 from .cast import imag, real
 from .core import Elementwise, define
+from .creation import get_default_dtype
 
 
 def _unary(name: str, differentiable: bool = True) -> Elementwise:
@@ -196,7 +197,8 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
         y: array, tensor or number. Without `x` and `y`: the indices of the true elements, as NumPy.
 
     Returns:
-        The broadcast shape, in the promoted dtype of `x` and `y`.
+        The broadcast shape, in the promoted dtype of `x` and `y`; of two numbers what NumPy's is for an array as
+        condition, and with a tensor as condition floats take the default dtype.
     """
     if isinstance(condition, Expr) or isinstance(x, Expr) or isinstance(y, Expr):
         return call("where", condition, x, y)
@@ -207,7 +209,24 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
         return tuple(new_tensor(i, None) if isinstance(condition, Tensor) else i for i in bare.nonzero())
     if x is None or y is None:
         raise TypeError("[where] takes a condition alone, or a condition, x and y")
-    return select(bare if bare.dtype == bool else bare != 0, x, y)
+    bare = bare if bare.dtype == bool else bare != 0
+    if type(x) in _NUMBERS and type(y) in _NUMBERS:
+        return _of_numbers(condition, bare, x, y)
+    found = select(bare, x, y)
+    return new_tensor(found, None) if isinstance(condition, Tensor) and not isinstance(found, Tensor) else found
+
+
+_NUMBERS: Final = (bool, int, float, complex)
+
+
+def _of_numbers(condition: Any, bare: Any, x: Any, y: Any) -> Any:
+    """`where` of two of Python's numbers: integers and truth values stay such."""
+    dtype = np.result_type(np.asarray(x), np.asarray(y))
+    if isinstance(condition, Tensor) and dtype.kind == "f":
+        dtype = np.dtype(get_default_dtype())
+    xp = backend_of(bare).xp
+    found = xp.asarray(xp.where(bare, xp.full((), x, dtype), xp.full((), y, dtype)))
+    return new_tensor(found, None) if isinstance(condition, Tensor) else found
 
 
 @public

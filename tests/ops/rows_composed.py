@@ -84,6 +84,8 @@ OTHERS = [
     composed("scipy.special.gamma", special.gamma, uniform(0.5, 2.0, 3)),
     composed("scipy.special.erfcinv", special.erfcinv, uniform(0.3, 1.7, 3)),
     composed("scipy.signal.convolve", signal.convolve, normal(2, 5), normal(2, 3)),
+    composed("scipy.signal.convolve axes", lambda a, b: signal.convolve(a, b, axes=([1], [0]), dot_axes=([0], [2])),
+             normal(2, 4), normal(3, 2, 2)),
     composed("scipy.signal.correlate", signal.correlate, normal(5), normal(3)),
     composed("scipy.signal.fftconvolve", signal.fftconvolve, normal(5), normal(3)),
     composed("scipy.special.log_softmax", lambda x: special.log_softmax(x, axis=1), normal(2, 3)),

@@ -85,6 +85,14 @@ GATHERED = [
         exact=True,
     ),
     Row("diag of matrix", lambda x: op.diag(x, -1), PLANE, lambda x: np.diag(x, -1), covers=("getitem",)),
+    Row(
+        "diag_embed",
+        lambda x: op.diag_embed(x, -1, 0, 2),
+        PLANE,
+        None,
+        lambda t, x: t.diag_embed(x, -1, 0, 2),
+        covers=("scatter",),
+    ),
     Row("trace", op.trace, PLANE, np.trace, covers=("getitem", "sum")),
 ]
 

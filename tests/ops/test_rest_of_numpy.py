@@ -240,3 +240,24 @@ def test_numpys_own_functions_take_tensors() -> None:
 def test_what_works_in_place_names_what_to_use(name: str) -> None:
     with pytest.raises(AttributeError, match=rf"numpy\.{name} changes its argument in place.*use "):
         getattr(gnp, name)
+
+
+def test_where_of_two_numbers_keeps_integers_and_is_a_tensor_where_the_condition_is_one() -> None:
+    for condition, x, y in ((True, 1, 2), ([True, False], True, False), ([True, False], 1, 2.0), (False, 1, 2j)):
+        found, expected = gnp.where(condition, x, y), np.where(condition, x, y)
+        assert (found.dtype, found.tolist()) == (expected.dtype, expected.tolist())
+    mask = Tensor(np.array([True, False]))
+    for x, dtype in ((1, "int64"), (1.0, "float32"), (True, "bool"), (np.ones(2), "float64")):
+        found = gnp.where(mask, x, x if dtype == "bool" else 0)
+        assert isinstance(found, Tensor)
+        assert found.dtype == dtype
+
+
+def test_diagonals_of_stacks_stand_where_they_are_asked_to() -> None:
+    x = np.arange(6.0).reshape(2, 3)
+    assert gg.diag_embed(x).tolist() == [np.diag(row).tolist() for row in x]
+    assert gg.diag_embed(x, -1, 0, 1)[:, :, 1].tolist() == np.diag(x[1], -1).tolist()
+    with pytest.raises(ValueError, match=r"\[diag_embed\] dim1 = 0 and dim2 = -3 are one axis of 3"):
+        gg.diag_embed(x, 0, 0, -3)
+    with pytest.raises(ValueError, match=r"\[diag_embed\] a single number"):
+        gg.diag_embed(1.0)

@@ -16,7 +16,8 @@ from tests.peers.hips.excluded import EXCLUDED
 
 pytestmark = pytest.mark.peers
 ROOT = Path(__file__).parents[2]
-FLOOR = 0.97
+FLOOR = 0.97  # of all tests that the suite runs, those that are known not to pass included
+MOST_EXCLUDED = 15
 COLLECTED = 600  # the suite has some 630 tests: far fewer means that it was not collected
 
 
@@ -66,16 +67,11 @@ def test_at_least_97_percent_of_autograds_own_tests_pass(suite):
     unknown = sorted(set(EXCLUDED) - set(found))
     assert not unknown, f"excluded, but not in the suite: {unknown}"
     ran = {name: outcome for name, outcome in found.items() if outcome != "SKIPPED"}
-    asked = {name: outcome for name, outcome in ran.items() if name not in EXCLUDED}
-    failures = sorted(name for name, outcome in asked.items() if outcome != "PASSED")
-    passed = len(asked) - len(failures)
-    whole = sum(outcome == "PASSED" for outcome in ran.values())
-    print(
-        f"autograd's suite: {passed} of {len(asked)} pass ({passed / len(asked):.1%}); {len(EXCLUDED)} excluded, "
-        f"{len(found) - len(ran)} skipped by the suite; of all that ran {whole / len(ran):.1%} pass"
-    )
-    print("\n".join(["failures:", *failures]) if failures else "no failures")
+    failures = {name: EXCLUDED.get(name, "NOT EXPECTED") for name, outcome in ran.items() if outcome != "PASSED"}
+    passed = len(ran) - len(failures)
+    print(f"autograd's suite: {passed} of {len(ran)} pass ({passed / len(ran):.1%}); {len(found) - len(ran)} skipped by it")
+    print("\n".join(f"{name}: {why}" for name, why in sorted(failures.items())))
     for name in EXCLUDED:
         assert found[name] != "PASSED", f"{name} passes: strike it from the list of exclusions"
-    assert passed / len(asked) >= FLOOR, failures
-    assert whole / len(ran) >= 0.85, "the list of exclusions has become the larger part of the truth"
+    assert len(EXCLUDED) <= MOST_EXCLUDED
+    assert passed / len(ran) >= FLOOR, failures

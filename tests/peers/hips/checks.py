@@ -70,6 +70,11 @@ def check_grads(f, x, modes=("fwd", "rev"), order=2):
             check_grads(derivative, (0, 1), modes, order=order - 1)(x, direction)
 
 
+def quick_grad_check(f, x, extra_args=(), kwargs=None):
+    """The check of before 2017: one order, in reverse mode."""
+    check_grads(lambda x: f(x, *extra_args, **(kwargs or {})), modes=("rev",), order=1)(x)
+
+
 def combo_check(f, *options, **named):
     """Check all combinations of the lists of arguments given."""
 

@@ -202,6 +202,42 @@ class primitive:  # noqa: N801 - autograd's name
         return call(*args)
 
 
+class deprecated_primitive(primitive):  # noqa: N801 - as above
+    """A primitive with the methods of before 2017, which give the same rules one argument at a time."""
+
+    def defgrad(self, rule, argnum=0):
+        self.rules[argnum] = rule
+
+    def defvjp(self, rule, argnum=0):
+        self.rules[argnum] = lambda out, *a, **kw: lambda g: rule(g, out, vspace(a[argnum]), vspace(g), *a, **kw)
+
+    def defvjp_is_zero(self, argnums=(0,)):
+        for n in argnums:
+            self.rules[n] = lambda out, *a, n=n, **kw: lambda g: a[n] * 0
+
+
+def where(condition, *args, **kwargs):
+    """gpugrad's, as Python's numbers and lists where all that went in were such: autograd's convention."""
+    found = gnp.where(condition, *args, **kwargs)
+    given = leaves_of([condition, *args, *kwargs.values()])[0]
+    python = not any(isinstance(leaf, (gg.Tensor, onp.ndarray, onp.generic)) for leaf in given)
+    return found.tolist() if python and isinstance(found, onp.ndarray) else found
+
+
+def make_diagonal(x, offset=0, axis1=0, axis2=1):
+    return gg.diag_embed(x, offset, axis1, axis2)
+
+
+def integer_type(kind):
+    """NumPy's type of integers that takes the value of a tensor, as autograd's do of its boxes."""
+
+    class OfBoxes(kind):
+        def __new__(cls, x=0):
+            return kind(x.detach().data if isinstance(x, gg.Tensor) else x)
+
+    return OfBoxes
+
+
 def defvjp(function, *rules, argnums=None):
     numbers = range(len(rules)) if argnums is None else argnums
     function.rules.update({n: r for n, r in zip(numbers, rules, strict=True) if r is not None})
