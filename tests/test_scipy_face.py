@@ -134,7 +134,7 @@ def test_convolution_refuses_what_does_not_fit() -> None:
             signal.convolve(*arguments)
     for axes, dots, message in (
         (([1], []), ((), ()), "expected as many of in1 as of in2"),
-        (([1], [2]), ((), ()), r"axes \(2,\) of shape \(2, 3\); expected different ones, from 0"),
+        (([1], [2]), ((), ()), r"axes \(2,\) of shape \(2, 4\); expected different ones, from 0"),
         (([0], [0]), ([0], [1]), r"axes \(0, 0\)"),
         (([0], [0]), ([1], [1]), "other lengths"),
     ):
