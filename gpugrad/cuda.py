@@ -129,6 +129,9 @@ def convolution(name: str = "auto") -> Iterator[None]:
             own kernels: patches in parts of a bounded memory (`set_convolution_memory`) and cuBLASLt's products.
             "auto": "cudnn" where it is installed.
 
+    The setting holds for all that cuDNN does: batch normalisation in training too, and attention of float16 and
+    bfloat16 without mask and dropout.
+
     float32 is rounded to TF32 where `set_float32_matmul_precision` allows it, in both. Sums have one order: algorithms
     that add up in any order are left out. The first convolution on a GPU says in the log (logger "gpugrad") who runs
     it: as a warning where cuDNN is missing, else as information.

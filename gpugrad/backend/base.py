@@ -317,6 +317,42 @@ class Backend(ABC):
         """The sums over the columns of `g` and of `g (rows - mean) scale`; or None."""
         return None
 
+    def batch_norm(self, x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, ...] | None:
+        """Images normalised by their own statistics in one go, and of each channel the mean and 1 / deviation; or None.
+
+        Args:
+            x: (n, channels, *size).
+            weight: (channels,), of the same dtype.
+            bias: likewise.
+            eps: added to the (biased) variance.
+        """
+        return None
+
+    def batch_norm_vjp(self, g: Array, x: Array, weight: Array, mean: Array, rate: Array) -> tuple[Array, ...] | None:
+        """The gradients of images, weight and bias, with what `batch_norm` gave; or None."""
+        return None
+
+    def attention(self, q: Array, k: Array, v: Array, scale: float, causal: bool) -> tuple[Array, Array] | None:
+        """Scaled dot product attention in one go, without mask and dropout; or None.
+
+        Args:
+            q: (*lead, queries, e).
+            k: (*lead, keys, e), of the same dtype.
+            v: (*lead, keys, e').
+            scale: of the scores.
+            causal: whether the query i sees the keys 0 to i only.
+
+        Returns:
+            (*lead, queries, e'), and what `attention_vjp` wants to know of the scores.
+        """
+        return None
+
+    def attention_vjp(
+        self, g: Array, q: Array, k: Array, v: Array, out: Array, sums: Array, scale: float, causal: bool
+    ) -> tuple[Array, ...] | None:
+        """The gradients of q, k and v, with what `attention` gave; or None."""
+        return None
+
     def concatenate(self, arrays: Sequence[Array], axis: int) -> Array:
         """Join along `axis`."""
         return self.xp.concatenate(arrays, axis=axis)

@@ -7,6 +7,7 @@ Nothing waits for the device.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Any, Final
@@ -16,7 +17,7 @@ import numpy as np
 from . import cudnn_graphs, precision
 from .base import Array
 from .conv import Geometry
-from .cuda_windows import channels_last, channels_second
+from .cuda_windows import channels_last, channels_second, steps
 from .cudnn_graphs import TYPES, Builder
 
 _MAX_PLANS: Final = 1024
@@ -102,6 +103,89 @@ class Library:
             return None
         return self.backend.xp.ascontiguousarray(channels_second(w))
 
+    def batch_norm(self, x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, ...] | None:
+        """`Backend.batch_norm`; None where cuDNN refuses."""
+        if not self._takes(x, weight, bias):
+            return None
+        plan = self._plan(
+            ("batch normalisation", x.dtype, x.shape), x.dtype, lambda b: cudnn_graphs.batch_norm(b, x.shape)
+        )
+        if plan is None:
+            return None
+        xp, single = self.backend.xp, np.dtype(np.float32)
+        y, count = self._images(x.shape, x.dtype), x.shape[1]
+        # Running statistics are the caller's business; those that cuDNN insists on start at 0 and are dropped.
+        zeros = xp.zeros((2, -(-count // 4) * 4), single)[:, :count]
+        found = [self.backend.empty((count,), single) for _ in range(4)]
+        small = [xp.ascontiguousarray(a.astype(single, copy=False)) for a in (weight, bias)]
+        numbers = np.array([eps], single), np.array([1], single)
+        if not self._run(plan, channels_last(x), *small, zeros[0], zeros[1], *numbers, y, *found):
+            return None
+        return channels_second(y), found[0], found[1]
+
+    def batch_norm_vjp(self, g: Array, x: Array, weight: Array, mean: Array, rate: Array) -> tuple[Array, ...] | None:
+        """`Backend.batch_norm_vjp`; None where cuDNN refuses."""
+        if not self._takes(g, x, weight):
+            return None
+        key = ("batch normalisation's gradient", x.dtype, x.shape)
+        plan = self._plan(key, x.dtype, lambda b: cudnn_graphs.batch_norm_vjp(b, x.shape))
+        if plan is None:
+            return None
+        xp, single = self.backend.xp, np.dtype(np.float32)
+        dx = self._images(x.shape, x.dtype)
+        sums = [self.backend.empty((x.shape[1],), single) for _ in range(2)]
+        small = [xp.ascontiguousarray(a.astype(single, copy=False)) for a in (weight, mean, rate)]
+        if not self._run(plan, channels_last(g), channels_last(x), *small, dx, *sums):
+            return None
+        return channels_second(dx), *(each.astype(x.dtype, copy=False) for each in sums)
+
+    def attention(self, q: Array, k: Array, v: Array, scale: float, causal: bool) -> tuple[Array, Array] | None:
+        """`Backend.attention` for float16 and bfloat16; None where cuDNN refuses."""
+        if q.dtype.itemsize != 2 or not self._takes(q, k, v):
+            return None
+        operands = [self._heads(each) for each in (q, k, v)]
+        out = self._heads_like(operands[0], v.shape[-1])
+        *layouts, made = [(each.shape, steps(each)) for each in (*operands, out)]
+        key = ("attention", q.dtype, *layouts, made, scale, causal)
+        plan = self._plan(key, q.dtype, lambda b: cudnn_graphs.attention(b, layouts, made, scale, causal), exact=False)
+        if plan is None:
+            return None
+        sums = self.backend.empty((*out.shape[:3], 1), np.float32)
+        return (out.reshape(*q.shape[:-1], -1), sums) if self._run(plan, *operands, out, sums) else None
+
+    def attention_vjp(
+        self, g: Array, q: Array, k: Array, v: Array, out: Array, sums: Array, scale: float, causal: bool
+    ) -> tuple[Array, ...] | None:
+        """`Backend.attention_vjp`; None where cuDNN refuses."""
+        operands = [self._heads(each) for each in (q, k, v, out, g)]
+        results = [self._heads_like(each, each.shape[-1]) for each in operands[:3]]
+        layouts, made = ([(each.shape, steps(each)) for each in some] for some in (operands, results))
+        key = ("attention's gradient", q.dtype, *layouts, *made, scale, causal)
+        plan = self._plan(
+            key,
+            q.dtype,
+            lambda b: cudnn_graphs.attention_vjp(b, layouts, made, scale, causal),
+            exact=False,
+        )
+        if plan is None or not self._run(plan, *operands, sums, *results):
+            return None
+        return tuple(each.reshape(of.shape) for each, of in zip(results, (q, k, v), strict=True))
+
+    def _heads(self, x: Array) -> Array:
+        """(*lead, rows, columns) as (batch, heads, rows, columns), a view where plans can take it as it lies."""
+        lead = x.shape[:-2]
+        x = x.reshape(math.prod(lead[:-1]), lead[-1] if lead else 1, *x.shape[-2:])
+        *others, last = steps(x)
+        lies_well = last == 1 and not any(s % (_ALIGNED // x.itemsize) for s in others) and x.data.ptr % _ALIGNED == 0
+        return x if lies_well else self.backend.xp.ascontiguousarray(x)
+
+    def _heads_like(self, x: Array, columns: int) -> Array:
+        """Memory for (batch, heads, rows, columns) in the order of `x`: its heads may lie side by side in a row."""
+        batch, heads, rows, _ = x.shape
+        if heads > 1 and steps(x)[1] < steps(x)[2]:
+            return self.backend.empty((batch, rows, heads, columns), x.dtype).swapaxes(1, 2)
+        return self.backend.empty((batch, heads, rows, columns), x.dtype)
+
     # Plans
 
     def _takes(self, *arrays: Array) -> bool:
@@ -112,13 +196,16 @@ class Library:
         """Memory for (n, channels, *size), channels last."""
         return self.backend.empty((shape[0], *shape[2:], shape[1]), dtype)
 
-    def _plan(self, question: Any, dtype: Any, describe: Callable[[Builder], None]) -> _Plan | None:
+    def _plan(
+        self, question: Any, dtype: Any, describe: Callable[[Builder], None], exact: bool = True
+    ) -> _Plan | None:
         """The plan for a question, made at its first time; None where cuDNN has none.
 
         Args:
             question: a name in words, the dtype, shapes and whatever else tells one plan from another.
             dtype: of inputs and outputs.
             describe: describes the graph.
+            exact: leave out engines by what they note about their arithmetic; attention is asked in its own words.
         """
         level = precision.get_float32_matmul_precision() if dtype == np.float32 else ""
         key = (*question, level)
@@ -128,14 +215,14 @@ class Library:
                 self._plans.clear()
             found = None
             try:
-                found = self._made(TYPES[dtype.name], level, describe)
+                found = self._made(TYPES[dtype.name], level, describe, exact)
             except (NotImplementedError, ImportError, RuntimeError, self._dnn.cudnnGraphNotSupportedError) as error:
                 name, kind, *rest = question
                 self.refused[f"{name}, {kind}: {', '.join(map(str, rest))}"] = " ".join(str(error).split())[:300]
             self._plans[key] = found
         return found
 
-    def _made(self, kind: str, level: str, describe: Callable[[Builder], None]) -> _Plan:
+    def _made(self, kind: str, level: str, describe: Callable[[Builder], None], exact: bool) -> _Plan:
         dnn = self._dnn
         types, notes = dnn.data_type, dnn.numerical_note
         graph = dnn.pygraph(
@@ -148,18 +235,20 @@ class Library:
         graph.validate()
         graph.build_operation_graph()
         graph.create_execution_plans([dnn.heur_mode.A, dnn.heur_mode.FALLBACK])
-        # Sums have one order; float32 is rounded to TF32 for the tensor cores only where that was asked for.
-        unwanted = [notes.NONDETERMINISTIC, notes.DOWN_CONVERT_INPUTS]
-        graph.deselect_numeric_notes([*unwanted, notes.TENSOR_CORE] if level == "highest" else unwanted)
+        if exact:
+            # Sums have one order; float32 is rounded to TF32 for the tensor cores only where that was asked for.
+            unwanted = [notes.NONDETERMINISTIC, notes.DOWN_CONVERT_INPUTS]
+            graph.deselect_numeric_notes([*unwanted, notes.TENSOR_CORE] if level == "highest" else unwanted)
         graph.check_support()
         graph.build_plans()
         return _Plan(graph, int(graph.get_workspace_size()))
 
     def _run(self, plan: _Plan, *arrays: Array) -> bool:
         """Launch a plan on arrays in the order of the graph's tensors; False where one lies askew."""
-        pack = {i: a.data.ptr for i, a in enumerate(arrays, 1)}
-        if any(address % _ALIGNED for address in pack.values()):
+        if any(a.data.ptr % _ALIGNED for a in arrays if not isinstance(a, np.ndarray)):
             return False
+        # What is passed by value is read from the host before the call returns.
+        pack = {i: a.ctypes.data if isinstance(a, np.ndarray) else a.data.ptr for i, a in enumerate(arrays, 1)}
         workspace = self.backend.empty((max(1, plan.workspace),), np.uint8)
         with self._lock, self.backend.place():
             self._dnn.set_stream(self._handle, self.backend.xp.cuda.get_current_stream().ptr)

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from .conv import Geometry
 
+Layout = tuple[tuple[int, ...], tuple[int, ...]]  # shape and strides, in elements, of (batch, heads, rows, columns)
+
 TYPES: Final = {"float32": "FLOAT", "float16": "HALF", "bfloat16": "BFLOAT16"}
 
 
@@ -64,6 +66,13 @@ class Builder:
         extra = {} if dtype is None else {"data_type": getattr(self.dnn.data_type, dtype)}
         return self.graph.tensor(dim=dims, stride=strides, uid=number, name=f"tensor{number}", **extra)
 
+    def number(self) -> Any:
+        """An input: a float32 that is passed by value."""
+        number = self._next()
+        one = [1, 1, 1, 1]
+        kind = self.dnn.data_type.FLOAT
+        return self.graph.tensor(dim=one, stride=one, data_type=kind, is_pass_by_value=True, uid=number, name="number")
+
     def out(self, tensor: Any, dims: list[int], strides: list[int], dtype: str | None = None) -> None:
         """Make `tensor` a result that lies so: what is inferred is C order."""
         tensor.set_output(True).set_dim(dims).set_stride(strides).set_uid(self._next())
@@ -114,3 +123,59 @@ def conv_weight(b: Builder, x: tuple[int, ...], g: tuple[int, ...], w: tuple[int
     """x, g -> the kernels' gradient."""
     image, loss = b.images(x), b.images(g)
     b.out_images(b.graph.conv_wgrad(image=image, loss=loss, **_where(at)), w)
+
+
+def _heads(b: Builder, layout: Layout) -> Any:
+    return b.given(list(layout[0]), list(layout[1]))
+
+
+def attention(b: Builder, operands: list[Layout], out: Layout, scale: float, causal: bool) -> None:
+    """q, k, v -> the attention, and for its gradient the logarithm of each row's sum of exponentials."""
+    queries, keys, values = (_heads(b, each) for each in operands)
+    found, sums = b.graph.sdpa(
+        q=queries, k=keys, v=values, attn_scale=scale, use_causal_mask=causal, generate_stats=True
+    )
+    b.out(found, list(out[0]), list(out[1]))
+    dims = [*out[0][:3], 1]
+    b.out(sums, dims, packed(dims), "FLOAT")
+
+
+def attention_vjp(b: Builder, operands: list[Layout], results: list[Layout], scale: float, causal: bool) -> None:
+    """q, k, v, the attention, its cotangent, the sums -> the three gradients, added up in one order."""
+    names = ("q", "k", "v", "o", "dO")
+    given = {name: _heads(b, each) for name, each in zip(names, operands, strict=True)}
+    dims = [*operands[3][0][:3], 1]
+    given["stats"] = b.given(dims, packed(dims), "FLOAT")
+    found = b.graph.sdpa_backward(
+        **given, attn_scale=scale, use_causal_mask=causal, use_deterministic_algorithm=True
+    )
+    for each, (shape, strides) in zip(found, results, strict=True):
+        b.out(each, list(shape), list(strides))
+
+
+def batch_norm(b: Builder, x: tuple[int, ...]) -> None:
+    """x, weight, bias, running mean and variance, eps, momentum -> y, mean, 1 / deviation, the running ones.
+
+    All but x and y are in float32, eps and momentum on the host.
+    """
+    count, axes = x[1], len(x) - 2
+    image = b.images(x)
+    scale, shift, mean, variance = (b.channels(count, axes, "FLOAT") for _ in range(4))
+    found = b.graph.batchnorm(
+        input=image, scale=scale, bias=shift, in_running_mean=mean, in_running_var=variance, epsilon=b.number(),
+        momentum=b.number(),
+    )  # fmt: skip
+    b.out_images(found[0], x)
+    for each in found[1:]:
+        b.out_channels(each, count, axes)
+
+
+def batch_norm_vjp(b: Builder, x: tuple[int, ...]) -> None:
+    """g, x, weight, mean, 1 / deviation -> the gradients of x, weight and bias; those of channels in float32."""
+    count, axes = x[1], len(x) - 2
+    given, image = b.images(x), b.images(x)
+    scale, mean, rate = (b.channels(count, axes, "FLOAT") for _ in range(3))
+    found = b.graph.batchnorm_backward(grad=given, input=image, scale=scale, mean=mean, inv_variance=rate)
+    b.out_images(found[0], x)
+    for each in found[1:]:
+        b.out_channels(each, count, axes)

@@ -11,19 +11,17 @@ import math
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..fusion import Formula
 from ..fusion.cuda_compiler import cuda_source
-from . import capturing, cuda_images, cuda_probe, scipys
-from .base import Array, Backend, Kernel
+from . import capturing, cuda_probe, scipys
+from .base import Array, Kernel
 from .cuda_kernels import CudaKernel
+from .cupy_images_backend import ImagesBackend
 from .device import Device, DeviceError
-
-if TYPE_CHECKING:
-    from .conv import Geometry
 
 _used: list[int] = []  # the GPUs asked for so far; the first becomes CuPy's current device
 
@@ -87,7 +85,7 @@ class _LateGenerator:
         return self.__dict__[name]
 
 
-class CupyBackend(Backend):
+class CupyBackend(ImagesBackend):
     """Arrays on one GPU. The first GPU that a process asks for becomes CuPy's current device in that thread."""
 
     name = "cuda"
@@ -107,9 +105,6 @@ class CupyBackend(Backend):
         self._where = cupy.cuda.Device(device.index)
         self._blas: Any = ...  # not looked for yet
         self.without_blas = ""
-        self._dnn: Any = ...  # likewise
-        self.without_dnn = ""
-        self.told_of_dnn = False
         if not _used:
             _used.append(device.index)
             self._where.use()
@@ -158,21 +153,6 @@ class CupyBackend(Backend):
             except (OSError, RuntimeError) as error:
                 self.without_blas = f"cuBLASLt cannot be loaded ({error})"
         return self._blas
-
-    @property
-    def dnn(self) -> Any:
-        """cuDNN: `cudnn.Library`, or None for our own kernels; `without_dnn` says why then."""
-        if self._dnn is ...:
-            from .cudnn import Library
-
-            self._dnn = None
-            try:
-                self._dnn = Library(self)
-            except ImportError as error:
-                self.without_dnn = f"nvidia-cudnn-frontend is missing ({error})"
-            except (OSError, RuntimeError) as error:
-                self.without_dnn = f"cuDNN cannot be loaded ({error})"
-        return self._dnn
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         products = self.blas
@@ -290,45 +270,6 @@ class CupyBackend(Backend):
                 if kept_size == rows:
                     return self.rows.row_sum(array.reshape(rows, -1)).reshape(shape)
         return super().sum_to(array, shape)
-
-    def conv(self, x: Array, w: Array, at: Geometry, bias: Array | None = None) -> Array:
-        with self.place():
-            found = cuda_images.conv(self, x, w, at, bias)
-            return super().conv(x, w, at, bias) if found is None else found
-
-    def conv_input(self, g: Array, w: Array, size: tuple[int, ...], at: Geometry) -> Array:
-        with self.place():
-            return cuda_images.conv_input(self, g, w, size, at)
-
-    def conv_weight(self, x: Array, g: Array, kernel: tuple[int, ...], at: Geometry) -> Array:
-        with self.place():
-            return cuda_images.conv_weight(self, x, g, kernel, at)
-
-    def max_pool(self, x: Array, kernel: tuple[int, ...], size: tuple[int, ...], at: Geometry) -> Any:
-        with self.place():
-            return cuda_images.max_pool(x, kernel, size, at)
-
-    def window_put(
-        self, g: Array, won: Array, inner: tuple[int, ...], kernel: tuple[int, ...], at: Geometry
-    ) -> Array | None:
-        with self.place():
-            return cuda_images.window_put(g, won, inner, kernel, at)
-
-    def window_sum(self, x: Array, kernel: tuple[int, ...], size: tuple[int, ...], at: Geometry) -> Array | None:
-        with self.place():
-            return cuda_images.window_sum(x, kernel, size, at)
-
-    def window_spread(self, g: Array, inner: tuple[int, ...], kernel: tuple[int, ...], at: Geometry) -> Array | None:
-        with self.place():
-            return cuda_images.window_spread(g, inner, kernel, at)
-
-    def statistics(self, rows: Array) -> tuple[Array, Array] | None:
-        with self.place():
-            return cuda_images.statistics(rows)
-
-    def norm_products(self, g: Array, rows: Array, mean: Array, scale: Array) -> tuple[Array, Array] | None:
-        with self.place():
-            return cuda_images.norm_products(g, rows, mean, scale)
 
     def scatter_add(self, target: Array, index: Any, source: Array) -> None:
         with self.place():

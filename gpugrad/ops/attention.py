@@ -123,6 +123,10 @@ class _Operands:
 def _forward(
     needs: Needs, q: Any, k: Any, v: Any, mask: Any, *, scale: float, causal: bool, p: float, draws: Any, budget: int
 ) -> tuple[Any, tuple[Any, ...]]:
+    if mask is None and not p and q.shape[:-2] == k.shape[:-2] == v.shape[:-2]:
+        whole = backend_for_all("scaled_dot_product_attention", q, k, v).attention(q, k, v, scale, causal)
+        if whole is not None:
+            return whole[0], whole
     on = _Operands(q, k, v, mask, scale, causal)
     out = on.backend.empty((on.heads, q.shape[-2], v.shape[-1]), on.kind)
     for i, block in enumerate(on.blocks(budget)):
@@ -134,10 +138,15 @@ def _forward(
 
 
 def _rule(
-    g: Any, needs: Needs, q: Any, k: Any, v: Any, mask: Any, *,
+    g: Any, needs: Needs, q: Any, k: Any, v: Any, mask: Any, *whole: Any,
     scale: float, causal: bool, p: float, draws: Any, budget: int,
 ) -> tuple[Any, ...]:  # fmt: skip
-    """The scores once more, block by block, and through them backward."""
+    """The scores once more, block by block, and through them backward; `whole` is what the backend's own way kept."""
+    if whole:
+        out, sums = whole
+        gradients = backend_of(g).attention_vjp(g, q, k, v, out, sums, scale, causal)
+        if gradients is not None:
+            return *(d if need else None for d, need in zip(gradients, needs, strict=False)), None
     on = _Operands(q, k, v, mask, scale, causal)
     matmul_, rows = on.backend.matmul, on.backend.rows
     given = on.flat(g)

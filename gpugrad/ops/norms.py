@@ -50,8 +50,11 @@ def _statistics(backend: Any, rows: Any) -> tuple[Any, Any]:
 
 
 def _batch_forward(
-    needs: Needs, x: Any, weight: Any, bias: Any, *, eps: float, arrays: tuple[Any, Any]
+    needs: Needs, x: Any, weight: Any, bias: Any, *, eps: float, arrays: tuple[Any, Any], ready: list[Any]
 ) -> tuple[Any, tuple[Any, ...]]:
+    """`ready` holds the result where the backend made it with the statistics; taken out, so that no node keeps it."""
+    if ready:
+        return ready.pop(), (arrays[0], ready.pop())
     backend = backend_for_all("batch_norm", x, weight, bias)
     rows = _rows_of(x)
     mean, variance = arrays  # computed from x before, because the running statistics take them too
@@ -63,7 +66,12 @@ def _batch_rule(
     g: Any, needs: Needs, x: Any, weight: Any, bias: Any, mean: Any, scale: Any, **static: Any
 ) -> tuple[Any, ...]:
     """With n = elements of a channel: w scale (g - sum(g)/n - normal sum(g normal)/n)."""
-    backend, given, rows = backend_of(g), _rows_of(g), _rows_of(x)
+    backend = backend_of(g)
+    whole = backend.batch_norm_vjp(g, x, weight, mean, scale)
+    if whole is not None:
+        return tuple(each if need else None for each, need in zip(whole, needs, strict=True))
+    mean, scale = (each.astype(x.dtype, copy=False) for each in (mean, scale))
+    given, rows = _rows_of(g), _rows_of(x)
     found = backend.norm_products(given, rows, mean, scale)
     if found is None:
         products = _normal(rows, mean, scale)
@@ -78,7 +86,7 @@ def _batch_rule(
     return gx, along if needs[1] else None, total if needs[2] else None
 
 
-def _batch_reference(x: Any, weight: Any, bias: Any, *, eps: float, arrays: Any) -> Any:
+def _batch_reference(x: Any, weight: Any, bias: Any, *, eps: float, **static: Any) -> Any:
     axes = (0, *range(2, x.ndim))
     centred = x - x.mean(axes, keepdims=True)
     scale = rsqrt(square(centred).mean(axes, keepdims=True) + eps)
@@ -170,12 +178,19 @@ def batch_norm(
             f"[batch_norm] input has shape {tuple(x.shape)}: one value per channel has no variance to train on; "
             "expected more, or call .eval()"
         )
-    rows = _rows_of(bare(x))
-    mean, variance = _statistics(backend_of(rows), rows)
+    array, ready = bare(x), []
+    found = backend_of(array).batch_norm(array, bare(weight), bare(bias), eps)
+    if found is None:
+        rows = _rows_of(array)
+        mean, variance = _statistics(backend_of(rows), rows)
+    else:
+        y, mean, rate = found
+        variance, ready = rate**-2 - eps, [rate, y]
+        del y, found
     if training and running_mean is not None:
         _move(running_mean, mean, momentum)
         _move(running_var, variance * (count / (count - 1)), momentum)
-    return apply(BATCH_NORM, (x, weight, bias), {"eps": eps, "arrays": (mean, variance)})
+    return apply(BATCH_NORM, (x, weight, bias), {"eps": eps, "arrays": (mean, variance), "ready": ready})
 
 
 def _move(running: Any, value: Any, momentum: float) -> None:

@@ -12,6 +12,7 @@ import pytest
 import gpugrad as gg
 from gpugrad.backend import backend_for
 from gpugrad.backend.conv import Geometry
+from tests.cuda_backend import layer_cases
 from tests.cuda_backend.image_cases import (
     CONVOLUTIONS,
     KINDS,
@@ -76,3 +77,21 @@ def test_pooling(cuda: Any, rng: np.random.Generator, pool: Any, dtype: str) -> 
 @kinds
 def test_batch_statistics(cuda: Any, rng: np.random.Generator, shape: Any, dtype: str) -> None:
     compare_statistics(cuda, rng, shape, dtype)
+
+
+@pytest.mark.parametrize("shape", layer_cases.NORMALISED)
+@pytest.mark.parametrize("way", ["im2col", "auto"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_batch_normalisation(cuda: Any, rng: np.random.Generator, shape: Any, way: str, dtype: str) -> None:
+    with gg.cuda.convolution(way):
+        layer_cases.compare_batch_norm(rng, shape, dtype)
+
+
+@pytest.mark.parametrize("case", [*layer_cases.ATTENDED, ((2, 8, 256, 64), (2, 8, 256, 64), 64)])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("rows_last", [False, True])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_attention(
+    cuda: Any, rng: np.random.Generator, case: Any, causal: bool, rows_last: bool, dtype: str
+) -> None:
+    layer_cases.compare_attention(rng, case, dtype, causal, rows_last and len(case[0]) > 2)

@@ -26,6 +26,18 @@ OPERATIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] 
     "conv_wgrad": (("image", "loss"), _GEOMETRY, ("DW",)),
     "bias": (("input", "bias"), (), ("OUT_0",)),
     "relu": (("input",), ("negative_slope", "lower_clip", "upper_clip"), ("OUT_0",)),
+    "batchnorm": (
+        ("input", "scale", "bias", "in_running_mean", "in_running_var", "epsilon", "momentum"),
+        (),
+        ("Y", "mean", "inv_var", "next_running_mean", "next_running_var"),
+    ),
+    "batchnorm_backward": (("grad", "input", "scale", "mean", "inv_variance"), (), ("DX", "DScale", "DBias")),
+    "sdpa": (("q", "k", "v"), ("attn_scale", "use_causal_mask", "generate_stats"), ("O", "Stats")),
+    "sdpa_backward": (
+        ("q", "k", "v", "o", "dO", "stats"),
+        ("attn_scale", "use_causal_mask", "use_deterministic_algorithm"),
+        ("dQ", "dK", "dV"),
+    ),
 }
 _SAME_SHAPE = ("bias", "relu")
 _ALIGNED = 16
@@ -147,6 +159,8 @@ class pygraph:  # noqa: N801 - the front end's name
         if unknown:
             raise TypeError(f"{op}() got unexpected arguments {sorted(unknown)}")
         inputs = {k: given[k] for k in ports if given.get(k) is not None}
+        if len(inputs) < len(ports):  # the binding beneath the front end has no defaults for these
+            raise TypeError(f"{op}(): incompatible function arguments, {sorted(set(ports) - set(inputs))} are missing")
         if not all(isinstance(t, Tensor) for t in inputs.values()):
             raise TypeError(f"{op}() takes tensors of the graph at {ports}")
         outs = [Tensor(self) for _ in results]
@@ -201,7 +215,9 @@ class pygraph:  # noqa: N801 - the front end's name
         """Refuse the operations that STATE names, and what no engine has."""
         self._step("check_support")
         for op, inputs, _, _ in self.nodes:
-            if op in STATE.unsupported or any(t.data_type is data_type.DOUBLE for t in inputs.values()):
+            types = {t.data_type for t in inputs.values() if not t.is_virtual}
+            wide = op.startswith("sdpa") and self.io is data_type.FLOAT
+            if op in STATE.unsupported or data_type.DOUBLE in types or wide:
                 raise cudnnGraphNotSupportedError(f"No valid engine configs for {op}")
 
     def build_plans(self) -> None:
@@ -234,7 +250,7 @@ class pygraph:  # noqa: N801 - the front end's name
 
     def _view(self, t: Tensor, address: Any) -> Any:
         if t.value:
-            return address
+            return np.frombuffer((ctypes.c_uint8 * 4).from_address(address), np.float32).copy()
         if type(address) is not int or address % _ALIGNED:
             raise ValueError(f"tensor {t.uid}: {address!r} is no address that is a multiple of {_ALIGNED}")
         dtype = np.dtype(_STORED[t.data_type.name])

@@ -48,10 +48,60 @@ def _relu(given: Any, attributes: Any, shapes: Any) -> tuple[Any, ...]:
     return (np.maximum(given["input"], 0),)
 
 
+def _per_channel(x: np.ndarray) -> tuple[int, ...]:
+    return (0, *range(2, x.ndim))
+
+
+def _batch_norm(given: Any, attributes: Any, shapes: Any) -> tuple[Any, ...]:
+    x, axes = given["input"], _per_channel(given["input"])
+    count = x.size // x.shape[1]
+    mean, variance = (f(x, axis=axes, keepdims=True, dtype=np.float64) for f in (np.mean, np.var))
+    rate = 1 / np.sqrt(variance + given["epsilon"])
+    y = (x - mean) * rate * given["scale"] + given["bias"]
+    share = given["momentum"]
+    running = ((given["in_running_mean"], mean), (given["in_running_var"], variance * count / (count - 1)))
+    return y, mean, rate, *((1 - share) * old + share * new for old, new in running)
+
+
+def _batch_norm_backward(given: Any, attributes: Any, shapes: Any) -> tuple[Any, ...]:
+    g, x, rate = given["grad"], given["input"], given["inv_variance"]
+    axes = _per_channel(x)
+    normal = (x - given["mean"]) * rate
+    total, along = (a.sum(axes, keepdims=True, dtype=np.float64) for a in (g, g * normal))
+    count = x.size // x.shape[1]
+    return given["scale"] * rate * (g - total / count - normal * along / count), along, total
+
+
+def _scores(given: Any, attributes: Any) -> Any:
+    s = np.matmul(given["q"], given["k"].swapaxes(2, 3)) * attributes["attn_scale"]
+    if attributes["use_causal_mask"]:
+        s = np.where(np.arange(s.shape[2])[:, None] >= np.arange(s.shape[3]), s, -np.inf)
+    return s
+
+
+def _sdpa(given: Any, attributes: Any, shapes: Any) -> tuple[Any, ...]:
+    s = _scores(given, attributes)
+    top = s.max(-1, keepdims=True)
+    sums = top + np.log(np.exp(s - top).sum(-1, keepdims=True))
+    return np.matmul(np.exp(s - sums), given["v"]), sums
+
+
+def _sdpa_backward(given: Any, attributes: Any, shapes: Any) -> tuple[Any, ...]:
+    shares, g = np.exp(_scores(given, attributes) - given["stats"]), given["dO"]
+    along = (g * given["o"]).sum(-1, keepdims=True)
+    ds = shares * (np.matmul(g, given["v"].swapaxes(2, 3)) - along) * attributes["attn_scale"]
+    dq, dk = np.matmul(ds, given["k"]), np.matmul(ds.swapaxes(2, 3), given["q"])
+    return dq, dk, np.matmul(shares.swapaxes(2, 3), g)
+
+
 OPERATIONS: dict[str, Callable[[Any, Any, Any], tuple[Any, ...]]] = {
     "conv_fprop": _fprop,
     "conv_dgrad": _dgrad,
     "conv_wgrad": _wgrad,
     "bias": lambda given, attributes, shapes: (given["input"] + given["bias"],),
     "relu": _relu,
+    "batchnorm": _batch_norm,
+    "batchnorm_backward": _batch_norm_backward,
+    "sdpa": _sdpa,
+    "sdpa_backward": _sdpa_backward,
 }
