@@ -181,7 +181,7 @@ def conv_weight(pool: BufferPool, x: Array, g: Array, kernel: tuple[int, ...], a
     for group in range(1 if depthwise else at.groups):
         count = out if depthwise else out // at.groups
         loops = _loops(x.dtype, count, depthwise)
-        given = _blocked(pool, loops, g[:, group * count : (group + 1) * count])
+        given, g_block, g_pixel = _blocked(pool, loops, g[:, group * count : (group + 1) * count])
         blocks = -(-count // loops.BLOCK)
         merged = depthwise or (at.groups == 1 and axes[1].dilation == 1)
         across = axes[1].dilation * pixel
@@ -189,13 +189,13 @@ def conv_weight(pool: BufferPool, x: Array, g: Array, kernel: tuple[int, ...], a
             padded.ctypes.data + group * inner * item, given.ctypes.data,
             sums.ctypes.data + group * count * item, zero_bytes(loops.BYTES).ctypes.data,
             height * line, axes[0].stride * line, axes[1].stride * pixel,
-            math.prod(size) * loops.BYTES, size[1] * loops.BYTES, loops.BYTES,
+            math.prod(size) * g_pixel, size[1] * g_pixel, g_pixel,
             size[0], size[1], count,
             kernel[0], axes[0].dilation * line, kernel[1] * inner * step,
             *((1, 0, 0) if merged else (kernel[1], across, inner * step)),
             *((kernel[1], across) if depthwise else (kernel[1] * inner if merged else inner, item)), step,
             n, per_part, sums.strides[0],
-            kernel[0] if small else 1, rows, per_call, given.strides[0],
+            kernel[0] if small else 1, rows, per_call, g_block,
         )  # fmt: skip
         run_strips(loops.weight, table, parts * (1 if small else kernel[0]) * blocks, 1)
     total = sums[0] if parts == 1 else sums.sum(axis=0)
@@ -312,23 +312,27 @@ def layouts(dtype: Any) -> Any:
     return loaded("cpu_layout_numba.py", BITS=dtype.itemsize * 8)
 
 
-def vectors(dtype: Any, channels: int) -> int:
-    """Vectors in a row of the tile for a number of output channels: one where that holds them all, else two."""
+def width(dtype: Any, channels: int) -> tuple[int, bool]:
+    """Vectors in a row of the tile, and whether they are halves: the fewest that hold the channels, two at most."""
     from ..fusion.numba_tile import lanes  # here, because it needs Numba
 
-    return 1 if channels <= lanes(dtype.itemsize * 8) else 2
+    full = lanes(dtype.itemsize * 8)
+    return 1 if channels <= full else 2, channels <= full // 2
 
 
 def block_size(dtype: Any, channels: int) -> int:
     """Output channels that a tile computes at a time."""
     from ..fusion.numba_tile import lanes
 
-    return vectors(dtype, channels) * lanes(dtype.itemsize * 8)
+    vectors, half = width(dtype, channels)
+    return vectors * lanes(dtype.itemsize * 8, half)
 
 
 def _loops(dtype: Any, channels: int, depthwise: bool) -> Any:
     """The variant for a number of output channels."""
-    return loaded("cpu_conv_numba.py", BITS=dtype.itemsize * 8, VECTORS=vectors(dtype, channels), DEPTHWISE=depthwise)
+    vectors, half = width(dtype, channels)
+    bits = dtype.itemsize * 8
+    return loaded("cpu_conv_numba.py", BITS=bits, VECTORS=vectors, HALF=half, DEPTHWISE=depthwise)
 
 
 def _axes(at: Geometry) -> list[_Axis]:
@@ -379,17 +383,21 @@ def bordered(pool: BufferPool, x: Array, pads: Sequence[tuple[int, int]]) -> Arr
     return out
 
 
-def _blocked(pool: BufferPool, loops: Any, g: Array) -> Array:
-    """(n, channels, height, width) as [block][n height width][channel of the block]; a view where one is all."""
+def _blocked(pool: BufferPool, loops: Any, g: Array) -> tuple[Array, int, int]:
+    """(n, channels, height, width) as [block][n height width][channel of the block], and the first two steps.
+
+    Where one block holds all channels, and for depthwise kernels, which see each number but a few times, it is the
+    images themselves.
+    """
     rows = bordered(pool, g, ((0, 0), (0, 0))).reshape(-1, g.shape[1])
-    if rows.shape[1] == loops.BLOCK:
-        return rows[None]
+    if rows.shape[1] <= loops.BLOCK or loops.DEPTHWISE:
+        return rows, loops.BYTES, rows.strides[0]
     blocks = -(-rows.shape[1] // loops.BLOCK)
     out = pool.empty((blocks, rows.shape[0], loops.BLOCK), g.dtype)
     part = max(1, IN_CACHE // rows.strides[0])
     table = (rows.ctypes.data, out.ctypes.data, *rows.shape, loops.BLOCK, part)
     run_strips(layouts(g.dtype).blocks, table, -(-rows.shape[0] // part), 1)
-    return out
+    return out, out.strides[0], loops.BYTES
 
 
 def packed_kernels(pool: BufferPool, loops: Any, w: Array) -> Array:

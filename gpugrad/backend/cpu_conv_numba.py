@@ -11,59 +11,19 @@ from typing import Any
 
 from gpugrad.fusion import numba_memory as memory
 from gpugrad.fusion.numba_cache import strip
-from gpugrad.fusion.numba_ir import inline
-from gpugrad.fusion.numba_tile import ROWS, ROWS_DIAGONAL, lanes, tile
+from gpugrad.fusion.numba_tile import ROWS, ROWS_DIAGONAL, lanes, tiles
 
 BITS = 32
 VECTORS = 2
+HALF = False
 DEPTHWISE = False
 
 ITEM = BITS // 8
-BLOCK = VECTORS * lanes(BITS)
+BLOCK = VECTORS * lanes(BITS, HALF)
 BYTES = BLOCK * ITEM
 # How far a block of channels is in the left factor: depthwise, input and output channels are the same.
 INPUT_BYTES = BYTES if DEPTHWISE else 0
-A, B, C, D, E = ROWS_DIAGONAL if DEPTHWISE else ROWS
-
-full_a, full_b, full_c, full_d, full_e = [tile(BITS, rows, VECTORS, False, DEPTHWISE) for rows in (A, B, C, D, E)]
-part_a, part_b, part_c, part_d, part_e = [tile(BITS, rows, VECTORS, True, DEPTHWISE) for rows in (A, B, C, D, E)]
-
-
-@inline
-def add(
-    left: Any, valid: Any, y: Any, ys: Any, init: Any, inits: Any, a: Any, a_t: Any, a_h: Any, a_i: Any, a_j: Any,
-    w: Any, w_h: Any, w_i: Any, w_j: Any, planes: Any, outer: Any, inner: Any,
-) -> Any:  # fmt: skip
-    """The largest tile of at most `left` rows; gives how many rows it has."""
-    if valid >= BLOCK:
-        if left >= A:
-            full_a(y, ys, init, inits, a, a_t, a_h, a_i, a_j, w, w_h, w_i, w_j, planes, outer, inner, valid)
-            return A
-        if left >= B:
-            full_b(y, ys, init, inits, a, a_t, a_h, a_i, a_j, w, w_h, w_i, w_j, planes, outer, inner, valid)
-            return B
-        if left >= C:
-            full_c(y, ys, init, inits, a, a_t, a_h, a_i, a_j, w, w_h, w_i, w_j, planes, outer, inner, valid)
-            return C
-        if left >= D:
-            full_d(y, ys, init, inits, a, a_t, a_h, a_i, a_j, w, w_h, w_i, w_j, planes, outer, inner, valid)
-            return D
-        full_e(y, ys, init, inits, a, a_t, a_h, a_i, a_j, w, w_h, w_i, w_j, planes, outer, inner, valid)
-        return E
-    if left >= A:
-        part_a(y, ys, init, inits, a, a_t, a_h, a_i, a_j, w, w_h, w_i, w_j, planes, outer, inner, valid)
-        return A
-    if left >= B:
-        part_b(y, ys, init, inits, a, a_t, a_h, a_i, a_j, w, w_h, w_i, w_j, planes, outer, inner, valid)
-        return B
-    if left >= C:
-        part_c(y, ys, init, inits, a, a_t, a_h, a_i, a_j, w, w_h, w_i, w_j, planes, outer, inner, valid)
-        return C
-    if left >= D:
-        part_d(y, ys, init, inits, a, a_t, a_h, a_i, a_j, w, w_h, w_i, w_j, planes, outer, inner, valid)
-        return D
-    part_e(y, ys, init, inits, a, a_t, a_h, a_i, a_j, w, w_h, w_i, w_j, planes, outer, inner, valid)
-    return E
+add = tiles(BITS, ROWS_DIAGONAL if DEPTHWISE else ROWS, VECTORS, HALF, DEPTHWISE)
 
 
 @strip
@@ -100,8 +60,8 @@ def forward(table: Any, start: Any, stop: Any) -> Any:
                     if call == 0:
                         begin, begin_step = init + block * BYTES, 0
                     place += add(
-                        width - place, valid, target, y_pixel, begin, begin_step, a + place * x_pixel, x_pixel, 0,
-                        x_outer, x_inner, own, 0, w_outer, w_inner, 1, outer, inner,
+                        width - place, target, y_pixel, begin, begin_step, a + place * x_pixel, x_pixel, 0,
+                        x_outer, x_inner, own, 0, w_outer, w_inner, 1, outer, inner, valid,
                     )  # fmt: skip
     return 0
 
@@ -146,9 +106,9 @@ def weight(table: Any, start: Any, stop: Any) -> Any:
                             if n == first and row == 0:
                                 begin, begin_step = zeros, 0
                             place += add(
-                                run - place, valid, target, y_run, begin, begin_step, a + place * x_run, x_run,
+                                run - place, target, y_run, begin, begin_step, a + place * x_run, x_run,
                                 x_image, x_row, x_pixel, own, g_image, g_row, g_pixel, min(per_call, last - n),
-                                min(rows, height - row), width,
+                                min(rows, height - row), width, valid,
                             )  # fmt: skip
     return 0
 
@@ -194,8 +154,8 @@ if DEPTHWISE:
                     count = min(inner, (in_width - column + wide - 1) // wide) - cut
                     room = beyond - place if inside <= place < beyond else 1
                     place += add(
-                        room, valid, o + place * y_pixel, y_pixel, init + block * BYTES, 0,
+                        room, o + place * y_pixel, y_pixel, init + block * BYTES, 0,
                         a + (column + cut * wide) * x_pixel, across * x_pixel, 0, tall * x_line, wide * x_pixel,
-                        kernel + cut * w_inner, 0, w_outer, w_inner, 1, rows, count,
+                        kernel + cut * w_inner, 0, w_outer, w_inner, 1, rows, count, valid,
                     )  # fmt: skip
         return 0

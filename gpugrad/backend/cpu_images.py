@@ -21,6 +21,8 @@ from .pool import BufferPool
 SMALL: Final = 16_384
 BLOCK: Final = 1 << 17
 ROWS: Final = 1024
+# Numbers of a row that fill vectors; matrices of fewer columns are read several rows at a time.
+FILLED: Final = 64
 
 _KINDS: Final = ("maximum", "put", "sum", "spread")
 
@@ -100,32 +102,56 @@ def _parts(x: Array) -> tuple[int, int]:
     return step, -(-x.shape[0] // step)
 
 
+def _folds(x: Array) -> int:
+    """How many rows of a matrix of few columns are taken as one, so that vectors are filled."""
+    folds = 1
+    while x.shape[1] * folds < FILLED and x.shape[0] % (2 * folds) == 0:
+        folds *= 2
+    return folds
+
+
 def statistics(rows: Array) -> tuple[Array, Array]:
     """Mean and biased variance of the columns of a contiguous matrix.
 
     The blocks' means and squared distances are put together in float64 (T. F. Chan, G. H. Golub, R. J. LeVeque 1983).
     """
-    step, count = _parts(rows)
-    found = np.empty((2, count, rows.shape[1]), rows.dtype)
-    table = (rows.ctypes.data, found[0].ctypes.data, found[1].ctypes.data, *rows.shape, step)
+    folds, (n, channels) = _folds(rows), rows.shape
+    wide = rows.reshape(-1, folds * channels)
+    step, count = _parts(wide)
+    found = np.empty((2, count, folds * channels), rows.dtype)
+    table = (wide.ctypes.data, found[0].ctypes.data, found[1].ctypes.data, *wide.shape, step)
     run_strips(loaded("cpu_images_numba.py", BITS=rows.itemsize * 8, KIND=0).moments, table, count, 1)
-    sums, squares = found.astype(np.float64)
-    sizes = np.full((count, 1), step, np.float64)
-    sizes[-1] = rows.shape[0] - (count - 1) * step
-    mean = sums.sum(0) / rows.shape[0]
-    variance = (squares + sizes * (sums / sizes - mean) ** 2).sum(0) / rows.shape[0]
+    sums, squares = found.astype(np.float64).reshape(2, count, folds, channels)
+    sizes = np.full((count, 1, 1), step, np.float64)
+    sizes[-1] = wide.shape[0] - (count - 1) * step
+    mean = sums.sum((0, 1)) / n
+    variance = (squares + sizes * (sums / sizes - mean) ** 2).sum((0, 1)) / n
     return mean.astype(rows.dtype), variance.astype(rows.dtype)
 
 
 def products(g: Array, rows: Array, mean: Array, scale: Array) -> tuple[Array, Array]:
     """Sums over the columns of g and of g (rows - mean) scale; contiguous matrices, one number for each column."""
-    step, count = _parts(rows)
-    found = np.empty((2, count, rows.shape[1]), rows.dtype)
-    mean, scale = np.ascontiguousarray(mean), np.ascontiguousarray(scale)
+    folds, channels = _folds(rows), rows.shape[1]
+    wide = rows.reshape(-1, folds * channels)
+    step, count = _parts(wide)
+    found = np.empty((2, count, folds * channels), rows.dtype)
+    mean, scale = np.tile(mean, folds), np.tile(scale, folds)
     table = (
         g.ctypes.data, rows.ctypes.data, mean.ctypes.data, scale.ctypes.data,
-        found[0].ctypes.data, found[1].ctypes.data, *rows.shape, step,
+        found[0].ctypes.data, found[1].ctypes.data, *wide.shape, step,
     )  # fmt: skip
     run_strips(loaded("cpu_images_numba.py", BITS=rows.itemsize * 8, KIND=0).along, table, count, 1)
-    total = found.sum(1, dtype=np.float64).astype(rows.dtype)
+    total = found.reshape(2, count * folds, channels).sum(1, dtype=np.float64).astype(rows.dtype)
     return total[0], total[1]
+
+
+def column_sums(rows: Array) -> Array:
+    """The sums of the columns of a contiguous matrix."""
+    folds, channels = _folds(rows), rows.shape[1]
+    wide = rows.reshape(-1, folds * channels)
+    step, count = _parts(wide)
+    found = np.empty((count, folds * channels), rows.dtype)
+    table = (wide.ctypes.data, found.ctypes.data, *wide.shape, step)
+    run_strips(loaded("cpu_images_numba.py", BITS=rows.itemsize * 8, KIND=0).columns, table, count, 1)
+    total: Array = found.reshape(count * folds, channels).sum(0, dtype=np.float64).astype(rows.dtype)
+    return total

@@ -119,7 +119,8 @@ def turned(at: Geometry) -> Geometry:
 def scratch(tiles: int, channels: int) -> tuple[int, tuple[int, int]]:
     """How many tiles a thread holds transformed at a time, and the shape of what all threads hold."""
     loops, threads = _loops(), num_threads()
-    most = loops.A * max(1, min(2, tiles // (4 * threads * loops.A)))
+    rows = loops.ROWS[0]
+    most = rows * max(1, min(2, tiles // (4 * threads * rows)))
     return most, (threads, 36 * most * (channels + loops.BLOCK) + 16 * loops.BLOCK)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from gpugrad.fusion import numba_memory as memory
 from gpugrad.fusion.numba_cache import strip
 from gpugrad.fusion.numba_ir import inline
-from gpugrad.fusion.numba_tile import ROWS, lanes, tile
+from gpugrad.fusion.numba_tile import ROWS, lanes, tiles
 from gpugrad.fusion.numba_transform import transform
 
 BITS = 32
@@ -39,8 +39,7 @@ results_out = transform(BITS, OUTPUT)
 gradients_in = transform(BITS, tuple(zip(*OUTPUT, strict=True)))
 kernels_out = transform(BITS, tuple(zip(*KERNEL, strict=True)))
 
-A, B, C, D, E = ROWS
-tile_a, tile_b, tile_c, tile_d, tile_e = [tile(BITS, rows, 2, False) for rows in ROWS]
+tile = tiles(BITS, ROWS, 2)
 
 
 @inline
@@ -50,22 +49,10 @@ def product(
     """y[t, :] = init[t, :] + sum over j < inner of a[t, j] w[j, :] for `rows` rows of a block."""
     t = 0
     while t < rows:
-        o, s, b, left = y + t * ys, init + t * inits, a + t * a_t, rows - t
-        if left >= A:
-            tile_a(o, ys, s, inits, b, a_t, 0, 0, a_j, w, 0, 0, w_j, 1, 1, inner, BLOCK)
-            t += A
-        elif left >= B:
-            tile_b(o, ys, s, inits, b, a_t, 0, 0, a_j, w, 0, 0, w_j, 1, 1, inner, BLOCK)
-            t += B
-        elif left >= C:
-            tile_c(o, ys, s, inits, b, a_t, 0, 0, a_j, w, 0, 0, w_j, 1, 1, inner, BLOCK)
-            t += C
-        elif left >= D:
-            tile_d(o, ys, s, inits, b, a_t, 0, 0, a_j, w, 0, 0, w_j, 1, 1, inner, BLOCK)
-            t += D
-        else:
-            tile_e(o, ys, s, inits, b, a_t, 0, 0, a_j, w, 0, 0, w_j, 1, 1, inner, BLOCK)
-            t += E
+        t += tile(
+            rows - t, y + t * ys, ys, init + t * inits, inits, a + t * a_t, a_t, 0, 0, a_j, w, 0, 0, w_j, 1, 1, inner,
+            BLOCK,
+        )  # fmt: skip
     return 0
 
 

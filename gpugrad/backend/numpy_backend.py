@@ -176,8 +176,7 @@ class NumpyBackend(Backend):
         if x.size < _Fused.SMALL or x.dtype not in _BLAS or not rows.flags.c_contiguous or not numba_wanted():
             return super().channel_sum(x)
         # Not by a product of OpenBLAS: its threads wait for more work on the cores that the next convolution wants.
-        flat, none = rows.reshape(-1, x.shape[1]), np.zeros(x.shape[1], x.dtype)
-        return cpu_images.products(flat, flat, none, none)[0]
+        return cpu_images.column_sums(rows.reshape(-1, x.shape[1]))
 
     def norm_products(self, g: Array, rows: Array, mean: Array, scale: Array) -> tuple[Array, Array] | None:
         return cpu_images.products(g, rows, mean, scale) if cpu_images.takes(2, g, rows) else None

@@ -89,12 +89,14 @@ def conv_weight(home: Any, x: Ghost, g: Ghost, kernel: tuple[int, ...], at: Geom
     each = -(-x.shape[0] // PARTS) if small else x.shape[0]
     parts = -(-x.shape[0] // each)
     sums = home.fresh((parts, *shape), x.dtype)
-    own = shape[0] if shape[1] == 1 else shape[0] // at.groups
+    depthwise = shape[1] == 1 and shape[0] == at.groups > 1
+    own = shape[0] if depthwise else shape[0] // at.groups
     places = g.size // shape[0]
     none, block = ((0, 0),) * len(kernel), block_size(g.dtype, own)
     for _ in range(shape[0] // own):  # one group after the other, the last one's blocks still there
         gradient = _border(home, g, none) if own == shape[0] else home.fresh((places, own), g.dtype)
-        blocks = gradient if own == block else home.fresh((-(-own // block), places, block), g.dtype)
+        seen = own <= block or depthwise
+        blocks = gradient if seen else home.fresh((-(-own // block), places, block), g.dtype)
         del gradient
     total = home.fresh(shape, x.dtype) if parts > 1 else sums
     found = home.fresh(shape, x.dtype)

@@ -18,31 +18,33 @@ from .numba_ir import intrinsic
 _WORD: Final = ir.IntType(64)
 Body = Callable[[list[Any], list[Any]], list[Any]]
 
-# Bytes of a vector register, and the rows of the largest tile that the registers hold: 16 or 32 of them, of which
-# two vectors for each row, two of the weights and one of the input are in use.
+# Bytes of a vector register, and the rows of tiles, from the largest that the registers hold: 16 or 32 of them, of
+# which two vectors for each row, two of the weights and one of the input are in use. The sizes of usual kernels are
+# there too: 4 and 1 take twice as long as 5, for the additions of a single row wait for each other.
 _FEATURES: Final = binding.get_host_cpu_features()
 _LARGE: Final = bool(_FEATURES.get("avx512f"))
 REGISTER: Final = 64 if _LARGE else 32
-ROWS: Final = (14, 8, 4, 2, 1) if _LARGE else (6, 4, 3, 2, 1)
+ROWS: Final = (14, 8, 5, 4, 3, 2, 1) if _LARGE else (6, 5, 4, 3, 2, 1)
 # The same where each row brings vectors of its own: the sizes of the usual depthwise kernels are among them.
 ROWS_DIAGONAL: Final = (8, 5, 3, 2, 1) if _LARGE else (5, 4, 3, 2, 1)
 
 
-def lanes(bits: int) -> int:
-    """Numbers of `bits` bits in a vector register."""
-    return REGISTER * 8 // bits
+def lanes(bits: int, half: bool = False) -> int:
+    """Numbers of `bits` bits in a vector register, or in half of one."""
+    return REGISTER * 8 // bits // (2 if half else 1)
 
 
 class _Writer:
     """The code of one tile."""
 
     def __init__(
-        self, builder: Any, bits: int, rows: int, vectors: int, masked: bool, diagonal: bool, args: Sequence[Any]
-    ) -> None:
+        self, builder: Any, bits: int, rows: int, vectors: int, half: bool, masked: bool, diagonal: bool,
+        args: Sequence[Any],
+    ) -> None:  # fmt: skip
         self.b, self.rows, self.vectors, self.bits = builder, rows, vectors, bits
         self.masked, self.diagonal = masked, diagonal
         self.kind = ir.FloatType() if bits == 32 else ir.DoubleType()
-        self.lanes = lanes(bits)
+        self.lanes = lanes(bits, half)
         self.vector = ir.VectorType(self.kind, self.lanes)
         (self.y, self.y_step, self.init, self.init_step, self.a, self.a_step, self.a_plane, self.a_outer,
          self.a_inner, self.w, self.w_plane, self.w_outer, self.w_inner, self.planes, self.outer, self.inner,
@@ -50,6 +52,8 @@ class _Writer:
 
     def write(self) -> None:
         """Start from `init`, add all three loops, store."""
+        odd = range(1, 1 if self.diagonal else self.rows, 2)
+        self.multiples = {t: self.opaque(self.b.mul(self.a_step, ir.Constant(_WORD, t))) for t in odd}
         total = [self.read(self.init, self.init_step, t) for t in range(self.rows)]
         flat = [v for row in total for v in row]
         flat = self.loop(self.planes, [self.a, self.w], [self.a_plane, self.w_plane], flat, self._plane)
@@ -96,11 +100,29 @@ class _Writer:
         weights = [self.vector_at(at[1], v) for v in range(self.vectors)]
         found = []
         for t in range(self.rows):
-            place = b.add(at[0], b.mul(self.a_step, ir.Constant(_WORD, t)))
+            place = self.row_of(at[0], t)
             wide = [self.vector_at(place, v) for v in range(self.vectors)] if self.diagonal else self._spread(place)
             for v, w in enumerate(weights):
                 found.append(b.call(fma, [wide[v], w, sums[t * self.vectors + v]]))
         return found
+
+    def opaque(self, value: Any) -> Any:
+        """A value that the compiler cannot take apart."""
+        same = ir.InlineAsm(ir.FunctionType(_WORD, [_WORD]), "", "=r,0")
+        return self.b.call(same, [value])
+
+    def row_of(self, place: Any, t: int) -> Any:
+        """The address of row `t`: an odd multiple of the step, times 1, 2, 4 or 8, which an operand's address can hold.
+
+        A register for the offset of each row would be more than there are, and reading them back from memory as much
+        work as reading the rows.
+        """
+        if t == 0:
+            return place
+        if self.diagonal:  # short sums: preparing the multiples would take as long as the rest
+            return self.b.add(place, self.b.mul(self.a_step, ir.Constant(_WORD, t)))
+        shift = (t & -t).bit_length() - 1
+        return self.b.add(place, self.b.shl(self.multiples[t >> shift], ir.Constant(_WORD, shift)))
 
     def _spread(self, place: Any) -> list[Any]:
         """The number at an address in all places of a vector, for each of the row's vectors."""
@@ -155,24 +177,46 @@ class _Writer:
         return self.b.icmp_signed("<", numbers, self._filled(self.valid, numbers.type))
 
 
-def tile(bits: int, rows: int, vectors: int, masked: bool, diagonal: bool = False) -> Any:
-    """A function for compiled code that adds a product to a tile: `rows` rows of `vectors` vectors.
+def tiles(bits: int, sizes: Sequence[int], vectors: int, half: bool = False, diagonal: bool = False) -> Any:
+    """A function for compiled code that adds a product to the largest tile of `sizes` that is not above `left` rows.
 
-    It computes y[t, :] = init[t, :] + sum over h < planes, i < outer, j < inner of a[t, h, i, j] w[h, i, j, :],
-    everything given by byte addresses and steps, in this order: y, its step from row to row; init, its step; a, its
-    steps by t, h, i and j; w, its steps by h, i and j; planes, outer, inner (1 or more); how many numbers of a row are
-    valid (where `masked`). With `diagonal`, a[t, h, i, j, :] has a number of its own for each place of a row.
+    A row has `vectors` vectors (or as many halves). It computes y[t, :] = init[t, :] + sum over h < planes, i < outer,
+    j < inner of a[t, h, i, j] w[h, i, j, :] and gives how many rows it took. After `left` (1 or more) everything is
+    given by byte addresses and steps: y, its step from row to row; init, its step; a, its steps by t, h, i and j; w,
+    its steps by h, i and j; planes, outer, inner (1 or more); how many numbers of a row are valid. With `diagonal`,
+    a[t, h, i, j, :] has a number of its own for each place of a row.
     """
 
     @intrinsic
     def add(
-        typingctx: Any, y: Any, ys: Any, init: Any, inits: Any, a: Any, at: Any, ah: Any, ai: Any, aj: Any, w: Any,
-        wh: Any, wi: Any, wj: Any, planes: Any, outer: Any, inner: Any, valid: Any,
+        typingctx: Any, left: Any, y: Any, ys: Any, init: Any, inits: Any, a: Any, at: Any, ah: Any, ai: Any, aj: Any,
+        w: Any, wh: Any, wi: Any, wj: Any, planes: Any, outer: Any, inner: Any, valid: Any,
     ) -> Any:  # fmt: skip
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            _Writer(builder, bits, rows, vectors, masked, diagonal, args).write()
-            return context.get_dummy_value()
+            left, *of_tile = args
+            whole = builder.icmp_signed(">=", of_tile[-1], ir.Constant(_WORD, vectors * lanes(bits, half)))
+            done = builder.append_basic_block("added")
+            ways = [(builder.append_basic_block(name), name == "part") for name in ("whole", "part")]
+            builder.cbranch(whole, ways[0][0], ways[1][0])
+            taken = []
+            for start, masked in ways:
+                builder.position_at_end(start)
+                for rows in sizes:
+                    if rows > 1:
+                        fits, on = builder.append_basic_block("fits"), builder.append_basic_block("on")
+                        builder.cbranch(builder.icmp_signed(">=", left, ir.Constant(_WORD, rows)), fits, on)
+                        builder.position_at_end(fits)
+                    _Writer(builder, bits, rows, vectors, half, masked, diagonal, of_tile).write()
+                    taken.append((rows, builder.block))
+                    builder.branch(done)
+                    if rows > 1:
+                        builder.position_at_end(on)
+            builder.position_at_end(done)
+            result = builder.phi(_WORD)
+            for rows, block in taken:
+                result.add_incoming(ir.Constant(_WORD, rows), block)
+            return result
 
-        return types.void(*[types.int64] * 17), codegen
+        return types.int64(*[types.int64] * 18), codegen
 
     return add
