@@ -14,6 +14,7 @@ import numpy as np
 
 import gpugrad as gg
 from gpugrad.backend import backend_for
+from gpugrad.backend.conv import Geometry
 from gpugrad.cost.ceilings import measure_ceilings
 
 
@@ -29,7 +30,8 @@ class Job:
         tiny: the same in a rehearsal.
         precision: "float32", "tf32" or "bfloat16".
         ceiling: which of `ceilings` its arithmetic is held against.
-        ways: of gpugrad: "eager", and "captured" where `gg.compile` is there.
+        ways: of gpugrad: "eager", "captured" where `gg.compile` is there, "cudnn" and "im2col" for who convolves.
+        part: of a convolution: "forward", "images" or "kernels" (their gradients).
     """
 
     name: str
@@ -40,13 +42,17 @@ class Job:
     precision: str = "float32"
     ceiling: str = ""
     ways: tuple[str, ...] = ("eager",)
+    part: str = ""
 
     def chosen(self, tiny: bool) -> tuple[int, ...]:
         """The sizes of this run."""
         return self.tiny if tiny else self.sizes
 
     def flops(self, tiny: bool) -> int:
-        """Arithmetic of a step forward and backward (three products of each matrix but the first); 0 if not counted."""
+        """Arithmetic of a step: of a network forward and backward (three products of each matrix but the first).
+
+        Of a convolution that of its part; 0 if not counted.
+        """
         sizes = self.chosen(tiny)
         if self.kind == "mlp":
             batch, *widths = sizes
@@ -54,7 +60,7 @@ class Job:
             return 3 * sum(products) - products[0]
         if self.kind == "conv":
             batch, channels, out, kernel, stride, pixels = sizes
-            return 3 * 2 * batch * out * channels * kernel**2 * math.ceil(pixels / stride) ** 2
+            return 2 * batch * out * channels * kernel**2 * math.ceil(pixels / stride) ** 2
         return 0
 
 
@@ -82,11 +88,15 @@ JOBS: tuple[Job, ...] = (
     Job("mlp large tf32", "the same in TF32", "mlp", _LARGE, (8, 16, 16, 16), "tf32", "tf32 products", _CAPTURED),
     Job("mlp small", "784-256-128-10, batch 128, Adam, float32", "mlp", _SMALL, (8, 12, 8, 4), "float32",
         "float32 products", _CAPTURED),
-    Job("resnet50 bf16", "a training step on 64 images of 224 pixels", "resnet", (64, 224), (2, 32), "bfloat16"),
+    Job("resnet50 bf16", "a training step on 64 images of 224 pixels, autocast, channels last", "resnet", (64, 224),
+        (2, 32), "bfloat16", ways=("cudnn", "im2col", *_CAPTURED[1:])),
     *(
-        Job(f"conv {i}-{o} {k}x{k}/{s} {p}", "forward and backward, batch 32", "conv", (32, i, o, k, s, p),
-            (1, min(i, 4), min(o, 4), k, s, 8), "tf32", "tf32 products")
+        Job(f"conv {i}-{o} {k}x{k}/{s} {p} {precision} {part}", "batch 64, channels last", "conv", (64, i, o, k, s, p),
+            (1, min(i, 4), min(o, 4), k, s, 8), precision, f"{precision} products", ("cudnn", "im2col"), part)
+        for precision in ("bfloat16", "tf32")
         for i, o, k, s, p in _LAYERS
+        for part in ("forward", "images", "kernels")
+        if (i, part) != (3, "images")  # nobody asks for the gradient of the pictures
     ),
 )  # fmt: skip
 
@@ -132,7 +142,8 @@ def ours(job: Job, way: str, device: str, tiny: bool) -> Side:
         step = functools.partial(compiled, argument)
 
     def run() -> Any:
-        with multiplying("high" if job.precision == "tf32" else "highest"):
+        convolving = gg.cuda.convolution(way if way in ("cudnn", "im2col") else "auto")
+        with convolving, multiplying("high" if job.precision == "tf32" else "highest"):
             return step()
 
     def peak() -> int | None:
@@ -192,18 +203,30 @@ def _training(job: Job, model: Any, optimizer: Any, x: Any, y: Any) -> Callable[
     return step
 
 
-def _conv(job: Job, sizes: tuple[int, ...], device: str, rng: Any) -> Callable[[], Any]:
+def layer(job: Job, sizes: tuple[int, ...], rng: Any) -> tuple[Any, Any, Any, int, int]:
+    """Images, kernels and the results' gradient of a convolution, on the host; its stride and padding."""
     batch, channels, out, kernel, stride, pixels = sizes
-    x = gg.tensor(rng.standard_normal((batch, channels, pixels, pixels)).astype(np.float32), device=device)
-    w = gg.tensor(rng.standard_normal((out, channels, kernel, kernel)).astype(np.float32), device=device)
-    x.requires_grad = w.requires_grad = True
     side = (pixels + 2 * (kernel // 2) - kernel) // stride + 1
-    g = gg.ones(batch, out, side, side, device=device)
+    shapes = (batch, channels, pixels, pixels), (out, channels, kernel, kernel), (batch, out, side, side)
+    # The same million numbers again and again: drawing hundreds of millions would take the time of the measurement.
+    drawn = rng.standard_normal(1 << 20, dtype=np.float32)
+    x, w, g = (np.resize(drawn, s) for s in shapes)
+    return x, w, g, stride, kernel // 2
 
-    def step() -> Any:
-        x.grad = w.grad = None
-        y = gg.nn.functional.conv2d(x, w, stride=stride, padding=kernel // 2)
-        y.backward(g)
-        return y
 
-    return step
+def _conv(job: Job, sizes: tuple[int, ...], device: str, rng: Any) -> Callable[[], Any]:
+    x, w, g, stride, pad = layer(job, sizes, rng)
+    backend, kind = backend_for(device), gg.bfloat16 if job.precision == "bfloat16" else np.dtype(np.float32)
+    at = Geometry((stride,) * 2, ((pad, pad),) * 2, (1, 1), 1)
+
+    def last(a: Any) -> Any:
+        there = backend.xp.moveaxis(backend.from_host(a), 1, -1)
+        return backend.xp.moveaxis(backend.xp.ascontiguousarray(there).astype(kind), -1, 1)
+
+    images, kernels, given = last(x), backend.from_host(w.astype(kind)), last(g)
+    parts: dict[str, Callable[[], Any]] = {
+        "forward": lambda: backend.conv(images, kernels, at),
+        "images": lambda: backend.conv_input(given, kernels, x.shape[2:], at),
+        "kernels": lambda: backend.conv_weight(images, given, w.shape[2:], at),
+    }
+    return parts[job.part]

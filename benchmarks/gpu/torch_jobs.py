@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.gpu.jobs import Job, Side
+from benchmarks.gpu.jobs import Job, Side, layer
 
 
 def available(device: str) -> bool:
@@ -23,13 +23,8 @@ def available(device: str) -> bool:
 
 
 def ways(job: Job, device: str) -> tuple[str, ...]:
-    """Eager everywhere; on a GPU compiled too, and for small networks a CUDA graph of the whole step.
-
-    Its ResNet is torchvision's; without that package there is none.
-    """
-    if job.kind == "resnet" and importlib.util.find_spec("torchvision") is None:
-        return ()
-    if device == "cpu" or job.kind == "conv":
+    """Eager everywhere; on a GPU an MLP is compiled too, and a small one a CUDA graph of the whole step."""
+    if device == "cpu" or job.kind != "mlp":
         return ("eager",)
     return ("eager", "compiled", "graph") if job.name == "mlp small" else ("eager", "compiled")
 
@@ -75,11 +70,9 @@ def _mlp(job: Job, sizes: tuple[int, ...], device: str, way: str, rng: Any) -> C
 
 def _resnet(job: Job, sizes: tuple[int, ...], device: str, way: str, rng: Any) -> Callable[[], Any]:
     import torch
-    import torchvision
 
     batch, pixels = sizes
-    model = torchvision.models.resnet50(num_classes=1000 if pixels > 100 else 10).to(device)
-    model = model.to(memory_format=torch.channels_last)
+    model = resnet50(1000 if pixels > 100 else 10).to(device).to(memory_format=torch.channels_last)
     x = torch.tensor(rng.standard_normal((batch, 3, pixels, pixels)).astype(np.float32), device=device)
     y = torch.tensor(rng.integers(0, 1000 if pixels > 100 else 10, batch), device=device)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
@@ -125,17 +118,47 @@ def _graphed(step: Callable[[], Any]) -> Callable[[], Any]:
 def _conv(job: Job, sizes: tuple[int, ...], device: str, way: str, rng: Any) -> Callable[[], Any]:
     import torch
 
-    batch, channels, out, kernel, stride, pixels = sizes
-    x = torch.tensor(rng.standard_normal((batch, channels, pixels, pixels)).astype(np.float32), device=device)
-    w = torch.tensor(rng.standard_normal((out, channels, kernel, kernel)).astype(np.float32), device=device)
-    x, w = (t.to(memory_format=torch.channels_last).requires_grad_() for t in (x, w))
-    side = (pixels + 2 * (kernel // 2) - kernel) // stride + 1
-    g = torch.ones(batch, out, side, side, device=device).to(memory_format=torch.channels_last)
+    *arrays, stride, pad = layer(job, sizes, rng)
+    kind = torch.bfloat16 if job.precision == "bfloat16" else torch.float32
+    x, w, g = (torch.tensor(a, device=device, dtype=kind).to(memory_format=torch.channels_last) for a in arrays)
 
-    def step() -> Any:
-        x.grad = w.grad = None
-        y = torch.nn.functional.conv2d(x, w, stride=stride, padding=kernel // 2)
-        y.backward(g)
-        return y
+    def gradient(*wanted: bool) -> Any:
+        where = [stride] * 2, [pad] * 2, [1, 1], False, [0, 0], 1
+        return torch.ops.aten.convolution_backward(g, x, w, None, *where, [*wanted, False])
 
-    return step
+    parts: dict[str, Callable[[], Any]] = {
+        "forward": lambda: torch.nn.functional.conv2d(x, w, stride=stride, padding=pad),
+        "images": lambda: gradient(True, False),
+        "kernels": lambda: gradient(False, True),
+    }
+    return parts[job.part]
+
+
+def resnet50(classes: int) -> Any:
+    """ResNet-50 (K. He et al. 2016) with the stride in the 3 x 3 convolution: what torchvision's is."""
+    from torch import nn
+
+    class Bottleneck(nn.Module):
+        def __init__(self, channels: int, width: int, stride: int) -> None:
+            super().__init__()
+            out = 4 * width
+            self.inner = nn.Sequential(
+                nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True),
+                nn.Conv2d(width, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True),
+                nn.Conv2d(width, out, 1, bias=False), nn.BatchNorm2d(out),
+            )  # fmt: skip
+            same = stride == 1 and channels == out
+            shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+            self.shortcut = nn.Identity() if same else shortcut
+
+        def forward(self, x: Any) -> Any:
+            return (self.inner(x) + self.shortcut(x)).relu_()
+
+    layers: list[Any] = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True)]
+    layers.append(nn.MaxPool2d(3, 2, 1))
+    channels = 64
+    for width, count, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
+        for i in range(count):
+            layers.append(Bottleneck(channels, width, stride if i == 0 else 1))
+            channels = 4 * width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))

@@ -3,16 +3,18 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import gpugrad as gg
 from benchmarks.gpu import __main__ as figures
 from benchmarks.gpu import jobs
 from tests.standin import State
 
 
-def test_every_kind_of_job_runs_on_the_gpu_and_is_reported(gpu: State, tmp_path: Path) -> None:
+def test_every_kind_of_job_runs_on_the_gpu_and_is_reported(gpu_with_cudnn: State, tmp_path: Path) -> None:
     pytest.importorskip("ml_dtypes")
-    only = "^(mlp large bf16|mlp small|conv 64-64 1x1.*)$"
+    only = "^(mlp large bf16|mlp small|resnet50 bf16|conv 64-64 1x1.*|conv 128-128 3x3/2 .*)$"
     code = figures.main(["--tiny", "--only", only, "--parity", "^(relu|matmul)$", "--out", str(tmp_path)])
     record = json.loads((tmp_path / "gpu-figures.json").read_text())
     sides = {f"{name}, {side}": found for name, job in record["jobs"].items() for side, found in job["sides"].items()}
@@ -20,6 +22,11 @@ def test_every_kind_of_job_runs_on_the_gpu_and_is_reported(gpu: State, tmp_path:
     assert record["parity"] == {"operations": 2, "wrong": []}
     assert {"mlp large bf16, gpugrad eager", "mlp small, gpugrad eager"} <= sides.keys()
     assert sides["mlp small, gpugrad captured"]["seconds"] > 0
+    layers = [f"{p} {part}" for p in ("bfloat16", "tf32") for part in ("forward", "images", "kernels")]
+    assert {f"conv 128-128 3x3/2 56 {layer}, gpugrad {way}" for layer in layers for way in ("cudnn", "im2col")} <= set(
+        sides
+    )
+    assert {"resnet50 bf16, gpugrad cudnn", "resnet50 bf16, gpugrad im2col"} <= sides.keys()
     assert sides["mlp small, gpugrad eager"]["peak_bytes"] > 0
     text = (tmp_path / "gpu-figures.md").read_text()
     assert "| mlp small | gpugrad eager |" in text
@@ -39,4 +46,27 @@ def test_the_arithmetic_of_a_step_is_counted_by_hand() -> None:
     mlp = jobs.Job("", "", "mlp", (2, 3, 5, 7), (1,))
     assert mlp.flops(tiny=False) == 2 * 2 * (2 * 3 * 5 + 3 * 5 * 7)
     conv = jobs.Job("", "", "conv", (2, 3, 4, 3, 2, 9), (1,))
-    assert conv.flops(tiny=False) == 3 * 2 * (2 * 4 * 5 * 5) * (3 * 3 * 3)
+    assert conv.flops(tiny=False) == 2 * (2 * 4 * 5 * 5) * (3 * 3 * 3)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "tf32"])
+@pytest.mark.parametrize("part", ["forward", "images", "kernels"])
+def test_both_sides_compute_the_same_convolution(part: str, precision: str) -> None:
+    torch = pytest.importorskip("torch")
+    from benchmarks.gpu import torch_jobs
+
+    sizes = (2, 3, 4, 3, 2, 9)
+    job = jobs.Job("conv", "", "conv", sizes, sizes, precision, part=part)
+    ours = jobs.ours(job, "im2col", "cpu", tiny=True).step()
+    theirs = torch_jobs.theirs(job, "eager", "cpu", tiny=True).step()
+    theirs = next(t for t in (theirs if isinstance(theirs, tuple) else (theirs,)) if isinstance(t, torch.Tensor))
+    near = 3e-2 if precision == "bfloat16" else 1e-5
+    np.testing.assert_allclose(np.asarray(ours, np.float32), theirs.float().numpy(), rtol=near, atol=near)
+
+
+def test_the_network_beside_ours_is_as_large() -> None:
+    pytest.importorskip("torch")
+    from benchmarks.gpu import torch_jobs
+
+    theirs = sum(p.numel() for p in torch_jobs.resnet50(1000).parameters())
+    assert theirs == sum(p.size for p in gg.nn.models.resnet50(1000).parameters()) == 25_557_032
