@@ -14,7 +14,7 @@ from ..backend import Backend, backend_of, cpu, cpu_rows
 from ..backend.base import Kernel
 from ..backend.conv import Geometry
 from ..fusion import Formula
-from . import ghost_conv, ghost_conv_gpu, ghost_images
+from . import ghost_conv, ghost_conv_gpu, ghost_conv_numpy, ghost_images
 from .errors import CostError
 from .ghost import Ghost, Record, Storage, bare, hollow
 from .ghost_rules import alike, all_known, ghosts_in, in_order, in_order_of, like, made, product_shape, replaced
@@ -193,6 +193,8 @@ class GhostBackend(Backend):
             return ghost_conv.conv(self, x, w, at)
         if ghost_conv_gpu.taken(self, x, w.shape, at, at.output(x.shape[2:], w.shape[2:])):
             return ghost_conv_gpu.conv(self, x, w, at)
+        if ghost_conv_numpy.taken(self, x, w):
+            return ghost_conv_numpy.conv(self, x, w.shape, at, bias is not None)
         return super().conv(x, w, at, bias)
 
     def conv_input(self, g: Any, w: Any, size: tuple[int, ...], at: Geometry) -> Any:
@@ -204,6 +206,8 @@ class GhostBackend(Backend):
             return ghost_conv.conv_input(self, g, w, size, at)
         if ghost_conv_gpu.taken(self, g, w.shape, at, size):
             return ghost_conv_gpu.conv_input(self, g, w, size, at)
+        if ghost_conv_numpy.taken(self, g, w):
+            return ghost_conv_numpy.conv_input(self, g, w.shape, size, at)
         return super().conv_input(g, w, size, at)
 
     def conv_weight(self, x: Any, g: Any, kernel: tuple[int, ...], at: Geometry) -> Any:
@@ -216,6 +220,8 @@ class GhostBackend(Backend):
             return ghost_conv.conv_weight(self, x, g, kernel, at)
         if ghost_conv_gpu.taken(self, x, (g.shape[1], x.shape[1] // at.groups, *kernel), at, g.shape[2:]):
             return ghost_conv_gpu.conv_weight(self, x, g, kernel, at)
+        if ghost_conv_numpy.taken(self, x, g):
+            return ghost_conv_numpy.conv_weight(self, x, g, kernel, at)
         return super().conv_weight(x, g, kernel, at)
 
     def max_pool(self, x: Any, kernel: Any, size: Any, at: Geometry) -> Any:

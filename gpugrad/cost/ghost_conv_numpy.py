@@ -1,0 +1,115 @@
+"""The memory of convolutions with NumPy alone, from shapes alone: results, and what the parts take meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..backend import cpu_conv_numpy, cpu_depthwise_numpy
+from ..backend.conv import Geometry
+from ..backend.cpu_conv_numpy import Part, Plan, scratch, with_height
+from ..fusion import workers
+from .ghost import Ghost
+
+
+def taken(home: Any, *arrays: Ghost) -> bool:
+    """Whether a convolution that is not compiled is computed in parts."""
+    return home.device.type == "cpu" and cpu_conv_numpy.takes(*[a.value for a in arrays])
+
+
+def conv(home: Any, x: Ghost, w_shape: tuple[int, ...], at: Geometry, biased: bool = False) -> Any:
+    """`cpu_conv_numpy.conv` or `cpu_depthwise_numpy.conv` on arrays without data."""
+    if x.ndim == 3:
+        return conv(home, x[:, :, None], (*w_shape[:2], 1, w_shape[2]), with_height(at), biased)[:, :, 0]
+    images = np.moveaxis(x.value, 1, -1)
+    p, every = _plan(images, w_shape, at, x.shape[2:])
+    matrices = home.fresh((_matrix(p, w_shape, at) * at.groups,), x.dtype)
+    y = home.fresh((x.shape[0], *p.size, w_shape[0]), x.dtype)
+    seen = images if _depthwise(w_shape, at) else images[..., : p.inner]
+    most = max(scratch(seen, p, part, not _depthwise(w_shape, at)) for part in every)
+    # A ufunc has buffers where its operands do not lie alike: one for a bias, three for a group's.
+    buffers = biased * (1 if at.groups == 1 else 3) * np.getbufsize()
+    _parts(home, every, most + buffers * x.dtype.itemsize)
+    del matrices
+    return home.xp.moveaxis(y, -1, 1)
+
+
+def conv_input(home: Any, g: Ghost, w_shape: tuple[int, ...], size: tuple[int, ...], at: Geometry) -> Any:
+    """`conv_input` likewise."""
+    if g.ndim == 3:
+        return conv_input(home, g[:, :, None], (*w_shape[:2], 1, w_shape[2]), (1, *size), with_height(at))[:, :, 0]
+    out, inner, *kernel = w_shape
+    if at.stride == (1, 1):
+        turned = cpu_conv_numpy.turned(size, g.shape[2:], kernel, at)
+        copy = home.fresh((out * inner, *kernel), g.dtype) if at.groups > 1 else None
+        x = conv(home, g, (inner * at.groups, out // at.groups, *kernel), turned)
+        del copy
+        return x
+    p, every = _plan(np.moveaxis(g.value, 1, -1), w_shape, at, size, spread=True)
+    matrices = home.fresh((_matrix(p, w_shape, at) * at.groups,), g.dtype)
+    x = home.fresh((g.shape[0], *size, inner * at.groups), g.dtype)
+    images, rows = every[0].shape
+    full = [max(low + n, p.reach(axis, p.size[axis])) for axis, (low, n) in enumerate(zip(p.low, size, strict=True))]
+    sums = images * full[0] * full[1] * x.shape[-1]
+    given = images * rows * p.size[1] * out
+    found = given if _depthwise(w_shape, at) else images * rows * p.size[1] // p.block * p.patch
+    again = 0 if np.moveaxis(g.value, 1, -1).flags.c_contiguous else given
+    _parts(home, every, (sums + found + again + 3 * np.getbufsize()) * g.dtype.itemsize)
+    del matrices
+    return home.xp.moveaxis(x, -1, 1)
+
+
+def conv_weight(home: Any, x: Ghost, g: Ghost, kernel: tuple[int, ...], at: Geometry) -> Any:
+    """`conv_weight` likewise."""
+    if x.ndim == 3:
+        return conv_weight(home, x[:, :, None], g[:, :, None], (1, *kernel), with_height(at))[:, :, 0]
+    w_shape = (g.shape[1], x.shape[1] // at.groups, *kernel)
+    images, given = np.moveaxis(x.value, 1, -1), np.moveaxis(g.value, 1, -1)
+    p, every = _plan(images, w_shape, at, x.shape[2:])
+    copy = total = None
+    if _depthwise(w_shape, at):
+        bundles = -(-len(every) // -(-len(every) // cpu_depthwise_numpy.PARTS))
+        sums = home.fresh((bundles, *kernel, p.size[1], w_shape[0]), x.dtype)
+        again = 0 if given.flags.c_contiguous else given[every[0]].nbytes
+        _parts(home, every, again + max(scratch(images, p, part, copied=False) for part in every))
+    else:
+        copy = None if given.flags.c_contiguous else home.fresh(given.shape, g.dtype)
+        bundled, pieces = cpu_conv_numpy.shares(p, x.shape[0], at.groups, x.dtype.itemsize)
+        sums = home.fresh((len(bundled) * at.groups * _matrix(p, w_shape, at),), x.dtype)
+        _, rows, channels = pieces[0]
+        some = p._replace(kernel=(rows.stop - rows.start, kernel[1]), inner=channels.stop - channels.start)
+        found = some.patch * p.block * p.out * x.dtype.itemsize
+        most = max(scratch(images[..., : some.inner], some, part) for part in bundled[0])
+        _parts(home, every if len(bundled) > 1 else pieces, most + found)
+        total = home.fresh((sums.size // len(bundled),), x.dtype) if len(bundled) > 1 else sums
+    gradient = home.fresh(w_shape, x.dtype)
+    del sums, copy, total
+    return gradient
+
+
+def _depthwise(w_shape: tuple[int, ...], at: Geometry) -> bool:
+    return w_shape[1] == 1 and w_shape[0] == at.groups > 1
+
+
+def _plan(
+    images: Any, w_shape: tuple[int, ...], at: Geometry, size: tuple[int, ...], spread: bool = False
+) -> tuple[Plan, list[Part]]:
+    """The plan, and the parts of the batch."""
+    if _depthwise(w_shape, at):
+        p = cpu_depthwise_numpy.plan(size, w_shape, at)
+        if spread:
+            return p, [Part(slice(k, k + 1), slice(0, p.size[0])) for k in range(len(images))]
+        return p, cpu_depthwise_numpy.parts((len(images), *p.size, w_shape[0]), images.itemsize)
+    p = cpu_conv_numpy.plan(size, w_shape, at, images.itemsize, spread)
+    return p, cpu_conv_numpy.parts(p, len(images), images.itemsize)
+
+
+def _matrix(p: Plan, w_shape: tuple[int, ...], at: Geometry) -> int:
+    """Numbers of the matrix that one group's kernels become, or of depthwise ones along a row."""
+    return w_shape[2] * w_shape[3] * p.size[1] if _depthwise(w_shape, at) else p.patch * p.block * p.out
+
+
+def _parts(home: Any, every: Any, nbytes: int) -> None:
+    """What the parts take that are computed at the same time."""
+    home.briefly(nbytes * min(workers.num_threads(), len(every)))

@@ -1,0 +1,179 @@
+"""Convolutions with NumPy alone: against their definition and the general way, for every kind of geometry."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+import gpugrad as gg
+from gpugrad.backend import backend_for, blas, cpu_conv_numpy, cpu_depthwise_numpy
+from gpugrad.backend import conv as general
+from gpugrad.backend.conv import Geometry
+from gpugrad.fusion import workers
+
+
+def by_definition(x, w, bias, at):
+    """Each output pixel as the sum over its patch, one after the other, in float64."""
+    padded = np.pad(x.astype(np.float64), ((0, 0), (0, 0), *at.padding))
+    size, (out, inner, *kernel) = at.output(x.shape[2:], w.shape[2:]), w.shape
+    y = np.empty((x.shape[0], out, *size))
+    for o, *place in itertools.product(range(out), *map(range, size)):
+        first = o // (out // at.groups) * inner
+        seen = tuple(
+            slice(i * s, i * s + d * (k - 1) + 1, d)
+            for i, s, d, k in zip(place, at.stride, at.dilation, kernel, strict=True)
+        )
+        patch = padded[(slice(None), slice(first, first + inner), *seen)]
+        y[(slice(None), o, *place)] = (patch * w[o]).reshape(x.shape[0], -1).sum(1) + bias[o]
+    return y
+
+
+def draw(seed, axes=2):
+    """A convolution of random sizes, with all that can be odd about one; every fourth is depthwise."""
+    rng = np.random.default_rng(seed)
+    groups = int(rng.choice([1, 1, 1, 2, 3]))
+    channels, out = groups * int(rng.integers(1, 6)), groups * int(rng.integers(1, 6))
+    if seed % 4 == 0:
+        groups = channels = out = int(rng.integers(2, 7))
+    kernel, stride, dilation = (
+        tuple(int(v) for v in rng.integers(1, high, axes)) for high in (5, 4, 3)
+    )  # fmt: skip
+    padding = tuple((int(a), int(b)) for a, b in rng.integers(0, 5, (axes, 2)))
+    least = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    size = tuple(int(n + v) for n, v in zip(least, rng.integers(0, 8, axes), strict=True))
+    dtype = np.dtype(("float32", "float64")[seed % 2])
+    x = rng.standard_normal((int(rng.integers(1, 10)), channels, *size)).astype(dtype)
+    if seed % 3 == 0:  # channels last in memory
+        x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+    w = rng.standard_normal((out, channels // groups, *kernel)).astype(dtype)
+    return x, w, rng.standard_normal(out).astype(dtype), Geometry(stride, padding, dilation, groups), rng
+
+
+def way(w, at):
+    return cpu_depthwise_numpy if w.shape[1] == 1 and len(w) == at.groups > 1 else cpu_conv_numpy
+
+
+@pytest.mark.parametrize("seed", range(80))
+@pytest.mark.parametrize("axes", [1, 2])
+def test_all_three_are_what_the_definition_and_the_general_way_say(seed, axes):
+    x, w, bias, at, rng = draw(seed, axes)
+    backend = backend_for("cpu")
+    close = {"atol": 1e-4 if x.dtype == np.float32 else 1e-12, "rtol": 1e-4 if x.dtype == np.float32 else 1e-12}
+    y = way(w, at).conv(backend.pool, x, w, bias, at)
+    assert y.dtype == x.dtype
+    np.testing.assert_allclose(y, by_definition(x, w, bias, at), **close)
+    g = rng.standard_normal(y.shape).astype(x.dtype)
+    back = way(w, at).conv_input(backend.pool, g, w, x.shape[2:], at)
+    np.testing.assert_allclose(back, general.conv_input(backend, g, w, x.shape[2:], at), **close)
+    kernels = way(w, at).conv_weight(backend.pool, x, g, w.shape[2:], at)
+    np.testing.assert_allclose(kernels, general.conv_weight(backend, x, g, w.shape[2:], at), **close)
+
+
+# Sizes at which batches and images are cut, patches serve several pixels, and the kernels' gradient is shared out.
+LARGE = {
+    "rows of one image": ((1, 3, 200, 200), (16, 3, 7, 7), 2, 3, 1),
+    "several pixels to a patch": ((16, 1, 28, 28), (6, 1, 5, 5), 1, 2, 1),
+    "kernels in pieces": ((8, 96, 12, 12), (80, 96, 3, 3), 1, 1, 1),
+    "kernels in pieces, one row": ((8, 300, 8, 8), (260, 300, 1, 1), 1, 0, 1),
+    "large groups": ((4, 128, 10, 10), (192, 64, 3, 3), 1, 1, 2),
+    "depthwise": ((12, 64, 40, 40), (64, 1, 3, 3), 1, 1, 64),
+    "depthwise with steps": ((12, 64, 40, 40), (64, 1, 5, 5), 2, 2, 64),
+}
+
+
+def large(name):
+    shape, kernels, stride, pad, groups = LARGE[name]
+    rng = np.random.default_rng(len(name))
+    x, w = rng.standard_normal(shape), rng.standard_normal(kernels) / np.prod(kernels[1:]) ** 0.5
+    at = Geometry((stride,) * 2, ((pad, pad),) * 2, (1, 1), groups)
+    g = rng.standard_normal((shape[0], kernels[0], *at.output(shape[2:], kernels[2:])))
+    return x, w, rng.standard_normal(kernels[0]), g, at
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_large_ones_agree_with_the_general_way(name):
+    x, w, bias, g, at = large(name)
+    backend = backend_for("cpu")
+    y = way(w, at).conv(backend.pool, x, w, bias, at)
+    np.testing.assert_allclose(y, general.conv(backend, x, w, at) + bias[:, None, None], atol=1e-11)
+    back = way(w, at).conv_input(backend.pool, g, w, x.shape[2:], at)
+    np.testing.assert_allclose(back, general.conv_input(backend, g, w, x.shape[2:], at), atol=1e-11)
+    kernels = way(w, at).conv_weight(backend.pool, x, g, w.shape[2:], at)
+    np.testing.assert_allclose(kernels, general.conv_weight(backend, x, g, w.shape[2:], at), atol=1e-10)
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_the_bits_do_not_depend_on_the_number_of_threads(name, monkeypatch):
+    x, w, bias, g, at = large(name)
+    pool = backend_for("cpu").pool
+
+    def all_three():
+        here = way(w, at)
+        y, back = here.conv(pool, x, w, bias, at), here.conv_input(pool, g, w, x.shape[2:], at)
+        return y, back, here.conv_weight(pool, x, g, w.shape[2:], at)
+
+    many = all_three()
+    monkeypatch.setattr(workers._Pool, "limit", 1)
+    for one, other in zip(all_three(), many, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_patch_serves_several_pixels_where_there_are_few_channels():
+    def block(channels, out, size, kernel):
+        at = Geometry((1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+        return cpu_conv_numpy.plan((size, size), (out, channels, kernel, kernel), at, 4).block
+
+    assert block(1, 6, 32, 5) > 1
+    assert block(64, 64, 34, 3) == 1
+
+
+def test_products_have_their_threads_back_afterwards():
+    controls = blas._controls()
+    if controls is None:
+        pytest.skip("NumPy has no OpenBLAS here")
+    tell, put = controls
+    before = tell()
+    try:
+        put(2)
+        with blas.one_thread():
+            assert tell() == 1
+            with blas.one_thread():
+                assert tell() == 1
+            assert tell() == 1
+        assert tell() == 2
+    finally:
+        put(before)
+
+
+def test_without_openblas_everything_runs_on_the_callers_thread(monkeypatch):
+    x, w, bias, _, at = large("several pixels to a patch")
+    expected = cpu_conv_numpy.conv(backend_for("cpu").pool, x, w, bias, at)
+    monkeypatch.setattr(blas, "_controls", lambda: None)
+    monkeypatch.setattr(workers, "parallel_for", None)
+    np.testing.assert_allclose(cpu_conv_numpy.conv(backend_for("cpu").pool, x, w, bias, at), expected, atol=1e-12)
+
+
+def test_rounding_errors_are_those_of_a_direct_convolution():
+    rng = np.random.default_rng(2)
+    x, w, bias = rng.standard_normal((2, 64, 16, 16)), rng.standard_normal((64, 64, 3, 3)) / 24, np.zeros(64)
+    at = Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    single = [a.astype(np.float32) for a in (x, w, bias)]
+    y = cpu_conv_numpy.conv(backend_for("cpu").pool, *single, at)
+    assert np.abs(y - by_definition(x, w, bias, at)).max() < 4e-6
+
+
+def test_other_types_and_three_axes_go_the_general_way():
+    x, w = np.ones((2, 3, 8, 8)), np.ones((4, 3, 3, 3))
+    assert not cpu_conv_numpy.takes(x[:, :, None], w[:, :, None])
+    assert cpu_conv_numpy.takes(x, w)
+    assert not cpu_conv_numpy.takes(x.astype(np.float16), w)
+    assert not cpu_conv_numpy.takes(x.astype(np.float16), w.astype(np.float16))
+
+
+def test_derivatives_of_the_second_order(monkeypatch):
+    monkeypatch.setenv("GPUGRAD_NUMBA", "0")
+    rng = np.random.default_rng(0)
+    x, w = gg.tensor(rng.standard_normal((2, 2, 5, 6))), gg.tensor(rng.standard_normal((3, 2, 3, 2)))
+    gg.check_grads(lambda x, w: gg.conv2d(x, w, stride=2, padding=1), (x, w), order=2)

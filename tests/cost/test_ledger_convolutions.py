@@ -1,0 +1,61 @@
+"""`gg.tape_memory` on convolutions with NumPy alone that have a way of their own, against what NumPy then allocates."""
+
+import gc
+import tracemalloc
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gpugrad as gg
+from gpugrad.fusion import workers
+
+# Shape of the images, of the kernels, stride, padding, groups.
+LAYERS: dict[str, tuple[tuple[int, ...], tuple[int, ...], int, int, int]] = {
+    "few channels": ((64, 1, 28, 28), (6, 1, 5, 5), 1, 2, 1),
+    "stem": ((2, 3, 112, 112), (32, 3, 7, 7), 2, 3, 1),
+    "depthwise": ((16, 64, 32, 32), (64, 1, 3, 3), 1, 1, 64),
+    "depthwise with steps": ((16, 64, 32, 32), (64, 1, 3, 3), 2, 1, 64),
+    "sequences": ((16, 32, 500), (64, 32, 9), 1, 4, 1),
+}
+
+
+@pytest.fixture
+def plain_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No Numba; no recycled buffers, so that tracemalloc sees every array; one thread, so that nothing overlaps."""
+    monkeypatch.setenv("GPUGRAD_NUMBA", "0")
+    limit, threads = gg.cpu.memory_stats().limit_bytes, workers.set_num_threads(1)
+    gg.cpu.set_memory_limit(0)
+    yield
+    gg.cpu.set_memory_limit(limit)
+    workers.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("order", ["channels second", "channels last"])
+@pytest.mark.usefixtures("plain_memory")
+def test_prediction_is_within_5_percent_of_what_numpy_allocates(name: str, order: str) -> None:
+    shape, kernels, stride, padding, groups = LAYERS[name]
+    images = np.ones(shape, np.float32)
+    if order == "channels last":
+        images = np.moveaxis(np.ascontiguousarray(np.moveaxis(images, 1, -1)), -1, 1)
+    x, w = gg.asarray(images, requires_grad=True), gg.ones(*kernels, requires_grad=True)
+    convolve = gg.conv1d if len(kernels) == 3 else gg.conv2d
+
+    def step() -> Any:
+        return convolve(x, w, stride=stride, padding=padding, groups=groups).sum()
+
+    predicted = gg.tape_memory(step).peak_bytes
+    step().backward()
+    x.grad = w.grad = None
+    gc.collect()
+    tracemalloc.start()
+    try:
+        base = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        step().backward()
+        peak = tracemalloc.get_traced_memory()[1] - base
+    finally:
+        tracemalloc.stop()
+    assert predicted == pytest.approx(peak, rel=0.05)
