@@ -120,6 +120,10 @@ def _recurrent(cell: str) -> Callable[..., Any]:
     return call
 
 
+def _two_layers(x: Any, w: Any, b: Any, v: Any) -> Any:
+    return FUNCTIONS["feed_forward"](x, [(w, b, "relu"), (v, None, "gelu_tanh")])
+
+
 def _lines() -> list[tuple[Any, ...]]:
     square, wide = (6, 6), (40, 700)  # of the row operations 28,000 elements: large enough for the compiled ones
     return [
@@ -170,6 +174,7 @@ def _products() -> list[tuple[Any, ...]]:
         ("conv_input", lambda x, w: F.conv_transpose2d(x, w, stride=2), (2, 4, 5, 5), (4, 3, 3, 3)),
         *[(name, _recurrent(name), (5, 3, gates * 4), (3, 4), (gates * 4, 4)) for name, gates in _CELLS],
         ("attention", F.scaled_dot_product_attention, (2, 3, 20, 8), (2, 3, 20, 8), (2, 3, 20, 8)),
+        ("feed_forward", _two_layers, (64, 40), (30, 40), (30,), (20, 30)),
     ]  # fmt: skip
 
 
