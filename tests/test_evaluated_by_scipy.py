@@ -51,8 +51,8 @@ def test_derivatives_of_the_first_kind_hold_at_zero_and_below() -> None:
     assert gg.grad(special.j1)(np.array(0.0)) == 0.5
 
 
-def test_orders_and_degrees_of_freedom_have_no_gradient_and_say_so() -> None:
-    for name, function in (("jv", special.jv), ("kve", special.kve), ("stdtr", special.stdtr)):
+def test_orders_have_no_gradient_and_say_so() -> None:
+    for name, function in (("jv", special.jv), ("yn", special.yn), ("kve", special.kve)):
         with pytest.raises(gg.GradientError, match=rf"\[{name}\] .*no closed form.*detach"):
             gg.grad(lambda v, f=function: f(v, 1.5))(np.array(2.0))
     with pytest.raises(TypeError, match=r"\[jv\] an operand of dtype complex128"):
@@ -94,7 +94,7 @@ def test_derivatives_are_those_of_differences_to_second_order() -> None:
         gg.check_grads(function, (a, b), order=2)
     for function in (special.betainc, special.betaincc):
         gg.check_grads(function, (a, b, np.array([0.2, 0.9, 0.4])), order=2)
-    gg.check_grads(lambda t: special.stdtr(2.5, t), (np.array([-6.0, -0.3, 0.0, 1.7]),), order=2)
+    gg.check_grads(special.stdtr, (np.array([0.6, 2.5, 1.0, 30.0]), np.array([-6.0, -0.3, 0.0, 1.7])), order=2)
 
 
 def test_derivatives_by_parameters_are_those_of_40_digits() -> None:
@@ -117,11 +117,37 @@ def test_derivatives_by_parameters_are_those_of_40_digits() -> None:
                 close(ours(np.array(a), np.array(b), x), float(expected), 1e-10)
 
 
+def test_derivatives_by_degrees_of_freedom_are_those_of_30_digits() -> None:
+    mp = pytest.importorskip("mpmath", reason="mpmath is not installed").mp
+
+    def share(df: Any, t: Any) -> Any:
+        tail = mp.betainc(df / 2, mp.mpf(1) / 2, 0, df / (df + t * t), regularized=True) / 2
+        return tail if t < 0 else 1 - tail
+
+    with mp.workdps(30):
+        for df in (0.05, 3.0, 200.0):
+            for t in (-100.0, -1.9, 4.0):
+                for n in (1, 2):
+                    expected = mp.diff(lambda v, t=t: share(v, mp.mpf(t)), mp.mpf(df), n)
+                    ours = special.stdtr
+                    for _ in range(n):
+                        ours = gg.grad(ours)
+                    np.testing.assert_allclose(ours(np.array(df), t), float(expected), rtol=1e-8, atol=1e-250)
+
+
 def test_derivatives_by_parameters_at_the_ends_and_out_of_range() -> None:
     by_a = gg.grad(lambda a, x: special.gammainc(a, x).sum())
     by_b = gg.grad(lambda b, x: special.betainc(2.0, b, x).sum())
     assert np.isnan(by_a(np.array(-1.0), np.array(2.0)))
     assert np.isnan(by_b(np.array(1.5), np.array(1.5)))
+    assert by_a(np.array(2.0), np.array([0.0, np.inf])) == 0.0
+    assert by_b(np.array(2.0), np.array([0.0, 1.0])) == 0.0
+    by_df = gg.grad(lambda df, t: special.stdtr(df, t).sum())
+    assert np.isnan(by_df(np.array(-1.0), np.array(0.5)))
+    assert by_df(np.array(3.0), np.array([-np.inf, 0.0, np.inf])) == 0.0
+    # The derivative of the density at 0 by df, where the share's own derivative is 0.
+    slope = gg.grad(gg.grad(special.stdtr, 1))(np.array(1.0), np.array(0.0))
+    assert slope == pytest.approx((np.log(2) - 0.5) / np.pi, rel=1e-12)
     # In the far tails they underflow like the shares themselves.
     assert by_a(np.array(2.0), np.array(1e4)) == 0.0
     assert abs(by_a(np.array(500.0), np.array(1.0))) < 1e-300
@@ -150,7 +176,7 @@ def test_reciprocal_of_gamma_has_derivatives_at_its_zeros() -> None:
 @pytest.mark.parametrize(
     ("name", "known", "free"),
     [("chi2", (), (3.0, -0.1, 1.7)), ("gamma", (), (2.5, 0.1, 1.7)), ("beta", (), (2.5, 1.6, 0.1, 2.3)),
-     ("t", (3.2,), (0.3, 1.7))],
+     ("t", (), (3.2, 0.3, 1.7))],
 )  # fmt: skip
 def test_distribution_functions_are_scipys_and_so_are_their_ends(name: str, known: Any, free: Any) -> None:
     x = np.array([-0.3, 0.2, 0.7, 1.9, 5.0])

@@ -12,13 +12,15 @@ from typing import Any, Final
 import numpy as np
 
 from ..backend import backend_of
+from ..nodes import GradientError
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
 from .arguments import apply_one, bare
 from .bessel import over_x
 from .costs import per_output
 from .elementwise import add, divide, multiply, negative, sign, subtract
-from .evaluated import evaluated, reals, refuse_gradient
+from .evaluated import evaluated, reals
+from .matrices import differentiated
 
 # ---- of any order
 
@@ -27,9 +29,16 @@ from .evaluated import evaluated, reals, refuse_gradient
 _ABOVE: Final = {"jv": -0.5, "yv": -0.5, "yn": -0.5, "iv": 0.5, "ive": 0.5, "kv": -0.5, "kve": -0.5}
 
 
+def _no_gradient(kind: str, v: Any) -> GradientError:
+    return GradientError(
+        f"[{kind}] a gradient with respect to the order, of shape {tuple(v.shape)}, has no closed form and is not "
+        "provided; pass the order as a constant, e.g. v.detach()"
+    )
+
+
 def _forward(needs: Needs, v: Any, x: Any, *, kind: str) -> tuple[Any, tuple[Any, ...]]:
     if needs[0]:
-        refuse_gradient(kind, "the order", v)
+        raise _no_gradient(kind, v)
     return evaluated(kind, v, x), ()
 
 
@@ -98,10 +107,13 @@ def yn(n: Any, x: Any) -> Any:
     """The Bessel function of the second kind, of integer order `n`, for x >= 0.
 
     Raises:
+        GradientError: the order needs a gradient.
         ValueError: an order that is no integer (asked of orders in main memory).
     """
     if isinstance(bare(n), (int, float, np.ndarray, np.generic)) and not np.all(np.asarray(bare(n)) % 1 == 0):
         raise ValueError(f"[yn] order {n}; expected integers (yv takes any order)")
+    if differentiated(n):
+        raise _no_gradient("yn", n)
     n, x = reals("yn", n, x)
     return _yn(n, x)
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ..nodes import GradientError
 from ..primitive import FUNCTIONS, Needs, Primitive
 from .arguments import apply_one, module, operand
 from .core import backend_for_all
@@ -44,18 +43,6 @@ def evaluated(name: str, *arrays: Any) -> Any:
     wide = np.dtype(np.float32) if dtype.itemsize == 2 else dtype
     found = backend_for_all(name, *arrays).special(name, *[a.astype(wide, copy=False) for a in arrays])
     return found.astype(dtype, copy=False)
-
-
-def refuse_gradient(name: str, what: str, x: Any) -> None:
-    """Say that there is no derivative with respect to an operand.
-
-    Raises:
-        GradientError: always.
-    """
-    raise GradientError(
-        f"[{name}] a gradient with respect to {what} of shape {tuple(x.shape)} is asked for, which has no closed form "
-        "and is not provided; pass it as a constant, e.g. v.detach()"
-    )
 
 
 # ---- the error function of complex numbers

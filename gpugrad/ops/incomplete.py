@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import backend_of
 from ..primitive import FUNCTIONS, Needs, Primitive, Shape, public
 from ..tensor import apply
 from . import tails
+from .core import backend_for_all
 from .costs import per_output
 from .elementwise import add, divide, exp, log, log1p, multiply, negative, square, subtract
-from .evaluated import evaluated, reals, refuse_gradient
+from .evaluated import evaluated, reals
 from .special import betaln, gammaln, xlog1py, xlogy
 
 
 def _in_double(function: Any, *arrays: Any) -> Any:
     """A function of double precision arrays and their array module, in the dtype to which they are promoted."""
-    xp = backend_of(sum(arrays)).xp
+    xp = backend_for_all("", *arrays).xp
     found = function(xp, *[a.astype(np.float64, copy=False) for a in arrays])
     return xp.asarray(found).astype(np.result_type(*[a.dtype for a in arrays]), copy=False)
 
@@ -161,37 +161,43 @@ def betaincc(a: Any, b: Any, x: Any) -> Any:
 # ---- Student's distribution
 
 
-def _stdtr_forward(needs: Needs, df: Any, t: Any) -> tuple[Any, tuple[Any, ...]]:
+def _student(xp: Any, df: Any, t: Any) -> Any:
     """By the incomplete beta function, from the middle where t is small and from the tail where it is large."""
-    if needs[0]:
-        refuse_gradient("stdtr", "the degrees of freedom", df)
-    xp = backend_of(df + t).xp
-    half, place, whole = 0.5 * (df + 0 * t), t * t, df + t * t
+    place = t * t
     near = place < 1
+    first, second = xp.asarray(xp.where(near, 0.5, 0.5 * df)), xp.asarray(xp.where(near, 0.5 * df, 0.5))
     with np.errstate(all="ignore"):
-        share = evaluated(
-            "betainc",
-            xp.asarray(xp.where(near, 0.5, half)),
-            xp.asarray(xp.where(near, half, 0.5)),
-            xp.asarray(xp.where(near, place, df) / whole),
-        )
+        share = evaluated("betainc", first, second, xp.asarray(xp.where(near, place, df) / (df + place)))
         away = xp.where(near, 0.5 - 0.5 * share, 0.5 * share)  # the share beyond |t|
-        found = xp.where(t < 0, away, xp.where(near, 0.5 + 0.5 * share, 1 - away))
-    return xp.asarray(found).astype(np.result_type(df.dtype, t.dtype), copy=False), ()
+        return xp.where(t < 0, away, xp.where(near, 0.5 + 0.5 * share, 1 - away))
 
 
-def _stdtr_rule(g: Any, needs: Needs, df: Any, t: Any) -> tuple[Any, ...]:
-    half = multiply(add(df, 1.0), 0.5)
-    scale = subtract(subtract(gammaln(half), gammaln(multiply(df, 0.5))), multiply(log(multiply(df, math.pi)), 0.5))
-    return None, multiply(g, exp(subtract(scale, multiply(half, log1p(divide(square(t), df))))))
+def _stdtr_forward(needs: Needs, df: Any, t: Any, *, n: int) -> tuple[Any, tuple[Any, ...]]:
+    if not n:
+        return _in_double(_student, df, t), ()
+    return _in_double(lambda xp, df, t: tails.student_derivative(xp, df, t, n), df, t), ()
 
 
-def _stdtr_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs) -> int:
-    return 7 * math.prod(out_shape) + 10 * math.prod(shapes[0])
+def _stdtr_rule(g: Any, needs: Needs, df: Any, t: Any, *, n: int) -> tuple[Any, ...]:
+    by_df = multiply(g, apply(STDTR, (df, t), {"n": n + 1})) if needs[0] else None
+    if not needs[1]:
+        return by_df, None
+    half, log_ratio = multiply(df, 0.5), log1p(divide(square(t), df))
+    scale = subtract(subtract(gammaln(add(half, 0.5)), gammaln(half)), multiply(log(multiply(df, math.pi)), 0.5))
+    density = exp(subtract(scale, multiply(add(half, 0.5), log_ratio)))
+    if n:
+        density = multiply(density, tails.bell(n, 0, tails.student_slope(df, add(df, square(t)), log_ratio)))
+    return by_df, multiply(g, density)
+
+
+def _stdtr_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, *, n: int) -> int:
+    """As that of `gammainc`."""
+    by_t = (7 + 6 * n) * math.prod(out_shape) + (10 + 4 * n) * math.prod(shapes[0])
+    return 2 * math.prod(out_shape) * needs[0] + by_t * needs[1]
 
 
 STDTR = Primitive(
-    "stdtr", _stdtr_forward, _stdtr_rule, keeps=((), (0, 1)), flops=per_output(1), vjp_flops=_stdtr_vjp_flops
+    "stdtr", _stdtr_forward, _stdtr_rule, keeps=((0, 1), (0, 1)), flops=per_output(1), vjp_flops=_stdtr_vjp_flops
 )
 
 
@@ -200,14 +206,15 @@ def stdtr(df: Any, t: Any) -> Any:
     """The distribution function of Student's t with `df` degrees of freedom, precise in the lower tail too.
 
     Args:
-        df: positive, broadcast with t; it has no gradient.
+        df: positive, broadcast with t; its derivative is an integral, as in `gammainc`, with fewer digits beyond 1e4,
+            where it is small.
         t: real.
 
     Raises:
-        GradientError: the degrees of freedom need a gradient.
+        TypeError: complex numbers.
         ImportError: SciPy is not installed.
     """
-    return apply(STDTR, reals("stdtr", df, t), {})
+    return apply(STDTR, reals("stdtr", df, t), {"n": 0})
 
 
 # ---- the distribution functions that are these by another name

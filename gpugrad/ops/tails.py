@@ -1,7 +1,7 @@
 """Derivatives of distribution functions with respect to their parameters, by quadrature.
 
-The gamma and the beta distribution function are integrals of exp(l(u; parameters)) over u = log t, or the logit of t,
-with l concave in u. Their derivatives of any order with respect to parameters are integrals of the same density times
+The gamma, beta and Student's distribution function are integrals of exp(l(u; parameters)) over u = log t, the logit of t,
+or (Student's) arsinh(t / sqrt(df)), with l concave in u. Their derivatives of any order with respect to parameters are integrals of the same density times
 a polynomial in the derivatives of l (`bell`), of which only those of first order depend on u. The integral is taken
 over that tail in which the first derivatives keep their sign (on average l's derivative vanishes, so the other tail
 gives the same, with the other sign): nothing cancels, and far tails keep their digits. Gauss and Legendre's rule over
@@ -22,7 +22,7 @@ from .special import gammaln, polygamma
 # How far the density falls over the piece of the tail that is integrated, as a logarithm.
 _FALL: Final = 40.0
 _STEPS: Final = 16
-_POINTS: Final = 64
+_POINTS: Final = 48
 
 Slope = Callable[[int, int], Any]
 
@@ -54,28 +54,47 @@ def bell(n: int, m: int, slope: Slope) -> Any:
 
 @functools.cache
 def _rule() -> tuple[tuple[float, float], ...]:
-    """Places and weights on (0, 1)."""
+    """Places and weights on (0, 1), closer where the tail begins: of a long one the beginning alone is curved."""
     places, weights = np.polynomial.legendre.leggauss(_POINTS)
-    return tuple(zip(((places + 1) / 2).tolist(), (weights / 2).tolist(), strict=True))
+    s = (places + 1) / 2
+    return tuple(zip((s * s).tolist(), (weights * s).tolist(), strict=True))
 
 
-def _integral(xp: Any, width: Any, fall: Any, slope: Any, weight: Any) -> Any:
-    """The integral over d > 0 of exp(-fall(d)) * weight(d).
+def _width(first: Any, fall: Any, slope: Any) -> Any:
+    """The distance at which a convex function has come to 40, from one beyond it: Newton's steps never go past it."""
+    for _ in range(_STEPS):
+        first = first - (fall(first) - _FALL) / slope(first)
+    return first
 
-    Args:
-        xp: the array module.
-        width: where `fall` is above 40 for sure; `fall` is convex, and `slope` its derivative.
-        fall: what the logarithm of the density has lost at a distance.
-        slope: its derivative.
-        weight: a function of the distance.
-    """
-    for _ in range(_STEPS):  # Newton's steps come down to where it is 40, and never past it
-        width = width - (fall(width) - _FALL) / slope(width)
+
+def _integral(xp: Any, width: Any, fall: Any, weight: Any) -> Any:
+    """The integral over 0 < d < width of exp(-fall(d)) * weight(d); `fall` is what the density's logarithm has lost."""
     total: Any = 0.0
     for place, share in _rule():
         d = width * place
         total = total + share * xp.exp(-fall(d)) * weight(d)
     return total * width
+
+
+def _regular(xp: Any, arrays: tuple[Any, ...], valid: Any, x: Any, end: float) -> tuple[Any, Any, Any]:
+    """Arguments of one shape with 1/2 in the place of those at and beyond the ends, where nothing is integrated.
+
+    Args:
+        xp: the array module.
+        arrays: the arguments.
+        valid: where the parameters are.
+        x: what runs from 0 to `end`.
+        end: the end of the support.
+
+    Returns:
+        The arguments, which of them are their own, and the derivative at the others: 0 at the ends, else nan.
+    """
+    inside = valid & (x > 0) & (x < end)
+    there = xp.where(valid & (x >= 0) & (x <= end), 0.0, math.nan)
+    return tuple([xp.where(inside, a, 0.5) for a in arrays]), inside, there
+
+
+# ---- the gamma distribution
 
 
 def gamma_slope(a: Any, log_x: Any, shift: int = 0) -> Slope:
@@ -92,15 +111,13 @@ def gamma_derivative(xp: Any, a: Any, x: Any, n: int) -> Any:
 
     Below a = 1 the lower tail is too long, and P(a, x) = P(a + 1, x) + x^a exp(-x) / gamma(a + 1) shortens it.
     """
-    a, x = a + 0 * x, x + 0 * a
-    inside = (a > 0) & (x > 0) & (x < math.inf) & (a < math.inf)
-    a, x = xp.where(inside, a, 1.0), xp.where(inside, x, 1.0)
+    (a, x), inside, there = _regular(xp, (a, x), (a > 0) & (a < math.inf), x, math.inf)
     log_x = xp.log(x)
     raised = (a < 1) & (x < 1)
     with np.errstate(all="ignore"):
         added = _gamma_density(xp, a, x, log_x, 1) * bell(n, 0, gamma_slope(a, log_x, 1))
         total = _gamma_tail(xp, xp.where(raised, a + 1, a), x, log_x, n) + xp.where(raised, added, 0.0)
-    return xp.where(inside, total, math.nan)
+    return xp.where(inside, total, there)
 
 
 def _gamma_tail(xp: Any, a: Any, x: Any, log_x: Any, n: int) -> Any:
@@ -114,14 +131,14 @@ def _gamma_tail(xp: Any, a: Any, x: Any, log_x: Any, n: int) -> Any:
     def weight(d: Any) -> Any:
         return bell(n, 0, lambda i, j: others[i] + (log_x - side * d) if i == 1 else others[i])
 
-    integral = _integral(
-        xp,
-        width,
-        lambda d: a * side * d + x * xp.expm1(-side * d),
-        lambda d: side * (a - x * xp.exp(-side * d)),
-        weight,
-    )
-    return side * _gamma_density(xp, a, x, log_x) * integral
+    def fall(d: Any) -> Any:
+        return a * side * d + x * xp.expm1(-side * d)
+
+    width = _width(width, fall, lambda d: side * (a - x * xp.exp(-side * d)))
+    return side * _gamma_density(xp, a, x, log_x) * _integral(xp, width, fall, weight)
+
+
+# ---- the beta distribution
 
 
 def beta_slope(a: Any, b: Any, log_x: Any, log_rest: Any, shift: tuple[int, int] = (0, 0)) -> Slope:
@@ -153,9 +170,8 @@ def beta_derivative(xp: Any, a: Any, b: Any, x: Any, n: int, m: int) -> Any:
     Parameters below 1 are raised by one, as in `gamma_derivative`:
     I(a, b) = I(a + 1, b) + x^a (1 - x)^b / (a B(a, b)), and likewise with a minus for b.
     """
-    a, b, x = a + 0 * (b + x), b + 0 * (a + x), x + 0 * (a + b)
-    inside = (a > 0) & (b > 0) & (x > 0) & (x < 1) & (a < math.inf) & (b < math.inf)
-    a, b, x = xp.where(inside, a, 1.0), xp.where(inside, b, 1.0), xp.where(inside, x, 0.5)
+    valid = (a > 0) & (a < math.inf) & (b > 0) & (b < math.inf)
+    (a, b, x), inside, there = _regular(xp, (a, b, x), valid, x, 1.0)
     logs = xp.log(x), xp.log1p(-x)
     with np.errstate(all="ignore"):
         total: Any = 0.0
@@ -165,7 +181,7 @@ def beta_derivative(xp: Any, a: Any, b: Any, x: Any, n: int, m: int) -> Any:
             total = total + xp.where(raised, term if shift[0] else -term, 0.0)
             a, b = xp.where(raised, a + shift[0], a), xp.where(raised, b + shift[1], b)
         total = total + _beta_tail(xp, a, b, *logs, n, m)
-    return xp.where(inside, total, math.nan)
+    return xp.where(inside, total, there)
 
 
 def _beta_tail(xp: Any, a: Any, b: Any, log_x: Any, log_rest: Any, n: int, m: int) -> Any:
@@ -193,5 +209,57 @@ def _beta_tail(xp: Any, a: Any, b: Any, log_x: Any, log_rest: Any, n: int, m: in
         return side * (a - (a + b) * share)
 
     near, far = xp.where(side > 0, a, b), xp.where(side > 0, log_rest, log_x)
-    integral = _integral(xp, (_FALL - (a + b) * far) / near, fall, slope, weight)
-    return side * _beta_density(xp, a, b, log_x, log_rest) * integral
+    width = _width((_FALL - (a + b) * far) / near, fall, slope)
+    return side * _beta_density(xp, a, b, log_x, log_rest) * _integral(xp, width, fall, weight)
+
+
+# ---- Student's distribution
+
+
+def student_slope(df: Any, whole: Any, log_ratio: Any) -> Slope:
+    """The derivatives by `df` of the logarithm of Student's density, from df + t^2 and log(1 + t^2 / df)."""
+
+    def slope(i: int, j: int) -> Any:
+        gammas = (polygamma(i - 1, df * 0.5 + 0.5) - polygamma(i - 1, df * 0.5)) * 0.5**i
+        turn = 0.5 * (-1) ** i
+        # That of (t^2 - 1) / (2 (df + t^2)), which is what the other terms of the first order come to.
+        last = (1.0 - (df + 1.0) / whole) * (-turn * math.factorial(i - 1)) * whole ** (1 - i)
+        if i == 1:
+            return gammas - log_ratio * 0.5 + last
+        return gammas + (df ** (1 - i) - whole ** (1 - i)) * (turn * math.factorial(i - 2)) + last
+
+    return slope
+
+
+def student_derivative(xp: Any, df: Any, t: Any, n: int) -> Any:
+    """The n-th derivative of Student's distribution function by `df`, of arrays in double precision.
+
+    With t = sqrt(df) sinh(v) the density is as cosh(v)^-df. Up to |t| = 2 the integral is that from 0 to |t|, which has
+    the other sign, beyond that over the tail; the derivative is odd in t.
+    """
+    size = xp.abs(t)
+    (df, t), inside, there = _regular(xp, (df, t), (df > 0) & (df < math.inf), size, math.inf)
+    place = xp.abs(t)
+    middle = place < 2
+    at = xp.arcsinh(place / xp.sqrt(df))
+    begin = xp.where(middle, 0.0, at)
+
+    def log_cosh(v: Any) -> Any:
+        near = xp.sinh(xp.minimum(v, 1.0) / 2)
+        return xp.where(v < 1, xp.log1p(2 * near * near), v + xp.log1p(xp.exp(-2 * v)) - math.log(2))
+
+    first = log_cosh(begin)
+
+    def fall(d: Any) -> Any:
+        return df * (log_cosh(begin + d) - first)
+
+    def weight(d: Any) -> Any:
+        log_ratio = 2 * log_cosh(begin + d)
+        return bell(n, 0, student_slope(df, df * xp.exp(log_ratio), log_ratio))
+
+    with np.errstate(all="ignore"):
+        speed = df * xp.tanh(xp.where(middle, 1.0, at))
+        reach = _width(_FALL / speed, fall, lambda d: df * xp.tanh(begin + d))
+        share = _integral(xp, xp.where(middle, at, reach), fall, weight) * xp.exp(-df * first)
+        scale = xp.exp(gammaln(df * 0.5 + 0.5) - gammaln(df * 0.5)) / math.sqrt(math.pi)
+    return xp.where(inside, xp.sign(t) * scale * xp.where(middle, share, -share), there)

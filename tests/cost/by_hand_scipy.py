@@ -14,8 +14,9 @@ BY_HAND_OF_SCIPY: dict[str, tuple[Any, Any, dict[str, Any], float, float]] = {
     "gammainc": (((), (4,)), (4,), {"n": 0, "upper": False}, 4, 2 * 4 + (2 + 1 + 1 + 1 + 1) * 4 + 2),
     # likewise by a and b; by x: xlogy, -x, xlog1py, sum, less betaln, exp, product; a - 1, b - 1, betaln of gammaln
     "betainc": (((), (), (4,)), (4,), {"n": 0, "m": 0}, 4, 4 * 4 + (2 + 1 + 2 + 1 + 1 + 1 + 1) * 4 + 2 + 2 + 4),
-    # 1 + t^2 / df, its logarithm, product with (df + 1) / 2, difference, exp, product; the constant is made of df
-    "stdtr": (((), (4,)), (4,), {}, 4, 7 * 4 + 10),
+    # by df the derivative and a product; by t: 1 + t^2 / df, its logarithm, product with (df + 1) / 2, difference, exp,
+    # product; the constant is made of df
+    "stdtr": (((), (4,)), (4,), {"n": 0}, 4, 2 * 4 + 7 * 4 + 10),
     # Schur forms of a and b (25 each), products with their vectors (4 m n (m + n)), the triangular equation; backward
     # the same again and a product for each matrix
     "solve_sylvester": (

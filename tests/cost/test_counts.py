@@ -269,7 +269,7 @@ def test_every_operation_has_its_count_checked() -> None:
 KERNELS = {
     "max_pool", "window_pick", "window_put", "batch_norm", "softmax", "log_softmax", "layer_norm", "rms_norm",
     "scaled_dot_product_attention", "rnn_tanh", "rnn_relu", "lstm", "gru",
-    "cross_entropy", "maxout", "linear", "activated_linear", "activated", "gammainc", "betainc",
+    "cross_entropy", "maxout", "linear", "activated_linear", "activated", "gammainc", "betainc", "stdtr",
 }  # fmt: skip
 # Leading terms only.
 LEADING = {

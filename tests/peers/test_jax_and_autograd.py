@@ -87,3 +87,16 @@ def test_second_derivatives_equal_jax(rng, jax):
     ours = gg.grad(lambda y: gnp.sum(gg.grad(selection(gnp))(y) * v))(x)
     theirs = jax.grad(lambda y: jax.numpy.sum(jax.grad(selection(jax.numpy))(y) * v))(x)
     np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["gammainc", "gammaincc"])
+def test_derivatives_of_incomplete_gamma_functions_by_both_arguments_equal_jax(name, rng, jax):
+    from gpugrad.scipy import special
+
+    jax.config.update("jax_enable_x64", True)
+    a, x = rng.uniform(0.3, 9.0, 20), rng.uniform(0.1, 12.0, 20)
+    ours, theirs = getattr(special, name), getattr(jax.scipy.special, name)
+    gradients = gg.grad(lambda a, x: ours(a, x).sum(), (0, 1))(a, x)
+    expected = jax.grad(lambda a, x: theirs(a, x).sum(), (0, 1))(a, x)
+    for g, e in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(g, e, rtol=1e-8, atol=1e-12)

@@ -28,7 +28,7 @@ def pdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
 
 
 def cdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
-    """The share below `x`; as all shares it is evaluated by SciPy. With respect to `df` it has no gradient."""
+    """The share below `x`; as all shares it is evaluated by SciPy, and its derivative by `df` is an integral."""
     z, _, df = standard("t", x, loc, scale, df)
     return stdtr(df, z)
 
