@@ -1,11 +1,11 @@
 """Derivatives of distribution functions with respect to their parameters, by quadrature.
 
-The gamma, beta and Student's distribution function are integrals of exp(l(u; parameters)) over u = log t, the logit of t,
-or (Student's) arsinh(t / sqrt(df)), with l concave in u. Their derivatives of any order with respect to parameters are integrals of the same density times
-a polynomial in the derivatives of l (`bell`), of which only those of first order depend on u. The integral is taken
-over that tail in which the first derivatives keep their sign (on average l's derivative vanishes, so the other tail
-gives the same, with the other sign): nothing cancels, and far tails keep their digits. Gauss and Legendre's rule over
-the piece in which the density falls by exp(-40) is then exact to rounding.
+The gamma, the beta and Student's distribution function are integrals of exp(l(u; parameters)) over u = log t, the
+logit of t, or arsinh(t / sqrt(df)), with l concave in u. Their derivatives of any order with respect to parameters are
+integrals of the same density times a polynomial in the derivatives of l (`bell`). The integral is taken over that tail
+in which the first derivatives keep their sign (on average l's derivative vanishes, so the other tail gives the same,
+with the other sign): nothing cancels, and far tails keep their digits. Gauss and Legendre's rule over the piece in
+which the density falls by exp(-40) is then exact to rounding.
 """
 
 from __future__ import annotations
