@@ -97,16 +97,16 @@ def takes(*arrays: Array) -> bool:
 
 
 def plan(size: Sequence[int], w_shape: Sequence[int], at: Geometry, itemsize: int, spread: bool = False) -> Plan:
-    """The plan for images of `size` and kernels (out, channels / groups, height, width).
+    """The plan for an output of `size`.
 
     Args:
-        size: of the images.
-        w_shape: of the kernels.
+        size: rows and pixels; fewer than the images have room for where a transposed convolution pads its output.
+        w_shape: of the kernels, (out, channels / groups, height, width).
         at: where the patches lie.
         itemsize: bytes of a number.
         spread: patches are computed and added up in the images, not copied from there.
     """
-    height, width = at.output(tuple(size), tuple(w_shape[2:]))
+    height, width = size
     out, inner, rows, taps = w_shape[0] // at.groups, *w_shape[1:]
     one = Plan(
         (height, width), (rows, taps), (at.stride[0], at.stride[1]), (at.padding[0][0], at.padding[1][0]),
@@ -146,7 +146,7 @@ def conv(pool: BufferPool, x: Array, w: Array, bias: Array | None, at: Geometry)
     """`Backend.conv` for float32 and float64 and one or two spatial axes."""
     if x.ndim == 3:
         return conv(pool, x[:, :, None], w[:, :, None], bias, with_height(at))[:, :, 0]
-    p, images = plan(x.shape[2:], w.shape, at, x.itemsize), np.moveaxis(x, 1, -1)
+    p, images = plan(at.output(x.shape[2:], w.shape[2:]), w.shape, at, x.itemsize), np.moveaxis(x, 1, -1)
     groups = [(slice(k * p.inner, (k + 1) * p.inner), slice(k * p.out, (k + 1) * p.out)) for k in range(at.groups)]
     matrices = [band(p, w[own]) for _, own in groups]
     y = pool.empty((x.shape[0], *p.size, w.shape[0]), x.dtype)
@@ -170,7 +170,7 @@ def conv_input(pool: BufferPool, g: Array, w: Array, size: tuple[int, ...], at: 
         return conv_input(pool, g[:, :, None], w[:, :, None], (1, *size), with_height(at))[:, :, 0]
     if at.stride == (1, 1):
         return conv(pool, g, turned_kernels(np, w, at.groups), None, turned(size, g.shape[2:], w.shape[2:], at))
-    p, given = plan(size, w.shape, at, g.itemsize, spread=True), np.moveaxis(g, 1, -1)
+    p, given = plan(g.shape[2:], w.shape, at, g.itemsize, spread=True), np.moveaxis(g, 1, -1)
     groups = [(slice(k * p.inner, (k + 1) * p.inner), slice(k * p.out, (k + 1) * p.out)) for k in range(at.groups)]
     matrices = [band(p, w[own]).T for _, own in groups]
     x = pool.empty((g.shape[0], *size, w.shape[1] * at.groups), g.dtype)
@@ -199,7 +199,7 @@ def conv_weight(pool: BufferPool, x: Array, g: Array, kernel: tuple[int, ...], a
     if x.ndim == 3:
         return conv_weight(pool, x[:, :, None], g[:, :, None], (1, *kernel), with_height(at))[:, :, 0]
     out, inner = g.shape[1], x.shape[1] // at.groups
-    p = plan(x.shape[2:], (out, inner, *kernel), at, x.itemsize)
+    p = plan(g.shape[2:], (out, inner, *kernel), at, x.itemsize)
     images, given = np.moveaxis(x, 1, -1), dense(pool, np.moveaxis(g, 1, -1))
     bundles, pieces = shares(p, x.shape[0], at.groups, x.itemsize)
     sums = pool.empty((len(bundles), at.groups, p.kernel[0], p.window, inner, p.block, p.out), x.dtype)

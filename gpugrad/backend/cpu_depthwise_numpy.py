@@ -28,7 +28,7 @@ def conv(pool: BufferPool, x: Array, w: Array, bias: Array | None, at: Geometry)
     """`Backend.conv` for kernels (channels, 1, *kernel)."""
     if x.ndim == 3:
         return conv(pool, x[:, :, None], w[:, :, None], bias, with_height(at))[:, :, 0]
-    p, images = plan(x.shape[2:], w.shape, at), np.moveaxis(x, 1, -1)
+    p, images = plan(at.output(x.shape[2:], w.shape[2:]), w.shape, at), np.moveaxis(x, 1, -1)
     lines = along_rows(w, p.size[1])
     start = None if bias is None else np.tile(bias, (p.size[1], 1))
     y = pool.empty((x.shape[0], *p.size, w.shape[0]), x.dtype)
@@ -52,7 +52,7 @@ def conv_input(pool: BufferPool, g: Array, w: Array, size: tuple[int, ...], at: 
         return conv_input(pool, g[:, :, None], w[:, :, None], (1, *size), with_height(at))[:, :, 0]
     if at.stride == (1, 1):
         return conv(pool, g, turned_kernels(np, w, at.groups), None, turned(size, g.shape[2:], w.shape[2:], at))
-    p, given = plan(size, w.shape, at), np.moveaxis(g, 1, -1)
+    p, given = plan(g.shape[2:], w.shape, at), np.moveaxis(g, 1, -1)
     lines = along_rows(w, p.size[1])
     x = pool.empty((g.shape[0], *size, w.shape[0]), g.dtype)
     full = [max(low + n, p.reach(axis, p.size[axis])) for axis, (low, n) in enumerate(zip(p.low, size, strict=True))]
@@ -78,7 +78,7 @@ def conv_weight(pool: BufferPool, x: Array, g: Array, kernel: tuple[int, ...], a
     if x.ndim == 3:
         return conv_weight(pool, x[:, :, None], g[:, :, None], (1, *kernel), with_height(at))[:, :, 0]
     channels = x.shape[1]
-    p = plan(x.shape[2:], (channels, 1, *kernel), at)
+    p = plan(g.shape[2:], (channels, 1, *kernel), at)
     images, given = np.moveaxis(x, 1, -1), np.moveaxis(g, 1, -1)
     every = parts(given.shape, x.itemsize)
     each = -(-len(every) // PARTS)
@@ -97,10 +97,9 @@ def conv_weight(pool: BufferPool, x: Array, g: Array, kernel: tuple[int, ...], a
 
 
 def plan(size: Sequence[int], w_shape: Sequence[int], at: Geometry) -> Plan:
-    """The sizes of the convolution, all channels together."""
-    height, width = at.output(tuple(size), tuple(w_shape[2:]))
+    """The sizes of a convolution with an output of `size`, all channels together."""
     return Plan(
-        (height, width), (w_shape[2], w_shape[3]), (at.stride[0], at.stride[1]),
+        (size[0], size[1]), (w_shape[2], w_shape[3]), (at.stride[0], at.stride[1]),
         (at.padding[0][0], at.padding[1][0]), (at.dilation[0], at.dilation[1]), w_shape[0], w_shape[0], 1,
     )  # fmt: skip
 

@@ -23,7 +23,7 @@ def conv(home: Any, x: Ghost, w_shape: tuple[int, ...], at: Geometry, biased: bo
     if x.ndim == 3:
         return conv(home, x[:, :, None], (*w_shape[:2], 1, w_shape[2]), with_height(at), biased)[:, :, 0]
     images = np.moveaxis(x.value, 1, -1)
-    p, every = _plan(images, w_shape, at, x.shape[2:])
+    p, every = _plan(images, w_shape, at, at.output(x.shape[2:], w_shape[2:]))
     matrices = home.fresh((_matrix(p, w_shape, at) * at.groups,), x.dtype)
     y = home.fresh((x.shape[0], *p.size, w_shape[0]), x.dtype)
     seen = images if _depthwise(w_shape, at) else images[..., : p.inner]
@@ -46,7 +46,7 @@ def conv_input(home: Any, g: Ghost, w_shape: tuple[int, ...], size: tuple[int, .
         x = conv(home, g, (inner * at.groups, out // at.groups, *kernel), turned)
         del copy
         return x
-    p, every = _plan(np.moveaxis(g.value, 1, -1), w_shape, at, size, spread=True)
+    p, every = _plan(np.moveaxis(g.value, 1, -1), w_shape, at, g.shape[2:], spread=True)
     matrices = home.fresh((_matrix(p, w_shape, at) * at.groups,), g.dtype)
     x = home.fresh((g.shape[0], *size, inner * at.groups), g.dtype)
     images, rows = every[0].shape
@@ -66,7 +66,7 @@ def conv_weight(home: Any, x: Ghost, g: Ghost, kernel: tuple[int, ...], at: Geom
         return conv_weight(home, x[:, :, None], g[:, :, None], (1, *kernel), with_height(at))[:, :, 0]
     w_shape = (g.shape[1], x.shape[1] // at.groups, *kernel)
     images, given = np.moveaxis(x.value, 1, -1), np.moveaxis(g.value, 1, -1)
-    p, every = _plan(images, w_shape, at, x.shape[2:])
+    p, every = _plan(images, w_shape, at, g.shape[2:])
     copy = total = None
     if _depthwise(w_shape, at):
         bundles = -(-len(every) // -(-len(every) // cpu_depthwise_numpy.PARTS))

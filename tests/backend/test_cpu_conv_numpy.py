@@ -120,10 +120,24 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(name, monkeypatch):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("groups", [1, 2, 6])
+def test_an_output_may_be_smaller_than_the_images_have_room_for(groups):
+    """As of the transposed convolution with `output_padding`, whose images end with rows that no patch sees."""
+    rng = np.random.default_rng(groups)
+    at, backend = Geometry((3, 2), ((1, 1), (0, 1)), (1, 1), groups), backend_for("cpu")
+    x, w, g = (rng.standard_normal(shape) for shape in ((3, 6, 12, 11), (6, 6 // groups, 2, 3), (3, 6, 4, 4)))
+    assert at.output(x.shape[2:], w.shape[2:]) == (5, 5)
+    back = way(w, at).conv_input(backend.pool, g, w, x.shape[2:], at)
+    np.testing.assert_allclose(back, general.conv_input(backend, g, w, x.shape[2:], at), atol=1e-12)
+    kernels = way(w, at).conv_weight(backend.pool, x, g, w.shape[2:], at)
+    np.testing.assert_allclose(kernels, general.conv_weight(backend, x, g, w.shape[2:], at), atol=1e-12)
+
+
 def test_a_patch_serves_several_pixels_where_there_are_few_channels():
     def block(channels, out, size, kernel):
         at = Geometry((1, 1), ((0, 0), (0, 0)), (1, 1), 1)
-        return cpu_conv_numpy.plan((size, size), (out, channels, kernel, kernel), at, 4).block
+        output, w_shape = at.output((size, size), (kernel, kernel)), (out, channels, kernel, kernel)
+        return cpu_conv_numpy.plan(output, w_shape, at, 4).block
 
     assert block(1, 6, 32, 5) > 1
     assert block(64, 64, 34, 3) == 1
