@@ -2,15 +2,21 @@
 //
 //   moments_parts(x, part, rows, columns, rows_a_chunk)          first stage: for each chunk of rows the sum and the
 //                                                                squared distances from the chunk's mean
-//   moments(part, mean, variance, chunks, rows, columns, rows_a_chunk)   mean and biased variance of each column
-//                                                                (T. F. Chan, G. H. Golub, R. J. LeVeque 1983)
+//   moments(part, mean, variance, rate, chunks, rows, columns, rows_a_chunk, eps)   mean, biased variance and
+//                                                                1 / sqrt(variance + eps) of each column (T. F. Chan,
+//                                                                G. H. Golub, R. J. LeVeque 1983)
 //   norm_products_parts(g, x, mean, scale, part, rows, columns, rows_a_chunk)   first stage of the sums of g and of
 //                                                                g (x - mean) scale
 //   norm_products(part, total, along, chunks, columns)           the sums
+//   normalise(x, mean, rate, weight, bias, y, rows, columns)     y = (x - mean) rate weight + bias
+//   normalise_vjp(g, x, mean, rate, weight, total, along, dx, rows, columns)   with those two sums
+//                                                dx = (g - total / rows - (x - mean) rate along / rows) rate weight
+//   normalise_wide, normalise_vjp_wide           the same by 16 bytes at a time: aligned, and `columns` a multiple
 //
-// x, g: the storage type, (rows, columns) C-contiguous; mean, variance, scale, total, along: the same, (columns,); part:
-// (chunks, columns, 2), compute type; sizes: long long. Block (32, 8); grid (ceil(columns / 32), chunks) for the first
-// stages, (ceil(columns / 32),) for the second.
+// x, g, y, dx: the storage type, (rows, columns) C-contiguous; what there is one of for a column: compute type; part:
+// (chunks, columns, 2), compute type; eps: compute type; sizes: long long. Block (32, 8); grid (ceil(columns / 32),
+// chunks) for the first stages, (ceil(columns / 32),) for the second. normalise*: block (p, q), grid (ceil(columns / p)
+// or of their packs, any).
 #include "reduce.cuh"
 
 namespace gg {
@@ -31,9 +37,9 @@ __device__ void moments_parts(const T* x, Two<C>* part, long long rows, long lon
   part[blockIdx.y * columns + c] = Two<C>{sums.a + n * centre, spread < C(0) ? C(0) : spread};
 }
 
-template <class T, class C>
-__device__ void moments(const Two<C>* part, T* mean, T* variance, long long chunks, long long rows, long long columns,
-                        long long rows_a_chunk) {
+template <class C>
+__device__ void moments(const Two<C>* part, C* mean, C* variance, C* rate, long long chunks, long long rows,
+                        long long columns, long long rows_a_chunk, C eps) {
   __shared__ C centre[32];
   const long long c = (long long)blockIdx.x * 32 + threadIdx.x;
   const bool inside = c < columns;
@@ -47,16 +53,17 @@ __device__ void moments(const Two<C>* part, T* mean, T* variance, long long chun
     return p.b + n * square(p.a / n - middle);
   });
   if (threadIdx.y || !inside) return;
-  mean[c] = store<T>(middle);
-  variance[c] = store<T>(spread / C(rows));
+  mean[c] = middle;
+  variance[c] = spread / C(rows);
+  rate[c] = C(1) / sqrt(spread / C(rows) + eps);
 }
 
 template <class T, class C>
-__device__ void norm_products_parts(const T* g, const T* x, const T* mean, const T* scale, Two<C>* part, long long rows,
+__device__ void norm_products_parts(const T* g, const T* x, const C* mean, const C* scale, Two<C>* part, long long rows,
                                     long long columns, long long rows_a_chunk) {
   const long long c = (long long)blockIdx.x * 32 + threadIdx.x;
   const bool inside = c < columns;
-  const C centre = inside ? load<C>(mean[c]) : C(0), factor = inside ? load<C>(scale[c]) : C(0);
+  const C centre = inside ? mean[c] : C(0), factor = inside ? scale[c] : C(0);
   const Two<C> sums = column_chunk<Two<C>>(rows, rows_a_chunk, inside, [=](long long r) {
     const C v = load<C>(g[r * columns + c]);
     return Two<C>{v, v * (load<C>(x[r * columns + c]) - centre) * factor};
@@ -64,14 +71,59 @@ __device__ void norm_products_parts(const T* g, const T* x, const T* mean, const
   if (threadIdx.y == 0 && inside) part[blockIdx.y * columns + c] = sums;
 }
 
-template <class T, class C>
-__device__ void norm_products(const Two<C>* part, T* total, T* along, long long chunks, long long columns) {
+template <class C>
+__device__ void norm_products(const Two<C>* part, C* total, C* along, long long chunks, long long columns) {
   const long long c = (long long)blockIdx.x * 32 + threadIdx.x;
   const Two<C> sums =
       column_chunk<Two<C>>(chunks, chunks, c < columns, [=](long long k) { return part[k * columns + c]; });
   if (threadIdx.y || c >= columns) return;
-  total[c] = store<T>(sums.a);
-  along[c] = store<T>(sums.b);
+  total[c] = sums.a;
+  along[c] = sums.b;
+}
+
+// The columns of a thread stay the same from row to row, and what there is one of for a column is read once.
+template <int W, class T, class C>
+__device__ void normalise(const T* x, const C* mean, const C* rate, const C* weight, const C* bias, T* y,
+                          long long rows, long long columns) {
+  const long long c = ((long long)blockIdx.x * blockDim.x + threadIdx.x) * W, step = gridDim.y * blockDim.y;
+  if (c >= columns) return;
+  C centre[W], factor[W], shift[W];
+#pragma unroll
+  for (int i = 0; i < W; ++i) {
+    centre[i] = mean[c + i];
+    factor[i] = rate[c + i] * weight[c + i];
+    shift[i] = bias[c + i];
+  }
+  for (long long r = blockIdx.y * blockDim.y + threadIdx.y; r < rows; r += step) {
+    const Pack<T, W> from(x + r * columns + c);
+    Pack<T, W> to;
+#pragma unroll
+    for (int i = 0; i < W; ++i) to.v[i] = store<T>((load<C>(from.v[i]) - centre[i]) * factor[i] + shift[i]);
+    to.to(y + r * columns + c);
+  }
+}
+
+template <int W, class T, class C>
+__device__ void normalise_vjp(const T* g, const T* x, const C* mean, const C* rate, const C* weight, const C* total,
+                              const C* along, T* dx, long long rows, long long columns) {
+  const long long c = ((long long)blockIdx.x * blockDim.x + threadIdx.x) * W, step = gridDim.y * blockDim.y;
+  if (c >= columns) return;
+  C centre[W], factor[W], level[W], slope[W];
+#pragma unroll
+  for (int i = 0; i < W; ++i) {
+    centre[i] = mean[c + i];
+    factor[i] = rate[c + i] * weight[c + i];
+    level[i] = total[c + i] / C(rows);
+    slope[i] = along[c + i] / C(rows) * rate[c + i];
+  }
+  for (long long r = blockIdx.y * blockDim.y + threadIdx.y; r < rows; r += step) {
+    const Pack<T, W> given(g + r * columns + c), from(x + r * columns + c);
+    Pack<T, W> to;
+#pragma unroll
+    for (int i = 0; i < W; ++i)
+      to.v[i] = store<T>((load<C>(given.v[i]) - level[i] - (load<C>(from.v[i]) - centre[i]) * slope[i]) * factor[i]);
+    to.to(dx + r * columns + c);
+  }
 }
 
 }  // namespace gg
@@ -81,18 +133,38 @@ __device__ void norm_products(const Two<C>* part, T* total, T* along, long long 
                                                     long long columns, long long rows_a_chunk) {                     \
     gg::moments_parts(x, part, rows, columns, rows_a_chunk);                                                         \
   }                                                                                                                  \
-  extern "C" __global__ void gg_moments_##tag(const gg::Two<gg::real<T>>* part, T* mean, T* variance,                \
-                                              long long chunks, long long rows, long long columns,                   \
-                                              long long rows_a_chunk) {                                              \
-    gg::moments(part, mean, variance, chunks, rows, columns, rows_a_chunk);                                          \
+  extern "C" __global__ void gg_moments_##tag(const gg::Two<gg::real<T>>* part, gg::real<T>* mean,                   \
+                                              gg::real<T>* variance, gg::real<T>* rate, long long chunks,            \
+                                              long long rows, long long columns, long long rows_a_chunk,             \
+                                              gg::real<T> eps) {                                                     \
+    gg::moments(part, mean, variance, rate, chunks, rows, columns, rows_a_chunk, eps);                               \
   }                                                                                                                  \
-  extern "C" __global__ void gg_norm_products_parts_##tag(const T* g, const T* x, const T* mean, const T* scale,     \
-                                                          gg::Two<gg::real<T>>* part, long long rows,                \
-                                                          long long columns, long long rows_a_chunk) {               \
+  extern "C" __global__ void gg_norm_products_parts_##tag(                                                           \
+      const T* g, const T* x, const gg::real<T>* mean, const gg::real<T>* scale, gg::Two<gg::real<T>>* part,         \
+      long long rows, long long columns, long long rows_a_chunk) {                                                   \
     gg::norm_products_parts(g, x, mean, scale, part, rows, columns, rows_a_chunk);                                   \
   }                                                                                                                  \
-  extern "C" __global__ void gg_norm_products_##tag(const gg::Two<gg::real<T>>* part, T* total, T* along,            \
-                                                    long long chunks, long long columns) {                           \
+  extern "C" __global__ void gg_norm_products_##tag(const gg::Two<gg::real<T>>* part, gg::real<T>* total,            \
+                                                    gg::real<T>* along, long long chunks, long long columns) {       \
     gg::norm_products(part, total, along, chunks, columns);                                                          \
+  }                                                                                                                  \
+  GG_WIDTH(normalise, T, tag, 1)                                                                                     \
+  GG_WIDTH(normalise_wide, T, tag, 16 / sizeof(T))                                                                   \
+  GG_WIDTH_VJP(normalise_vjp, T, tag, 1)                                                                             \
+  GG_WIDTH_VJP(normalise_vjp_wide, T, tag, 16 / sizeof(T))
+#define GG_WIDTH(name, T, tag, W)                                                                                    \
+  extern "C" __global__ void gg_##name##_##tag(const T* x, const gg::real<T>* mean, const gg::real<T>* rate,         \
+                                               const gg::real<T>* weight, const gg::real<T>* bias, T* y,             \
+                                               long long rows, long long columns) {                                  \
+    gg::normalise<W>(x, mean, rate, weight, bias, y, rows, columns);                                                 \
+  }
+#define GG_WIDTH_VJP(name, T, tag, W)                                                                                \
+  extern "C" __global__ void gg_##name##_##tag(const T* g, const T* x, const gg::real<T>* mean,                      \
+                                               const gg::real<T>* rate, const gg::real<T>* weight,                   \
+                                               const gg::real<T>* total, const gg::real<T>* along, T* dx,            \
+                                               long long rows, long long columns) {                                  \
+    gg::normalise_vjp<W>(g, x, mean, rate, weight, total, along, dx, rows, columns);                                 \
   }
 #include "instantiate.cuh"
+#undef GG_WIDTH
+#undef GG_WIDTH_VJP

@@ -48,7 +48,7 @@ def test_products_are_in_half_precision_and_losses_in_float32(dtype: str) -> Non
         flat = F.conv_transpose2d(image, gg.ones(3, 2, 3, 3))
         normed = F.batch_norm(image, weight=gg.ones(3), bias=gg.zeros(3), training=True)
     assert found == [dtype, dtype, dtype, "float32", "float32", "float32"]
-    assert (image.dtype.name, flat.dtype.name, normed.dtype.name) == (dtype, dtype, "float32")
+    assert (image.dtype.name, flat.dtype.name, normed.dtype.name) == (dtype, dtype, dtype)
     assert logits.dtype.name == dtype
     assert loss.dtype == np.float32
     loss.backward()
@@ -85,6 +85,42 @@ def test_the_same_types_as_pytorchs_autocast_on_the_cpu() -> None:
         for name in ("relu", "tanh", "sigmoid"):
             mine, other = getattr(gg, name)(ours), getattr(torch, name)(theirs)
             assert mine.dtype.name == str(other.dtype).removeprefix("torch."), name
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_normalisation_of_halves_beside_float32_is_pytorchs(training: bool) -> None:
+    torch = pytest.importorskip("torch")
+    half = np.dtype(pytest.importorskip("ml_dtypes").bfloat16)
+    rng = np.random.default_rng(0)
+    x, g = (rng.standard_normal((4, 3, 5, 6)).astype(half).astype(np.float32) for _ in range(2))
+    w, b = rng.standard_normal((2, 3)).astype(np.float32)
+    ours = [gg.tensor(a, requires_grad=True) for a in (x.astype(half), w, b)]
+    theirs = [torch.tensor(x).bfloat16().requires_grad_(), *(torch.tensor(a).requires_grad_() for a in (w, b))]
+    running, beside = ([make(a) for a in (np.zeros(3, "f"), np.ones(3, "f"))] for make in (gg.tensor, torch.tensor))
+    y = F.batch_norm(ours[0], *running, *ours[1:], training=training)
+    z = torch.nn.functional.batch_norm(theirs[0], *beside, *theirs[1:], training=training)
+    y.backward(gg.tensor(g.astype(half)))
+    z.backward(torch.tensor(g).bfloat16())
+    have, want = (y, *(t.grad for t in ours), *running), (z, *(t.grad for t in theirs), *beside)
+    for mine, other in zip(have, want, strict=True):
+        assert mine.dtype.name == str(other.dtype).removeprefix("torch.")
+        wanted = other.detach().float().numpy()
+        np.testing.assert_allclose(mine.detach().numpy().astype(np.float32), wanted, rtol=2e-2, atol=2e-2)
+
+
+def test_a_network_with_batch_normalisation_stays_in_half_precision() -> None:
+    pytest.importorskip("ml_dtypes")
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3))
+    seen = []
+    for layer in model:
+        layer.register_forward_hook(lambda layer, args, out: seen.append(out.dtype.name))
+    with gg.autocast("bfloat16"):
+        model(gg.randn(2, 3, 8, 8)).sum().backward()
+        model.eval()
+        model(gg.randn(2, 3, 8, 8))
+    assert seen == ["bfloat16"] * 8
+    assert {p.grad.dtype.name for p in model.parameters()} == {"float32"}
+    assert model[1].running_mean.dtype == np.float32
 
 
 @pytest.mark.parametrize("dtype", HALVES)

@@ -322,14 +322,14 @@ class Backend(ABC):
 
         Args:
             x: (n, channels, *size).
-            weight: (channels,), of the same dtype.
+            weight: (channels,), of the same dtype, or float32 for images of halves.
             bias: likewise.
             eps: added to the (biased) variance.
         """
         return None
 
     def batch_norm_vjp(self, g: Array, x: Array, weight: Array, mean: Array, rate: Array) -> tuple[Array, ...] | None:
-        """The gradients of images, weight and bias, with what `batch_norm` gave; or None."""
+        """The gradients of images, weight and bias, of their dtypes, with what `batch_norm` gave; or None."""
         return None
 
     def attention(self, q: Array, k: Array, v: Array, scale: float, causal: bool) -> tuple[Array, Array] | None:

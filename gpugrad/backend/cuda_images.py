@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from . import conv as general
-from . import cuda_conv, cuda_windows
+from . import cuda_conv, cuda_norms, cuda_windows
 from .base import Array
 from .conv import Geometry
 
@@ -103,10 +103,47 @@ def window_spread(g: Array, inner: tuple[int, ...], kernel: tuple[int, ...], at:
 
 def statistics(rows: Array) -> tuple[Array, Array] | None:
     """`Backend.statistics`."""
-    return cuda_windows.statistics(rows) if cuda_windows.has_rows(rows) else None
+    if not cuda_norms.takes(rows):
+        return None
+    mean, variance, _ = cuda_norms.statistics(rows).astype(rows.dtype, copy=False)
+    return mean, variance
 
 
 def norm_products(g: Array, rows: Array, mean: Array, scale: Array) -> tuple[Array, Array] | None:
     """`Backend.norm_products`."""
-    alike = cuda_windows.has_rows(rows) and cuda_windows.has_rows(g) and g.dtype == rows.dtype
-    return cuda_windows.norm_products(g, rows, mean, scale) if alike else None
+    if not (cuda_norms.takes(rows) and cuda_norms.takes(g) and g.dtype == rows.dtype):
+        return None
+    total, along = cuda_norms.norm_products(g, rows, mean, scale).astype(g.dtype, copy=False)
+    return total, along
+
+
+def _matrix(x: Array) -> Array:
+    """(n, channels, *size) as rows of channels, contiguous."""
+    return cuda_windows.channels_last(x).reshape(-1, x.shape[1])
+
+
+def _images(rows: Array, shape: tuple[int, ...]) -> Array:
+    """Back to images of `shape`, channels last in memory."""
+    return cuda_windows.channels_second(rows.reshape(shape[0], *shape[2:], shape[1]))
+
+
+def batch_norm(backend: Any, x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, ...] | None:
+    """`Backend.batch_norm`."""
+    dnn = library(backend)
+    found: tuple[Array, ...] | None = None if dnn is None else dnn.batch_norm(x, weight, bias, eps)
+    if found is None and x.size and x.dtype.name in cuda_windows.FLOATS:
+        y, mean, rate = cuda_norms.batch_norm(_matrix(x), weight, bias, eps)
+        found = _images(y, x.shape), mean, rate
+    return found
+
+
+def batch_norm_vjp(
+    backend: Any, g: Array, x: Array, weight: Array, mean: Array, rate: Array
+) -> tuple[Array, ...] | None:
+    """`Backend.batch_norm_vjp`."""
+    dnn = library(backend)
+    found: tuple[Array, ...] | None = None if dnn is None else dnn.batch_norm_vjp(g, x, weight, mean, rate)
+    if found is None and x.size and x.dtype.name in cuda_windows.FLOATS:
+        dx, dw, db = cuda_norms.batch_norm_vjp(_matrix(g), _matrix(x), weight, mean, rate)
+        found = _images(dx, x.shape), *(each.astype(weight.dtype, copy=False) for each in (dw, db))
+    return found

@@ -1,7 +1,6 @@
 """What the CUDA kernels over windows are told: geometry, steps in memory and divisors, as `windows.cuh` has them.
 
-Also pooling and the sums of batch normalisation on the GPU (`pool.cu`, `batch_norm.cu`), which need nothing else.
-Nothing waits for the device.
+Also pooling on the GPU (`pool.cu`), which needs nothing else. Nothing waits for the device.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ import numpy as np
 
 from .base import Array
 from .conv import Geometry
-from .cuda_rows import compute_type, function
+from .cuda_rows import function
 
 INDEX_LIMIT: Final = 1 << 31  # of what a kernel numbers with 32 bits
 _BLOCK: Final = 256
 _MAX_GRID: Final = 65535 * 32
 _BLOCKS: Final = 1024  # that share the first stage of a sum over rows
 _LEAST_ROWS: Final = 32
-_FLOATS: Final = ("float32", "float64", "float16", "bfloat16")
+FLOATS: Final = ("float32", "float64", "float16", "bfloat16")
 
 _DIVISOR: Final = np.dtype([("by", "<u4"), ("factor", "<u4"), ("shift", "<u4")])
 WINDOWS: Final = np.dtype(
@@ -99,7 +98,7 @@ def windows(
 
 def takes(x: Array, *sizes: tuple[int, ...]) -> bool:
     """Whether the kernels take images like `x`: floats, up to three axes, and numbers of 32 bits within an image."""
-    if x.dtype.name not in _FLOATS or not 3 <= x.ndim <= 5 or not x.size or not all(map(math.prod, sizes)):
+    if x.dtype.name not in FLOATS or not 3 <= x.ndim <= 5 or not x.size or not all(map(math.prod, sizes)):
         return False
     reach = sum(abs(s) * (n - 1) for s, n in zip(steps(x)[1:], x.shape[1:], strict=True))
     return all(n < INDEX_LIMIT for n in (reach + 1, *(x.shape[1] * math.prod(s) for s in sizes)))
@@ -210,38 +209,3 @@ def row_chunks(rows: int, columns: int) -> tuple[int, int]:
     wanted = max(1, _BLOCKS // -(-columns // 32))
     each = max(_LEAST_ROWS, -(-rows // wanted))
     return each, -(-rows // each)
-
-
-def has_rows(x: Array) -> bool:
-    """Whether `statistics` and `norm_products` take a matrix."""
-    return x.ndim == 2 and x.size > 0 and x.dtype.name in _FLOATS and bool(x.flags.c_contiguous)
-
-
-def _in_two_stages(name: str, inputs: tuple[Array, ...], sizes: bool) -> tuple[Array, Array]:
-    """Two numbers for each column of the last input (or the second of several), each made of chunks of rows."""
-    import cupy
-
-    x = inputs[0]
-    (rows, columns), dtype = x.shape, x.dtype
-    each, chunks = row_chunks(rows, columns)
-    part = cupy.ndarray((chunks, columns, 2), compute_type(dtype))
-    blocks = -(-columns // 32)
-    tail = (np.int64(rows), np.int64(columns), np.int64(each))
-    function("batch_norm.cu", f"{name}_parts", dtype.name)((blocks, chunks), (32, 8), (*inputs, part, *tail))
-    found = cupy.ndarray((2, columns), dtype)
-    last = (np.int64(chunks), *tail) if sizes else (np.int64(chunks), np.int64(columns))
-    function("batch_norm.cu", name, dtype.name)((blocks,), (32, 8), (part, found[0], found[1], *last))
-    return found[0], found[1]
-
-
-def statistics(rows: Array) -> tuple[Array, Array]:
-    """`Backend.statistics`: mean and biased variance of the columns; halves add up in float32."""
-    return _in_two_stages("moments", (rows,), True)
-
-
-def norm_products(g: Array, rows: Array, mean: Array, scale: Array) -> tuple[Array, Array]:
-    """`Backend.norm_products`: the sums over the columns of g, and of g (rows - mean) scale."""
-    import cupy
-
-    small = (cupy.ascontiguousarray(a.astype(g.dtype, copy=False)) for a in (mean, scale))
-    return _in_two_stages("norm_products", (g, rows, *small), False)

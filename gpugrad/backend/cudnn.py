@@ -105,7 +105,7 @@ class Library:
 
     def batch_norm(self, x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, ...] | None:
         """`Backend.batch_norm`; None where cuDNN refuses."""
-        if not self._takes(x, weight, bias):
+        if not self._takes(x):
             return None
         plan = self._plan(
             ("batch normalisation", x.dtype, x.shape), x.dtype, lambda b: cudnn_graphs.batch_norm(b, x.shape)
@@ -125,7 +125,7 @@ class Library:
 
     def batch_norm_vjp(self, g: Array, x: Array, weight: Array, mean: Array, rate: Array) -> tuple[Array, ...] | None:
         """`Backend.batch_norm_vjp`; None where cuDNN refuses."""
-        if not self._takes(g, x, weight):
+        if not self._takes(g, x):
             return None
         key = ("batch normalisation's gradient", x.dtype, x.shape)
         plan = self._plan(key, x.dtype, lambda b: cudnn_graphs.batch_norm_vjp(b, x.shape))
@@ -137,7 +137,7 @@ class Library:
         small = [xp.ascontiguousarray(a.astype(single, copy=False)) for a in (weight, mean, rate)]
         if not self._run(plan, channels_last(g), channels_last(x), *small, dx, *sums):
             return None
-        return channels_second(dx), *(each.astype(x.dtype, copy=False) for each in sums)
+        return channels_second(dx), *(each.astype(weight.dtype, copy=False) for each in sums)
 
     def attention(self, q: Array, k: Array, v: Array, scale: float, causal: bool) -> tuple[Array, Array] | None:
         """`Backend.attention` for float16 and bfloat16; None where cuDNN refuses."""

@@ -86,13 +86,11 @@ class ImagesBackend(Backend):
 
     def batch_norm(self, x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, ...] | None:
         with self.place():
-            dnn = cuda_images.library(self)
-            return None if dnn is None else dnn.batch_norm(x, weight, bias, eps)
+            return cuda_images.batch_norm(self, x, weight, bias, eps)
 
     def batch_norm_vjp(self, g: Array, x: Array, weight: Array, mean: Array, rate: Array) -> tuple[Array, ...] | None:
         with self.place():
-            dnn = cuda_images.library(self)
-            return None if dnn is None else dnn.batch_norm_vjp(g, x, weight, mean, rate)
+            return cuda_images.batch_norm_vjp(self, g, x, weight, mean, rate)
 
     def attention(self, q: Array, k: Array, v: Array, scale: float, causal: bool) -> tuple[Array, Array] | None:
         with self.place():

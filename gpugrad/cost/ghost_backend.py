@@ -249,6 +249,14 @@ class GhostBackend(Backend):
         kept = [self.fresh(rows.shape[1:], rows.dtype) for _ in range(2)]
         return tuple(kept) if ghost_images.compiled(self, 2, rows) else None
 
+    def batch_norm(self, x: Any, weight: Any, bias: Any, eps: float) -> Any:
+        """Likewise; it is our own kernels on a GPU that are counted."""
+        return ghost_images.batch_norm(self, x)
+
+    def batch_norm_vjp(self, g: Any, x: Any, weight: Any, mean: Any, rate: Any) -> Any:
+        """Likewise."""
+        return ghost_images.batch_norm_vjp(self, g, x, weight)
+
     def norm_products(self, g: Any, rows: Any, mean: Any, scale: Any) -> Any:
         """Likewise."""
         return self.statistics(rows)

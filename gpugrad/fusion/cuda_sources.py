@@ -54,7 +54,13 @@ SOURCES: Final[dict[str, RowSource]] = {
             "conv.cu", ("im2col", "im2col_wide", "col2im", "depthwise", "depthwise_input", "depthwise_weight")
         ),
         RowSource("pool.cu", ("max_pool", "window_put", "window_sum", "window_spread")),
-        RowSource("batch_norm.cu", ("moments_parts", "moments", "norm_products_parts", "norm_products")),
+        RowSource(
+            "batch_norm.cu",
+            (
+                *("moments_parts", "moments", "norm_products_parts", "norm_products"),
+                *("normalise", "normalise_wide", "normalise_vjp", "normalise_vjp_wide"),
+            ),
+        ),
         RowSource("optim.cu", _OPTIM),
     )
 }

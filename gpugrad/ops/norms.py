@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ..backend import backend_of
 from ..backend.conv import Geometry
 from ..casting import CASTING, cast
@@ -56,10 +58,11 @@ def _batch_forward(
     if ready:
         return ready.pop(), (arrays[0], ready.pop())
     backend = backend_for_all("batch_norm", x, weight, bias)
-    rows = _rows_of(x)
+    rows = _rows_of(x).astype(weight.dtype, copy=False)
     mean, variance = arrays  # computed from x before, because the running statistics take them too
-    scale = 1 / backend.xp.sqrt(variance + x.dtype.type(eps))
-    return _images(_scaled(rows, mean, scale, weight, bias), x.shape), (mean, scale)
+    scale = 1 / backend.xp.sqrt(variance + weight.dtype.type(eps))
+    y = _scaled(rows, mean, scale, weight, bias).astype(x.dtype, copy=False)
+    return _images(y, x.shape), (mean, scale)
 
 
 def _batch_rule(
@@ -70,8 +73,7 @@ def _batch_rule(
     whole = backend.batch_norm_vjp(g, x, weight, mean, scale)
     if whole is not None:
         return tuple(each if need else None for each, need in zip(whole, needs, strict=True))
-    mean, scale = (each.astype(x.dtype, copy=False) for each in (mean, scale))
-    given, rows = _rows_of(g), _rows_of(x)
+    given, rows = (_rows_of(each).astype(weight.dtype, copy=False) for each in (g, x))
     found = backend.norm_products(given, rows, mean, scale)
     if found is None:
         products = _normal(rows, mean, scale)
@@ -82,16 +84,17 @@ def _batch_rule(
     gx = None
     if needs[0]:
         count = rows.shape[0]
-        gx = _images(_back(given, rows, mean, scale, weight, total / count, along / count), g.shape)
+        gx = _back(given, rows, mean, scale, weight, total / count, along / count).astype(x.dtype, copy=False)
+        gx = _images(gx, g.shape)
     return gx, along if needs[1] else None, total if needs[2] else None
 
 
 def _batch_reference(x: Any, weight: Any, bias: Any, *, eps: float, **static: Any) -> Any:
-    axes = (0, *range(2, x.ndim))
-    centred = x - x.mean(axes, keepdims=True)
+    axes, wide = (0, *range(2, x.ndim)), x.astype(weight.dtype)
+    centred = wide - wide.mean(axes, keepdims=True)
     scale = rsqrt(square(centred).mean(axes, keepdims=True) + eps)
     shape = (-1, *(1,) * (x.ndim - 2))
-    return centred * scale * weight.reshape(shape) + bias.reshape(shape)
+    return (centred * scale * weight.reshape(shape) + bias.reshape(shape)).astype(x.dtype)
 
 
 def _batch_flops(shapes: tuple[Shape, ...], out_shape: Shape, **static: Any) -> int:
@@ -115,8 +118,8 @@ BATCH_NORM = Primitive(
 )
 
 
-def _affine(name: str, x: Any, weight: Any, bias: Any) -> tuple[Any, Any]:
-    """Weight and bias of a channel, ones and zeros where there is none."""
+def _affine(name: str, x: Any, weight: Any, bias: Any, dtype: Any) -> tuple[Any, Any]:
+    """Weight and bias of a channel in `dtype`, ones and zeros where there is none."""
     xp = backend_of(bare(x)).xp
     channels = x.shape[1]
     for what, value in (("weight", weight), ("bias", bias)):
@@ -124,15 +127,21 @@ def _affine(name: str, x: Any, weight: Any, bias: Any) -> tuple[Any, Any]:
             raise ValueError(
                 f"[{name}] {what} has shape {tuple(value.shape)}, the input {tuple(x.shape)}; expected ({channels},)"
             )
-        if value is not None and value.dtype != x.dtype:
+        if value is not None and value.dtype != dtype:
             raise TypeError(
                 f"[{name}] the input is {x.dtype}, {what} {value.dtype}; convert one: x.astype({value.dtype.name!r}), "
                 f"or the layer with .to({x.dtype.name!r})"
             )
     return (
-        xp.ones(channels, x.dtype) if weight is None else weight,
-        xp.zeros(channels, x.dtype) if bias is None else bias,
+        xp.ones(channels, dtype) if weight is None else weight,
+        xp.zeros(channels, dtype) if bias is None else bias,
     )
+
+
+def _wide(x: Any, *parameters: Any) -> Any:
+    """The dtype that images are normalised in: float32 for halves unless a parameter is in half precision too."""
+    half = x.dtype.itemsize == 2 and x.dtype.kind in "fV"
+    return np.dtype(np.float32) if half and all(p is None or p.dtype != x.dtype for p in parameters) else x.dtype
 
 
 @public
@@ -153,8 +162,9 @@ def batch_norm(
         running_mean: (channels,): in training moved towards the batch's mean by `momentum`, in place; otherwise used in
             its place. None: the batch's own statistics.
         running_var: likewise for the variance; what it is moved towards is the unbiased one, as PyTorch's.
-        weight: (channels,), or None for ones.
-        bias: (channels,), or None for zeros.
+        weight: (channels,), or None for ones; of the input's dtype, or float32 for an input in half precision, which
+            is then normalised in float32 and rounded once.
+        bias: (channels,), or None for zeros; of the weight's dtype.
         training: whether to normalise by the batch's statistics and update the running ones.
         momentum: share of the new statistics.
         eps: added to the variance.
@@ -166,12 +176,11 @@ def batch_norm(
     x = operand(input)
     if x.ndim < 2:
         raise ValueError(f"[batch_norm] input has shape {tuple(x.shape)}; expected (n, channels, *size)")
-    if CASTING:
-        x = cast("batch_norm", (x,))[0]
-    weight, bias = _affine("batch_norm", x, weight, bias)
+    weight, bias = _affine("batch_norm", x, weight, bias, _wide(x, weight, bias))
     if not training and running_mean is not None and running_var is not None:
         scale = rsqrt(running_var + eps) * weight
-        return moveaxis(_scaled(moveaxis(x, 1, -1), running_mean, scale, 1.0, bias), -1, 1)
+        y = moveaxis(_scaled(moveaxis(x, 1, -1), running_mean, scale, 1.0, bias), -1, 1)
+        return y if y.dtype == x.dtype else y.astype(x.dtype)
     count = math.prod(x.shape) // max(x.shape[1], 1)
     if count < 2:
         raise ValueError(
@@ -181,7 +190,7 @@ def batch_norm(
     array, ready = bare(x), []
     found = backend_of(array).batch_norm(array, bare(weight), bare(bias), eps)
     if found is None:
-        rows = _rows_of(array)
+        rows = _rows_of(array).astype(weight.dtype, copy=False)
         mean, variance = _statistics(backend_of(rows), rows)
     else:
         y, mean, rate = found
@@ -227,7 +236,7 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
         x = cast("layer_norm", (x,))[0]
     affine = weight is not None or bias is not None
     if affine:
-        weight, bias = _affine("group_norm", x, weight, bias)
+        weight, bias = _affine("group_norm", x, weight, bias, x.dtype)
     groups = x.reshape(x.shape[0], num_groups, -1)
     y = layer_norm(groups, groups.shape[-1:], eps=eps).reshape(x.shape)
     if not affine:

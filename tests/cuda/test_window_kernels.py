@@ -160,23 +160,46 @@ def test_means_and_variances_far_from_zero(k: Rows, shape: tuple[int, int], rng:
     stored, x = k.given(rng.uniform(-1, 1, shape) + far)
     each = 16
     chunks, blocks = -(-rows // each), -(-columns // 32)
-    part, mean, variance = k.empty((chunks, columns, 2), k.real), k.empty((columns,)), k.empty((columns,))
+    part = k.empty((chunks, columns, 2), k.real)
+    mean, variance, rate = (k.empty((columns,), k.real) for _ in range(3))
     sizes = (I64(rows), I64(columns), I64(each))
     k.run("moments_parts", (blocks, chunks), (32, 8), (stored, part, *sizes))
-    k.run("moments", (blocks,), (32, 8), (part, mean, variance, I64(chunks), *sizes))
-    k.check(mean, x.mean(0))
+    k.run("moments", (blocks,), (32, 8), (part, mean, variance, rate, I64(chunks), *sizes, k.scalar(0.01)))
+    np.testing.assert_allclose(mean, x.mean(0), rtol=1e-6)
     # At 1000 a mean in float32 is off by 6e-5; the mean of the squares less the square of the mean, by 6e-2.
-    np.testing.assert_allclose(k.read(variance), x.var(0), rtol=max(2e-4, k.tolerance), atol=1e-6)
+    np.testing.assert_allclose(variance, x.var(0), rtol=2e-4, atol=1e-6)
+    np.testing.assert_allclose(rate, 1 / np.sqrt(x.var(0) + 0.01), rtol=2e-4)
+
+
+def numbers(k: Rows, rng: np.random.Generator, columns: int, count: int) -> Array:
+    """What there is one of for a column, in the type that kernels compute in."""
+    return rng.uniform(0.5, 1, (count, columns)).astype(k.real)
 
 
 def test_the_sums_of_the_gradient(k: Rows, rng: np.random.Generator) -> None:
     rows, columns, each = 50, 40, 8
     (xs, x), (gs, g) = (k.given(rng.uniform(-1, 1, (rows, columns))) for _ in range(2))
-    (ms, m), (ss, s) = (k.given(rng.uniform(0.5, 1, columns)) for _ in range(2))
+    m, s = numbers(k, rng, columns, 2)
     chunks = -(-rows // each)
-    part, total, along = k.empty((chunks, columns, 2), k.real), k.empty((columns,)), k.empty((columns,))
-    args = (gs, xs, ms, ss, part, I64(rows), I64(columns), I64(each))
+    part, total, along = k.empty((chunks, columns, 2), k.real), k.empty((columns,), k.real), k.empty((columns,), k.real)
+    args = (gs, xs, m, s, part, I64(rows), I64(columns), I64(each))
     k.run("norm_products_parts", (2, chunks), (32, 8), args)
     k.run("norm_products", (2,), (32, 8), (part, total, along, I64(chunks), I64(columns)))
-    k.check(total, g.sum(0), 4)
-    k.check(along, (g * (x - m) * s).sum(0), 4)
+    np.testing.assert_allclose(total, g.sum(0), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(along, (g * (x - m) * s).sum(0), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize(("rows", "columns"), [(5, 40), (33, 16), (1, 48)])
+def test_normalised_rows_and_their_gradient(
+    k: Rows, rows: int, columns: int, wide: bool, rng: np.random.Generator
+) -> None:
+    (xs, x), (gs, g) = (k.given(rng.uniform(-1, 1, (rows, columns))) for _ in range(2))
+    mean, rate, weight, bias, total, along = numbers(k, rng, columns, 6)
+    y, dx = k.empty(x.shape), k.empty(x.shape)
+    name, packs = ("_wide", columns * xs.itemsize // 16) if wide else ("", columns)
+    grid, block, sizes = (-(-packs // 4), 2), (4, 8), (I64(rows), I64(columns))
+    k.run(f"normalise{name}", grid, block, (xs, mean, rate, weight, bias, y, *sizes))
+    k.check(y, (x - mean) * rate * weight + bias)
+    k.run(f"normalise_vjp{name}", grid, block, (gs, xs, mean, rate, weight, total, along, dx, *sizes))
+    k.check(dx, (g - total / rows - (x - mean) * rate * along / rows) * rate * weight, 2)

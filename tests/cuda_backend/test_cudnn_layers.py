@@ -31,6 +31,28 @@ def test_batch_normalisation(gpu_with_cudnn: State, rng: np.random.Generator, sh
     assert not any("moments" in kernel or "norm_products" in kernel for kernel in gpu_with_cudnn.launches)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("way", ["auto", "im2col"])
+def test_halves_are_normalised_beside_parameters_in_float32(
+    gpu_with_cudnn: State, rng: np.random.Generator, dtype: str, way: str
+) -> None:
+    with gg.cuda.convolution(way):
+        compare_batch_norm(rng, (4, 6, 5, 7), dtype, np.float32)
+    with_cudnn = way == "auto"
+    assert gpu_with_cudnn.calls["cudnn.batchnorm"] == with_cudnn
+    assert any("normalise" in kernel for kernel in gpu_with_cudnn.launches) != with_cudnn
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+@pytest.mark.parametrize("shape", NORMALISED)
+def test_batch_normalisation_by_our_own_kernels(gpu: State, rng: np.random.Generator, shape: Any, dtype: str) -> None:
+    compare_batch_norm(rng, shape, dtype)
+    wanted = {"moments_parts", "moments", "normalise", "norm_products_parts", "norm_products", "normalise_vjp"}
+    short = {"float32": "f32", "float64": "f64", "float16": "f16", "bfloat16": "bf16"}[dtype]
+    found = {kernel.removeprefix("gg_").removesuffix(f"_{short}").replace("_wide", "") for kernel in gpu.launches}
+    assert wanted <= found, "statistics, result and gradient in two launches each, and one more for each result"
+
+
 @pytest.mark.parametrize("refused", ["batchnorm", "batchnorm_backward"])
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_each_direction_of_batch_normalisation_may_be_refused(

@@ -1,0 +1,90 @@
+"""Batch normalisation on the GPU by our own kernels (`batch_norm.cu`), over rows with a column for each channel.
+
+Statistics, sums and what there is one of for a channel are in the type that kernels compute in, float32 for halves.
+Nothing waits for the device.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from .base import Array
+from .cuda_rows import compute_type, function
+from .cuda_windows import FLOATS, row_chunks
+
+_THREADS: Final = 256
+_BLOCKS: Final = 4096  # that share the rows of a normalisation
+
+
+def takes(x: Array) -> bool:
+    """Whether the kernels take a matrix."""
+    return x.ndim == 2 and x.size > 0 and x.dtype.name in FLOATS and bool(x.flags.c_contiguous)
+
+
+def _new(shape: tuple[int, ...], dtype: Any) -> Array:
+    import cupy
+
+    return cupy.ndarray(shape, dtype)
+
+
+def _dense(values: Array, dtype: Any) -> Array:
+    """A number for each column, in the type that kernels compute in."""
+    import cupy
+
+    return cupy.ascontiguousarray(values.astype(dtype, copy=False))
+
+
+def _in_two_stages(name: str, inputs: tuple[Array, ...], count: int, sized: bool, *numbers: Any) -> Array:
+    """`count` numbers for each column, made of chunks of rows first."""
+    x = inputs[0]
+    (rows, columns), wide = x.shape, compute_type(x.dtype)
+    each, chunks = row_chunks(rows, columns)
+    part, found = _new((chunks, columns, 2), wide), _new((count, columns), wide)
+    blocks, tail = -(-columns // 32), (np.int64(rows), np.int64(columns), np.int64(each))
+    function("batch_norm.cu", f"{name}_parts", x.dtype.name)((blocks, chunks), (32, 8), (*inputs, part, *tail))
+    last = tail if sized else tail[1:2]
+    args = (part, *(found[i] for i in range(count)), np.int64(chunks), *last, *numbers)
+    function("batch_norm.cu", name, x.dtype.name)((blocks,), (32, 8), args)
+    return found
+
+
+def statistics(rows: Array, eps: float = 0.0) -> Array:
+    """Mean, biased variance and 1 / sqrt(variance + eps) of the columns, (3, columns)."""
+    return _in_two_stages("moments", (rows,), 3, True, compute_type(rows.dtype)(eps))
+
+
+def norm_products(g: Array, rows: Array, mean: Array, scale: Array) -> Array:
+    """The sums over the columns of g, and of g (rows - mean) scale, (2, columns)."""
+    wide = compute_type(rows.dtype)
+    return _in_two_stages("norm_products", (g, rows, _dense(mean, wide), _dense(scale, wide)), 2, False)
+
+
+def _along_columns(name: str, arrays: tuple[Array, ...], columns: tuple[Array, ...], y: Array) -> None:
+    """Launch a kernel that goes down the columns: one thread's stay the same from row to row."""
+    pack = 16 // y.itemsize
+    wide = y.shape[1] % pack == 0 and not any(a.data.ptr % 16 for a in (*arrays, y))
+    packs = y.shape[1] // pack if wide else y.shape[1]
+    across = min(32, 1 << (packs - 1).bit_length())
+    down = _THREADS // across
+    grid = -(-packs // across), min(-(-y.shape[0] // down), max(1, _BLOCKS // -(-packs // across)))
+    run = function("batch_norm.cu", f"{name}_wide" if wide else name, y.dtype.name)
+    run(grid, (across, down), (*arrays, *columns, y, np.int64(y.shape[0]), np.int64(y.shape[1])))
+
+
+def batch_norm(rows: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
+    """`(rows - mean) rate weight + bias`, and mean and rate = 1 / sqrt(variance + eps) of the columns."""
+    wide, y = compute_type(rows.dtype), _new(rows.shape, rows.dtype)
+    mean, _, rate = statistics(rows, eps)
+    _along_columns("normalise", (rows,), (mean, rate, _dense(weight, wide), _dense(bias, wide)), y)
+    return y, mean, rate
+
+
+def batch_norm_vjp(g: Array, rows: Array, weight: Array, mean: Array, rate: Array) -> tuple[Array, Array, Array]:
+    """The cotangents of rows, weight and bias, from that of the result; the last two in the computing type."""
+    wide, dx = compute_type(rows.dtype), _new(rows.shape, rows.dtype)
+    mean, rate, weight = (_dense(each, wide) for each in (mean, rate, weight))
+    total, along = norm_products(g, rows, mean, rate)
+    _along_columns("normalise_vjp", (g, rows), (mean, rate, weight, total, along), dx)
+    return dx, along, total
