@@ -13,7 +13,7 @@ import numpy as np
 from ..fusion.numba_cache import numba_wanted
 from .base import Array
 from .conv import Geometry
-from .cpu_conv import bordered, loaded, run_strips
+from .cpu_conv import bordered, conv, loaded, run_strips
 from .pool import BufferPool
 
 # Elements from which on compiled loops are worth loading Numba for; bytes and rows, at most, of a block whose sums are
@@ -24,7 +24,7 @@ ROWS: Final = 1024
 # Numbers of a row that fill vectors; matrices of fewer columns are read several rows at a time.
 FILLED: Final = 64
 
-_KINDS: Final = ("maximum", "put", "sum", "spread")
+_KINDS: Final = ("maximum", "put", "spread")
 
 
 def takes(axes: int, *arrays: Array) -> bool:
@@ -83,10 +83,11 @@ def window_put(
 
 
 def window_sum(pool: BufferPool, x: Array, kernel: tuple[int, ...], size: tuple[int, ...], at: Geometry) -> Array:
-    """`Backend.window_sum`: the sum of each window."""
-    y = pool.empty((x.shape[0], *size, x.shape[1]), x.dtype)
-    _windows("sum", _last(pool, x), y, None, kernel, at)
-    return _first(y)
+    """`Backend.window_sum`: the sum of each window, as a depthwise convolution with ones."""
+    over = zip(x.shape[2:], size, kernel, at.stride, at.padding, at.dilation, strict=True)
+    padding = tuple((low, max(0, (m - 1) * s + (k - 1) * d + 1 - n - low)) for n, m, k, s, (low, _), d in over)
+    ones = np.ones((x.shape[1], 1, *kernel), x.dtype)
+    return conv(pool, x, ones, None, at._replace(padding=padding, groups=x.shape[1]))
 
 
 def window_spread(pool: BufferPool, g: Array, inner: tuple[int, ...], kernel: tuple[int, ...], at: Geometry) -> Array:

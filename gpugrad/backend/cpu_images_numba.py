@@ -15,8 +15,8 @@ from gpugrad.fusion.numba_cache import strip
 from gpugrad.fusion.numba_ir import inline
 
 BITS = 32
-# What `windows` does: find the largest elements, put numbers back where these were, add up, spread.
-MAXIMUM, PUT, SUM, SPREAD = range(4)
+# What `windows` does: find the largest elements, put numbers back where these were, spread.
+MAXIMUM, PUT, SPREAD = range(3)
 KIND = 0
 
 ITEM = BITS // 8
@@ -56,13 +56,6 @@ def add(image: Any, window: Any, won: Any, channels: Any, tap: Any, fresh: Any) 
     elif KIND == PUT:
         for c in range(channels):
             image[c] += window[c] if won[c] == tap else window[c] * 0
-    elif KIND == SUM:
-        if fresh:
-            for c in range(channels):
-                window[c] = image[c]
-        else:
-            for c in range(channels):
-                window[c] += image[c]
     else:
         for c in range(channels):
             image[c] += window[c]
