@@ -263,7 +263,7 @@ def set_memory_limit(limit: int, where: Any = None) -> None:
     if limit < 0:
         raise ValueError(f"[set_memory_limit] limit = {limit}; expected bytes, 0 for no bound")
     backend = backend_for(_gpu(where))
-    with backend.place():  # type: ignore[attr-defined]
+    with backend.place():
         backend.xp.get_default_memory_pool().set_limit(size=limit)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Self
 from . import mutation, views
 from .anomaly import user_line
 from .backend import WrappedArray, backend_of
+from .backend.placing import MANY, elsewhere
 from .gradmode import recording
 from .nodes import Alias, GradientError, Node
 from .primitive import FUNCTIONS
@@ -68,6 +69,10 @@ class InPlace:
 
         A recorded result takes this tensor's place, and every tensor that shows the same memory is taken of it again.
         """
+        if MANY and (there := elsewhere(name, (self, value))) is not None:
+            with there:
+                self._write(name, compute, write, value)
+            return
         node = self._node
         recorded = recording() and (node is not None or (getattr(value, "_node", None) is not None))
         if not recorded:

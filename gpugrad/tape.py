@@ -14,6 +14,7 @@ import numpy as np
 
 from . import anomaly, mutation, nodes
 from .backend import WrappedArray, backend_of
+from .backend.placing import MANY, follow, returning
 from .exhausted import exhausted
 from .gradmode import set_grad_enabled
 from .nodes import FREED, GradientError, Node, OutputNode, new_tensor
@@ -44,6 +45,15 @@ def walk(
     Raises:
         GradientError: something kept was freed or changed since, or a rule returned what does not fit.
     """
+    if MANY:
+        with returning():
+            return _walk(roots, targets, retain, graph, beyond)
+    return _walk(roots, targets, retain, graph, beyond)
+
+
+def _walk(
+    roots: Sequence[tuple[Node, Any]], targets: Collection[Node] | None, retain: bool, graph: bool, beyond: bool
+) -> dict[Node, Any]:
     visit = _Walk(targets, retain or graph, graph, beyond)
     if targets is not None:
         visit.active = leading_to([n for n, _ in roots], targets, beyond)
@@ -76,6 +86,8 @@ class _Walk:
         """A cotangent reaches `node`: the first is borrowed, a second makes a sum, later ones are added in place."""
         if self.active is not None and node not in self.active:
             return
+        if MANY:
+            follow(g)
         if node.leaf and self.targets is None:
             node.accumulate(g, fresh)  # type: ignore[attr-defined]
             return
@@ -107,6 +119,8 @@ class _Walk:
             node = entry if isinstance(entry, Node) else entry.node
             g = pending.pop(node)
             while True:
+                if MANY:
+                    follow(g)
                 if targets is not None and node in targets:
                     self.found[node] = g
                     if node.leaf or not self.beyond:
@@ -119,6 +133,8 @@ class _Walk:
                     g = node.vjp_graph(g) if graph else node.vjp(g)
                     if not retain:
                         node.saved = FREED
+                    if MANY:  # the operation may have come from another GPU
+                        follow(g)
                     if g.shape != parent.shape or g.dtype != parent.dtype:
                         g = conform(g, parent, node)
                     if watched:
@@ -168,6 +184,8 @@ class _Walk:
                 continue
             if type(gi) is not kind and type(g) is not list:
                 gi = _same_kind(gi, g, parent, node)
+            if MANY:
+                follow(gi)
             if gi.shape != parent.shape or gi.dtype != parent.dtype:
                 self.arrive(parent, conform(gi, parent, node), True)
             else:

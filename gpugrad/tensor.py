@@ -14,6 +14,7 @@ import numpy as np
 from . import anomaly, arithmetic, mutation, nodes, views
 from .backend import Device, WrappedArray, backend_for, backend_of, device, is_array
 from .backend.capturing import refuse
+from .backend.placing import MANY, elsewhere
 from .batching import USED
 from .casting import CASTING, cast
 from .exhausted import exhausted
@@ -275,7 +276,8 @@ class Tensor(InPlace, Methods, Protocols):
         if self._node is not None and not self._node.leaf:
             raise GradientError(f"[deepcopy] the tensor is the result of {self._node.name}; copy x.detach() instead")
         out = _new(type(self))
-        out.data = self.data.copy()
+        with backend_of(self.data).place():
+            out.data = self.data.copy()
         out._node = new_leaf(out.data) if self._node is not None else None
         memo[id(self)] = out
         return out
@@ -362,6 +364,9 @@ def new_leaf(data: Any) -> Leaf:
 
 def apply(prim: Primitive, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
     """Run a primitive on arrays and tensors; record it where a tensor needs a gradient. Arrays in, arrays out."""
+    if MANY and (there := elsewhere(prim.name, (*args, static.get("arrays", ())))) is not None:
+        with there:
+            return apply(prim, args, static)
     args = cast(prim.name, args) if CASTING else args
     args = tuple(on_one_level(args, static.get("arrays", ()))) if USED else args
     arrays: list[Any] = []

@@ -10,7 +10,7 @@ import contextlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..fusion import Formula
 from . import scipys
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 Kernel = Callable[..., Any]
+
+
+HERE: Final = contextlib.nullcontext()
 
 
 class WrappedArray:
@@ -67,6 +70,10 @@ class Backend(ABC):
     def __deepcopy__(self, memo: Any) -> Backend:
         """Itself: copies of layers are on the same device."""
         return self
+
+    def place(self) -> Any:
+        """A context in which this device is the current one; free of cost where there is only one."""
+        return HERE
 
     def kernel(self, formula: Formula) -> Kernel:
         """The compiled formula: `kernel(*arrays_or_numbers, out=None)`; compiled at first use, then kept."""

@@ -19,6 +19,7 @@ import numpy as np
 from ..fusion import Formula, call, trace
 from . import capturing
 from .cuda_rows import compute_type, function
+from .placing import placed
 
 Array = Any
 
@@ -57,6 +58,7 @@ def guarded(found: Array, skipped: Array, step: int) -> Iterator[None]:
         _state.verdict = None
 
 
+@placed
 def count_skip(found: Array, skipped: Array) -> None:
     """Add the verdict on a step to the steps that were left out."""
     capture = capturing.current()
@@ -64,6 +66,7 @@ def count_skip(found: Array, skipped: Array) -> None:
         function("optim.cu", "count_skip", "float32")((1,), (1,), (found, skipped))
 
 
+@placed
 def judge(total: Array, found: Array, anywhere: Array) -> None:
     """Set `found` and `anywhere`, (1,) int32, to 1 where a sum of squares is no finite number."""
     function("optim.cu", "judge", total.dtype.name)((1,), (1,), (total, found, anywhere))
@@ -259,6 +262,7 @@ def _one_by_one(body: Any, lists: Sequence[Sequence[Array] | None], maximize: bo
 # The updates ----------------------------------------------------------------------------------------------------
 
 
+@placed
 def sgd(
     params: Sequence[Array],
     grads: Sequence[Array],
@@ -296,6 +300,7 @@ def sgd(
         _one_by_one(_momentum, lists, maximize, lr, weight_decay, momentum, share, float(nesterov))
 
 
+@placed
 def adam(
     params: Sequence[Array],
     grads: Sequence[Array],
@@ -338,6 +343,7 @@ def adam(
         _one_by_one(_amsgrad, (*lists, largest), maximize, *numbers)
 
 
+@placed
 def rmsprop(
     params: Sequence[Array],
     grads: Sequence[Array],
@@ -374,6 +380,7 @@ def rmsprop(
     _one_by_one(body, (params, grads, squares, means, buffers), maximize, *numbers)
 
 
+@placed
 def squared_norm(arrays: Sequence[Array]) -> Any:
     """The sum of the squares of all elements of all arrays, in a fixed order; it stays on the device.
 
@@ -396,6 +403,7 @@ def squared_norm(arrays: Sequence[Array]) -> Any:
     return total
 
 
+@placed
 def scale(arrays: Sequence[Array], factor: Any) -> None:
     """Multiply all arrays by one number (a Python number, or a 0-d array on the device) in place, in one launch."""
     import cupy

@@ -18,10 +18,11 @@ import numpy as np
 from ..fusion import Formula
 from ..fusion.cuda_compiler import cuda_source
 from . import capturing, cuda_probe, scipys
-from .base import Array, Kernel
+from .base import HERE, Array, Kernel
 from .cuda_kernels import CudaKernel
 from .cupy_images_backend import ImagesBackend
 from .device import Device, DeviceError
+from .placing import MANY, PlacedModule
 
 _used: list[int] = []  # the GPUs asked for so far; the first becomes CuPy's current device
 
@@ -102,6 +103,9 @@ class CupyBackend(ImagesBackend):
         self.rows: Any = cuda_rows
         self.optim: Any = cuda_optim
         self.many = cuda_probe.device_count() > 1
+        if self.many:
+            self.xp = PlacedModule(cupy, self.place)
+            MANY[:] = [None]
         self._where = cupy.cuda.Device(device.index)
         self._blas: Any = ...  # not looked for yet
         self.without_blas = ""
@@ -112,7 +116,7 @@ class CupyBackend(ImagesBackend):
 
     def place(self) -> Any:
         """A context in which this GPU is the current one; free of cost where there is only one."""
-        return self.xp.cuda.Device(self.device.index) if self.many else _HERE
+        return self.xp.cuda.Device(self.device.index) if self.many else HERE
 
     def compile(self, formula: Formula) -> Kernel:
         return CudaKernel(formula, self)
@@ -372,7 +376,6 @@ class CupyBackend(ImagesBackend):
             return CudaMemoryStats(pool.used_bytes(), pool.total_bytes(), free, total, pool.get_limit())
 
 
-_HERE = contextlib.nullcontext()
 
 # cuBLASLt's names of the activations; its GELU is the form with tanh.
 _EPILOGUES = {"relu": "RELU", "gelu_tanh": "GELU"}

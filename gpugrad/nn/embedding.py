@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import is_array
+from ..gradmode import no_grad
 from ..ops.embedding import embedding
 from ..tensor import Tensor
 from . import init
@@ -78,7 +79,8 @@ class Embedding(Module):
         """Draw the rows anew; the one of `padding_idx` is zeros."""
         init.normal_(self.weight)
         if self.padding_idx is not None:
-            self.weight.data[self.padding_idx] = 0
+            with no_grad():
+                self.weight[self.padding_idx] = 0
 
     def forward(self, input: Any) -> Any:
         """Whole numbers of any shape to (*shape, embedding_dim)."""

@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 
 from .. import mutation
 from ..backend import backend_of
+from ..backend.placing import placed
 from ..tensor import Tensor
 
 T = TypeVar("T", bound=Tensor)
 
 
+@placed
 def _write(tensor: T, values: Any, what: str) -> T:
     tensor.data[...] = values
     mutation.changed(tensor.data, what)

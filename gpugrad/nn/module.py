@@ -14,6 +14,7 @@ import numpy as np
 from .. import mutation
 from ..backend import Backend, Device, backend_for, backend_of, is_array
 from ..backend import device as as_device
+from ..backend.placing import placed
 from ..nodes import Leaf
 from ..ops.creation import tensor
 from ..tensor import Tensor, new_tensor
@@ -299,7 +300,9 @@ class Module:
             raise ValueError("\n".join(lines))
         for name, value in values.items():
             target = own[name].data
-            target[...] = _moved(value, backend_of(target))
+            home = backend_of(target)
+            with home.place():
+                target[...] = _moved(value, home)
             mutation.changed(target, "load_state_dict")
         return LoadedKeys(missing, unexpected)
 
@@ -421,6 +424,7 @@ def _moved(array: Any, backend: Backend) -> Any:
     return array if home.device == backend.device else backend.from_host(home.to_host(array))
 
 
+@placed
 def _convert(value: Tensor, backend: Backend | None, dtype: Any) -> None:
     """Give a tensor memory elsewhere or of another dtype, in place, its gradient with it."""
 

@@ -13,6 +13,7 @@ from ..gradmode import running_again
 from ..ops.creation import ones, tensor, zeros
 from ..ops.norms import batch_norm, group_norm, instance_norm, local_response_norm
 from ..tensor import Tensor
+from . import init
 from .layers import new_parameter
 from .module import Module, Parameter
 
@@ -55,9 +56,9 @@ class _ChannelNorm(Module):
         """Weight 1, bias 0; running mean 0, running variance 1."""
         for value, number in ((self.weight, 1), (self.bias, 0), (self.running_mean, 0), (self.running_var, 1)):
             if value is not None:
-                value.data[...] = number
+                init.constant_(value, number)
         if self.num_batches_tracked is not None:
-            self.num_batches_tracked.data[...] = 0
+            self.num_batches_tracked.fill_(0)
 
     def _check(self, x: Any) -> None:
         if x.ndim not in self.ranks or x.shape[1] != self.num_features:
@@ -70,7 +71,7 @@ class _ChannelNorm(Module):
         """How much of the new statistics goes into the running ones; counts the batch."""
         if self.training and self.num_batches_tracked is not None:
             if not running_again():
-                self.num_batches_tracked.data[...] += 1
+                self.num_batches_tracked.add_(1)
             if self.momentum is None:
                 return 1 / self.num_batches_tracked.item()  # type: ignore[no-any-return]
         return 0.0 if self.momentum is None else self.momentum
@@ -220,7 +221,7 @@ class GroupNorm(Module):
         """Weight 1, bias 0."""
         for value, number in ((self.weight, 1), (self.bias, 0)):
             if value is not None:
-                value.data[...] = number
+                init.constant_(value, number)
 
     def forward(self, x: Any) -> Any:
         """(n, channels, *size), normalised."""

@@ -6,8 +6,11 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from .. import mutation
 from ..backend import backend_of
+from ..backend.placing import placed
 from ..ops.joining import concatenate
 from ..tensor import Tensor, new_tensor
 
@@ -16,6 +19,36 @@ def _gradients(parameters: Any) -> list[Any]:
     """The bare gradients of a tensor or of several; parameters without one are left out."""
     each = [parameters] if isinstance(parameters, Tensor) else parameters
     return [p.grad.data for p in each if p.grad is not None]
+
+
+def _by_device(grads: list[Any]) -> list[list[Any]]:
+    """Arrays sorted by where they are."""
+    groups: dict[str, list[Any]] = {}
+    for g in grads:
+        groups.setdefault(str(backend_of(g).device), []).append(g)
+    return list(groups.values())
+
+
+@placed
+def _norm(grads: list[Any], norm_type: float) -> Any:
+    """The norm of arrays on one device, as an array there."""
+    backend = backend_of(grads[0])
+    xp = backend.xp
+    if norm_type == 2.0:
+        total = xp.sqrt(xp.asarray(backend.optim.squared_norm(grads)))
+    elif norm_type == math.inf:
+        total = xp.stack([abs(g).max() for g in grads]).max()
+    else:
+        total = xp.stack([(abs(g) ** norm_type).sum() for g in grads]).sum() ** (1.0 / norm_type)
+    return xp.asarray(total, dtype=grads[0].dtype)
+
+
+@placed
+def _scale_to(grads: list[Any], max_norm: float, total: Any) -> None:
+    """Multiply arrays on one device by what brings a norm of `total` down to `max_norm`."""
+    backend = backend_of(grads[0])
+    factor = backend.xp.minimum(max_norm / (backend.xp.asarray(total, grads[0].dtype) + 1e-6), 1.0)
+    backend.optim.scale(grads, factor)
 
 
 def clip_grad_norm_(
@@ -30,7 +63,8 @@ def clip_grad_norm_(
         parameters: a tensor or several; those without a gradient are left out.
         max_norm: the largest norm allowed.
         norm_type: p of the norm; `math.inf` for the largest absolute value.
-        error_if_nonfinite: refuse a norm that is nan or infinite (reads it, which waits for a GPU).
+        error_if_nonfinite: refuse a norm that is nan or infinite (reads it, which waits for a GPU; so do gradients on
+            several devices).
 
     Returns:
         The norm of all gradients together before clipping, a single number. The factor is
@@ -47,22 +81,19 @@ def clip_grad_norm_(
     grads = _gradients(parameters)
     if not grads:
         return Tensor(0.0)
-    backend = backend_of(grads[0])
-    xp = backend.xp
-    if norm_type == 2.0:
-        total = xp.sqrt(xp.asarray(backend.optim.squared_norm(grads)))
-    elif norm_type == math.inf:
-        total = xp.stack([abs(g).max() for g in grads]).max()
-    else:
-        total = xp.stack([(abs(g) ** norm_type).sum() for g in grads]).sum() ** (1.0 / norm_type)
-    total = xp.asarray(total, dtype=grads[0].dtype)
+    groups = _by_device(grads)
+    if len(groups) == 1:
+        total = _norm(grads, norm_type)
+    else:  # their norms meet on the first device, by way of the host
+        norms = np.array([float(_norm(each, norm_type)) for each in groups])
+        total = backend_of(grads[0]).from_host(np.asarray(np.linalg.norm(norms, norm_type), grads[0].dtype))
     if error_if_nonfinite and not math.isfinite(float(total)):
         raise RuntimeError(
             f"[clip_grad_norm_] the norm of the gradients is {float(total)}; nothing was clipped. Find the first bad "
             "gradient with gg.detect_anomaly()"
         )
-    factor = xp.minimum(max_norm / (total + 1e-6), 1.0)
-    backend.optim.scale(grads, factor)
+    for each in groups:
+        _scale_to(each, max_norm, total if each is groups[0] else float(total))
     for g in grads:
         mutation.changed(g, "clip_grad_norm_")
     return new_tensor(total, None)
@@ -93,6 +124,11 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     return concatenate(flat)  # type: ignore[no-any-return]
 
 
+@placed
+def _overwrite(target: Any, values: Any) -> None:
+    target[...] = values
+
+
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     """Copy a vector's parts into the parameters, in place; the inverse of `parameters_to_vector`.
 
@@ -105,6 +141,6 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
         raise ValueError(f"[vector_to_parameters] vec has shape {vec.shape}; expected ({total},), all elements")
     start = 0
     for p in each:
-        p.data[...] = vec.data[start : start + p.data.size].reshape(p.shape)
+        _overwrite(p.data, vec.data[start : start + p.data.size].reshape(p.shape))
         mutation.changed(p.data, "vector_to_parameters")
         start += p.data.size

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..backend import WrappedArray, backend_of, is_array, memory
+from ..backend.placing import MANY, elsewhere
 from ..gradmode import recording
 from ..primitive import FUNCTIONS, Primitive
 from ..tensor import Tensor, apply, new_tensor
@@ -41,6 +42,9 @@ def spelled(function: Callable[..., Any]) -> Callable[..., Any]:
     def inner(*args: Any, **kwargs: Any) -> Any:
         if kwargs:
             kwargs = _renamed(function.__name__, kwargs)
+        if MANY and (there := elsewhere(function.__name__, (*args, *kwargs.values()))) is not None:
+            with there:
+                return function(*args, **kwargs)
         return function(*args, **kwargs)
 
     return inner
@@ -65,6 +69,9 @@ def reduction(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def inner(x: Any, *args: Any, **kwargs: Any) -> Any:
+        if MANY and (there := elsewhere(function.__name__, (x,))) is not None:
+            with there:
+                return inner(x, *args, **kwargs)
         if kwargs or len(args) > 1:
             args, kwargs = settle(args, kwargs)
             if "where" in kwargs or "initial" in kwargs:
@@ -112,6 +119,9 @@ def no_out(name: str) -> TypeError:
 
 def apply_one(primitive: Primitive, x: Any, static: dict[str, Any]) -> Any:
     """`tensor.apply` of a primitive with one operand and one output, by a shorter way where nothing is recorded."""
+    if MANY and (there := elsewhere(primitive.name, (x, static.get("arrays", ())))) is not None:
+        with there:
+            return apply_one(primitive, x, static)
     if isinstance(x, Tensor):
         if x._node is not None and recording():
             return apply(primitive, (x,), static)

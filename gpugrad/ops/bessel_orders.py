@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..backend import backend_of
+from ..backend.placing import placed
 from ..nodes import GradientError
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
@@ -42,6 +43,7 @@ def _forward(needs: Needs, v: Any, x: Any, *, kind: str) -> tuple[Any, tuple[Any
     return evaluated(kind, v, x), ()
 
 
+@placed
 def _yn(v: Any, x: Any) -> Any:
     """`yn` of an integer order of either sign: CUDA's has none below 0."""
     n = bare(v)

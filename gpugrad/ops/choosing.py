@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of
+from ..backend.placing import placed
 from ..primitive import FUNCTIONS, public
 from ..tensor import Tensor
 from .arguments import axis_index, bare, module, operand
@@ -54,6 +55,7 @@ def _dtype_of(x: Any) -> Any:
 
 
 @public
+@placed
 def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Any:
     """The function of each condition where that holds, as `numpy.piecewise`; elsewhere 0, or the last function.
 
@@ -102,6 +104,7 @@ def _as_given(x: Any, out: Any) -> Any:
 
 
 @public
+@placed
 def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
     """Of several arrays, at each place the element of the one that `a` numbers; as `numpy.choose`.
 

@@ -77,7 +77,8 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     source = data.data if isinstance(data, Tensor) else data
     if is_array(source):
         where = backend_of(source).device if device is None else device
-        array = source.astype(source.dtype if dtype is None else np.dtype(dtype), copy=True, order="C")
+        with backend_of(source).place():
+            array = source.astype(source.dtype if dtype is None else np.dtype(dtype), copy=True, order="C")
         return _finish(array, where, requires_grad)
     array = _from_python(source) if dtype is None else np.array(_bare(source), dtype=np.dtype(dtype))
     return _finish(array, device, requires_grad)
@@ -95,7 +96,8 @@ def asarray(data: Any, dtype: Any = None, device: Any = None, requires_grad: boo
     if not is_array(source):
         return tensor(source, dtype, device, requires_grad)
     if dtype is not None:
-        source = source.astype(np.dtype(dtype), copy=False)
+        with backend_of(source).place():
+            source = source.astype(np.dtype(dtype), copy=False)
     return _finish(source, backend_of(source).device if device is None else device, requires_grad)
 
 
@@ -117,7 +119,8 @@ def _filled(shape: tuple[int, ...], value: Any, dtype: Any, where: Any, requires
     backend = innermost(backend_for(where))  # inside vmap one for each example, so that any result can be written to it
     array = backend.empty(shape, np.dtype(get_default_dtype() if dtype is None else dtype))
     if value is not None:
-        array[...] = value
+        with backend.place():
+            array[...] = value
     return Tensor(array, requires_grad)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import backend_of
+from ..backend.placing import placed
 from ..primitive import public
 from .arguments import axis_index, bare, operand
 from .elementwise import where
@@ -14,6 +15,7 @@ from .shape import moveaxis
 
 
 @public
+@placed
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The diagonals of the matrices in axes `axis1` and `axis2`, as the last axis; `offset` above the main one."""
     x = operand(x)
@@ -30,6 +32,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 
 @public
+@placed
 def diag(x: Any, k: int = 0) -> Any:
     """The `k`-th diagonal of a matrix; of a vector, the matrix that has it on its `k`-th diagonal.
 
@@ -45,6 +48,7 @@ def diag(x: Any, k: int = 0) -> Any:
 
 
 @public
+@placed
 def diag_embed(x: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
     """Matrices that have the last axis of `x` on their diagonal: (..., k) as (..., n, n), n = k + |offset|.
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of
+from ..backend.placing import placed
 from ..casting import CASTING, cast
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
@@ -186,6 +187,7 @@ CROSS_ENTROPY = Primitive(
 
 
 @public
+@placed
 def cross_entropy(
     input: Any,
     target: Any,

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..backend import Backend, WrappedArray, backend_of, is_array
+from ..backend.placing import placed
 from ..batching import USED
 from ..lifting import on_one_level
 from ..primitive import FUNCTIONS, Needs, Primitive, Shape, public
@@ -348,6 +349,7 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1, *, unique: bool
 
 
 @public
+@placed
 def gather(x: Any, dim: int, index: Any) -> Any:
     """`out[i][j][k] = x[index[i][j][k]][j][k]` for `dim` = 0 (PyTorch); `index` may be shorter on the other axes."""
     x = operand(x)
@@ -378,6 +380,7 @@ def _source(name: str, src: Any, index: Any, x: Any) -> Any:
 
 
 @public
+@placed
 def scatter(x: Any, dim: int, index: Any, src: Any) -> Any:
     """A copy of `x` with `src` (array or number) written where `gather` would pick (PyTorch)."""
     x = operand(x)
@@ -387,6 +390,7 @@ def scatter(x: Any, dim: int, index: Any, src: Any) -> Any:
 
 
 @public
+@placed
 def scatter_add(x: Any, dim: int, index: Any, src: Any) -> Any:
     """`x` with `src` added where `gather` would pick (PyTorch); repeated places add up in a deterministic order."""
     x = operand(x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..backend.placing import placed
 from ..primitive import FUNCTIONS, public
 from ..tensor import Tensor
 from .arguments import bare, constant, operand
@@ -54,6 +55,7 @@ def right_shift(a: Any, b: Any) -> Any:
 
 
 @public
+@placed
 def bitwise_not(x: Any) -> Any:
     """`~x` of integers or truth values. No gradient. Also `invert`."""
     x = operand(x)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of
+from ..backend.placing import placed
 from ..primitive import public
 from .arguments import bare, constant, operand
 from .elementwise import where
@@ -43,6 +44,7 @@ def masked_select(x: Any, mask: Any) -> Any:
 
 
 @public
+@placed
 def nonzero(x: Any, *, as_tuple: bool = True) -> Any:
     """The positions of the elements that are not 0: one integer array for each axis. No gradient.
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.linalg import LinAlgError
 
 from ..backend import backend_of
+from ..backend.placing import placed
 from ..primitive import public
 from .arguments import axis_index, bare, constant, operand, spelled
 from .cast import conj
@@ -59,6 +60,7 @@ def cond(x: Any, p: Any = None) -> Any:
 
 
 @linear_algebra
+@placed
 def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:  # noqa: N803 - NumPy's
     """How many singular values of matrices (..., m, n) count as more than zero: (...), integers. No gradient.
 

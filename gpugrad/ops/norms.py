@@ -12,6 +12,7 @@ import numpy as np
 
 from ..backend import backend_of
 from ..backend.conv import Geometry
+from ..backend.placing import placed
 from ..casting import CASTING, cast
 from ..gradmode import running_again
 from ..primitive import Needs, Primitive, Shape, public
@@ -145,6 +146,7 @@ def _wide(x: Any, *parameters: Any) -> Any:
 
 
 @public
+@placed
 def batch_norm(
     input: Any,
     running_mean: Any = None,

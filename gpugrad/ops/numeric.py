@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import WrappedArray, backend_of, is_array
+from ..backend.placing import placed
 from ..primitive import FUNCTIONS, public
 from ..tensor import Tensor
 from .arguments import bare, constant, module, operand, shape_tuple, some, spelled
@@ -109,6 +110,7 @@ def iscomplex(x: Any) -> Any:
 
 
 @public
+@placed
 def isposinf(x: Any) -> Any:
     """Whether elements are infinity. No gradient."""
     x = operand(x)
@@ -116,6 +118,7 @@ def isposinf(x: Any) -> Any:
 
 
 @public
+@placed
 def isneginf(x: Any) -> Any:
     """Whether elements are negative infinity. No gradient."""
     x = operand(x)
@@ -139,6 +142,7 @@ def fix(x: Any) -> Any:
 
 
 @public
+@placed
 def modf(x: Any) -> tuple[Any, Any]:
     """The fractional part, whose gradient is that of `x`, and the whole part; both with the sign of `x`."""
     x = _floating(operand(x))
@@ -157,6 +161,7 @@ def divmod(x1: Any, x2: Any) -> tuple[Any, Any]:
 
 
 @public
+@placed
 def ldexp(x1: Any, x2: Any) -> Any:
     """`x1 * 2**x2` for integers `x2`, exactly."""
     x1, powers = _floating(operand(x1)), bare(operand(x2))
@@ -169,6 +174,7 @@ def ldexp(x1: Any, x2: Any) -> Any:
 
 
 @public
+@placed
 def frexp(x: Any) -> tuple[Any, Any]:
     """The mantissa, in [0.5, 1), and the exponent of 2; the gradient of the mantissa is 2**-exponent."""
     x = _floating(operand(x))
@@ -180,6 +186,7 @@ def frexp(x: Any) -> tuple[Any, Any]:
 
 
 @public
+@placed
 def spacing(x: Any) -> Any:
     """The distance to the next number of the dtype. No gradient."""
     x = operand(x)
@@ -261,6 +268,7 @@ def _finished(x: Any, dtype: Any, axis: int) -> Any:
 
 
 @public
+@placed
 def linspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None,
     axis: int = 0,
@@ -285,6 +293,7 @@ def _plain(name: str, *values: Any) -> Any:
 
 
 @public
+@placed
 def logspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0
 ) -> Any:  # fmt: skip
@@ -297,6 +306,7 @@ def logspace(
 
 
 @public
+@placed
 def geomspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
 ) -> Any:  # fmt: skip

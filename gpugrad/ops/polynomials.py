@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.placing import placed
 from ..primitive import FUNCTIONS, public
 from .arguments import module, operand
 from .elementwise import add, divide, multiply, subtract
@@ -54,6 +55,7 @@ def polymul(a1: Any, a2: Any) -> Any:
 
 
 @public
+@placed
 def polyder(p: Any, m: int = 1) -> Any:
     """The coefficients of the `m`-th derivative of a polynomial."""
     p = operand(p)
@@ -66,6 +68,7 @@ def polyder(p: Any, m: int = 1) -> Any:
 
 
 @public
+@placed
 def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
     """The coefficients of the `m`-th integral of a polynomial, with constants of integration `k` (0 if not given)."""
     p = operand(p)
@@ -82,6 +85,7 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
 
 
 @public
+@placed
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:  # noqa: N803 - NumPy's name
     """The Vandermonde matrix of a vector: its powers as columns, falling from N - 1 to 0 (or rising)."""
     x = operand(x)

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..backend import backend_of
 from ..backend.conv import Geometry
+from ..backend.placing import placed
 from ..primitive import FUNCTIONS, Shape
 from ..tensor import Tensor, apply, new_tensor
 from .arguments import bare, operand
@@ -121,6 +122,7 @@ def _places(x: Any, kernel: Shape, size: Shape, at: Geometry) -> Any:
     return new_tensor(place, None) if isinstance(x, Tensor) else place
 
 
+@placed
 def max_unpool(
     axes: int,
     input: Any,

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of, is_array
+from ..backend.placing import placed
 from ..casting import CASTING, cast
 from ..lifting import here
 from ..primitive import Needs, Primitive, Shape, public
@@ -251,6 +252,7 @@ def _flat(a: Any) -> Any:
 
 
 @public
+@placed
 def layer_norm(
     x: Any, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
@@ -276,6 +278,7 @@ def layer_norm(
 
 
 @public
+@placed
 def rms_norm(x: Any, normalized_shape: int | Sequence[int], weight: Any = None, eps: float | None = None) -> Any:
     """`x / sqrt(mean(x^2) + eps) * weight` over the last axes (Zhang and Sennrich 2019).
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.placing import placed
 from ..primitive import FUNCTIONS, Needs, Primitive, Shape, public
 from ..tensor import Tensor, apply
 from .arguments import axis_index, axis_tuple, bare, constant, module, operand, spelled
@@ -114,6 +115,7 @@ def _wide(x: Any, dtype: Any = np.float64) -> Any:
 
 
 @public
+@placed
 def interp(
     x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: float | None = None
 ) -> Any:  # fmt: skip
@@ -322,6 +324,7 @@ def _slope(f: Any, h: Any, edge_order: int) -> Any:
 
 
 @public
+@placed
 def unwrap(p: Any, discont: float | None = None, axis: int = -1, *, period: float = 2 * math.pi) -> Any:
     """Angles with whole periods added so that neighbours differ by half a period at most, as `numpy.unwrap`.
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.linalg import LinAlgError
 
 from ..backend import backend_of
+from ..backend.placing import placed
 from ..batching import agreed
 from ..primitive import FUNCTIONS, Needs, Primitive, Shape
 from ..tensor import apply
@@ -306,6 +307,7 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> tuple[Any, Any, Any, An
 
 
 @linear_algebra
+@placed
 def matrix_power(a: Any, n: int) -> Any:
     """The n-th power of square matrices (..., k, k) by repeated squaring; of the inverses where n is negative.
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..backend import backend_of
+from ..backend.placing import placed
 from ..fusion import call, trace
 from ..primitive import FUNCTIONS, Needs, Primitive, public
 from .arguments import apply_one, bare, constant, operand
@@ -207,6 +208,7 @@ def digamma(x: Any) -> Any:
     return polygamma(0, x)
 
 
+@placed
 def _sign(x: Any) -> Any:
     """The sign of gamma(x), a bare array: nan at the poles below 0."""
     x = bare(x)
@@ -232,6 +234,7 @@ def gamma(x: Any) -> Any:
 
 
 @public
+@placed
 def rgamma(x: Any) -> Any:
     """The reciprocal of the gamma function, 0 at 0 and the negative integers, where it has derivatives too."""
     x = _real("rgamma", x)
@@ -253,6 +256,7 @@ def betaln(a: Any, b: Any) -> Any:
 
 
 @public
+@placed
 def beta(a: Any, b: Any) -> Any:
     """The beta function, gamma(a) gamma(b) / gamma(a + b)."""
     a, b = _real("beta", a), _real("beta", b)

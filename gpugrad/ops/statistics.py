@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of, is_array
+from ..backend.placing import placed
 from ..primitive import FUNCTIONS, public
 from ..tensor import Tensor
 from .arguments import axis_tuple, bare, constant, operand, spelled
@@ -93,6 +94,7 @@ def _weights(name: str, weights: Any, rows: Any, whole: bool) -> Any:
 
 
 @public
+@placed
 def cov(
     m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: float | None = None,
     fweights: Any = None, aweights: Any = None, *, dtype: Any = None,

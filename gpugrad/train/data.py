@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gpugrad as gg
-from gpugrad.backend import backend_for
+from gpugrad.backend import backend_for, backend_of
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,10 @@ def batches(
     rows = None if order is None else gg.asarray(order).to(examples.x.device).data
     count = len(examples) if rows is None else len(rows)
     for start in range(0, count, batch_size):
-        pick = slice(start, start + batch_size) if rows is None else rows[start : start + batch_size]
-        yield gg.asarray(x[pick]), gg.asarray(y[pick])
+        with backend_of(x).place():
+            pick = slice(start, start + batch_size) if rows is None else rows[start : start + batch_size]
+            batch = x[pick], y[pick]
+        yield gg.asarray(batch[0]), gg.asarray(batch[1])
 
 
 def _sent(

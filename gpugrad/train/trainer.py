@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gpugrad as gg
+from gpugrad.backend import backend_of
 from gpugrad.train.data import Examples, batches, epoch_order
 
 LossFunction = Callable[[gg.Tensor, gg.Tensor], gg.Tensor]
@@ -78,8 +79,9 @@ class _Sums:
 
     def add(self, loss: gg.Tensor, logits: gg.Tensor, labels: gg.Tensor) -> None:
         count = int(labels.shape[0])
-        self.loss = self.loss + loss.data * count
-        self.correct = self.correct + (logits.data.argmax(axis=1) == labels.data).sum()
+        with backend_of(loss.data).place():
+            self.loss = self.loss + loss.data * count
+            self.correct = self.correct + (logits.data.argmax(axis=1) == labels.data).sum()
         self.examples += count
 
     def read(self) -> Score:

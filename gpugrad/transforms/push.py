@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of, is_array
+from ..backend.placing import MANY, follow, returning
 from ..batching import USED, alike
 from ..gradmode import enable_grad, set_grad_enabled
 from ..nodes import Alias, Leaf, Node, OutputNode, PrimitiveNode
@@ -35,6 +36,13 @@ def push(inputs: Mapping[Node, Any], outputs: Sequence[Node | None], graph: bool
     Raises:
         GradientError: something kept was freed or changed since.
     """
+    if MANY:
+        with returning():
+            return _pushed(inputs, outputs, graph)
+    return _pushed(inputs, outputs, graph)
+
+
+def _pushed(inputs: Mapping[Node, Any], outputs: Sequence[Node | None], graph: bool) -> list[Any]:
     active = leading_to([n for n in outputs if n is not None], inputs, beyond=False)
     order = sorted(active, key=lambda n: n.seq)
     uses = dict.fromkeys(active, 0)
@@ -53,7 +61,12 @@ def push(inputs: Mapping[Node, Any], outputs: Sequence[Node | None], graph: bool
                 continue
             parents = parents_of(node)
             given = [tangents.get(p) if p is not None else None for p in parents]
-            found = _fitting(_tangent(node, given, graph), node, graph)
+            if MANY:
+                follow(given)
+            found = _tangent(node, given, graph)
+            if MANY:  # the operation may lead to another GPU
+                follow(found)
+            found = _fitting(found, node, graph)
             if found is not None:
                 tangents[node] = found
             for p in parents:

@@ -66,11 +66,11 @@ def same(what: str, have: Sequence[Any], want: Sequence[Any], rtol: float | None
         )
 
 
-def _moved(value: Any) -> Any:
+def _moved(value: Any, where: Any) -> Any:
     """Host arrays that a row writes into its call, such as labels and masks, as tensors on the device."""
     if isinstance(value, np.ndarray):
-        return gg.tensor(value, device="cuda")
-    return type(value)(map(_moved, value)) if isinstance(value, list | tuple) else value
+        return gg.tensor(value, device=where)
+    return type(value)([_moved(v, where) for v in value]) if isinstance(value, list | tuple) else value
 
 
 def on_device(self: Any, name: str) -> Any:
@@ -79,7 +79,8 @@ def on_device(self: Any, name: str) -> Any:
     def call(*args: Any, **kwargs: Any) -> Any:
         tensors = [a for x in args for a in (x if isinstance(x, list | tuple) else (x,)) if isinstance(a, gg.Tensor)]
         if any(t.device != "cpu" for t in tensors):
-            args, kwargs = _moved(args), {k: _moved(v) for k, v in kwargs.items()}
+            where = next(t.device for t in tensors if t.device != "cpu")
+            args, kwargs = _moved(args, where), {k: _moved(v, where) for k, v in kwargs.items()}
         return FUNCTIONS[name](*args, **kwargs)
 
     return call

@@ -126,13 +126,14 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
     """
     from gpugrad import backend
     from gpugrad import cuda as gg_cuda
-    from gpugrad.backend import cuda_kernels, cuda_optim, cuda_probe, cuda_rows, cupy_backend
+    from gpugrad.backend import cuda_kernels, cuda_optim, cuda_probe, cuda_rows, cupy_backend, placing
     from gpugrad.transforms import compiling
 
     def forget() -> None:
         for known in backend._CUDA.values():
             known.__dict__["_blas"] = known.__dict__["_dnn"] = None  # its workspaces would wait for the collector
         backend._CUDA.clear()
+        placing.MANY.clear()
         cupy_backend._used.clear()
         for cached in (
             cuda_kernels.load,

@@ -218,10 +218,12 @@ class ndarray:  # noqa: N801 - CuPy's name
     ) -> "ndarray":
         if not copy and self._a.dtype == np.dtype(dtype):
             return self
+        check_device(self)
         with np.errstate(all="ignore"):
             return computed(lambda: self._a.astype(dtype, order=order, copy=True))
 
     def copy(self, order: str = "C") -> "ndarray":
+        check_device(self)
         return computed(lambda: self._a.copy(order))
 
     def set(self, arr: np.ndarray, stream: Any = None) -> None:
@@ -252,6 +254,7 @@ class ndarray:  # noqa: N801 - CuPy's name
         return result(self._a.ravel(order), self, compute=lambda: self._a.ravel(order))
 
     def flatten(self, order: str = "C") -> "ndarray":
+        check_device(self)
         return computed(lambda: self._a.flatten(order))
 
     def transpose(self, *axes: Any) -> "ndarray":
@@ -267,6 +270,7 @@ class ndarray:  # noqa: N801 - CuPy's name
         return view(self._a.diagonal(offset, axis1, axis2), self)
 
     def sort(self, axis: int = -1, kind: Any = None) -> None:
+        check_device(self)
         self._a.sort(axis=axis, kind="stable")
 
     def nonzero(self) -> tuple["ndarray", ...]:

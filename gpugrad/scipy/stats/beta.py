@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ...backend.placing import placed
 from ...ops.arguments import bare
 from ...ops.elementwise import add, exp, log, negative, subtract, where
 from ...ops.incomplete import betainc, betaincc
@@ -14,6 +15,7 @@ from .shares import log_of_share, standard
 __all__ = ["cdf", "logcdf", "logpdf", "logsf", "pdf", "sf"]
 
 
+@placed
 def logpdf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of the density; -inf outside the interval."""
     z, scale, a, b = standard("beta", x, loc, scale, a, b)
@@ -28,6 +30,7 @@ def pdf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return exp(logpdf(x, a, b, loc, scale))
 
 
+@placed
 def _share(function: Any, below: float, x: Any, a: Any, b: Any, loc: Any, scale: Any) -> Any:
     z, _, a, b = standard("beta", x, loc, scale, a, b)
     left, right = bare(z) < 0, bare(z) > 1

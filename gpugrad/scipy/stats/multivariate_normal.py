@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ...backend.placing import placed
 from ...ops.arguments import bare, module, operand
 from ...ops.decompositions import cholesky
 from ...ops.determinants import log_pseudo_det
@@ -60,6 +61,7 @@ def logpdf(x: Any, mean: Any, cov: Any, allow_singular: bool = False) -> Any:
     return reshape(value, x.shape[:-1])
 
 
+@placed
 def _of_any_rank(away: Any, cov: Any) -> Any:
     """The density of rows from their places about the mean, with SciPy's bounds of what counts as 0."""
     eps = float(np.finfo(cov.dtype).eps)

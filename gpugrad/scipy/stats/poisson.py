@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ...backend.placing import placed
 from ...ops.arguments import bare
 from ...ops.elementwise import add, exp, subtract, where
 from ...ops.evaluated import reals
@@ -15,6 +16,7 @@ from .shares import log_of_share
 __all__ = ["cdf", "logcdf", "logpmf", "logsf", "pmf", "sf"]
 
 
+@placed
 def _count(k: Any, mu: Any, loc: Any) -> tuple[Any, Any, Any, Any]:
     """The count from 0 as a constant, whether it is below 0, one in its place that is not, and the mean."""
     k, mu, loc = reals("poisson", k, mu, loc)
@@ -23,6 +25,7 @@ def _count(k: Any, mu: Any, loc: Any) -> tuple[Any, Any, Any, Any]:
     return k, below, where(below, 0.0, k), mu
 
 
+@placed
 def logpmf(k: Any, mu: Any, loc: Any = 0) -> Any:
     """The logarithm of the probability of `k`; -inf where k is below `loc` or no integer."""
     k, below, count, mu = _count(k, mu, loc)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ...backend.placing import placed
 from ...ops.arguments import bare
 from ...ops.elementwise import divide, log, subtract, where
 from ...ops.evaluated import reals
@@ -24,6 +25,7 @@ def standard(name: str, x: Any, loc: Any, scale: Any, *shapes: Any) -> tuple[Any
     return (divide(subtract(x, loc), scale), scale, *others)
 
 
+@placed
 def log_of_share(share: Any) -> Any:
     """The logarithm of a share between 0 and 1; where it is 0, -inf with gradient 0."""
     none = bare(share) == 0
