@@ -35,21 +35,19 @@ def bell(n: int, m: int, slope: Slope) -> Any:
         m: order in the second one.
         slope: `slope(i, j)` is l's derivative of order (i, j).
     """
-
-    @functools.cache
-    def ratio(n: int, m: int) -> Any:
-        if not n and not m:
-            return 1.0
-        i, j = (1, 0) if n else (0, 1)
-        total: Any = 0.0
-        for k in range(n - i + 1):
-            for p in range(m - j + 1):
-                total = total + math.comb(n - i, k) * math.comb(m - j, p) * slope(k + i, p + j) * ratio(
-                    n - i - k, m - j - p
+    slopes = {(i, j): slope(i, j) for i in range(n + 1) for j in range(m + 1) if i or j}
+    ratios: dict[tuple[int, int], Any] = {(0, 0): 1.0}
+    for i in range(n + 1):
+        for j in range(m + 1):
+            if i or j:
+                # One derivative of exp(l) is exp(l) times one of l; Leibniz' rule for the others.
+                rest = (i - 1, j) if i else (i, j - 1)
+                ratios[i, j] = sum(
+                    math.comb(rest[0], k) * math.comb(rest[1], p) * slopes[i - k, j - p] * ratios[k, p]
+                    for k in range(rest[0] + 1)
+                    for p in range(rest[1] + 1)
                 )
-        return total
-
-    return ratio(n, m)
+    return ratios[n, m]
 
 
 @functools.cache
@@ -156,7 +154,7 @@ def beta_slope(a: Any, b: Any, log_x: Any, log_rest: Any, shift: tuple[int, int]
             total = total + log_rest
         return total
 
-    return functools.cache(slope)
+    return slope
 
 
 def _beta_density(xp: Any, a: Any, b: Any, log_x: Any, log_rest: Any, shift: tuple[int, int] = (0, 0)) -> Any:
