@@ -60,6 +60,14 @@ def test_orders_have_no_gradient_and_say_so() -> None:
         special.jv(1, 1j * X)
 
 
+def test_scipys_own_functions_take_tensors() -> None:
+    x = gg.tensor([0.3, 0.5], requires_grad=True)
+    for name, arguments in (("jv", (1, x)), ("k1", (x,)), ("gammainc", (2.0, x)), ("betainc", (1.0, x, 0.5))):
+        found = getattr(scipy.special, name)(*arguments)
+        assert found.requires_grad
+        close(found.detach(), getattr(special, name)(*arguments).detach())
+
+
 def test_single_and_half_precision_stay_what_they_are() -> None:
     for dtype in ("float32", "float16"):
         x = X[:3].astype(dtype)
@@ -101,7 +109,10 @@ def test_derivatives_are_those_of_differences_to_second_order() -> None:
 def test_derivatives_by_parameters_are_those_of_40_digits() -> None:
     mp = pytest.importorskip("mpmath", reason="mpmath is not installed").mp
     with mp.workdps(40):
-        for a, x in ((0.05, 0.3), (0.05, 1e-4), (0.3, 0.01), (0.9, 4.0), (2.5, 0.01), (2.5, 2.4), (17.0, 60.0), (300.0, 290.0), (1e4, 1.01e4)):
+        for a, x in (
+            (0.05, 0.3), (0.05, 1e-4), (0.3, 0.01), (0.9, 4.0), (2.5, 0.01), (2.5, 2.4), (17.0, 60.0), (300.0, 290.0),
+            (1e4, 1.01e4),
+        ):  # fmt: skip
             for n in (1, 2, 3):
                 expected = mp.diff(lambda s, x=x: mp.gammainc(s, 0, x, regularized=True), mp.mpf(a), n)
                 ours = special.gammainc
