@@ -151,6 +151,10 @@ class ShapeMethods:
         """The diagonal of a matrix, or the matrix with this diagonal."""
         return _CALL["diag"](self, k)  # type: ignore[no-any-return]
 
+    def diag_embed(self, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Self:
+        """Matrices with the last axis on their diagonal."""
+        return _CALL["diag_embed"](self, offset, dim1, dim2)  # type: ignore[no-any-return]
+
     def tril(self, k: int = 0) -> Self:
         """With zeros above the `k`-th diagonal."""
         return _CALL["tril"](self, k)  # type: ignore[no-any-return]

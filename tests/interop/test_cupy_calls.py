@@ -106,8 +106,8 @@ def test_functions_that_cannot_be_intercepted_fail(cupy, name: str) -> None:
 def test_kernels_without_a_rule_and_results_written_elsewhere_are_refused(cupy) -> None:
     x = square()
     special = pytest.importorskip("cupyx.scipy.special")
-    with pytest.raises(TypeError, match=r"\[cupy.j0\] on a tensor has no gradient rule.*@gpugrad\.elementwise"):
-        special.j0(x)
+    with pytest.raises(TypeError, match=r"\[cupy.expi\] on a tensor has no gradient rule.*@gpugrad\.elementwise"):
+        special.expi(x)
     mine = cupy.ElementwiseKernel("T x", "T y", "y = 2 * x", "twice")
     with pytest.raises(TypeError, match=r"\[cupy.twice\] on a tensor has no gradient rule"):
         mine(x)
