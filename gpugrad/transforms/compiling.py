@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import linecache
+import threading
 import warnings
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..backend import backend_for, backend_of, default_device, is_array
+from ..backend import backend_of, is_array
 from ..backend.capturing import CaptureError, current
 from ..backend.precision import get_float32_matmul_precision
 from ..casting import asked
@@ -26,6 +27,7 @@ from .tree import flatten
 
 _LIBRARIES: Final = {"gpugrad", "cupy", "cupyx", "nvmath", "numpy", "contextlib"}  # whose lines are not the user's
 _ABSENT: Final = object()
+_UNKNOWN: Final = object()
 
 
 def compile(function: Callable[..., Any] | None = None, *, warmup: int = 3, max_graphs: int = 8) -> Any:
@@ -40,6 +42,9 @@ def compile(function: Callable[..., Any] | None = None, *, warmup: int = 3, max_
     that Python computes is as it was when the graph was recorded: numbers, branches, `training` of modules, printing.
     Results are copies that no gradient flows through; gradients of parameters are in `.grad`, overwritten by the next
     call.
+
+    Where no array is among the arguments, the first call of all shows which GPU the function works on; the `warmup`
+    calls come after it.
 
     A graph is recorded for each structure, shape and dtype of the arguments, and for each value of those that are no
     arrays. Where the function cannot be recorded (it reads a value of the device, copies data to it, draws with
@@ -120,16 +125,22 @@ class Compiled:
         self.function, self.warmup, self.max_graphs = function, warmup, max_graphs
         self.name = getattr(function, "__name__", type(function).__name__)
         self.graphs = 0
+        self._where: Any = _UNKNOWN  # the GPU of calls that have no arrays among their arguments; None: the CPU
         self._kinds: dict[Hashable, _Kind] = {}
         self._recorders: dict[str, Any] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function, or launch its graph."""
         leaves, build = flatten((args, kwargs))
-        backend = _gpu(leaves)
-        if backend is None or current() is not None:
+        if current() is not None:
             return self.function(*args, **kwargs)
+        given_some = any(is_array(leaf.data if isinstance(leaf, Tensor) else leaf) for leaf in leaves)
         try:
+            if not given_some and self._where is _UNKNOWN:
+                return self._look(args, kwargs)
+            backend: Any = _gpu(leaves) if given_some else self._where
+            if backend is None:
+                return self.function(*args, **kwargs)
             key = self._key(str(backend.device), (args, kwargs), leaves)
         except CaptureError as error:
             self._say(error)
@@ -144,6 +155,16 @@ class Compiled:
             return self.function(*own_args, **own_kwargs)
 
         return self._run(kind, run, backend, lambda: self.function(*args, **kwargs))
+
+    def _look(self, args: Any, kwargs: Any) -> Any:
+        """Call the function as it is, and note the GPU that it works on: none of its arguments says it."""
+        with _allocating() as met:
+            result = self.function(*args, **kwargs)
+        self._where = met[0] if len(met) == 1 else None
+        if len(met) > 1:
+            devices = " and ".join(str(backend.device) for backend in met)
+            self._say(CaptureError(f"it works on {devices}; a graph is one GPU's"))
+        return result
 
     def _run(self, kind: _Kind, run: Callable[[], Any], backend: Any, plainly: Callable[[], Any]) -> Any:
         recorder = self._recorder(backend)
@@ -229,13 +250,13 @@ class Compiled:
 
 
 def _gpu(leaves: list[Any]) -> Any:
-    """The backend of the GPU that the arguments are on, the default device's without any; None for the CPU."""
+    """The backend of the GPU that the first array among the arguments is on; None for the CPU."""
     for leaf in leaves:
         array = leaf.data if isinstance(leaf, Tensor) else leaf
         if is_array(array):
             backend = backend_of(array)
             return backend if backend.name == "cuda" else None
-    return backend_for() if default_device().type == "cuda" else None
+    return None
 
 
 def _structure(tree: Any) -> Hashable:
@@ -255,6 +276,26 @@ def _leaf_key(leaf: Any) -> Hashable:
     if type(array) is np.ndarray:
         raise CaptureError("its arguments are on the CPU and on a GPU; move them first, e.g. x.to('cuda')")
     return tuple(array.shape), str(array.dtype)
+
+
+@contextmanager
+def _allocating() -> Iterator[list[Any]]:
+    """Note the GPUs on which this thread asks for memory in here."""
+    from ..backend.cupy_backend import CupyBackend
+
+    met: list[Any] = []
+    plain, thread = CupyBackend.empty, threading.get_ident()
+
+    def empty(self: Any, shape: Any, dtype: Any) -> Any:
+        if threading.get_ident() == thread and self not in met:
+            met.append(self)
+        return plain(self, shape, dtype)
+
+    CupyBackend.empty = empty  # type: ignore[method-assign]
+    try:
+        yield met
+    finally:
+        CupyBackend.empty = plain  # type: ignore[method-assign]
 
 
 @contextmanager

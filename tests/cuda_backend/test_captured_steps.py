@@ -230,6 +230,48 @@ def test_autocast_outside_is_refused_and_inside_recorded(gpu: State) -> None:
     assert inside.graphs == 1
 
 
+def test_a_step_without_arguments_is_captured_where_it_works(gpu: State) -> None:
+    found = []
+    for compiled in (False, True):
+        training = Training("adam", False)
+        x, y = gg.ones(5, 6, device="cuda"), gg.zeros(5, dtype="int64", device="cuda")
+
+        def step(training: Training = training, x: Any = x, y: Any = y) -> Any:
+            return training.plain(x, y)
+
+        run = gg.compile(lambda: step(), warmup=2) if compiled else step  # noqa: PLW0108
+        gg.manual_seed(3)
+        found.append([run().item() for _ in range(7)])
+    assert found[0] == found[1]
+    assert run.graphs == 1
+    assert gpu.calls["graph.launch"] == 4, "one call to look, two as they are"
+
+
+def test_a_function_without_arguments_that_stays_on_the_cpu_just_runs(gpu: State) -> None:
+    w = gg.ones(3, device="cpu")
+    calls = []
+    step = gg.compile(lambda: (calls.append(1), w * 2.0)[1], warmup=1)
+    for _ in range(5):
+        assert step().tolist() == [2.0] * 3
+    assert (len(calls), step.graphs) == (5, 0)
+
+
+def test_a_function_without_arguments_on_two_gpus_says_so(two_gpus: State) -> None:
+    ws = [gg.ones(3, device=f"cuda:{i}") for i in (0, 1)]
+    step = gg.compile(lambda: [w * 2.0 for w in ws], warmup=1)
+    with pytest.warns(RuntimeWarning, match="it works on cuda:0 and cuda:1; a graph is one GPU's"):
+        step()
+    assert [y.tolist() for y in step()] == [[2.0] * 3] * 2
+    assert step.graphs == 0
+
+
+def test_numbers_alone_as_arguments_are_part_of_the_graph(gpu: State) -> None:
+    w = gg.ones(3, device="cuda")
+    step = gg.compile(lambda factor: w * factor, warmup=1)
+    assert [step(f).tolist()[0] for f in (2.0, 2.0, 2.0, 3.0, 3.0, 2.0)] == [2.0, 2.0, 2.0, 3.0, 3.0, 2.0]
+    assert step.graphs == 2
+
+
 def test_on_the_cpu_the_function_just_runs() -> None:
     calls = []
 
