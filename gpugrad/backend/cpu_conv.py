@@ -407,7 +407,8 @@ def packed_kernels(pool: BufferPool, loops: Any, w: Array) -> Array:
     packed = pool.empty((blocks, outer, taps, inner, loops.BLOCK), w.dtype)
     steps = (w.strides[0], w.strides[2], w.strides[3], w.strides[1])
     table = (w.ctypes.data, packed.ctypes.data, *steps, channels, outer, taps, inner, loops.BLOCK)
-    run_strips(layouts(w.dtype).pack, table, blocks, 1)
+    loops_of = layouts(w.dtype)
+    run_strips(loops_of.pack, table, blocks * -(-inner // loops_of.PART), 1)
     return packed
 
 

@@ -14,6 +14,7 @@ from gpugrad.fusion import numba_memory as memory
 from gpugrad.fusion.numba_cache import strip
 
 BITS = 32
+PART = 16
 
 ITEM = BITS // 8
 at = memory.float32_at if BITS == 32 else memory.float64_at
@@ -52,7 +53,11 @@ def border(table: Any, start: Any, stop: Any) -> Any:
 
 @strip
 def pack(table: Any, start: Any, stop: Any) -> Any:
-    """Kernels as [block][i][j][inner][channel of the block], zeros beyond the last; blocks `start` to `stop`."""
+    """Kernels as [block][i][j][inner][channel of the block], zeros beyond the last; parts `start` to `stop`.
+
+    A part is `PART` of `inner` of a block: what lies side by side in the kernels is read while it is in the nearest
+    cache.
+    """
     x, y = memory.load(table, 0), memory.load(table, 1)
     x_channel, x_i, x_j, x_inner = (
         memory.load(table, 2), memory.load(table, 3), memory.load(table, 4), memory.load(table, 5),
@@ -61,11 +66,13 @@ def pack(table: Any, start: Any, stop: Any) -> Any:
         memory.load(table, 6), memory.load(table, 7), memory.load(table, 8), memory.load(table, 9),
     )  # fmt: skip
     width = memory.load(table, 10)
-    for block in range(start, stop):
+    parts = (inner + PART - 1) // PART
+    for index in range(start, stop):
+        block, low = index // parts, index % parts * PART
         valid = min(width, channels - block * width)
         for i in range(outer):
             for j in range(calls):
-                for k in range(inner):
+                for k in range(low, min(inner, low + PART)):
                     line = y + (((block * outer + i) * calls + j) * inner + k) * width * ITEM
                     out = carray(at(line), (width,))
                     source = x + block * width * x_channel + i * x_i + j * x_j + k * x_inner
@@ -78,14 +85,14 @@ def pack(table: Any, start: Any, stop: Any) -> Any:
 
 @strip
 def unpack(table: Any, start: Any, stop: Any) -> Any:
-    """A gradient [tap][inner][channel] as [channel][inner][tap]; blocks `start` to `stop` of 16 of `inner`."""
+    """A gradient [tap][inner][channel] as [channel][inner][tap]; parts `start` to `stop` of `inner`."""
     x, y = memory.load(table, 0), memory.load(table, 1)
     taps, inner, channels = memory.load(table, 2), memory.load(table, 3), memory.load(table, 4)
     source = carray(at(x), (taps * inner * channels,))
     target = carray(at(y), (taps * inner * channels,))
-    for low in range(start * 16, min(inner, stop * 16), 16):
+    for low in range(start * PART, min(inner, stop * PART), PART):
         for o in range(channels):
-            for c in range(low, min(inner, low + 16)):
+            for c in range(low, min(inner, low + PART)):
                 for k in range(taps):
                     target[(o * inner + c) * taps + k] = source[(k * inner + c) * channels + o]
     return 0
