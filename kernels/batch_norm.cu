@@ -11,7 +11,7 @@
 //   normalise(x, mean, rate, weight, bias, y, rows, columns)     y = (x - mean) rate weight + bias
 //   normalise_vjp(g, x, mean, rate, weight, total, along, dx, rows, columns)   with those two sums
 //                                                dx = (g - total / rows - (x - mean) rate along / rows) rate weight
-//   normalise_wide, normalise_vjp_wide           the same by 16 bytes at a time: aligned, and `columns` a multiple
+//   normalise_wide(...), normalise_vjp_wide(...) the same by 16 bytes at a time: aligned, and `columns` a multiple
 //
 // x, g, y, dx: the storage type, (rows, columns) C-contiguous; what there is one of for a column: compute type; part:
 // (chunks, columns, 2), compute type; eps: compute type; sizes: long long. Block (32, 8); grid (ceil(columns / 32),

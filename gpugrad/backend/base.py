@@ -284,6 +284,10 @@ class Backend(ABC):
             y += bias.reshape(-1, *(1,) * (y.ndim - 2))
         return y
 
+    def conv_relu(self, x: Array, w: Array, at: Geometry, bias: Array | None = None) -> Array | None:
+        """`conv`, with relu inside; or None where that is no faster than one after the other."""
+        return None
+
     def conv_input(self, g: Array, w: Array, size: tuple[int, ...], at: Geometry) -> Array:
         """The gradient of `conv` with respect to its images, which are of `size`."""
         from .conv import conv_input

@@ -50,21 +50,20 @@ def fits(x: Array, w_shape: tuple[int, ...], groups: int, *sizes: tuple[int, ...
     return bool(math.prod(w_shape)) and takes(x, *sizes) and patch * places < INDEX_LIMIT
 
 
-def conv(backend: Any, x: Array, w: Array, bias: Array | None, at: Geometry) -> Array:
-    """`Backend.conv` on arrays that `fits`."""
+def conv(backend: Any, x: Array, w: Array, bias: Array | None, at: Geometry, relu: bool = False) -> Array:
+    """`Backend.conv` or `Backend.conv_relu` on arrays that `fits`."""
     size, kernel = at.output(x.shape[2:], w.shape[2:]), w.shape[2:]
     if _depthwise(w.shape, at.groups):
         y = new_images(x, size)
         geometry = windows(steps(x), x.shape[1], x.shape[2:], size, kernel, at, True)
         over_images("conv.cu", "depthwise", x, (y,), geometry, shared=(_flat(w),))
-        if bias is not None:
-            y += bias
+        _finish(backend, y, bias, relu)
         return channels_second(y)
     out = backend.empty((x.shape[0], *size, w.shape[0]), x.dtype)
     matrix = _rows_of_kernels(w, at.groups).swapaxes(-1, -2)
     rows = _grouped(out, at.groups)
     for first, last, patches in _patches(backend, x, kernel, size, at):
-        _product(backend, patches, matrix, rows[..., first:last, :], bias)
+        _product(backend, patches, matrix, rows[..., first:last, :], bias, relu)
     return channels_second(out)
 
 
@@ -156,17 +155,27 @@ def _grouped(images: Array, groups: int) -> Array:
     return rows if groups == 1 else rows.reshape(rows.shape[0], groups, -1).swapaxes(0, 1)
 
 
-def _product(backend: Any, a: Array, b: Array, out: Array, bias: Array | None = None) -> None:
-    """`out[...] = a @ b + bias`; `out` may be float32 where `a` and `b` are halves."""
+def _product(
+    backend: Any, a: Array, b: Array, out: Array, bias: Array | None = None, relu: bool = False
+) -> None:
+    """`out[...] = relu(a @ b + bias)`; `out` may be float32 where `a` and `b` are halves."""
     library = backend.blas
+    end = "_".join(name for name, there in (("RELU", relu), ("BIAS", bias is not None)) if there)
     if library is not None:
-        plain = bias is not None and a.ndim == 2 and bias.flags.c_contiguous and bias.dtype == a.dtype
-        if plain and library.matmul(a, b, out, "BIAS", bias) is not None:
+        plain = a.ndim == 2 and (bias is None or (bias.flags.c_contiguous and bias.dtype == a.dtype))
+        if end and plain and library.matmul(a, b, out, end, bias) is not None:
             return
     if library is None or library.matmul(a, b, out) is None:
         out[...] = backend.matmul(a, b)
+    _finish(backend, out, None if bias is None else bias.reshape(*out.shape[:-2], 1, -1), relu)
+
+
+def _finish(backend: Any, y: Array, bias: Array | None, relu: bool) -> None:
+    """Bias and relu behind a product, in place."""
     if bias is not None:
-        out += bias.reshape(*out.shape[:-2], 1, -1)
+        y += bias
+    if relu:
+        backend.xp.maximum(y, 0, y)
 
 
 def _patches(

@@ -44,15 +44,17 @@ def description(backend: Any) -> str:
     return f"cuDNN {found.version}" if found is not None else f"gpugrad's own kernels; {backend.without_dnn}"
 
 
-def conv(backend: Any, x: Array, w: Array, at: Geometry, bias: Array | None) -> Array | None:
-    """`Backend.conv`; None: the general way must do it."""
+def conv(
+    backend: Any, x: Array, w: Array, at: Geometry, bias: Array | None, relu: bool = False
+) -> Array | None:
+    """`Backend.conv` or `Backend.conv_relu`; None: the general way must do it."""
     size = at.output(x.shape[2:], w.shape[2:])
     dnn = library(backend)
-    found = None if dnn is None else dnn.conv(x, w, bias, at)
+    found = None if dnn is None else dnn.conv(x, w, bias, at, relu)
     if found is not None:
         return found
     if x.dtype == w.dtype and cuda_conv.fits(x, w.shape, at.groups, size):
-        return cuda_conv.conv(backend, x, w, bias, at)
+        return cuda_conv.conv(backend, x, w, bias, at, relu)
     return None
 
 

@@ -50,6 +50,10 @@ class ImagesBackend(Backend):
             found = cuda_images.conv(self, x, w, at, bias)
             return super().conv(x, w, at, bias) if found is None else found
 
+    def conv_relu(self, x: Array, w: Array, at: Geometry, bias: Array | None = None) -> Array | None:
+        with self.place():
+            return cuda_images.conv(self, x, w, at, bias, relu=True)
+
     def conv_input(self, g: Array, w: Array, size: tuple[int, ...], at: Geometry) -> Array:
         with self.place():
             return cuda_images.conv_input(self, g, w, size, at)

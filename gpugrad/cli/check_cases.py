@@ -170,6 +170,7 @@ def _products() -> list[tuple[Any, ...]]:
         ("matmul collapsed", gg.matmul, (3, 5, 7), (7, 4)), ("linear", F.linear, (64, 40), (30, 40), (30,)),
         ("einsum", lambda a, b: gg.einsum("ijk,kl->jil", a, b), (3, 5, 7), (7, 4)),
         ("conv", lambda x, w, b: F.conv2d(x, w, b, padding=1, stride=2), (2, 4, 9, 9), (6, 4, 3, 3), (6,)),
+        ("conv_relu", lambda x, w, b: F.conv_relu(x, w, b, padding=1), (2, 4, 9, 9), (6, 4, 3, 3), (6,)),
         ("conv groups", lambda x, w: F.conv2d(x, w, groups=4), (2, 4, 9, 9), (8, 1, 3, 3)),
         ("conv_input", lambda x, w: F.conv_transpose2d(x, w, stride=2), (2, 4, 5, 5), (4, 3, 3, 3)),
         *[(name, _recurrent(name), (5, 3, gates * 4), (3, 4), (gates * 4, 4)) for name, gates in _CELLS],

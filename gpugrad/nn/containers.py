@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 from ..backend import backend_of
 from . import functional as F  # noqa: N812 - its name everywhere
 from .activation import GELU, ReLU
+from .convolution import Conv1d, Conv2d, Conv3d
 from .layers import Identity, Linear
 from .module import Module
 
@@ -75,8 +76,8 @@ class Sequential(_Numbered):
     """Modules one after the other: each takes what the one before gives.
 
     On a GPU a run of `Linear` and `ReLU` (or `GELU(approximate="tanh")`) layers is one call of
-    `functional.feed_forward`, whose activations are part of the matrix products, unless the layers have hooks or are
-    being profiled.
+    `functional.feed_forward`, whose activations are part of the matrix products, and a convolution with the `ReLU`
+    behind it one of `functional.conv_relu`, unless the layers have hooks or are being profiled.
 
     Args:
         *modules: the modules, or a single mapping of names to modules.
@@ -115,11 +116,22 @@ class Sequential(_Numbered):
         at = 0
         while at < len(modules):
             layers, end = _run(modules, at, epilogues)
-            if any(activation for *_, activation in layers):
+            convolution = _rectified(modules[at : at + 2])
+            if convolution is not None:
+                x, at = convolution.convolve(x, relu=True), at + 2
+            elif any(activation for *_, activation in layers):
                 x, at = F.feed_forward(x, layers), end
             else:
                 x, at = modules[at](x), at + 1
         return x
+
+
+def _rectified(pair: list[Module]) -> Conv1d | Conv2d | Conv3d | None:
+    """The first of two modules where they are a convolution and the relu of its result."""
+    first = pair[0]
+    if type(pair[-1]) is not ReLU or any(module._forward_hooks for module in pair):
+        return None
+    return first if isinstance(first, Conv1d | Conv2d | Conv3d) else None
 
 
 def _run(modules: list[Module], at: int, epilogues: frozenset[str]) -> tuple[list[Any], int]:

@@ -114,7 +114,11 @@ class _Direct(_Convolution):
 
     def forward(self, x: Any) -> Any:
         """(n, in_channels, *size) to (n, out_channels, *size')."""
-        convolve, padding = getattr(F, f"conv{self.axes}d"), self.padding
+        return self.convolve(x)
+
+    def convolve(self, x: Any, relu: bool = False) -> Any:
+        """The same, and with `relu` 0 in the place of negative results."""
+        convolve, padding = F.conv_relu if relu else getattr(F, f"conv{self.axes}d"), self.padding
         if self.padding_mode != "zeros":
             name = type(self).__name__
             pairs = convolution_pads(name, padding, self.kernel_size, self.stride, self.dilation)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..ops.arguments import axis_index, bare, constant, module, operand
 from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
+from ..ops.conv_relu import conv_relu
 from ..ops.core import elementwise
 from ..ops.elementwise import (
     celu,
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
     "adaptive_max_pool2d", "adaptive_max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm",
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "conv1d", "conv2d", "conv3d",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "conv1d", "conv2d", "conv3d", "conv_relu",
     "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cross_entropy", "dropout", "elu", "embedding",
     "feed_forward", "flatten", "fold", "gelu", "group_norm", "hardsigmoid", "hardswish", "hardtanh", "hinge_loss",
     "huber_loss", "identity", "instance_norm", "interpolate", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear",

@@ -27,9 +27,10 @@ def _conv_forward(needs: Needs, x: Any, w: Any, bias: Any = None, *, at: Geometr
     return backend_for_all("conv", x, w, bias).conv(x, w, at, bias), (x.shape, w.shape)
 
 
-def _conv_rule(
+def conv_rule(
     g: Any, needs: Needs, x: Any, w: Any, x_shape: Shape, w_shape: Shape, *, at: Geometry
 ) -> tuple[Any, ...]:
+    """The two other convolutions, and the sums of the channels for the bias."""
     gx = apply(CONV_INPUT, (g, w), {"size": x_shape[2:], "at": at}) if needs[0] else None
     gw = apply(CONV_WEIGHT, (x, g), {"kernel": w_shape[2:], "at": at}) if needs[1] else None
     gb = _channel_sum(g) if len(needs) == 3 and needs[2] else None
@@ -81,12 +82,13 @@ def _conv_of_shape(x: Any, w: Any, shape: Shape, at: Geometry) -> Any:
     return y if y.shape == shape else y[tuple(slice(n) for n in shape)]
 
 
-def _conv_flops(shapes: tuple[Shape, ...], out_shape: Shape, **static: Any) -> int:
+def conv_flops(shapes: tuple[Shape, ...], out_shape: Shape, **static: Any) -> int:
     """Two for each element of a kernel at each place (the textbook count: those on the border included)."""
     return math.prod(out_shape) * (2 * math.prod(shapes[1][1:]) + (len(shapes) == 3))
 
 
-def _conv_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, **static: Any) -> int:
+def conv_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, **static: Any) -> int:
+    """As many for each gradient by images and kernels, and a sum for the bias."""
     product = 2 * math.prod(out_shape) * math.prod(shapes[1][1:])
     return product * (needs[0] + needs[1]) + math.prod(out_shape) * (len(needs) == 3 and needs[2])
 
@@ -115,10 +117,10 @@ def _describe(kept: tuple[Any, ...], *, at: Geometry) -> str:
 CONV = Primitive(
     "conv",
     _conv_forward,
-    _conv_rule,
+    conv_rule,
     keeps=((1,), (0,), ()),
-    flops=_conv_flops,
-    vjp_flops=_conv_vjp_flops,
+    flops=conv_flops,
+    vjp_flops=conv_vjp_flops,
     jvp=_conv_jvp,
     describe=_describe,
 )
@@ -183,7 +185,18 @@ def _checked(name: str, axes: int, x: Any, w: Any, bias: Any, groups: int, trans
         )
 
 
-def _convolve(axes: int, x: Any, w: Any, bias: Any, stride: Size, padding: Padding, dilation: Size, groups: int) -> Any:
+def convolve(
+    axes: int,
+    x: Any,
+    w: Any,
+    bias: Any,
+    stride: Size,
+    padding: Padding,
+    dilation: Size,
+    groups: int,
+    primitive: Primitive = CONV,
+) -> Any:
+    """What the public functions do: check the arguments, then apply CONV or another primitive with its arguments."""
     name = f"conv{axes}d"
     x, w = operand(x), operand(w)
     if CASTING:
@@ -193,14 +206,14 @@ def _convolve(axes: int, x: Any, w: Any, bias: Any, stride: Size, padding: Paddi
     steps, spread = sizes(name, "stride", stride, axes, 1), sizes(name, "dilation", dilation, axes, 1)
     at = Geometry(steps, convolution_pads(name, padding, kernel, steps, spread), spread, groups)
     if x.ndim == axes + 1:
-        return _convolve(axes, x[None], w, bias, stride, padding, dilation, groups)[0]
+        return convolve(axes, x[None], w, bias, stride, padding, dilation, groups, primitive)[0]
     size = at.output(tuple(x.shape[2:]), kernel)
     if min(size) < 1:
         raise ValueError(
             f"[{name}] input has shape {tuple(x.shape)}, padding = {at.padding}, dilation = {spread}: the kernel "
             f"{kernel} is larger than the padded input"
         )
-    return apply(CONV, (x, w) if bias is None else (x, w, bias), {"at": at})
+    return apply(primitive, (x, w) if bias is None else (x, w, bias), {"at": at})
 
 
 def _transpose(
@@ -246,7 +259,7 @@ def conv1d(
     groups: int = 1,
 ) -> Any:
     """The cross-correlation of sequences with kernels; see `conv2d`, with one spatial axis."""
-    return _convolve(1, input, weight, bias, stride, padding, dilation, groups)
+    return convolve(1, input, weight, bias, stride, padding, dilation, groups)
 
 
 @public
@@ -280,7 +293,7 @@ def conv2d(
         ValueError: channels, groups or bias do not fit, or the kernel is larger than the padded input.
         TypeError: dtypes differ.
     """
-    return _convolve(2, input, weight, bias, stride, padding, dilation, groups)
+    return convolve(2, input, weight, bias, stride, padding, dilation, groups)
 
 
 @public
@@ -294,7 +307,7 @@ def conv3d(
     groups: int = 1,
 ) -> Any:
     """The cross-correlation of volumes with kernels; see `conv2d`, with three spatial axes."""
-    return _convolve(3, input, weight, bias, stride, padding, dilation, groups)
+    return convolve(3, input, weight, bias, stride, padding, dilation, groups)
 
 
 @public

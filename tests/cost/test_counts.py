@@ -63,6 +63,14 @@ BY_HAND: dict[str, Count] = {
         2 * 4 * 8 * 5 * 7 * 6 * 9 + 4 * 8 * 5 * 7,
         2 * 2 * 4 * 8 * 5 * 7 * 6 * 9 + 4 * 8 * 5 * 7,
     ),
+    # the same, and one for each result; backward a comparison and a choice for each
+    "conv_relu": (
+        ((4, 6, 7, 9), (8, 6, 3, 3), (8,)),
+        (4, 8, 5, 7),
+        {"at": None},
+        2 * 4 * 8 * 5 * 7 * 6 * 9 + 2 * 4 * 8 * 5 * 7,
+        2 * 2 * 4 * 8 * 5 * 7 * 6 * 9 + 3 * 4 * 8 * 5 * 7,
+    ),
     "conv_input": (
         ((4, 8, 5, 7), (8, 6, 3, 3)),
         (4, 6, 7, 9),
@@ -188,8 +196,8 @@ def test_primitive_states_what_is_counted_by_hand(name: str) -> None:
 
 
 TWO_GRADIENTS = {
-    "activated_linear", "betainc", "conv", "conv_input", "conv_weight", "convolve", "gammainc", "linear", "lstsq",
-    "matmul", "solve", "solve_banded", "solve_sylvester",
+    "activated_linear", "betainc", "conv", "conv_input", "conv_relu", "conv_weight", "convolve", "gammainc", "linear",
+    "lstsq", "matmul", "solve", "solve_banded", "solve_sylvester",
 }  # fmt: skip
 
 # Operations in the definition of each function, by hand.
@@ -269,7 +277,7 @@ def test_every_operation_has_its_count_checked() -> None:
 KERNELS = {
     "max_pool", "window_pick", "window_put", "batch_norm", "softmax", "log_softmax", "layer_norm", "rms_norm",
     "scaled_dot_product_attention", "rnn_tanh", "rnn_relu", "lstm", "gru",
-    "cross_entropy", "maxout", "linear", "activated_linear", "activated", "gammainc", "betainc", "stdtr",
+    "cross_entropy", "maxout", "linear", "activated_linear", "activated", "conv_relu", "gammainc", "betainc", "stdtr",
 }  # fmt: skip
 # Leading terms only.
 LEADING = {

@@ -1,5 +1,6 @@
 """Convolutions through cuDNN's front end: graphs, plans, refusals, the choice between it and our own kernels."""
 
+import copy
 import logging
 from typing import Any
 
@@ -44,6 +45,46 @@ def test_bias_and_relu_are_part_of_the_product(cuda: Any, gpu_with_cudnn: State,
     y = cuda.dnn.conv(x, w, b, AT, relu=True)
     np.testing.assert_array_equal(y.get(), np.maximum(plain, 0))
     assert gpu_with_cudnn.calls["cudnn.relu"] == 1
+
+
+@pytest.mark.parametrize("way", ["auto", "im2col"])
+@pytest.mark.parametrize(
+    "layer", [gg.nn.Conv2d(3, 4, 3), gg.nn.Conv2d(4, 4, 3, groups=4), gg.nn.Conv1d(3, 4, 3, bias=False)]
+)
+def test_a_convolution_and_its_relu_are_one_in_a_network(
+    gpu_with_cudnn: State, rng: np.random.Generator, way: str, layer: Any
+) -> None:
+    x = rng.standard_normal((2, layer.in_channels, *(7, 6)[: layer.axes])).astype(np.float32)
+    found = []
+    for device in ("cpu", "cuda"):
+        model = gg.nn.Sequential(copy.deepcopy(layer), gg.nn.ReLU(), gg.nn.Flatten()).to(device)
+        images = gg.tensor(x, device=device, requires_grad=True)
+        with gg.cuda.convolution(way):
+            y = model(images)
+            (y * y).sum().backward()
+        found.append([t.detach().numpy() for t in (y, images.grad, *(p.grad for p in model.parameters()))])
+    for have, want in zip(*found, strict=True):
+        np.testing.assert_allclose(have, want, rtol=1e-4, atol=1e-4)
+    assert gpu_with_cudnn.calls["cudnn.relu"] == (way == "auto")
+    grouped = layer.groups > 1
+    epilogue = "RELU" if layer.bias is None else "RELU_BIAS"
+    assert gpu_with_cudnn.calls[f"cublasLt.{epilogue}"] == (way == "im2col" and not grouped)
+    assert gpu_with_cudnn.calls["maximum"] == (way == "im2col" and grouped)
+    assert not any(kernel.startswith("gg_relu_f32") for kernel in gpu_with_cudnn.launches), "no kernel of its own"
+
+
+def test_a_hook_or_another_module_between_them_keeps_them_apart(
+    gpu_with_cudnn: State, rng: np.random.Generator
+) -> None:
+    x = gg.tensor(rng.standard_normal((2, 3, 7, 6)).astype(np.float32), device="cuda")
+    hooked = gg.nn.Sequential(gg.nn.Conv2d(3, 4, 3), gg.nn.ReLU()).to("cuda")
+    seen: list[Any] = []
+    hooked[0].register_forward_hook(lambda module, args, out: seen.append(out.min().item()))
+    apart = gg.nn.Sequential(gg.nn.Conv2d(3, 4, 3), gg.nn.BatchNorm2d(4), gg.nn.ReLU()).to("cuda")
+    for model in (hooked, apart):
+        assert (model(x).detach().numpy() >= 0).all()
+    assert seen[0] < 0
+    assert gpu_with_cudnn.calls["cudnn.relu"] == 0
 
 
 def test_a_plan_is_made_once_for_each_question(cuda: Any, gpu_with_cudnn: State, rng: np.random.Generator) -> None:

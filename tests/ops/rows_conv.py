@@ -93,6 +93,21 @@ ROWS = [
         covers=("conv",),
         tolerance=4,
     ),
+    *(
+        Row(
+            f"conv_relu {name}",
+            lambda *a, options=options: op.conv_relu(*a, **options),
+            inputs,
+            numpy=lambda *a, plain=plain: np.maximum(correlate(*a, **plain), 0),
+            covers=("conv_relu",),
+            tolerance=4,
+        )
+        for name, inputs, options, plain in (
+            ("plain", (normal(2, 3, 5, 4), normal(4, 3, 3, 2), normal(4)), {}, {}),
+            ("without bias", (normal(2, 2, 6), normal(4, 1, 3)), {"groups": 2, "padding": 1}, {"groups": 2, "pads": 1}),
+            ("strided", (normal(1, 2, 6, 5), normal(3, 2, 3, 3), normal(3)), {"stride": 2}, {"stride": 2}),
+        )
+    ),
     _transposed("plain", (2, 3, 4, 3), (3, 2, 3, 2), 2),
     _transposed("strided", (1, 2, 3, 3), (2, 2, 3, 3), 2, stride=2, padding=1, output_padding=1),
     _transposed("dilated and grouped", (1, 4, 3, 3), (4, 2, 2, 2), 4, stride=2, dilation=2, groups=2),
