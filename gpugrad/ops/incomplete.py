@@ -75,7 +75,7 @@ def gammainc(a: Any, x: Any) -> Any:
 
     Args:
         a: positive, broadcast with x. Its derivative is an integral, good to some 12 digits (fewer in tails below
-            1e-30 or where a is beyond 1e4), and costs as much as a thousand exponentials.
+            1e-30 or where a is beyond 1e4), and costs some seven times the function itself.
         x: not negative.
 
     Raises:
@@ -186,7 +186,8 @@ def _stdtr_rule(g: Any, needs: Needs, df: Any, t: Any, *, n: int) -> tuple[Any, 
     scale = subtract(subtract(gammaln(add(half, 0.5)), gammaln(half)), multiply(log(multiply(df, math.pi)), 0.5))
     density = exp(subtract(scale, multiply(add(half, 0.5), log_ratio)))
     if n:
-        density = multiply(density, tails.bell(n, 0, tails.student_slope(df, add(df, square(t)), log_ratio)))
+        slope = tails.student_slope(df, tails.student_constants(df, n), add(df, square(t)), log_ratio)
+        density = multiply(density, tails.bell(n, 0, slope))
     return by_df, multiply(g, density)
 
 

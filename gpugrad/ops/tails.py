@@ -65,12 +65,12 @@ def _width(first: Any, fall: Any, slope: Any) -> Any:
     return first
 
 
-def _integral(xp: Any, width: Any, fall: Any, weight: Any) -> Any:
-    """The integral over 0 < d < width of exp(-fall(d)) * weight(d); `fall` is what the density's logarithm has lost."""
+def _integral(xp: Any, width: Any, at: Callable[[Any], tuple[Any, Any]]) -> Any:
+    """The integral over 0 < d < width of exp(-fall) * weight, the two that `at(d)` gives."""
     total: Any = 0.0
     for place, share in _rule():
-        d = width * place
-        total = total + share * xp.exp(-fall(d)) * weight(d)
+        fall, weight = at(width * place)
+        total = total + share * xp.exp(-fall) * weight
     return total * width
 
 
@@ -126,14 +126,14 @@ def _gamma_tail(xp: Any, a: Any, x: Any, log_x: Any, n: int) -> Any:
     upper = xp.sqrt(2 * _FALL / x) + 2 / x + 2 * xp.maximum(a / x - 1, 0.0)
     width = xp.where(side > 0, (_FALL + x) / a, upper)
 
-    def weight(d: Any) -> Any:
-        return bell(n, 0, lambda i, j: others[i] + (log_x - side * d) if i == 1 else others[i])
-
     def fall(d: Any) -> Any:
         return a * side * d + x * xp.expm1(-side * d)
 
+    def both(d: Any) -> tuple[Any, Any]:
+        return fall(d), bell(n, 0, lambda i, j: others[i] + (log_x - side * d) if i == 1 else others[i])
+
     width = _width(width, fall, lambda d: side * (a - x * xp.exp(-side * d)))
-    return side * _gamma_density(xp, a, x, log_x) * _integral(xp, width, fall, weight)
+    return side * _gamma_density(xp, a, x, log_x) * _integral(xp, width, both)
 
 
 # ---- the beta distribution
@@ -189,36 +189,44 @@ def _beta_tail(xp: Any, a: Any, b: Any, log_x: Any, log_rest: Any, n: int, m: in
     constant = beta_slope(a, b, 0.0, 0.0)
     others = {(i, j): constant(i, j) for i in range(n + 1) for j in range(m + 1) if i + j}
 
-    def log_share(u: Any) -> Any:
-        """The logarithm of t."""
-        return xp.minimum(u, 0.0) - xp.log1p(xp.exp(-xp.abs(u)))
-
-    def weight(d: Any) -> Any:
+    def logs(d: Any) -> tuple[Any, Any]:
+        """The logarithms of t and 1 - t."""
         u = at - side * d
-        first = {(1, 0): log_share(u), (0, 1): log_share(-u)}
-        return bell(n, m, lambda i, j: others[i, j] + first.get((i, j), 0.0))
+        small = xp.log1p(xp.exp(-xp.abs(u)))
+        return xp.minimum(u, 0.0) - small, xp.minimum(-u, 0.0) - small
 
     def fall(d: Any) -> Any:
-        u = at - side * d
-        return a * (log_x - log_share(u)) + b * (log_rest - log_share(-u))
+        log_t, log_over = logs(d)
+        return a * (log_x - log_t) + b * (log_rest - log_over)
 
     def slope(d: Any) -> Any:
-        share = xp.exp(log_share(at - side * d))
-        return side * (a - (a + b) * share)
+        return side * (a - (a + b) * xp.exp(logs(d)[0]))
+
+    def both(d: Any) -> tuple[Any, Any]:
+        log_t, log_over = logs(d)
+        first = {(1, 0): log_t, (0, 1): log_over}
+        weight = bell(n, m, lambda i, j: others[i, j] + first.get((i, j), 0.0))
+        return a * (log_x - log_t) + b * (log_rest - log_over), weight
 
     near, far = xp.where(side > 0, a, b), xp.where(side > 0, log_rest, log_x)
     width = _width((_FALL - (a + b) * far) / near, fall, slope)
-    return side * _beta_density(xp, a, b, log_x, log_rest) * _integral(xp, width, fall, weight)
+    return side * _beta_density(xp, a, b, log_x, log_rest) * _integral(xp, width, both)
 
 
 # ---- Student's distribution
 
 
-def student_slope(df: Any, whole: Any, log_ratio: Any) -> Slope:
+def student_constants(df: Any, n: int) -> list[Any]:
+    """What the derivatives by `df` of orders 1 to n of the logarithm of Student's density have of gamma functions."""
+    orders = range(1, n + 1)
+    return [(polygamma(i - 1, df * 0.5 + 0.5) - polygamma(i - 1, df * 0.5)) * 0.5**i for i in orders]
+
+
+def student_slope(df: Any, constants: list[Any], whole: Any, log_ratio: Any) -> Slope:
     """The derivatives by `df` of the logarithm of Student's density, from df + t^2 and log(1 + t^2 / df)."""
 
     def slope(i: int, j: int) -> Any:
-        gammas = (polygamma(i - 1, df * 0.5 + 0.5) - polygamma(i - 1, df * 0.5)) * 0.5**i
+        gammas = constants[i - 1]
         turn = 0.5 * (-1) ** i
         # That of (t^2 - 1) / (2 (df + t^2)), which is what the other terms of the first order come to.
         last = (1.0 - (df + 1.0) / whole) * (-turn * math.factorial(i - 1)) * whole ** (1 - i)
@@ -246,18 +254,19 @@ def student_derivative(xp: Any, df: Any, t: Any, n: int) -> Any:
         near = xp.sinh(xp.minimum(v, 1.0) / 2)
         return xp.where(v < 1, xp.log1p(2 * near * near), v + xp.log1p(xp.exp(-2 * v)) - math.log(2))
 
-    first = log_cosh(begin)
+    first, constants = log_cosh(begin), student_constants(df, n)
 
     def fall(d: Any) -> Any:
         return df * (log_cosh(begin + d) - first)
 
-    def weight(d: Any) -> Any:
+    def both(d: Any) -> tuple[Any, Any]:
         log_ratio = 2 * log_cosh(begin + d)
-        return bell(n, 0, student_slope(df, df * xp.exp(log_ratio), log_ratio))
+        weight = bell(n, 0, student_slope(df, constants, df * xp.exp(log_ratio), log_ratio))
+        return df * (0.5 * log_ratio - first), weight
 
     with np.errstate(all="ignore"):
         speed = df * xp.tanh(xp.where(middle, 1.0, at))
         reach = _width(_FALL / speed, fall, lambda d: df * xp.tanh(begin + d))
-        share = _integral(xp, xp.where(middle, at, reach), fall, weight) * xp.exp(-df * first)
+        share = _integral(xp, xp.where(middle, at, reach), both) * xp.exp(-df * first)
         scale = xp.exp(gammaln(df * 0.5 + 0.5) - gammaln(df * 0.5)) / math.sqrt(math.pi)
     return xp.where(inside, xp.sign(t) * scale * xp.where(middle, share, -share), there)
