@@ -236,7 +236,10 @@ def gamma(x: Any) -> Any:
 @public
 @placed
 def rgamma(x: Any) -> Any:
-    """The reciprocal of the gamma function, 0 at 0 and the negative integers, where it has derivatives too."""
+    """The reciprocal of the gamma function, 0 at 0 and the negative integers, where it has derivatives too.
+
+    Below -170, where these overflow, it is nan at the integers.
+    """
     x = _real("rgamma", x)
     array = bare(x)
     xp = backend_of(array).xp
