@@ -1,26 +1,16 @@
 // Dropout whose mask is computed, never stored, and is the same on every device. With the offset of the call, element i
 // has the number e = offset + i in the stream of the seed and takes 32 bits u of word e / 2: the low half for an even
-// e, the high half for an odd one. It is kept where u >= threshold = min(round(p 2^32), 2^32 - 1). Modulo 2^64,
-//
-//   word j = mix(mix(seed) + (j + 1) 0x9E3779B97F4A7C15)
-//
-// which is SplitMix64 (Steele, Lea and Flood, 2014) read at any counter. The vector-Jacobian product is the same kernel
-// on the cotangent.
+// e, the high half for an odd one (stream.cuh). It is kept where u >= threshold = min(round(p 2^32), 2^32 - 1). The
+// vector-Jacobian product is the same kernel on the cotangent.
 //
 //   dropout(x, y, n, state, skip, threshold, scale)     y = kept ? x scale : 0,  scale = 1 / (1 - p)
 //
 // x, y: n elements in one order (they may be one array); state: two unsigned long long in device memory, the seed and
 // the offset (so that a replayed graph draws a new mask); skip: unsigned long long added to the offset; threshold:
 // unsigned; scale: compute type; n: long long. Block (k,), grid of any size; a thread has 16 bytes of elements at a time.
-#include "types.cuh"
+#include "stream.cuh"
 
 namespace gg {
-
-__device__ __forceinline__ unsigned long long mix(unsigned long long z) {
-  z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ULL;
-  z = (z ^ z >> 27) * 0x94D049BB133111EBULL;
-  return z ^ z >> 31;
-}
 
 template <class T, class C>
 __device__ void dropout(const T* x, T* y, long long n, const unsigned long long* state, unsigned long long skip,
@@ -36,7 +26,7 @@ __device__ void dropout(const T* x, T* y, long long n, const unsigned long long*
 #pragma unroll
     for (int k = 0; k < W; k += 2) {
       const unsigned long long j = (first >> 1) + q * (W / 2) + k / 2;
-      const unsigned long long word = mix(key + (j + 1) * 0x9E3779B97F4A7C15ULL);
+      const unsigned long long word = word_of(key, j);
       keep[k] = (unsigned)word >= threshold;
       keep[k + 1] = (unsigned)(word >> 32) >= threshold;
     }

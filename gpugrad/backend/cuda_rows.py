@@ -315,7 +315,8 @@ def _column_sums(file: str, kernel: str, inputs: tuple[Any, ...], count: int) ->
     return sums
 
 
-def _flat_grid(n: int) -> tuple[int]:
+def flat_grid(n: int) -> tuple[int]:
+    """A grid in which `n` threads, or as many as fit, have one thing each to do."""
     return (min(-(-n // _BLOCK), _MAX_GRID),)
 
 
@@ -332,7 +333,7 @@ def maxout(x: Any, k: int) -> Any:
     y = _new((*x.shape[:-1], x.shape[-1] // k), x.dtype)
     if y.size:
         args = (x, y, *_sizes(y.size, k))
-        function("maxout.cu", "maxout", x.dtype.name)(_flat_grid(y.size), (_BLOCK,), args)
+        function("maxout.cu", "maxout", x.dtype.name)(flat_grid(y.size), (_BLOCK,), args)
     return y
 
 
@@ -342,12 +343,12 @@ def maxout_vjp(g: Any, x: Any, y: Any, k: int) -> Any:
     dx = _new(x.shape, x.dtype)
     if y.size:
         args = (g, x, y, dx, *_sizes(y.size, k))
-        function("maxout.cu", "maxout_vjp", x.dtype.name)(_flat_grid(y.size), (_BLOCK,), args)
+        function("maxout.cu", "maxout_vjp", x.dtype.name)(flat_grid(y.size), (_BLOCK,), args)
     return dx
 
 
 @functools.lru_cache(maxsize=8)
-def _stream_of(seed: int, device: int) -> Any:
+def stream_of(seed: int, device: int) -> Any:
     """Seed and offset 0 in device memory: uploaded once, and the launches count on from there."""
     import cupy
 
@@ -373,12 +374,12 @@ def dropout(x: Any, p: float, seed: int, offset: int = 0, out: Any = None) -> An
     elif x.size:
         capture = capturing.current()
         if capture is None:
-            state = _stream_of(seed, x.device.id)
+            state = stream_of(seed, x.device.id)
         else:
             state, offset = capture.random_state(seed, offset)
         threshold = np.uint32(min(round(p * 2.0**32), (1 << 32) - 1))
         args = (x, y, np.int64(x.size), state, np.uint64(offset), threshold, compute_type(x.dtype)(1.0 / (1.0 - p)))
-        grid = _flat_grid(-(-(x.size + 1) * x.itemsize // 16))
+        grid = flat_grid(-(-(x.size + 1) * x.itemsize // 16))
         function("dropout.cu", "dropout", x.dtype.name)(grid, (_BLOCK,), args)
     return _result(y, out)
 

@@ -6,10 +6,8 @@ and updates are in `cuda_rows` and `cuda_optim`, whether there is a device at al
 
 from __future__ import annotations
 
-import contextlib
 import math
 import secrets
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,20 +68,6 @@ class CudaMemoryStats:
     free_bytes: int
     total_bytes: int
     limit_bytes: int
-
-
-class _LateGenerator:
-    """A generator that costs nothing where nobody asks it for numbers: making one is a kernel of its own."""
-
-    def __init__(self, backend: CupyBackend, seed: int) -> None:
-        self._backend, self._seed = backend, seed
-
-    def __getattr__(self, name: str) -> Any:
-        xp = self._backend.xp
-        with self._backend.place():
-            generator = xp.random.Generator(xp.random.Philox4x3210(self._seed))
-        self.__dict__.update({kind: getattr(generator, kind) for kind in ("random", "integers", "standard_normal")})
-        return self.__dict__[name]
 
 
 class CupyBackend(ImagesBackend):
@@ -330,44 +314,13 @@ class CupyBackend(ImagesBackend):
         return LossScale(self, scale, good_steps)
 
     def seed(self, seed: int) -> None:
-        with self.place():
-            self.generator = self.xp.random.Generator(self.xp.random.Philox4x3210(seed))
         self.restart_stream(seed)
 
-    @contextlib.contextmanager
-    def replaying(self, state: Any = None) -> Iterator[Any]:
-        """A block whose random numbers can be drawn once more: it has a generator of its own, made when it is used.
-
-        The state of CuPy's generator lies on the device, where reading it would wait; so the block's numbers start
-        from a seed instead.
-        """
-        first, generator, stream = state is None, self.generator, list(self._stream)
-        if first:
-            state = self.reserve_random(1)[1], list(self._stream)
-        self.generator, self._stream[:] = _LateGenerator(self, state[0]), state[1]
-        try:
-            yield state
-        finally:
-            self.generator = generator
-            if not first:
-                self._stream[:] = stream
-
     def random(self, kind: str, shape: tuple[int, ...], dtype: Any, low: Any = 0, high: Any = 1) -> Array:
-        capturing.refuse("draws random numbers with CuPy's generator (dropout is fine), which cannot be captured")
-        dtype = np.dtype(dtype)
+        from .cuda_random import draw
+
         with self.place():
-            if kind == "permutation":
-                keys = self.generator.random(shape, dtype=np.float64)
-                return self.xp.argsort(keys).astype(dtype, copy=False)
-            if kind == "integers":
-                return self.generator.integers(low, high, shape, dtype=np.int64).astype(dtype, copy=False)
-            native = dtype if dtype in (np.float32, np.float64) else np.dtype(np.float32)
-            draw = self.generator.random if kind == "uniform" else self.generator.standard_normal
-            values = draw(shape, dtype=native)
-            if (low, high) != (0, 1):
-                values *= high - low if kind == "uniform" else high
-                values += low
-            return values.astype(dtype, copy=False)
+            return draw(self, kind, shape, np.dtype(dtype), low, high)
 
     def memory_stats(self) -> CudaMemoryStats:
         with self.place():

@@ -47,6 +47,7 @@ SOURCES: Final[dict[str, RowSource]] = {
         RowSource("layer_norm.cu", (*_both("layer_norm layer_norm_vjp"), "layer_norm_vjp_weight")),
         RowSource("rms_norm.cu", (*_both("rms_norm rms_norm_vjp"), "rms_norm_vjp_weight")),
         RowSource("dropout.cu", ("dropout",)),
+        RowSource("random.cu", ("uniform", "normal", "integers")),
         RowSource("maxout.cu", ("maxout", "maxout_vjp")),
         RowSource("reduce.cu", (*_both("row_sum"), "total_parts", "total", "column_parts", "column_sum")),
         RowSource("segment_sum.cu", ("segment_sum",)),

@@ -38,17 +38,17 @@ def compile(function: Callable[..., Any] | None = None, *, warmup: int = 3, max_
     numbers are the same, bit for bit. On the CPU the function just runs.
 
     Anew for each call are: the values of tensors and arrays among the arguments (copied to where the graph reads
-    them), learning rates and step counts of `gg.optim`, schedules stepped inside, and dropout's masks. Everything else
-    that Python computes is as it was when the graph was recorded: numbers, branches, `training` of modules, printing.
-    Results are copies that no gradient flows through; gradients of parameters are in `.grad`, overwritten by the next
-    call.
+    them), learning rates and step counts of `gg.optim`, schedules stepped inside, random numbers and dropout's masks.
+    Everything else that Python computes is as it was when the graph was recorded: numbers, branches, `training` of
+    modules, printing. Results are copies that no gradient flows through; gradients of parameters are in `.grad`,
+    overwritten by the next call.
 
     Where no array is among the arguments, the first call of all shows which GPU the function works on; the `warmup`
     calls come after it.
 
     A graph is recorded for each structure, shape and dtype of the arguments, and for each value of those that are no
-    arrays. Where the function cannot be recorded (it reads a value of the device, copies data to it, draws with
-    `gg.randn`, or asks for other shapes than in the call before), a warning says why and names the line, and it runs as
+    arrays. Where the function cannot be recorded (it reads a value of the device, copies data to it, or asks for
+    other shapes than in the call before), a warning says why and names the line, and it runs as
     it is.
 
     Args:

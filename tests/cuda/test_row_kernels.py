@@ -232,6 +232,47 @@ def test_segment_sum_adds_rows_by_index(k: Rows, rng: np.random.Generator) -> No
     k.check(out_stored, out, 2)
 
 
+STREAM = np.array([0xFEDC_BA98_7654_3210, 2**33 - 6], np.uint64)
+
+
+def words(count: int, skip: int) -> Array:
+    """The words of the stream, by the CPU's dropout."""
+    key = cpu_rows_numpy.stream_key(int(STREAM[0]))
+    bits = cpu_rows_numpy.random_bits(key, int(STREAM[1]) + skip, 2 * count).astype(np.uint64)
+    return bits[::2] | bits[1::2] << np.uint64(32)
+
+
+@pytest.mark.parametrize("n", [1, 2, 101])
+def test_random_numbers_are_what_their_definition_makes_of_the_stream(k: Rows, n: int) -> None:
+    double = k.dtype == "float64"
+    y, pairs = k.empty((n,)), -(-n // 2)
+    k.run("uniform", (2,), (32,), (y, I64(n), STREAM, np.uint64(4), k.scalar(0), k.scalar(1)))
+    if double:
+        want = (words(n, 4) >> np.uint64(11)) * 2.0**-53
+    else:
+        digits = {"float32": 24, "float16": 11, "bfloat16": 8}[k.dtype]
+        want = (words(pairs, 4).view(np.uint32) >> np.uint32(32 - digits)) * 2.0**-digits
+    np.testing.assert_array_equal(k.read(y), want[:n])
+
+    k.run("normal", (2,), (32,), (y, I64(n), STREAM, np.uint64(4), k.scalar(0.5), k.scalar(2)))
+    if double:
+        w = words(2 * pairs, 4)
+        u, v = ((w[::2] >> np.uint64(11)) + np.uint64(1)) * 2.0**-53, (w[1::2] >> np.uint64(11)) * 2.0**-53
+    else:
+        w = words(pairs, 4)
+        u, v = (w & np.uint64(2**32 - 1)) * 2.0**-32 + 2.0**-33, (w >> np.uint64(40)) * 2.0**-24
+    radius = 2 * np.sqrt(-2 * np.log(u))
+    want = 0.5 + np.stack([radius * np.cos(2 * np.pi * v), radius * np.sin(2 * np.pi * v)], 1).reshape(-1)
+    k.check(y, want[:n], 8)
+
+
+def test_random_integers_are_the_high_half_of_a_product(k: Rows) -> None:
+    for low, width in ((-5, 7), (0, 1), (-(2**62), 2**63 - 1), (3, 2**40 + 11)):
+        y = np.zeros(50, I64)
+        k.run("integers", (2,), (32,), (y, I64(50), STREAM, np.uint64(0), I64(low), np.uint64(width)))
+        assert y.tolist() == [low + (int(w) * width >> 64) for w in words(50, 0)]
+
+
 class Parameters:
     """Arrays of different lengths with their states, and the tables that the optimizer kernels take."""
 

@@ -47,7 +47,6 @@ def real_cupy() -> Any:
 def module() -> Any:
     """The stand-in as a module object."""
     from . import cuda, functions, linalg
-    from .generators import Generator, Philox4x3210
     from .ndarray import ndarray
 
     cupy = _Module("cupy")
@@ -68,10 +67,8 @@ def module() -> Any:
     cupy.lib = _Module("cupy.lib")
     cupy.lib.stride_tricks = _Module("cupy.lib.stride_tricks")
     cupy.lib.stride_tricks.as_strided = functions.as_strided
-    cupy.random = _Module("cupy.random")
     cupy.linalg = _Module("cupy.linalg")
     cupy.linalg.__dict__.update(linalg.NAMES)
-    cupy.random.Generator, cupy.random.Philox4x3210 = Generator, Philox4x3210
     return cupy
 
 
@@ -85,7 +82,7 @@ def _modules() -> dict[str, Any]:
     functions.__dict__.update(special.EVALUATED)
     cupyx.scipy, scipy.special = scipy, functions
     return {
-        "cupy": cupy, "cupy.cuda": cupy.cuda, "cupy.random": cupy.random,
+        "cupy": cupy, "cupy.cuda": cupy.cuda,
         "cupy.linalg": cupy.linalg, "cupyx": cupyx, "cupyx.scipy": scipy,
         "cupyx.scipy.special": functions,
     }  # fmt: skip
@@ -138,7 +135,7 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
         for cached in (
             cuda_kernels.load,
             cuda_rows.function,
-            cuda_rows._stream_of,
+            cuda_rows.stream_of,
             cuda_optim._uploaded,
             cuda_optim._chunks,
         ):
