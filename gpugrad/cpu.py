@@ -12,8 +12,8 @@ import numpy as np
 from .backend import PoolStats
 from .backend import cpu as _backend
 from .backend.conv import Geometry
-from .backend.cpu_conv import ALGORITHMS, algorithm, chosen
-from .backend.cpu_winograd import wanted
+from .backend.cpu_choice import chosen
+from .backend.cpu_conv import ALGORITHMS, algorithm
 
 __all__ = ["convolution", "convolution_algorithm", "empty_cache", "memory_stats", "set_memory_limit"]
 
@@ -25,14 +25,17 @@ def convolution(name: str = "auto") -> Iterator[None]:
     Args:
         name: "direct": compiled loops around a tile of registers, from the images themselves, for float32 and float64
             and one or two spatial axes; needs Numba (the extra `cpu`). "im2col": patches are laid out side by side and
-            multiplied by the kernels; NumPy alone, and what is used for everything else. "auto": direct where it
-            applies and a convolution has a million multiply-adds or more.
+            multiplied by the kernels; NumPy alone, and what is used for everything else. "winograd2": Winograd's
+            F(2x2, 3x3) with four ninths of the multiplications, NumPy alone, for 3 x 3 kernels in steps of 1 and 32
+            channels or more. "auto": of a million multiply-adds or more, direct with Numba and winograd2 without it,
+            each where it applies.
 
             "fast": Winograd's F(4x4, 3x3) with a quarter of the multiplications for float32, 3 x 3 kernels in steps
             of 1 and channels in multiples of 32 (16 without AVX-512), forward and both gradients; errors are 10 to 30
             times those of the others, under 1e-4 of the results' size. Everything else as "auto".
 
-    "direct" and "im2col" agree up to rounding: both add up in the dtype of the images.
+    "direct", "im2col" and "winograd2" agree up to rounding: all add up in the dtype of the images, and their errors are
+    of one size.
 
     Raises:
         ValueError: another name.
@@ -73,8 +76,9 @@ def convolution_algorithm(
         dtype: of both.
 
     Returns:
-        "winograd", "direct", "shifted" (depthwise without Numba) or "im2col", forward and for both gradients; only the
-        gradient by the images with a stride and a dilation above 1 on one axis is "im2col" where this says "direct".
+        "winograd" (what "fast" allows), "direct", "winograd2", "shifted" (depthwise without Numba) or "im2col", forward
+        and for both gradients; only the gradient by the images with a stride and a dilation above 1 on one axis is
+        "im2col" where this says "direct".
 
     Raises:
         ValueError: the kernel is larger than the padded input, or the numbers of axes do not fit.
@@ -93,10 +97,8 @@ def convolution_algorithm(
         raise ValueError(f"[convolution_algorithm] {shown}: the kernel is larger than the padded input")
     x, w = (np.broadcast_to(np.zeros((), dtype), tuple(shape)) for shape in (input_shape, weight_shape))
     work = input_shape[0] * math.prod(size) * w.size
-    if wanted(x, w.shape, work, at):
-        return "winograd"
-    name = chosen(work, x, w)
-    return "shifted" if name == "im2col" and weight_shape[1] == 1 and weight_shape[0] == groups > 1 else name
+    name = chosen(work, w.shape, at, x, w)
+    return "im2col" if name == "general" else name
 
 
 def memory_stats() -> PoolStats:

@@ -24,6 +24,7 @@ from .pool import BufferPool
 
 ALGORITHMS: Final = {
     "im2col": "patches are laid out side by side, and one matrix product does the rest; NumPy alone",
+    "winograd2": "Winograd's F(2x2, 3x3), as accurate as the others, for 3 x 3 kernels in steps of 1; NumPy alone",
     "direct": "compiled loops around a tile of registers, from the images themselves; needs Numba",
 }
 # What was asked for in this thread: a key of ALGORITHMS, or "auto".

@@ -11,7 +11,7 @@ import numpy as np
 from ..fusion import Formula
 from ..fusion.numba_cache import numba_wanted
 from ..fusion.numpy_compiler import NumpyKernel, compile_numpy
-from . import cpu_conv, cpu_conv_numpy, cpu_depthwise_numpy, cpu_images, cpu_winograd, scipys
+from . import cpu_choice, cpu_images, cpu_winograd, scipys
 from .base import Array, Backend, Kernel
 from .device import CPU
 from .pool import BufferPool, PoolStats
@@ -127,38 +127,32 @@ class NumpyBackend(Backend):
 
     def conv(self, x: Array, w: Array, at: Geometry, bias: Array | None = None) -> Array:
         places = x.shape[0] * math.prod(at.output(x.shape[2:], w.shape[2:]))
-        if cpu_winograd.wanted(x, w.shape, places * w.size, at):
+        way = cpu_choice.chosen(places * w.size, w.shape, at, x, w)
+        if way == "winograd":
             return cpu_winograd.conv(self.pool, x, w, bias, at)
-        if cpu_conv.chosen(places * w.size, x, w) == "direct":
-            return cpu_conv.conv(self.pool, x, w, bias, at)
-        alone = _with_numpy(w.shape, at, x, w)
-        if alone is None:
+        if way == "general":
             return super().conv(x, w, at, bias)
-        return alone.conv(self.pool, x, w, bias, at)
+        return np.asarray(cpu_choice.WAYS[way].conv(self.pool, x, w, bias, at))
 
     def conv_input(self, g: Array, w: Array, size: tuple[int, ...], at: Geometry) -> Array:
-        if cpu_winograd.wanted(g, w.shape, g.size // g.shape[1] * w.size, at):
+        way = cpu_choice.chosen(g.size // g.shape[1] * w.size, w.shape, at, g, w)
+        if way == "winograd":
             return cpu_winograd.conv_input(self.pool, g, w, at)
-        if cpu_conv.chosen(g.size // g.shape[1] * w.size, g, w) == "direct":
-            found = cpu_conv.conv_input(self.pool, g, w, size, at)
-            if found is not None:
-                return found
-        alone = _with_numpy(w.shape, at, g, w)
-        if alone is None:
+        if way == "general":
             return super().conv_input(g, w, size, at)
-        return alone.conv_input(self.pool, g, w, size, at)
+        found = cpu_choice.WAYS[way].conv_input(self.pool, g, w, size, at)
+        if found is None:  # a stride and a dilation on one axis, which the compiled loops decline
+            found = cpu_choice.WAYS["im2col"].conv_input(self.pool, g, w, size, at)
+        return np.asarray(found)
 
     def conv_weight(self, x: Array, g: Array, kernel: tuple[int, ...], at: Geometry) -> Array:
         w_shape = (g.shape[1], x.shape[1] // at.groups, *kernel)
-        work = g.size * math.prod(w_shape[1:])
-        if cpu_winograd.wanted(x, w_shape, work, at):
+        way = cpu_choice.chosen(g.size * math.prod(w_shape[1:]), w_shape, at, x, g)
+        if way == "winograd":
             return cpu_winograd.conv_weight(self.pool, x, g, at)
-        if cpu_conv.chosen(work, x, g) == "direct":
-            return cpu_conv.conv_weight(self.pool, x, g, kernel, at)
-        alone = _with_numpy(w_shape, at, x, g)
-        if alone is None:
+        if way == "general":
             return super().conv_weight(x, g, kernel, at)
-        return alone.conv_weight(self.pool, x, g, kernel, at)
+        return np.asarray(cpu_choice.WAYS[way].conv_weight(self.pool, x, g, kernel, at))
 
     def max_pool(self, x: Array, kernel: tuple[int, ...], size: tuple[int, ...], at: Geometry) -> Any:
         if math.prod(kernel) < 256 and cpu_images.takes(len(kernel), x):
@@ -226,13 +220,6 @@ class NumpyBackend(Backend):
 
     def memory_stats(self) -> PoolStats:
         return self.pool.stats()
-
-
-def _with_numpy(w_shape: tuple[int, ...], at: Geometry, *arrays: Array) -> Any:
-    """The module that convolves these arrays with NumPy alone; None where the general way has to."""
-    if not cpu_conv_numpy.takes(*arrays):
-        return None
-    return cpu_depthwise_numpy if w_shape[1] == 1 and w_shape[0] == at.groups > 1 else cpu_conv_numpy
 
 
 class _Fused:

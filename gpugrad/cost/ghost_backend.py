@@ -185,43 +185,50 @@ class GhostBackend(Backend):
         return self.fresh(a.shape, a.dtype)
 
     def conv(self, x: Any, w: Any, at: Geometry, bias: Any = None) -> Any:
-        """As the device would: the compiled way, or the general one."""
+        """As the device would."""
         places = x.shape[0] * math.prod(at.output(x.shape[2:], w.shape[2:]))
-        if ghost_conv.fast(self, x, w.shape, places * w.size, at):
+        way = ghost_conv.way(self, places * w.size, w.shape, at, x, w)
+        if way == "winograd":
             return ghost_conv.fast_conv(self, x, w.shape, at)
-        if ghost_conv.direct(self, places * w.size, x, w):
+        if way == "winograd2":
+            return ghost_conv_numpy.tiled_conv(self, x, w.shape, at)
+        if way == "direct":
             return ghost_conv.conv(self, x, w, at)
+        if way in ("shifted", "im2col"):
+            return ghost_conv_numpy.conv(self, x, w.shape, at, bias is not None)
         if ghost_conv_gpu.taken(self, x, w.shape, at, at.output(x.shape[2:], w.shape[2:])):
             return ghost_conv_gpu.conv(self, x, w, at)
-        if ghost_conv_numpy.taken(self, x, w):
-            return ghost_conv_numpy.conv(self, x, w.shape, at, bias is not None)
         return super().conv(x, w, at, bias)
 
     def conv_input(self, g: Any, w: Any, size: tuple[int, ...], at: Geometry) -> Any:
         """Likewise."""
-        if ghost_conv.fast(self, g, w.shape, g.size // g.shape[1] * w.size, at):
+        way = ghost_conv.way(self, g.size // g.shape[1] * w.size, w.shape, at, g, w)
+        if way == "winograd":
             return ghost_conv.fast_conv_input(self, g, w, at)
-        both = any(s > 1 and d > 1 for s, d in zip(at.stride, at.dilation, strict=True))
-        if not both and ghost_conv.direct(self, g.size // g.shape[1] * w.size, g, w):
+        if way == "winograd2":
+            return ghost_conv_numpy.tiled_conv_input(self, g, w.shape, size, at)
+        if way == "direct" and not any(s > 1 and d > 1 for s, d in zip(at.stride, at.dilation, strict=True)):
             return ghost_conv.conv_input(self, g, w, size, at)
+        if way in ("shifted", "im2col", "direct"):
+            return ghost_conv_numpy.conv_input(self, g, w.shape, size, at)
         if ghost_conv_gpu.taken(self, g, w.shape, at, size):
             return ghost_conv_gpu.conv_input(self, g, w, size, at)
-        if ghost_conv_numpy.taken(self, g, w):
-            return ghost_conv_numpy.conv_input(self, g, w.shape, size, at)
         return super().conv_input(g, w, size, at)
 
     def conv_weight(self, x: Any, g: Any, kernel: tuple[int, ...], at: Geometry) -> Any:
         """Likewise."""
-        channels = x.shape[1] // at.groups
-        work = g.size * math.prod(kernel) * channels
-        if ghost_conv.fast(self, x, (g.shape[1], channels, *kernel), work, at):
+        w_shape = (g.shape[1], x.shape[1] // at.groups, *kernel)
+        way = ghost_conv.way(self, g.size * math.prod(w_shape[1:]), w_shape, at, x, g)
+        if way == "winograd":
             return ghost_conv.fast_conv_weight(self, x, g, at)
-        if ghost_conv.direct(self, work, x, g):
+        if way == "winograd2":
+            return ghost_conv_numpy.tiled_conv_weight(self, x, g)
+        if way == "direct":
             return ghost_conv.conv_weight(self, x, g, kernel, at)
-        if ghost_conv_gpu.taken(self, x, (g.shape[1], x.shape[1] // at.groups, *kernel), at, g.shape[2:]):
-            return ghost_conv_gpu.conv_weight(self, x, g, kernel, at)
-        if ghost_conv_numpy.taken(self, x, g):
+        if way in ("shifted", "im2col"):
             return ghost_conv_numpy.conv_weight(self, x, g, kernel, at)
+        if ghost_conv_gpu.taken(self, x, w_shape, at, g.shape[2:]):
+            return ghost_conv_gpu.conv_weight(self, x, g, kernel, at)
         return super().conv_weight(x, g, kernel, at)
 
     def max_pool(self, x: Any, kernel: Any, size: Any, at: Geometry) -> Any:

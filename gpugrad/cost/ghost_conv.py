@@ -8,20 +8,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..backend import cpu_winograd
+from ..backend import cpu_choice, cpu_winograd
 from ..backend.conv import Geometry
-from ..backend.cpu_conv import PARTS, SMALL_GRADIENT, block_size, chosen
+from ..backend.cpu_conv import PARTS, SMALL_GRADIENT, block_size
 from .ghost import Ghost
 
 
-def direct(home: Any, work: int, *arrays: Ghost) -> bool:
-    """Whether a convolution of `work` multiply-adds takes the compiled way."""
-    return home.device.type == "cpu" and chosen(work, *[a.value for a in arrays]) == "direct"
-
-
-def fast(home: Any, x: Ghost, w_shape: tuple[int, ...], work: int, at: Geometry) -> bool:
-    """Whether it is computed by Winograd's convolution."""
-    return home.device.type == "cpu" and cpu_winograd.wanted(x.value, w_shape, work, at)
+def way(home: Any, work: int, w_shape: tuple[int, ...], at: Geometry, *arrays: Ghost) -> str:
+    """How a convolution of `work` multiply-adds is computed on the CPU; "general" on a GPU."""
+    if home.device.type != "cpu":
+        return "general"
+    return cpu_choice.chosen(work, w_shape, at, *[a.value for a in arrays])
 
 
 def fast_conv(home: Any, x: Ghost, w_shape: tuple[int, ...], at: Geometry) -> Any:

@@ -6,16 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import cpu_conv_numpy, cpu_depthwise_numpy
+from ..backend import cpu_conv_numpy, cpu_depthwise_numpy, cpu_winograd_numpy
 from ..backend.conv import Geometry
 from ..backend.cpu_conv_numpy import Part, Plan, scratch, with_height
 from ..fusion import workers
 from .ghost import Ghost
-
-
-def taken(home: Any, *arrays: Ghost) -> bool:
-    """Whether a convolution that is not compiled is computed in parts."""
-    return home.device.type == "cpu" and cpu_conv_numpy.takes(*[a.value for a in arrays])
 
 
 def conv(home: Any, x: Ghost, w_shape: tuple[int, ...], at: Geometry, biased: bool = False) -> Any:
@@ -85,6 +80,46 @@ def conv_weight(home: Any, x: Ghost, g: Ghost, kernel: tuple[int, ...], at: Geom
         total = home.fresh((sums.size // len(bundled),), x.dtype) if len(bundled) > 1 else sums
     gradient = home.fresh(w_shape, x.dtype)
     del sums, copy, total
+    return gradient
+
+
+def tiled_conv(home: Any, x: Ghost, w_shape: tuple[int, ...], at: Geometry) -> Any:
+    """`cpu_winograd_numpy.conv` on arrays without data."""
+    out, channels = w_shape[:2]
+    size = at.output(x.shape[2:], w_shape[2:])
+    across = -(-size[1] // 2)
+    kernels = home.fresh((16, channels, out), x.dtype)
+    home.briefly(9 * channels * out * x.dtype.itemsize)
+    y = home.fresh((x.shape[0], *size, out), x.dtype)
+    every = cpu_winograd_numpy.parts(y.shape, channels + out, x.dtype.itemsize)
+    most, seen = cpu_winograd_numpy.scratch(every[0], across, channels)
+    products = seen // channels * out
+    _parts(home, every, max(most, seen + products, products * 7 // 4) * x.dtype.itemsize)
+    del kernels
+    return home.xp.moveaxis(y, -1, 1)
+
+
+def tiled_conv_input(home: Any, g: Ghost, w_shape: tuple[int, ...], size: tuple[int, ...], at: Geometry) -> Any:
+    """`conv_input` likewise."""
+    turned = cpu_conv_numpy.turned(size, g.shape[2:], (3, 3), at)
+    return tiled_conv(home, g, (w_shape[1], w_shape[0], 3, 3), turned)
+
+
+def tiled_conv_weight(home: Any, x: Ghost, g: Ghost) -> Any:
+    """`conv_weight` likewise."""
+    (channels, out), (height, width) = (x.shape[1], g.shape[1]), g.shape[2:]
+    shape = (len(g), height, width, out)
+    bundles, pieces = cpu_winograd_numpy.shares(shape, channels, out, x.dtype.itemsize)
+    sums = home.fresh((len(bundles), 16, channels, out), x.dtype)
+    rows, across = pieces[0].stop - pieces[0].start, -(-width // 2)
+    most, seen = cpu_winograd_numpy.scratch(bundles[0][0], across, channels, rows)
+    given = cpu_winograd_numpy.scratch(bundles[0][0], across, out, rows)[0]
+    found = rows * 4 * channels * out
+    _parts(home, range(len(bundles) * len(pieces)), (found + max(most, seen + given)) * x.dtype.itemsize)
+    total = home.fresh(sums.shape[1:], x.dtype) if len(bundles) > 1 else sums
+    products = home.fresh((9, channels, out), x.dtype)
+    gradient = home.fresh((out, channels, 3, 3), x.dtype)
+    del sums, total, products
     return gradient
 
 

@@ -106,7 +106,7 @@ def test_the_algorithm_can_be_chosen():
         assert cpu_conv.chosen(1 << 21, x, w) == "im2col"
         with gg.cpu.convolution("direct"):
             assert cpu_conv.chosen(1 << 10, x, w) == "direct"
-    with pytest.raises(ValueError, match=r"name = 'quick'; expected 'auto', 'im2col', 'direct', 'fast'"):
+    with pytest.raises(ValueError, match=r"name = 'quick'; expected 'auto', 'im2col', 'winograd2', 'direct', 'fast'"):
         gg.cpu.convolution("quick").__enter__()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gpugrad as gg
-from gpugrad.backend import backend_for, blas, cpu_conv_numpy, cpu_depthwise_numpy
+from gpugrad.backend import backend_for, blas, cpu_conv_numpy, cpu_depthwise_numpy, cpu_winograd_numpy
 from gpugrad.backend import conv as general
 from gpugrad.backend.conv import Geometry
 from gpugrad.fusion import workers
@@ -191,3 +191,84 @@ def test_derivatives_of_the_second_order(monkeypatch):
     rng = np.random.default_rng(0)
     x, w = gg.tensor(rng.standard_normal((2, 2, 5, 6))), gg.tensor(rng.standard_normal((3, 2, 3, 2)))
     gg.check_grads(lambda x, w: gg.conv2d(x, w, stride=2, padding=1), (x, w), order=2)
+
+
+# ---- Winograd's F(2x2, 3x3)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_winograd_agrees_with_the_general_way(seed, monkeypatch):
+    """At every size, border and number of parts; borders may also cut off what no patch sees."""
+    rng = np.random.default_rng(seed)
+    count, channels, out = (int(v) for v in rng.integers(1, 12, 3))
+    size = tuple(int(v) for v in rng.integers(3, 20, 2))
+    padding = tuple((int(a), int(b)) for a, b in rng.integers(0, 5, (2, 2)))
+    at, backend = Geometry((1, 1), padding, (1, 1), 1), backend_for("cpu")
+    x, w, bias = (rng.standard_normal(s) for s in ((count, channels, *size), (out, channels, 3, 3), (out,)))
+    monkeypatch.setattr(cpu_winograd_numpy, "LEAST", int(rng.integers(1, 100)))
+    monkeypatch.setattr(cpu_winograd_numpy, "CHUNK", 1 << int(rng.integers(8, 22)))
+    y = cpu_winograd_numpy.conv(backend.pool, x, w, bias, at)
+    np.testing.assert_allclose(y, general.conv(backend, x, w, at) + bias[:, None, None], atol=1e-11)
+    g = rng.standard_normal(y.shape)
+    back = cpu_winograd_numpy.conv_input(backend.pool, g, w, size, at)
+    np.testing.assert_allclose(back, general.conv_input(backend, g, w, size, at), atol=1e-11)
+    kernels = cpu_winograd_numpy.conv_weight(backend.pool, x, g, (3, 3), at)
+    np.testing.assert_allclose(kernels, general.conv_weight(backend, x, g, (3, 3), at), atol=1e-10)
+
+
+def test_errors_of_winograd_are_those_of_a_direct_convolution():
+    """Of the root mean square: under twice those of patches, forward and both gradients."""
+    rng = np.random.default_rng(3)
+    shapes = ((8, 64, 16, 16), (64, 64, 3, 3), (8, 64, 16, 16))
+    x, w, g = (rng.standard_normal(shape) for shape in shapes)
+    w /= 24
+    at, pool = Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 1), backend_for("cpu").pool
+
+    def all_three(way, kind):
+        a, k, c = (v.astype(kind) for v in (x, w, g))
+        y, back = way.conv(pool, a, k, None, at), way.conv_input(pool, c, k, (16, 16), at)
+        return y, back, way.conv_weight(pool, a, c, (3, 3), at)
+
+    exact = all_three(cpu_conv_numpy, np.float64)
+
+    def errors(way):
+        return [((a - b) ** 2).mean() ** 0.5 for a, b in zip(all_three(way, np.float32), exact, strict=True)]
+
+    for tiles, patches in zip(errors(cpu_winograd_numpy), errors(cpu_conv_numpy), strict=True):
+        assert tiles < 2 * patches
+
+
+def test_the_bits_of_winograd_do_not_depend_on_the_number_of_threads(monkeypatch):
+    rng = np.random.default_rng(4)
+    at, pool = Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 1), backend_for("cpu").pool
+    for channels in (32, 130):  # sums of their own, and rows of tiles one after the other
+        x, w = rng.standard_normal((9, channels, 18, 18)), rng.standard_normal((channels, channels, 3, 3))
+        with monkeypatch.context() as patch:
+            many = cpu_winograd_numpy.conv(pool, x, w, None, at), cpu_winograd_numpy.conv_weight(pool, x, x, (3, 3), at)
+            patch.setattr(workers._Pool, "limit", 1)
+            one = cpu_winograd_numpy.conv(pool, x, w, None, at), cpu_winograd_numpy.conv_weight(pool, x, x, (3, 3), at)
+        for a, b in zip(one, many, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_the_choice_without_numba(monkeypatch):
+    monkeypatch.setenv("GPUGRAD_NUMBA", "0")
+    name, images, square = gg.cpu.convolution_algorithm, (8, 64, 16, 16), (64, 64, 3, 3)
+    assert name(images, square, padding=1) == "winograd2"
+    assert name(images, square, padding=1, dtype="float64") == "winograd2"
+    assert name((1, 64, 4, 4), square, padding=1) == "im2col", "too small"
+    assert name(images, (64, 64, 5, 5), padding=1) == "im2col"
+    assert name(images, square, stride=2) == "im2col"
+    assert name(images, square, dilation=2) == "im2col"
+    assert name(images, (64, 32, 3, 3), groups=2) == "im2col"
+    assert name((8, 16, 32, 32), (16, 16, 3, 3)) == "im2col", "too few channels"
+    assert name(images, (64, 1, 3, 3), groups=64) == "shifted"
+    assert name((8, 64, 100), (64, 64, 3)) == "im2col"
+    assert name((8, 4, 9, 9, 9), (4, 4, 3, 3, 3)) == "im2col"
+    with gg.cpu.convolution("im2col"):
+        assert name(images, square, padding=1) == "im2col"
+    monkeypatch.setenv("GPUGRAD_NUMBA", "")
+    with gg.cpu.convolution("winograd2"):
+        assert name(images, square, padding=1) == "winograd2", "with Numba too"
+        assert name((1, 64, 4, 4), square, padding=1) == "winograd2"
+        assert name((1, 8, 4, 4), (8, 8, 3, 3), padding=1) == "im2col"

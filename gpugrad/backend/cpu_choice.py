@@ -1,0 +1,45 @@
+"""Which way a convolution is computed on the CPU, from its shapes and what was asked for."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Final
+
+from . import cpu_conv, cpu_conv_numpy, cpu_depthwise_numpy, cpu_winograd, cpu_winograd_numpy
+from .base import Array
+from .conv import Geometry
+
+# The ways whose modules have `conv`, `conv_input` and `conv_weight` for whatever they are chosen for.
+WAYS: Final[dict[str, ModuleType]] = {
+    "direct": cpu_conv,
+    "winograd2": cpu_winograd_numpy,
+    "shifted": cpu_depthwise_numpy,
+    "im2col": cpu_conv_numpy,
+}
+
+
+def chosen(work: int, w_shape: tuple[int, ...], at: Geometry, *arrays: Array) -> str:
+    """The way of a convolution or one of its gradients.
+
+    Args:
+        work: its multiply-adds.
+        w_shape: of the kernels, (out, channels / groups, *kernel).
+        at: where the patches lie.
+        arrays: its operands; of their elements nothing is read.
+
+    Returns:
+        A key of `WAYS`; "winograd" for that of `cpu_winograd`; "general" for types and axes that none of them takes.
+    """
+    asked = cpu_conv.algorithm.get()
+    if cpu_winograd.wanted(arrays[0], w_shape, work, at):
+        return "winograd"
+    tiled = cpu_conv_numpy.takes(*arrays) and cpu_winograd_numpy.fits(w_shape, at)
+    if asked == "winograd2" and tiled:
+        return "winograd2"
+    if cpu_conv.chosen(work, *arrays) == "direct":
+        return "direct"
+    if not cpu_conv_numpy.takes(*arrays):
+        return "general"
+    if w_shape[1] == 1 and w_shape[0] == at.groups > 1:
+        return "shifted"
+    return "winograd2" if tiled and asked != "im2col" and work >= cpu_conv.COMPILED else "im2col"
