@@ -2,9 +2,10 @@
 
     python -m benchmarks.gpu [--device cuda] [--seconds 460] [--only REGEX] [--tiny] [--out FOLDER]
 
-Parity with the CPU first, then each job with PyTorch beside it, in turns, and the share of the measured ceilings. What
-does not fit into the time is listed as left out, what fails as failed with its error; the rest is measured.
-Writes `gpu-figures.json` and `gpu-figures.md`. Jobs are in `jobs`, how PyTorch does them in `torch_jobs`.
+Parity with the CPU first, then each job with PyTorch (eager, compiled, in CUDA graphs) and JAX beside it, in turns, and
+the share of the measured ceilings. What does not fit into the time is listed as left out, what fails as failed with its
+error; the rest is measured. Writes `gpu-figures.json` and `gpu-figures.md`. Jobs are in `jobs`, how the others do them
+in `torch_jobs` and `jax_jobs`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.gpu import jobs, torch_jobs
+from benchmarks.gpu import jax_jobs, jobs, torch_jobs
 from benchmarks.paired import RESULTS
 from gpugrad.cli import check, info
 from gpugrad.cli.check_cases import cases
@@ -37,13 +38,15 @@ def parity(device: str, pattern: str) -> dict[str, Any]:
 
 
 def sides(job: jobs.Job, device: str, tiny: bool) -> dict[str, Callable[[], jobs.Side]]:
-    """Who does the job: gpugrad in its ways, then PyTorch in its, each made when its turn comes."""
+    """Who does the job: gpugrad in its ways, then PyTorch in its, then JAX, each made when its turn comes."""
     made: dict[str, Callable[[], jobs.Side]] = {}
     for name in job.ways:
         made[f"gpugrad {name}"] = lambda name=name: jobs.ours(job, name, device, tiny)
     if torch_jobs.available(device):
         for name in torch_jobs.ways(job, device):
             made[f"torch {name}"] = lambda name=name: torch_jobs.theirs(job, name, device, tiny)
+    if jax_jobs.ways(job) and jax_jobs.available(device):
+        made["jax jit"] = lambda: jax_jobs.theirs(job, device, tiny)
     return made
 
 
@@ -58,7 +61,7 @@ def measure(job: jobs.Job, device: str, tiny: bool, deadline: float) -> dict[str
             found[name] = _one(make(), _SECONDS.get(job.kind, 0.4))
         except Exception as error:  # a job that fails must not take the others' figures with it
             found[name] = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"}
-    return {"what": job.what, "flops": job.flops(tiny), "sides": found}
+    return {"what": job.what, "flops": job.flops(tiny), "bytes": job.bytes(tiny), "sides": found}
 
 
 def _one(side: jobs.Side, round_seconds: float) -> dict[str, Any]:
@@ -95,7 +98,8 @@ def table(record: dict[str, Any]) -> str:
                 lines.append(f"| {name} | {side} | {found.get('error') or found.get('left_out')} | | |")
                 continue
             ceiling = ceilings.get(job.get("ceiling", ""), 0)
-            share = f"{job['flops'] / found['seconds'] / ceiling:.0%}" if ceiling and job["flops"] else "-"
+            work = job["flops"] or job["bytes"]
+            share = f"{work / found['seconds'] / ceiling:.0%}" if ceiling and work else "-"
             peak = "-" if found["peak_bytes"] is None else f"{found['peak_bytes'] / 2**20:.0f}"
             lines.append(f"| {name} | {side} | {found['seconds'] * 1e3:.3f} | {share} | {peak} |")
     lines += ["", "| kernel | GB/s | of a copy |", "|---|---|---|"]

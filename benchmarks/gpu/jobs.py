@@ -1,4 +1,4 @@
-"""The jobs of `python -m benchmarks.gpu`, and how gpugrad does them: training steps and convolutions."""
+"""The jobs of `python -m benchmarks.gpu`, and how gpugrad does them: training steps, kernels and convolutions."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ class Job:
     Attributes:
         name: in the report.
         what: in words.
-        kind: "mlp", "conv" or "resnet".
-        sizes: of it; mlp: (batch, *widths), conv: (batch, in, out, kernel, stride, pixels), resnet: (batch, pixels).
+        kind: "mlp", "kernel", "conv" or "resnet".
+        sizes: of it; mlp: (batch, *widths), kernel: (rows, columns), conv: (batch, in, out, kernel, stride, pixels),
+            resnet: (batch, pixels).
         tiny: the same in a rehearsal.
         precision: "float32", "tf32" or "bfloat16".
         ceiling: which of `ceilings` its arithmetic is held against.
         ways: of gpugrad: "eager", "captured" where `gg.compile` is there, "cudnn" and "im2col" for who convolves.
-        part: of a convolution: "forward", "images" or "kernels" (their gradients).
+        part: of a convolution: "forward", "images" or "kernels" (their gradients); of a kernel: its name.
     """
 
     name: str
@@ -64,6 +65,17 @@ class Job:
         return 0
 
 
+    def bytes(self, tiny: bool) -> int:
+        """What a kernel forward and backward must read and write: each array once; 0 if not counted.
+
+        x and y, then g, what is kept of x or y, and the gradient; a loss of each row writes no y and reads no g.
+        """
+        if self.kind != "kernel":
+            return 0
+        rows, columns = self.chosen(tiny)
+        return (3 if self.part == "cross_entropy" else 5) * 4 * rows * columns
+
+
 @dataclass
 class Side:
     """One way to do a job: a step, what waits for it, and the most memory it took (None where nobody knows)."""
@@ -88,6 +100,11 @@ JOBS: tuple[Job, ...] = (
     Job("mlp large tf32", "the same in TF32", "mlp", _LARGE, (8, 16, 16, 16), "tf32", "tf32 products", _CAPTURED),
     Job("mlp small", "784-256-128-10, batch 128, Adam, float32", "mlp", _SMALL, (8, 12, 8, 4), "float32",
         "float32 products", _CAPTURED),
+    *(
+        Job(f"{name} forward and backward", "10^7.2 numbers in rows of 4096, float32", "kernel", (4096, 4096), (3, 8),
+            ceiling="copy", ways=_CAPTURED, part=name)
+        for name in ("silu", "gelu", "softmax", "layer_norm", "cross_entropy")
+    ),
     Job("resnet50 bf16", "a training step on 64 images of 224 pixels, autocast, channels last", "resnet", (64, 224),
         (2, 32), "bfloat16", ways=("cudnn", "im2col", *_CAPTURED[1:])),
     *(
@@ -134,11 +151,16 @@ def ours(job: Job, way: str, device: str, tiny: bool) -> Side:
     gg.manual_seed(0)
     rng = np.random.default_rng(0)
     with _on(device):
-        step = {"mlp": _mlp, "resnet": _resnet, "conv": _conv}[job.kind](job, job.chosen(tiny), device, rng)
+        make = {"mlp": _mlp, "kernel": _kernel, "resnet": _resnet, "conv": _conv}[job.kind]
+        step = make(job, job.chosen(tiny), device, rng)
     compiled: Any = None
     if way == "captured":  # its device is that of its arguments, so it has one
         plain, argument = step, gg.zeros(1, device=device)
-        compiled = gg.compile(lambda _: plain())
+
+        def nothing_back(_: Any) -> None:  # results of a graph are copied for the caller, which nobody asked for
+            plain()
+
+        compiled = gg.compile(nothing_back)
         step = functools.partial(compiled, argument)
 
     def run() -> Any:
@@ -180,6 +202,40 @@ def _mlp(job: Job, sizes: tuple[int, ...], device: str, rng: Any) -> Callable[[]
     x = gg.tensor(rng.standard_normal((batch, widths[0])).astype(np.float32), device=device)
     y = gg.tensor(rng.integers(0, widths[-1], batch), device=device)
     return _training(job, model, gg.optim.Adam(model.parameters(), lr=1e-4), x, y)
+
+
+def kernel_data(job: Job, sizes: tuple[int, ...], rng: Any) -> tuple[Any, ...]:
+    """The input, the cotangent of the result, a weight, a bias and labels, on the host."""
+    rows, columns = sizes
+    drawn = rng.standard_normal(1 << 16, dtype=np.float32)
+    x, w, b = (np.resize(drawn, s) for s in ((rows, columns), (columns,), (columns,)))
+    g = np.float32(1) if job.part == "cross_entropy" else np.resize(drawn[::-1], (rows, columns))
+    return x, g, w, b, rng.integers(0, columns, rows)
+
+
+def _kernel(job: Job, sizes: tuple[int, ...], device: str, rng: Any) -> Callable[[], Any]:
+    x, g, w, b, y = (gg.tensor(a, device=device) for a in kernel_data(job, sizes, rng))
+    inputs = (x, w, b) if job.part == "layer_norm" else (x,)
+    for each in inputs:
+        each.requires_grad_()
+    F = gg.nn.functional  # noqa: N806 - its name everywhere
+    functions: dict[str, Callable[[], Any]] = {
+        "silu": lambda: F.silu(x),
+        "gelu": lambda: F.gelu(x),
+        "softmax": lambda: F.softmax(x, -1),
+        "layer_norm": lambda: F.layer_norm(x, (sizes[1],), w, b),
+        "cross_entropy": lambda: F.cross_entropy(x, y),
+    }
+    function = functions[job.part]
+
+    def step() -> Any:
+        for each in inputs:
+            each.grad = None
+        out = function()
+        out.backward(g)
+        return (out.detach(), *(each.grad for each in inputs))
+
+    return step
 
 
 def _resnet(job: Job, sizes: tuple[int, ...], device: str, rng: Any) -> Callable[[], Any]:

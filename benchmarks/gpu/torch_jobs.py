@@ -1,4 +1,4 @@
-"""How PyTorch does the jobs of `jobs`: eager, compiled, and as a CUDA graph; nothing where it is not installed."""
+"""How PyTorch does the jobs of `jobs`: eager, compiled, and in CUDA graphs; nothing where it is not installed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.gpu.jobs import Job, Side, layer
+from benchmarks.gpu.jobs import Job, Side, kernel_data, layer
 
 
 def available(device: str) -> bool:
@@ -23,10 +23,14 @@ def available(device: str) -> bool:
 
 
 def ways(job: Job, device: str) -> tuple[str, ...]:
-    """Eager everywhere; on a GPU an MLP is compiled too, and a small one a CUDA graph of the whole step."""
-    if device == "cpu" or job.kind != "mlp":
+    """Eager everywhere; on a GPU an MLP and kernels are compiled too, in both modes, a small MLP is one CUDA graph.
+
+    "reduced" is the mode "reduce-overhead": CUDA graphs of the compiled parts, forward and backward.
+    """
+    if device == "cpu" or job.kind not in ("mlp", "kernel"):
         return ("eager",)
-    return ("eager", "compiled", "graph") if job.name == "mlp small" else ("eager", "compiled")
+    compiled = ("eager", "compiled", "reduced")
+    return (*compiled, "graph") if job.name == "mlp small" else compiled
 
 
 def theirs(job: Job, way: str, device: str, tiny: bool) -> Side:
@@ -37,7 +41,7 @@ def theirs(job: Job, way: str, device: str, tiny: bool) -> Side:
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = job.precision == "tf32"
     rng = np.random.default_rng(0)
-    make = {"mlp": _mlp, "resnet": _resnet, "conv": _conv}[job.kind]
+    make = {"mlp": _mlp, "kernel": _kernel, "resnet": _resnet, "conv": _conv}[job.kind]
     step = make(job, job.chosen(tiny), device, way, rng)
     if way == "graph":
         step = _graphed(step)
@@ -87,14 +91,52 @@ def _training(job: Job, model: Any, optimizer: Any, x: Any, y: Any, way: str, de
         with torch.autocast(device.partition(":")[0], torch.bfloat16) if half else contextlib.nullcontext():
             return torch.nn.functional.cross_entropy(model(x), y)
 
-    loss_of = torch.compile(loss_of) if way == "compiled" else loss_of
+    loss_of = _compiled(loss_of, way)
 
     def step() -> Any:
         optimizer.zero_grad(set_to_none=True)
+        if way == "reduced":  # what the graphs gave last time may be written over
+            torch.compiler.cudagraph_mark_step_begin()
         loss = loss_of(x, y)
         loss.backward()
         optimizer.step()
         return loss
+
+    return step
+
+
+def _compiled(function: Callable[..., Any], way: str) -> Callable[..., Any]:
+    import torch
+
+    modes = {"compiled": "default", "reduced": "reduce-overhead"}
+    return torch.compile(function, mode=modes[way]) if way in modes else function  # type: ignore[no-any-return]
+
+
+def _kernel(job: Job, sizes: tuple[int, ...], device: str, way: str, rng: Any) -> Callable[[], Any]:
+    import torch
+
+    x, g, w, b, y = (torch.tensor(a, device=device) for a in kernel_data(job, sizes, rng))
+    inputs = (x, w, b) if job.part == "layer_norm" else (x,)
+    for each in inputs:
+        each.requires_grad_()
+    F = torch.nn.functional  # noqa: N806 - its name everywhere
+    functions: dict[str, Callable[..., Any]] = {
+        "silu": lambda x, w, b: F.silu(x),
+        "gelu": lambda x, w, b: F.gelu(x),
+        "softmax": lambda x, w, b: F.softmax(x, -1),
+        "layer_norm": lambda x, w, b: F.layer_norm(x, (sizes[1],), w, b),
+        "cross_entropy": lambda x, w, b: F.cross_entropy(x, y),
+    }
+    function = _compiled(functions[job.part], way)
+
+    def step() -> Any:
+        for each in inputs:
+            each.grad = None
+        if way == "reduced":
+            torch.compiler.cudagraph_mark_step_begin()
+        out = function(x, w, b)
+        out.backward(g)
+        return (out.detach(), *(each.grad for each in inputs))
 
     return step
 

@@ -14,7 +14,7 @@ from tests.standin import State
 
 def test_every_kind_of_job_runs_on_the_gpu_and_is_reported(gpu_with_cudnn: State, tmp_path: Path) -> None:
     pytest.importorskip("ml_dtypes")
-    only = "^(mlp large bf16|mlp small|resnet50 bf16|conv 64-64 1x1.*|conv 128-128 3x3/2 .*)$"
+    only = "^(mlp large bf16|mlp small|softmax.*|resnet50 bf16|conv 64-64 1x1.*|conv 128-128 3x3/2 .*)$"
     code = figures.main(["--tiny", "--only", only, "--parity", "^(relu|matmul)$", "--out", str(tmp_path)])
     record = json.loads((tmp_path / "gpu-figures.json").read_text())
     sides = {f"{name}, {side}": found for name, job in record["jobs"].items() for side, found in job["sides"].items()}
@@ -28,6 +28,7 @@ def test_every_kind_of_job_runs_on_the_gpu_and_is_reported(gpu_with_cudnn: State
     )
     assert {"resnet50 bf16, gpugrad cudnn", "resnet50 bf16, gpugrad im2col"} <= sides.keys()
     assert sides["mlp small, gpugrad eager"]["peak_bytes"] > 0
+    assert sides["softmax forward and backward, gpugrad captured"]["seconds"] > 0
     text = (tmp_path / "gpu-figures.md").read_text()
     assert "| mlp small | gpugrad eager |" in text
     assert "| softmax backward |" in text
@@ -62,6 +63,64 @@ def test_both_sides_compute_the_same_convolution(part: str, precision: str) -> N
     theirs = next(t for t in (theirs if isinstance(theirs, tuple) else (theirs,)) if isinstance(t, torch.Tensor))
     near = 3e-2 if precision == "bfloat16" else 1e-5
     np.testing.assert_allclose(np.asarray(ours, np.float32), theirs.float().numpy(), rtol=near, atol=near)
+
+
+KERNELS = [job for job in jobs.JOBS if job.kind == "kernel"]
+
+
+@pytest.mark.parametrize("job", KERNELS, ids=lambda job: job.part)
+@pytest.mark.parametrize("other", ["torch", "jax"])
+def test_all_sides_compute_the_same_of_a_kernel(job: jobs.Job, other: str) -> None:
+    pytest.importorskip(other)
+    from benchmarks.gpu import jax_jobs, torch_jobs
+
+    ours = jobs.ours(job, "eager", "cpu", tiny=True).step()
+    theirs = (
+        jax_jobs.theirs(job, "cpu", True) if other == "jax" else torch_jobs.theirs(job, "eager", "cpu", True)
+    ).step()
+    assert len(ours) == len(theirs)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a.numpy(), np.asarray(b), rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_jax_takes_the_steps_that_pytorch_takes(precision: str) -> None:
+    pytest.importorskip("jax")
+    torch = pytest.importorskip("torch")
+    from benchmarks.gpu import jax_jobs
+
+    job = jobs.Job("mlp", "", "mlp", (8, 6, 7, 5), (8, 6, 7, 5), precision)
+    model = torch.nn.Sequential(torch.nn.Linear(6, 7), torch.nn.ReLU(), torch.nn.Linear(7, 5))
+    weights = [(m.weight.detach().numpy().T.copy(), m.bias.detach().numpy().copy()) for m in (model[0], model[2])]
+    zeros = [tuple(np.zeros_like(a) for a in pair) for pair in weights]
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((8, 6)).astype(np.float32), rng.integers(0, 5, 8)
+    step, state = jax_jobs.training(job), (weights, zeros, zeros, np.float32(0))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+    for _ in range(3):
+        state, loss = step(state, x, y.astype(np.int32))
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            theirs = torch.nn.functional.cross_entropy(model(torch.tensor(x)), torch.tensor(y))
+        theirs.backward()
+        optimizer.step()
+        assert float(loss) == pytest.approx(theirs.item(), rel=1e-5 if precision == "float32" else 1e-2)
+    near = 1e-5 if precision == "float32" else 1e-3
+    np.testing.assert_allclose(np.asarray(state[0][0][0]), model[0].weight.detach().numpy().T, atol=near)
+
+
+def test_pytorch_is_compiled_in_both_modes_on_a_gpu() -> None:
+    from benchmarks.gpu import torch_jobs
+
+    by_name = {job.name: torch_jobs.ways(job, "cuda") for job in jobs.JOBS}
+    assert by_name["mlp small"] == ("eager", "compiled", "reduced", "graph")
+    assert by_name["mlp large bf16"] == by_name["softmax forward and backward"] == ("eager", "compiled", "reduced")
+    assert {torch_jobs.ways(job, "cpu") for job in jobs.JOBS} == {("eager",)}
+
+
+def test_bytes_of_a_kernel_are_counted_by_hand() -> None:
+    by_part = {job.part: job.bytes(tiny=True) for job in KERNELS}
+    assert by_part == {**dict.fromkeys(by_part, 5 * 4 * 24), "cross_entropy": 3 * 4 * 24}
 
 
 def test_the_network_beside_ours_is_as_large() -> None:
