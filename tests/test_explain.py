@@ -43,10 +43,28 @@ def test_a_convolution_states_its_geometry_and_debug_mode_the_line():
         model, _, _, loss = residual_network()
     found = gg.explain(loss, model.named_parameters())
     first = next(s for s in found.steps if s.name == "conv")
-    assert first.note == "kernel 3x3, stride 2x2, padding 1x1"
+    assert first.note == "kernel 3x3, stride 2x2, padding 1x1, by im2col"
     assert "test_explain.py" in first.line
     assert "kernel 3x3, stride 2x2" in found.text()
     assert "test_explain.py" in found.text()
+
+
+def test_a_convolution_names_the_algorithm_that_computed_it(monkeypatch):
+    monkeypatch.setenv("GPUGRAD_NUMBA", "0")
+    images = gg.tensor(np.ones((8, 64, 16, 16), np.float32), requires_grad=True)
+    square, deep = gg.ones(64, 64, 3, 3), gg.ones(64, 1, 3, 3)
+    y = gg.conv2d(images, square, padding=1)
+    with gg.cpu.convolution("im2col"):
+        y = gg.conv2d(y, square)
+    y = gg.conv_transpose2d(gg.conv2d(y, deep, groups=64), square)
+    found = gg.explain(y)
+    assert [s.note for s in found.steps if not s.leaf] == [
+        "kernel 3x3, padding 1x1, by winograd2", "kernel 3x3, by im2col", "kernel 3x3, 64 groups, by shifted",
+        "kernel 3x3, by winograd2",
+    ]  # fmt: skip
+    for form in (found.text(), found.dot(), found.mermaid(), found.svg()):
+        assert "by winograd2" in form
+        assert "by shifted" in form
 
 
 def test_after_a_backward_pass_nothing_is_held():

@@ -284,6 +284,18 @@ class Backend(ABC):
             y += bias.reshape(-1, *(1,) * (y.ndim - 2))
         return y
 
+    def conv_way(self, work: int, w: Array, at: Geometry, x: Array, back: bool = False) -> str:
+        """What the backend calls its way of a convolution of `work` multiply-adds; "" where it has but one.
+
+        Args:
+            work: the multiply-adds.
+            w: the kernels.
+            at: where the patches lie.
+            x: the images, or what stands in their place.
+            back: whether it is `conv_input`.
+        """
+        return ""
+
     def conv_relu(self, x: Array, w: Array, at: Geometry, bias: Array | None = None) -> Array | None:
         """`conv`, with relu inside; or None where that is no faster than one after the other."""
         return None

@@ -18,7 +18,7 @@ WAYS: Final[dict[str, ModuleType]] = {
 }
 
 
-def chosen(work: int, w_shape: tuple[int, ...], at: Geometry, *arrays: Array) -> str:
+def chosen(work: int, w_shape: tuple[int, ...], at: Geometry, *arrays: Array, back: bool = False) -> str:
     """The way of a convolution or one of its gradients.
 
     Args:
@@ -26,6 +26,7 @@ def chosen(work: int, w_shape: tuple[int, ...], at: Geometry, *arrays: Array) ->
         w_shape: of the kernels, (out, channels / groups, *kernel).
         at: where the patches lie.
         arrays: its operands; of their elements nothing is read.
+        back: it is the gradient by the images.
 
     Returns:
         A key of `WAYS`; "winograd" for that of `cpu_winograd`; "general" for types and axes that none of them takes.
@@ -36,7 +37,9 @@ def chosen(work: int, w_shape: tuple[int, ...], at: Geometry, *arrays: Array) ->
     tiled = cpu_conv_numpy.takes(*arrays) and cpu_winograd_numpy.fits(w_shape, at)
     if asked == "winograd2" and tiled:
         return "winograd2"
-    if cpu_conv.chosen(work, *arrays) == "direct":
+    # The compiled loops decline a gradient by images with a stride and a dilation on one axis.
+    declined = back and any(s > 1 and d > 1 for s, d in zip(at.stride, at.dilation, strict=True))
+    if not declined and cpu_conv.chosen(work, *arrays) == "direct":
         return "direct"
     if not cpu_conv_numpy.takes(*arrays):
         return "general"

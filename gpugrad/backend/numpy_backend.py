@@ -125,6 +125,10 @@ class NumpyBackend(Backend):
         else:
             np.add.at(target, index, source)
 
+    def conv_way(self, work: int, w: Array, at: Geometry, x: Array, back: bool = False) -> str:
+        way = cpu_choice.chosen(work, w.shape, at, x, w, back=back)
+        return "im2col" if way == "general" else way
+
     def conv(self, x: Array, w: Array, at: Geometry, bias: Array | None = None) -> Array:
         places = x.shape[0] * math.prod(at.output(x.shape[2:], w.shape[2:]))
         way = cpu_choice.chosen(places * w.size, w.shape, at, x, w)
@@ -135,15 +139,12 @@ class NumpyBackend(Backend):
         return np.asarray(cpu_choice.WAYS[way].conv(self.pool, x, w, bias, at))
 
     def conv_input(self, g: Array, w: Array, size: tuple[int, ...], at: Geometry) -> Array:
-        way = cpu_choice.chosen(g.size // g.shape[1] * w.size, w.shape, at, g, w)
+        way = cpu_choice.chosen(g.size // g.shape[1] * w.size, w.shape, at, g, w, back=True)
         if way == "winograd":
             return cpu_winograd.conv_input(self.pool, g, w, at)
         if way == "general":
             return super().conv_input(g, w, size, at)
-        found = cpu_choice.WAYS[way].conv_input(self.pool, g, w, size, at)
-        if found is None:  # a stride and a dilation on one axis, which the compiled loops decline
-            found = cpu_choice.WAYS["im2col"].conv_input(self.pool, g, w, size, at)
-        return np.asarray(found)
+        return np.asarray(cpu_choice.WAYS[way].conv_input(self.pool, g, w, size, at))
 
     def conv_weight(self, x: Array, g: Array, kernel: tuple[int, ...], at: Geometry) -> Array:
         w_shape = (g.shape[1], x.shape[1] // at.groups, *kernel)

@@ -202,14 +202,14 @@ class GhostBackend(Backend):
 
     def conv_input(self, g: Any, w: Any, size: tuple[int, ...], at: Geometry) -> Any:
         """Likewise."""
-        way = ghost_conv.way(self, g.size // g.shape[1] * w.size, w.shape, at, g, w)
+        way = ghost_conv.way(self, g.size // g.shape[1] * w.size, w.shape, at, g, w, back=True)
         if way == "winograd":
             return ghost_conv.fast_conv_input(self, g, w, at)
         if way == "winograd2":
             return ghost_conv_numpy.tiled_conv_input(self, g, w.shape, size, at)
-        if way == "direct" and not any(s > 1 and d > 1 for s, d in zip(at.stride, at.dilation, strict=True)):
+        if way == "direct":
             return ghost_conv.conv_input(self, g, w, size, at)
-        if way in ("shifted", "im2col", "direct"):
+        if way in ("shifted", "im2col"):
             return ghost_conv_numpy.conv_input(self, g, w.shape, size, at)
         if ghost_conv_gpu.taken(self, g, w.shape, at, size):
             return ghost_conv_gpu.conv_input(self, g, w, size, at)

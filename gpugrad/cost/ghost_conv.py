@@ -14,11 +14,11 @@ from ..backend.cpu_conv import PARTS, SMALL_GRADIENT, block_size
 from .ghost import Ghost
 
 
-def way(home: Any, work: int, w_shape: tuple[int, ...], at: Geometry, *arrays: Ghost) -> str:
+def way(home: Any, work: int, w_shape: tuple[int, ...], at: Geometry, *arrays: Ghost, back: bool = False) -> str:
     """How a convolution of `work` multiply-adds is computed on the CPU; "general" on a GPU."""
     if home.device.type != "cpu":
         return "general"
-    return cpu_choice.chosen(work, w_shape, at, *[a.value for a in arrays])
+    return cpu_choice.chosen(work, w_shape, at, *[a.value for a in arrays], back=back)
 
 
 def fast_conv(home: Any, x: Ghost, w_shape: tuple[int, ...], at: Geometry) -> Any:

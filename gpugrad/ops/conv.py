@@ -24,11 +24,18 @@ Padding = int | str | Sequence[int] | Sequence[tuple[int, int]]
 
 
 def _conv_forward(needs: Needs, x: Any, w: Any, bias: Any = None, *, at: Geometry) -> tuple[Any, tuple[Any, ...]]:
-    return backend_for_all("conv", x, w, bias).conv(x, w, at, bias), (x.shape, w.shape)
+    backend = backend_for_all("conv", x, w, bias)
+    y = backend.conv(x, w, at, bias)
+    return y, (x.shape, w.shape, conv_way(backend, needs, y, w, at, x))
+
+
+def conv_way(backend: Any, needs: Needs, patches: Any, w: Any, at: Geometry, x: Any, back: bool = False) -> str:
+    """What the backend calls its way of a recorded convolution; `patches` has a pixel for each patch."""
+    return backend.conv_way(patches.size // patches.shape[1] * w.size, w, at, x, back) if any(needs) else ""
 
 
 def conv_rule(
-    g: Any, needs: Needs, x: Any, w: Any, x_shape: Shape, w_shape: Shape, *, at: Geometry
+    g: Any, needs: Needs, x: Any, w: Any, x_shape: Shape, w_shape: Shape, way: str, *, at: Geometry
 ) -> tuple[Any, ...]:
     """The two other convolutions, and the sums of the channels for the bias."""
     gx = apply(CONV_INPUT, (g, w), {"size": x_shape[2:], "at": at}) if needs[0] else None
@@ -44,7 +51,9 @@ def _channel_sum(g: Any) -> Any:
     return g.sum(axis=(0, *range(2, g.ndim)))
 
 
-def _conv_jvp(given: Any, needs: Needs, x: Any, w: Any, x_shape: Shape, w_shape: Shape, *, at: Geometry) -> Any:
+def _conv_jvp(
+    given: Any, needs: Needs, x: Any, w: Any, x_shape: Shape, w_shape: Shape, way: str, *, at: Geometry
+) -> Any:
     tx, tw, tb = (*given, None)[:3]
     return added(
         None if tx is None else apply(CONV, (tx, w), {"at": at}),
@@ -54,11 +63,13 @@ def _conv_jvp(given: Any, needs: Needs, x: Any, w: Any, x_shape: Shape, w_shape:
 
 
 def _input_forward(needs: Needs, g: Any, w: Any, *, size: Shape, at: Geometry) -> tuple[Any, tuple[Any, ...]]:
-    return backend_for_all("conv_input", g, w).conv_input(g, w, size, at), (g.shape, w.shape)
+    backend = backend_for_all("conv_input", g, w)
+    x = backend.conv_input(g, w, size, at)
+    return x, (g.shape, w.shape, conv_way(backend, needs, g, w, at, g, back=True))
 
 
 def _input_rule(
-    v: Any, needs: Needs, g: Any, w: Any, g_shape: Shape, w_shape: Shape, *, size: Shape, at: Geometry
+    v: Any, needs: Needs, g: Any, w: Any, g_shape: Shape, w_shape: Shape, way: str, *, size: Shape, at: Geometry
 ) -> tuple[Any, Any]:
     gg = _conv_of_shape(v, w, g_shape, at) if needs[0] else None
     gw = apply(CONV_WEIGHT, (v, g), {"kernel": w_shape[2:], "at": at}) if needs[1] else None
@@ -101,17 +112,19 @@ def _weight_flops(shapes: tuple[Shape, ...], out_shape: Shape, **static: Any) ->
     return 2 * math.prod(shapes[1]) * math.prod(out_shape[1:])
 
 
-def _describe(kept: tuple[Any, ...], *, at: Geometry) -> str:
-    """Kernel and steps of a convolution, in PyTorch's words; what is as usual is left out."""
-    kernel = "x".join(map(str, kept[-1][2:]))
-    parts = [f"kernel {kernel}"]
+def describe_conv(kept: tuple[Any, ...], *, at: Geometry, **static: Any) -> str:
+    """Kernel and steps in PyTorch's words, what is as usual left out, and what the backend calls its way."""
+    w_shape, way = kept[-2:]
+    parts = ["kernel " + "x".join(map(str, w_shape[2:]))]
     if any(s != 1 for s in at.stride):
         parts.append(f"stride {'x'.join(map(str, at.stride))}")
     if any(low or high for low, high in at.padding):
         parts.append("padding " + "x".join(str(a) if a == b else f"{a}+{b}" for a, b in at.padding))
     if any(d != 1 for d in at.dilation):
         parts.append(f"dilation {'x'.join(map(str, at.dilation))}")
-    return ", ".join([*parts, f"{at.groups} groups"] if at.groups > 1 else parts)
+    if at.groups > 1:
+        parts.append(f"{at.groups} groups")
+    return ", ".join([*parts, f"by {way}"] if way else parts)
 
 
 CONV = Primitive(
@@ -122,9 +135,17 @@ CONV = Primitive(
     flops=conv_flops,
     vjp_flops=conv_vjp_flops,
     jvp=_conv_jvp,
-    describe=_describe,
+    describe=describe_conv,
 )
-CONV_INPUT = Primitive("conv_input", _input_forward, _input_rule, keeps=((1,), (0,)), flops=_input_flops, bilinear=True)
+CONV_INPUT = Primitive(
+    "conv_input",
+    _input_forward,
+    _input_rule,
+    keeps=((1,), (0,)),
+    flops=_input_flops,
+    bilinear=True,
+    describe=describe_conv,
+)
 CONV_WEIGHT = Primitive(
     "conv_weight", _weight_forward, _weight_rule, keeps=((1,), (0,)), flops=_weight_flops, bilinear=True
 )

@@ -11,7 +11,7 @@ from typing import Any
 from ..backend.conv import Geometry
 from ..primitive import OUT, Needs, Primitive, Shape, public
 from .arguments import operand
-from .conv import Padding, Size, conv_flops, conv_rule, conv_vjp_flops, convolve
+from .conv import Padding, Size, conv_flops, conv_rule, conv_vjp_flops, conv_way, convolve, describe_conv
 from .core import backend_for_all, make
 from .elementwise import relu, where
 
@@ -23,13 +23,13 @@ def _forward(needs: Needs, x: Any, w: Any, bias: Any = None, *, at: Geometry) ->
     y = backend.conv_relu(x, w, at, bias)
     if y is None:
         y = backend.kernel(relu.formula)(backend.conv(x, w, at, bias))
-    return y, (x.shape, w.shape)
+    return y, (x.shape, w.shape, conv_way(backend, needs, y, w, at, x))
 
 
 def _rule(
-    g: Any, needs: Needs, x: Any, w: Any, y: Any, x_shape: Shape, w_shape: Shape, *, at: Geometry
+    g: Any, needs: Needs, x: Any, w: Any, y: Any, x_shape: Shape, w_shape: Shape, way: str, *, at: Geometry
 ) -> tuple[Any, ...]:
-    return conv_rule(_positive(g, y), needs, x, w, x_shape, w_shape, at=at)
+    return conv_rule(_positive(g, y), needs, x, w, x_shape, w_shape, way, at=at)
 
 
 def _flops(shapes: tuple[Shape, ...], out_shape: Shape, **static: Any) -> int:
@@ -43,7 +43,13 @@ def _vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, **stat
 
 
 CONV_RELU = Primitive(
-    "conv_relu", _forward, _rule, keeps=((1, OUT), (0, OUT), (OUT,)), flops=_flops, vjp_flops=_vjp_flops
+    "conv_relu",
+    _forward,
+    _rule,
+    keeps=((1, OUT), (0, OUT), (OUT,)),
+    flops=_flops,
+    vjp_flops=_vjp_flops,
+    describe=describe_conv,
 )
 
 
