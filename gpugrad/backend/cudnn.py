@@ -213,6 +213,7 @@ class Library:
         if found is ...:
             if len(self._plans) >= _MAX_PLANS:
                 self._plans.clear()
+                self.refused.clear()
             found = None
             try:
                 found = self._made(TYPES[dtype.name], level, describe, exact)

@@ -10,8 +10,16 @@ import pytest
 import gpugrad as gg
 from gpugrad.backend import backend_for
 from gpugrad.backend.conv import Geometry
-from tests.cuda_backend.image_cases import CONVOLUTIONS, KINDS, compare, placed
-from tests.standin import State
+from tests.cuda_backend.image_cases import (
+    CONVOLUTIONS,
+    KINDS,
+    POOLS,
+    compare,
+    compare_pooling,
+    compare_statistics,
+    placed,
+)
+from tests.standin import State, installed
 from tests.standin import cudnn as front_end
 
 AT = Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
@@ -210,6 +218,21 @@ def test_plans_and_handles_belong_to_a_gpu_and_follow_the_stream(cuda: Any, rng:
     with cuda.xp.cuda.Stream(non_blocking=True):  # the stand-in refuses another stream than the current one
         np.testing.assert_array_equal(cuda.conv(x, w, AT).get(), want)
     np.testing.assert_array_equal(cuda.conv(x, w, AT).get(), want)
+
+
+@pytest.mark.parametrize("way", ["auto", "im2col"])
+@pytest.mark.parametrize("name", ["groups", "depthwise", "stride, uneven padding, dilation"])
+def test_images_of_another_gpu_than_the_current_one(rng: np.random.Generator, name: str, way: str) -> None:
+    with installed(devices=2, cudnn=True), gg.cuda.convolution(way):
+        backend_for("cuda:0")  # becomes the current one
+        second = backend_for("cuda:1")
+        compare(second, rng, name, "float32", True)
+        compare_pooling(second, rng, POOLS[0], "float32")
+        compare_statistics(second, rng, (40, 7), "float32")
+        x = gg.tensor(rng.standard_normal((4, 3, 5, 5)).astype(np.float32), device="cuda:1", requires_grad=True)
+        y = gg.nn.functional.batch_norm(x, training=True)
+        y.backward(gg.ones_like(y))
+        assert {str(y.device), str(x.grad.device)} == {"cuda:1"}
 
 
 def test_a_step_with_cudnn_can_be_captured(gpu_with_cudnn: State, rng: np.random.Generator) -> None:

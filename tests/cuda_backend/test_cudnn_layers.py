@@ -133,3 +133,33 @@ def test_operands_are_taken_as_they_lie(gpu_with_cudnn: State, rng: np.random.Ge
     y = F.scaled_dot_product_attention(q, k, v)
     assert gpu_with_cudnn.calls["ascontiguousarray"] == 0
     assert y.data.strides == (16 * 32 * 2, 8 * 2, 32 * 2, 2), "heads side by side, as the queries"
+
+
+@pytest.mark.parametrize("way", ["auto", "im2col"])
+def test_a_captured_step_of_a_network_with_normalisation_has_the_bits_of_a_plain_one(
+    gpu_with_cudnn: State, rng: np.random.Generator, way: str
+) -> None:
+    pictures = rng.standard_normal((4, 3, 12, 12)).astype(np.float32)
+    losses = []
+    for compiled in (False, True):
+        gg.manual_seed(5)
+        layers = [gg.nn.Conv2d(3, 8, 3, stride=2, bias=False), gg.nn.BatchNorm2d(8), gg.nn.ReLU(), gg.nn.MaxPool2d(2)]
+        model = gg.nn.Sequential(*layers, gg.nn.Conv2d(8, 8, 2), gg.nn.ReLU(), gg.nn.Flatten(), gg.nn.Linear(8, 3))
+        model.to("cuda")
+        update = gg.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+        x, labels = gg.tensor(pictures, device="cuda"), gg.tensor(np.array([0, 1, 2, 0]), device="cuda")
+
+        def step(x: Any, model: Any = model, update: Any = update, labels: Any = labels) -> Any:
+            update.zero_grad()
+            with gg.autocast("float16"):
+                loss = F.cross_entropy(model(x), labels)
+            loss.backward()
+            update.step()
+            return loss
+
+        run = gg.compile(step) if compiled else step
+        with gg.cuda.convolution(way):
+            losses.append([run(x).item() for _ in range(6)])
+        assert not compiled or run.graphs
+        losses[-1] += model[1].running_mean.numpy().tolist()
+    assert losses[0] == losses[1]

@@ -36,7 +36,8 @@ def test_idle_time_is_what_a_step_takes_longer_than_on_a_device_that_is_kept_bus
     assert report.total.forward.idle_seconds == 0
 
 
-def test_the_memory_of_a_step_on_a_gpu_is_predicted_like_that_on_a_cpu(gpu: State) -> None:
+def test_the_memory_of_a_step_on_a_gpu_is_predicted(gpu: State) -> None:
+    """Without the scratch memory that the kernels of the CPU take within a call."""
     peaks = []
     for device in ("cpu", "cuda"):
         model = gg.nn.Sequential(gg.nn.Linear(64, 64), gg.nn.GELU(), gg.nn.LayerNorm(64), gg.nn.Linear(64, 10)).to(
@@ -50,7 +51,15 @@ def test_the_memory_of_a_step_on_a_gpu_is_predicted_like_that_on_a_cpu(gpu: Stat
         launched = len(gpu.launches)
         peaks.append(gg.tape_memory(loss).peak_bytes)
         assert len(gpu.launches) == launched, "nothing is computed"
-    assert peaks[0] == peaks[1]
+    assert peaks[1] <= peaks[0]
+    loss().backward()  # compiles, and makes the workspace of the products
+    for p in model.parameters():
+        p.grad = None
+    gg.cuda.reset_peak_memory_stats()
+    held = gg.cuda.memory_allocated()
+    loss().backward()
+    assert gg.cuda.max_memory_allocated() - held == pytest.approx(peaks[1], rel=0.1)
+    gg.cuda.stop_peak_memory_stats()
 
 
 def test_the_command_measures_a_gpu(
