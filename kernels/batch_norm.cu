@@ -2,9 +2,11 @@
 //
 //   moments_parts(x, part, rows, columns, rows_a_chunk)          first stage: for each chunk of rows the sum and the
 //                                                                squared distances from the chunk's mean
-//   moments(part, mean, variance, rate, chunks, rows, columns, rows_a_chunk, eps)   mean, biased variance and
-//                                                                1 / sqrt(variance + eps) of each column (T. F. Chan,
-//                                                                G. H. Golub, R. J. LeVeque 1983)
+//   moments(part, mean, variance, rate, running_mean, running_variance, chunks, rows, columns, rows_a_chunk, eps,
+//           momentum)                                            mean, biased variance and 1 / sqrt(variance + eps) of
+//                                                                each column (T. F. Chan, G. H. Golub, R. J. LeVeque
+//                                                                1983); the running ones, which may be null, move by
+//                                                                `momentum` towards the mean and the unbiased variance
 //   norm_products_parts(g, x, mean, scale, part, rows, columns, rows_a_chunk)   first stage of the sums of g and of
 //                                                                g (x - mean) scale
 //   norm_products(part, total, along, chunks, columns)           the sums
@@ -14,7 +16,7 @@
 //   normalise_wide(...), normalise_vjp_wide(...) the same by 16 bytes at a time: aligned, and `columns` a multiple
 //
 // x, g, y, dx: the storage type, (rows, columns) C-contiguous; what there is one of for a column: compute type; part:
-// (chunks, columns, 2), compute type; eps: compute type; sizes: long long. Block (32, 8); grid (ceil(columns / 32),
+// (chunks, columns, 2), compute type; eps, momentum: compute type; sizes: long long. Block (32, 8); grid (ceil(columns / 32),
 // chunks) for the first stages, (ceil(columns / 32),) for the second. normalise*: block (p, q), grid (ceil(columns / p)
 // or of their packs, any).
 #include "reduce.cuh"
@@ -38,8 +40,9 @@ __device__ void moments_parts(const T* x, Two<C>* part, long long rows, long lon
 }
 
 template <class C>
-__device__ void moments(const Two<C>* part, C* mean, C* variance, C* rate, long long chunks, long long rows,
-                        long long columns, long long rows_a_chunk, C eps) {
+__device__ void moments(const Two<C>* part, C* mean, C* variance, C* rate, C* running_mean, C* running_variance,
+                        long long chunks, long long rows, long long columns, long long rows_a_chunk, C eps,
+                        C momentum) {
   __shared__ C centre[32];
   const long long c = (long long)blockIdx.x * 32 + threadIdx.x;
   const bool inside = c < columns;
@@ -56,6 +59,9 @@ __device__ void moments(const Two<C>* part, C* mean, C* variance, C* rate, long 
   mean[c] = middle;
   variance[c] = spread / C(rows);
   rate[c] = C(1) / sqrt(spread / C(rows) + eps);
+  if (!running_mean) return;
+  running_mean[c] = running_mean[c] * (C(1) - momentum) + momentum * middle;
+  running_variance[c] = running_variance[c] * (C(1) - momentum) + momentum * (spread / C(rows - 1));
 }
 
 template <class T, class C>
@@ -134,10 +140,12 @@ __device__ void normalise_vjp(const T* g, const T* x, const C* mean, const C* ra
     gg::moments_parts(x, part, rows, columns, rows_a_chunk);                                                         \
   }                                                                                                                  \
   extern "C" __global__ void gg_moments_##tag(const gg::Two<gg::real<T>>* part, gg::real<T>* mean,                   \
-                                              gg::real<T>* variance, gg::real<T>* rate, long long chunks,            \
-                                              long long rows, long long columns, long long rows_a_chunk,             \
-                                              gg::real<T> eps) {                                                     \
-    gg::moments(part, mean, variance, rate, chunks, rows, columns, rows_a_chunk, eps);                               \
+                                              gg::real<T>* variance, gg::real<T>* rate,                              \
+                                              gg::real<T>* running_mean, gg::real<T>* running_variance,              \
+                                              long long chunks, long long rows, long long columns,                   \
+                                              long long rows_a_chunk, gg::real<T> eps, gg::real<T> momentum) {       \
+    gg::moments(part, mean, variance, rate, running_mean, running_variance, chunks, rows, columns, rows_a_chunk,     \
+                eps, momentum);                                                                                      \
   }                                                                                                                  \
   extern "C" __global__ void gg_norm_products_parts_##tag(                                                           \
       const T* g, const T* x, const gg::real<T>* mean, const gg::real<T>* scale, gg::Two<gg::real<T>>* part,         \

@@ -340,7 +340,15 @@ class Backend(ABC):
         """The sums over the columns of `g` and of `g (rows - mean) scale`; or None."""
         return None
 
-    def batch_norm(self, x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, ...] | None:
+    def batch_norm(
+        self,
+        x: Array,
+        weight: Array,
+        bias: Array,
+        eps: float,
+        running: tuple[Array, Array] | None = None,
+        momentum: float = 0.0,
+    ) -> tuple[Array, ...] | None:
         """Images normalised by their own statistics in one go, and of each channel the mean and 1 / deviation; or None.
 
         Args:
@@ -348,6 +356,9 @@ class Backend(ABC):
             weight: (channels,), of the same dtype, or float32 for images of halves.
             bias: likewise.
             eps: added to the (biased) variance.
+            running: mean and variance to move by `momentum` towards those of the images (the unbiased variance), in
+                place; not moved where the result is None.
+            momentum: the share of the new ones.
         """
         return None
 

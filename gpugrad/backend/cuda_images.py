@@ -129,13 +129,31 @@ def _images(rows: Array, shape: tuple[int, ...]) -> Array:
     return cuda_windows.channels_second(rows.reshape(shape[0], *shape[2:], shape[1]))
 
 
-def batch_norm(backend: Any, x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, ...] | None:
+def batch_norm(
+    backend: Any,
+    x: Array,
+    weight: Array,
+    bias: Array,
+    eps: float,
+    running: tuple[Array, Array] | None,
+    momentum: float,
+) -> tuple[Array, ...] | None:
     """`Backend.batch_norm`."""
+    if not x.size or x.dtype.name not in cuda_windows.FLOATS:
+        return None
+    held = running
+    if running is not None:
+        held = cuda_norms.dense(running[0], x.dtype), cuda_norms.dense(running[1], x.dtype)
     dnn = library(backend)
-    found: tuple[Array, ...] | None = None if dnn is None else dnn.batch_norm(x, weight, bias, eps)
-    if found is None and x.size and x.dtype.name in cuda_windows.FLOATS:
-        y, mean, rate = cuda_norms.batch_norm(_matrix(x), weight, bias, eps)
+    found: tuple[Array, ...] | None = (
+        None if dnn is None else dnn.batch_norm(x, weight, bias, eps, held, momentum)
+    )
+    if found is None:
+        y, mean, rate = cuda_norms.batch_norm(_matrix(x), weight, bias, eps, held, momentum)
         found = _images(y, x.shape), mean, rate
+    for old, new in zip(running or (), held or (), strict=True):
+        if new is not old:
+            old[...] = new
     return found
 
 

@@ -29,36 +29,52 @@ def _new(shape: tuple[int, ...], dtype: Any) -> Array:
     return cupy.ndarray(shape, dtype)
 
 
-def _dense(values: Array, dtype: Any) -> Array:
-    """A number for each column, in the type that kernels compute in."""
+def dense(values: Array, dtype: Any) -> Array:
+    """A number for each column, in the type that kernels on arrays of `dtype` compute in; itself, if it is so."""
     import cupy
 
-    return cupy.ascontiguousarray(values.astype(dtype, copy=False))
+    return cupy.ascontiguousarray(values.astype(compute_type(dtype), copy=False))
 
 
-def _in_two_stages(name: str, inputs: tuple[Array, ...], count: int, sized: bool, *numbers: Any) -> Array:
-    """`count` numbers for each column, made of chunks of rows first."""
+def _in_two_stages(
+    name: str, inputs: tuple[Array, ...], count: int, besides: tuple[Any, ...] = (), numbers: tuple[Any, ...] = ()
+) -> Array:
+    """`count` numbers for each column, made of chunks of rows first.
+
+    Args:
+        name: of the kernels: the first stage's ends in "_parts".
+        inputs: of the first stage; the first is the matrix.
+        count: results of the second.
+        besides: what the second takes behind them.
+        numbers: what it takes at the end, in which case it takes all sizes too.
+    """
     x = inputs[0]
     (rows, columns), wide = x.shape, compute_type(x.dtype)
     each, chunks = row_chunks(rows, columns)
     part, found = _new((chunks, columns, 2), wide), _new((count, columns), wide)
     blocks, tail = -(-columns // 32), (np.int64(rows), np.int64(columns), np.int64(each))
     function("batch_norm.cu", f"{name}_parts", x.dtype.name)((blocks, chunks), (32, 8), (*inputs, part, *tail))
-    last = tail if sized else tail[1:2]
-    args = (part, *(found[i] for i in range(count)), np.int64(chunks), *last, *numbers)
+    last = (*tail, *numbers) if numbers else tail[1:2]
+    args = (part, *(found[i] for i in range(count)), *besides, np.int64(chunks), *last)
     function("batch_norm.cu", name, x.dtype.name)((blocks,), (32, 8), args)
     return found
 
 
-def statistics(rows: Array, eps: float = 0.0) -> Array:
-    """Mean, biased variance and 1 / sqrt(variance + eps) of the columns, (3, columns)."""
-    return _in_two_stages("moments", (rows,), 3, True, compute_type(rows.dtype)(eps))
+Running = tuple[Array, Array] | None  # mean and variance that move towards those of each batch, in place
+
+
+def statistics(rows: Array, eps: float = 0.0, running: Running = None, momentum: float = 0.0) -> Array:
+    """Mean, biased variance and 1 / sqrt(variance + eps) of the columns, (3, columns).
+
+    `running`, contiguous and in the computing type, moves towards the mean and the unbiased variance by `momentum`.
+    """
+    wide = compute_type(rows.dtype)
+    return _in_two_stages("moments", (rows,), 3, running or (None, None), (wide(eps), wide(momentum)))
 
 
 def norm_products(g: Array, rows: Array, mean: Array, scale: Array) -> Array:
     """The sums over the columns of g, and of g (rows - mean) scale, (2, columns)."""
-    wide = compute_type(rows.dtype)
-    return _in_two_stages("norm_products", (g, rows, _dense(mean, wide), _dense(scale, wide)), 2, False)
+    return _in_two_stages("norm_products", (g, rows, dense(mean, rows.dtype), dense(scale, rows.dtype)), 2)
 
 
 def _along_columns(name: str, arrays: tuple[Array, ...], columns: tuple[Array, ...], y: Array) -> None:
@@ -73,18 +89,20 @@ def _along_columns(name: str, arrays: tuple[Array, ...], columns: tuple[Array, .
     run(grid, (across, down), (*arrays, *columns, y, np.int64(y.shape[0]), np.int64(y.shape[1])))
 
 
-def batch_norm(rows: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
+def batch_norm(
+    rows: Array, weight: Array, bias: Array, eps: float, running: Running = None, momentum: float = 0.0
+) -> tuple[Array, Array, Array]:
     """`(rows - mean) rate weight + bias`, and mean and rate = 1 / sqrt(variance + eps) of the columns."""
-    wide, y = compute_type(rows.dtype), _new(rows.shape, rows.dtype)
-    mean, _, rate = statistics(rows, eps)
-    _along_columns("normalise", (rows,), (mean, rate, _dense(weight, wide), _dense(bias, wide)), y)
+    y = _new(rows.shape, rows.dtype)
+    mean, _, rate = statistics(rows, eps, running, momentum)
+    _along_columns("normalise", (rows,), (mean, rate, dense(weight, rows.dtype), dense(bias, rows.dtype)), y)
     return y, mean, rate
 
 
 def batch_norm_vjp(g: Array, rows: Array, weight: Array, mean: Array, rate: Array) -> tuple[Array, Array, Array]:
     """The cotangents of rows, weight and bias, from that of the result; the last two in the computing type."""
-    wide, dx = compute_type(rows.dtype), _new(rows.shape, rows.dtype)
-    mean, rate, weight = (_dense(each, wide) for each in (mean, rate, weight))
+    dx = _new(rows.shape, rows.dtype)
+    mean, rate, weight = (dense(each, rows.dtype) for each in (mean, rate, weight))
     total, along = norm_products(g, rows, mean, rate)
     _along_columns("normalise_vjp", (g, rows), (mean, rate, weight, total, along), dx)
     return dx, along, total

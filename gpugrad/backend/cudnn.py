@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..fusion import trace
 from . import cudnn_graphs, precision
 from .base import Array
 from .conv import Geometry
@@ -22,6 +23,16 @@ from .cudnn_graphs import TYPES, Builder
 
 _MAX_PLANS: Final = 1024
 _ALIGNED: Final = 16  # bytes: what plans are made for
+
+
+# Running mean and variance towards those of a batch; `unbiased` is what makes its variance so.
+_MOVE: Final = trace(
+    lambda mean, variance, of_batch, rate, eps, share, unbiased: (
+        mean * (1.0 - share) + of_batch * share,
+        variance * (1.0 - share) + (1.0 / (rate * rate) - eps) * unbiased * share,
+    ),
+    "running_statistics",
+)
 
 
 class _Plan:
@@ -103,7 +114,15 @@ class Library:
             return None
         return self.backend.xp.ascontiguousarray(channels_second(w))
 
-    def batch_norm(self, x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, ...] | None:
+    def batch_norm(
+        self,
+        x: Array,
+        weight: Array,
+        bias: Array,
+        eps: float,
+        running: tuple[Array, Array] | None = None,
+        momentum: float = 0.0,
+    ) -> tuple[Array, ...] | None:
         """`Backend.batch_norm`; None where cuDNN refuses."""
         if not self._takes(x):
             return None
@@ -114,13 +133,17 @@ class Library:
             return None
         xp, single = self.backend.xp, np.dtype(np.float32)
         y, count = self._images(x.shape, x.dtype), x.shape[1]
-        # Running statistics are the caller's business; those that cuDNN insists on start at 0 and are dropped.
-        zeros = xp.zeros((2, -(-count // 4) * 4), single)[:, :count]
+        # cuDNN insists on running statistics of its own, and does not say which variance they move towards.
+        before = xp.zeros((2, -(-count // 4) * 4), single)[:, :count]
         found = [self.backend.empty((count,), single) for _ in range(4)]
         small = [xp.ascontiguousarray(a.astype(single, copy=False)) for a in (weight, bias)]
-        numbers = np.array([eps], single), np.array([1], single)
-        if not self._run(plan, channels_last(x), *small, zeros[0], zeros[1], *numbers, y, *found):
+        numbers = np.array([eps], single), np.array([0], single)
+        if not self._run(plan, channels_last(x), *small, before[0], before[1], *numbers, y, *found):
             return None
+        if running is not None:
+            rows = x.size // count
+            move = self.backend.kernel(_MOVE)
+            move(*running, found[0], found[1], eps, momentum, rows / (rows - 1), out=running)
         return channels_second(y), found[0], found[1]
 
     def batch_norm_vjp(self, g: Array, x: Array, weight: Array, mean: Array, rate: Array) -> tuple[Array, ...] | None:

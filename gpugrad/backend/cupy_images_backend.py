@@ -88,9 +88,17 @@ class ImagesBackend(Backend):
         with self.place():
             return cuda_images.norm_products(g, rows, mean, scale)
 
-    def batch_norm(self, x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, ...] | None:
+    def batch_norm(
+        self,
+        x: Array,
+        weight: Array,
+        bias: Array,
+        eps: float,
+        running: tuple[Array, Array] | None = None,
+        momentum: float = 0.0,
+    ) -> tuple[Array, ...] | None:
         with self.place():
-            return cuda_images.batch_norm(self, x, weight, bias, eps)
+            return cuda_images.batch_norm(self, x, weight, bias, eps, running, momentum)
 
     def batch_norm_vjp(self, g: Array, x: Array, weight: Array, mean: Array, rate: Array) -> tuple[Array, ...] | None:
         with self.place():

@@ -256,7 +256,9 @@ class GhostBackend(Backend):
         kept = [self.fresh(rows.shape[1:], rows.dtype) for _ in range(2)]
         return tuple(kept) if ghost_images.compiled(self, 2, rows) else None
 
-    def batch_norm(self, x: Any, weight: Any, bias: Any, eps: float) -> Any:
+    def batch_norm(
+        self, x: Any, weight: Any, bias: Any, eps: float, running: Any = None, momentum: float = 0.0
+    ) -> Any:
         """Likewise; it is our own kernels on a GPU that are counted."""
         return ghost_images.batch_norm(self, x)
 

@@ -189,19 +189,22 @@ def batch_norm(
             f"[batch_norm] input has shape {tuple(x.shape)}: one value per channel has no variance to train on; "
             "expected more, or call .eval()"
         )
-    array, ready = bare(x), []
-    found = backend_of(array).batch_norm(array, bare(weight), bare(bias), eps)
-    if found is None:
-        rows = _rows_of(array).astype(weight.dtype, copy=False)
-        mean, variance = _statistics(backend_of(rows), rows)
-    else:
-        y, mean, rate = found
-        variance, ready = rate**-2 - eps, [rate, y]
-        del y, found
+    array, running = bare(x), None
     if training and running_mean is not None:
-        _move(running_mean, mean, momentum)
-        _move(running_var, variance * (count / (count - 1)), momentum)
-    return apply(BATCH_NORM, (x, weight, bias), {"eps": eps, "arrays": (mean, variance), "ready": ready})
+        running = bare(running_mean), bare(running_var)
+    moving = None if running_again() else running
+    found = backend_of(array).batch_norm(array, bare(weight), bare(bias), eps, moving, momentum)
+    if found is not None:
+        ready = [found[2], found[0]]
+        static = {"eps": eps, "arrays": (found[1], None), "ready": ready}
+        del found
+        return apply(BATCH_NORM, (x, weight, bias), static)
+    rows = _rows_of(array).astype(weight.dtype, copy=False)
+    mean, variance = _statistics(backend_of(rows), rows)
+    if running is not None:
+        _move(running[0], mean, momentum)
+        _move(running[1], variance * (count / (count - 1)), momentum)
+    return apply(BATCH_NORM, (x, weight, bias), {"eps": eps, "arrays": (mean, variance), "ready": []})
 
 
 def _move(running: Any, value: Any, momentum: float) -> None:

@@ -16,6 +16,7 @@ from gpugrad.backend import conv as general
 from gpugrad.backend import cpu
 from gpugrad.backend.conv import Geometry
 from gpugrad.backend.cuda_windows import divisor, windows
+from gpugrad.fusion.cuda_sources import SOURCES
 from tests.cuda.hostexec import missing_compiler
 from tests.cuda.launching import Array, Rows
 
@@ -162,9 +163,17 @@ def test_means_and_variances_far_from_zero(k: Rows, shape: tuple[int, int], rng:
     chunks, blocks = -(-rows // each), -(-columns // 32)
     part = k.empty((chunks, columns, 2), k.real)
     mean, variance, rate = (k.empty((columns,), k.real) for _ in range(3))
-    sizes = (I64(rows), I64(columns), I64(each))
+    sizes, numbers = (I64(rows), I64(columns), I64(each)), (k.scalar(0.01), k.scalar(0.25))
     k.run("moments_parts", (blocks, chunks), (32, 8), (stored, part, *sizes))
-    k.run("moments", (blocks,), (32, 8), (part, mean, variance, rate, I64(chunks), *sizes, k.scalar(0.01)))
+    before = rng.uniform(1, 2, (2, columns)).astype(k.real)
+    running = before.copy()
+    k.run("moments", (blocks,), (32, 8), (part, mean, variance, rate, None, None, I64(chunks), *sizes, *numbers))
+    # In place: one launch.
+    entry = SOURCES["batch_norm.cu"].entry("moments", k.dtype)
+    k.kernels[entry]((blocks,), (32, 8), (part, mean, variance, rate, *running, I64(chunks), *sizes, *numbers))
+    if rows > 1:
+        want = 0.75 * before + 0.25 * np.stack([x.mean(0), x.var(0, ddof=1)])
+        np.testing.assert_allclose(running, want, rtol=2e-4)
     np.testing.assert_allclose(mean, x.mean(0), rtol=1e-6)
     # At 1000 a mean in float32 is off by 6e-5; the mean of the squares less the square of the mean, by 6e-2.
     np.testing.assert_allclose(variance, x.var(0), rtol=2e-4, atol=1e-6)
