@@ -164,10 +164,18 @@ def _evaluated() -> list[tuple[Any, ...]]:
     ]  # fmt: skip
 
 
+def _feed_forward(name: str) -> Callable[..., Any]:
+    return lambda x, w, b, v, c: F.feed_forward(x, [(w, b, name), (v, c, name)])
+
+
 def _products() -> list[tuple[Any, ...]]:
     return [
         ("matmul", gg.matmul, (33, 40), (40, 50)), ("matmul batches", gg.matmul, (3, 5, 7), (3, 7, 4)),
         ("matmul collapsed", gg.matmul, (3, 5, 7), (7, 4)), ("linear", F.linear, (64, 40), (30, 40), (30,)),
+        *[
+            (f"feed_forward {name}", _feed_forward(name), (64, 40), (48, 40), (48,), (24, 48), (24,))
+            for name in ("relu", "gelu_tanh")
+        ],
         ("einsum", lambda a, b: gg.einsum("ijk,kl->jil", a, b), (3, 5, 7), (7, 4)),
         ("conv", lambda x, w, b: F.conv2d(x, w, b, padding=1, stride=2), (2, 4, 9, 9), (6, 4, 3, 3), (6,)),
         ("conv_relu", lambda x, w, b: F.conv_relu(x, w, b, padding=1), (2, 4, 9, 9), (6, 4, 3, 3), (6,)),
