@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ ALGORITHMS: Final = ("auto", "cudnn", "im2col")
 algorithm: Final[ContextVar[str]] = ContextVar("gpugrad_cuda_convolution", default="auto")
 
 _log: Final = logging.getLogger("gpugrad")
+_latest: Final = threading.local()  # `way`: who did this thread's latest convolution
 
 
 def library(backend: Any) -> Any:
@@ -44,6 +46,17 @@ def description(backend: Any) -> str:
     return f"cuDNN {found.version}" if found is not None else f"gpugrad's own kernels; {backend.without_dnn}"
 
 
+def _by_ourselves(dnn: Any, w_shape: tuple[int, ...], groups: int) -> None:
+    """Note that our own kernels do it, and why cuDNN does not if it was asked."""
+    name = "depthwise" if w_shape[1] == 1 and w_shape[0] == groups > 1 else "im2col"
+    _latest.way = name if dnn is None or not dnn.reason else f"{name}, cuDNN: {dnn.reason}"
+
+
+def latest_way() -> str:
+    """Who did this thread's latest convolution: "cudnn", "im2col" or "depthwise", with why cuDNN refused it."""
+    return getattr(_latest, "way", "")
+
+
 def conv(
     backend: Any, x: Array, w: Array, at: Geometry, bias: Array | None, relu: bool = False
 ) -> Array | None:
@@ -52,7 +65,9 @@ def conv(
     dnn = library(backend)
     found = None if dnn is None else dnn.conv(x, w, bias, at, relu)
     if found is not None:
+        _latest.way = "cudnn"
         return found
+    _by_ourselves(dnn, w.shape, at.groups)
     if x.dtype == w.dtype and cuda_conv.fits(x, w.shape, at.groups, size):
         return cuda_conv.conv(backend, x, w, bias, at, relu)
     return None
@@ -63,7 +78,9 @@ def conv_input(backend: Any, g: Array, w: Array, size: tuple[int, ...], at: Geom
     dnn = library(backend)
     found = None if dnn is None else dnn.conv_input(g, w, size, at)
     if found is not None:
+        _latest.way = "cudnn"
         return found
+    _by_ourselves(dnn, w.shape, at.groups)
     if g.dtype == w.dtype and cuda_conv.fits(g, w.shape, at.groups, size):
         return cuda_conv.conv_input(backend, g, w, size, at)
     return general.conv_input(backend, g, w, size, at)
@@ -74,6 +91,7 @@ def conv_weight(backend: Any, x: Array, g: Array, kernel: tuple[int, ...], at: G
     dnn = library(backend)
     found = None if dnn is None else dnn.conv_weight(x, g, kernel, at)
     if found is not None:
+        _latest.way = "cudnn"
         return found
     shape = (g.shape[1], x.shape[1] // at.groups, *kernel)
     if x.dtype == g.dtype and g.size and cuda_conv.fits(x, shape, at.groups, g.shape[2:]):

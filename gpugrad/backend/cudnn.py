@@ -52,6 +52,7 @@ class Library:
 
     Attributes:
         refused: what cuDNN would not do, in words, and why.
+        reason: why there was no plan for the latest question; "" where there was one.
 
     Raises:
         ImportError, OSError, RuntimeError: the front end, cuDNN itself or the device is missing.
@@ -63,7 +64,8 @@ class Library:
         self.backend, self._dnn = backend, cudnn
         with backend.place():
             self._handle = cudnn.create_handle()
-        self._plans: dict[Any, _Plan | None] = {}
+        self._plans: dict[Any, _Plan | str] = {}  # a text: why there is none
+        self.reason = ""
         self.refused: dict[str, str] = {}
         # The handle holds the stream, so that two threads must not use it at once.
         self._lock = threading.Lock()
@@ -212,6 +214,7 @@ class Library:
     # Plans
 
     def _takes(self, *arrays: Array) -> bool:
+        self.reason = ""
         kind = arrays[0].dtype
         return kind.name in TYPES and all(a.dtype == kind and a.size for a in arrays)
 
@@ -237,13 +240,16 @@ class Library:
             if len(self._plans) >= _MAX_PLANS:
                 self._plans.clear()
                 self.refused.clear()
-            found = None
             try:
                 found = self._made(TYPES[dtype.name], level, describe, exact)
             except (NotImplementedError, ImportError, RuntimeError, self._dnn.cudnnGraphNotSupportedError) as error:
                 name, kind, *rest = question
-                self.refused[f"{name}, {kind}: {', '.join(map(str, rest))}"] = " ".join(str(error).split())[:300]
+                found = " ".join(str(error).split())[:300] or type(error).__name__
+                self.refused[f"{name}, {kind}: {', '.join(map(str, rest))}"] = found
             self._plans[key] = found
+        if isinstance(found, str):
+            self.reason = found
+            return None
         return found
 
     def _made(self, kind: str, level: str, describe: Callable[[Builder], None], exact: bool) -> _Plan:

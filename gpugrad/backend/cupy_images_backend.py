@@ -50,6 +50,9 @@ class ImagesBackend(Backend):
             found = cuda_images.conv(self, x, w, at, bias)
             return super().conv(x, w, at, bias) if found is None else found
 
+    def conv_way(self, work: int, w: Array, at: Geometry, x: Array, back: bool = False) -> str:
+        return cuda_images.latest_way()
+
     def conv_relu(self, x: Array, w: Array, at: Geometry, bias: Array | None = None) -> Array | None:
         with self.place():
             return cuda_images.conv(self, x, w, at, bias, relu=True)

@@ -139,6 +139,20 @@ def test_what_cudnn_refuses_our_own_kernels_do_and_the_reason_is_kept(
     assert reason == f"No valid engine configs for {op}"
 
 
+def test_explain_names_who_convolved_and_why_not_cudnn(gpu_with_cudnn: State) -> None:
+    x, w, deep = (gg.ones(*s, device="cuda", requires_grad=True) for s in ((1, 4, 7, 7), (4, 4, 3, 3), (4, 1, 3, 3)))
+    y = gg.conv2d(x, w)
+    with gg.cuda.convolution("im2col"):
+        y = gg.conv2d(gg.conv2d(y, deep, padding=1, groups=4), w)
+    gpu_with_cudnn.unsupported.add("conv_dgrad")
+    y = gg.conv_transpose2d(y, w)
+    notes = [step.note for step in gg.explain(y).steps if not step.leaf]
+    assert notes == [
+        "kernel 3x3, by cudnn", "kernel 3x3, padding 1x1, 4 groups, by depthwise", "kernel 3x3, by im2col",
+        "kernel 3x3, by im2col, cuDNN: No valid engine configs for conv_dgrad",
+    ]  # fmt: skip
+
+
 def test_double_precision_is_our_own(cuda: Any, gpu_with_cudnn: State, rng: np.random.Generator) -> None:
     compare(cuda, rng, "3x3", "float64", True)
     assert gpu_with_cudnn.calls["cudnn.plan"] == 0
