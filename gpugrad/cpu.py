@@ -26,13 +26,13 @@ def convolution(name: str = "auto") -> Iterator[None]:
         name: "direct": compiled loops around a tile of registers, from the images themselves, for float32 and float64
             and one or two spatial axes; needs Numba (the extra `cpu`). "im2col": patches are laid out side by side and
             multiplied by the kernels; NumPy alone, and what is used for everything else. "winograd2": Winograd's
-            F(2x2, 3x3) with four ninths of the multiplications, NumPy alone, for 3 x 3 kernels in steps of 1 and 32
-            channels or more. "auto": of a million multiply-adds or more, direct with Numba and winograd2 without it,
-            each where it applies.
+            F(2x2, 3x3) with four ninths of the multiplications, for 3 x 3 kernels in steps of 1 and 32 channels or
+            more: compiled for float32 and channels in multiples of 32 (16 without AVX-512), else NumPy alone. "auto":
+            of a million multiply-adds or more, winograd2 where it applies (float64 with Numba: direct), else direct.
 
-            "fast": Winograd's F(4x4, 3x3) with a quarter of the multiplications for float32, 3 x 3 kernels in steps
-            of 1 and channels in multiples of 32 (16 without AVX-512), forward and both gradients; errors are 10 to 30
-            times those of the others, under 1e-4 of the results' size. Everything else as "auto".
+            "fast": Winograd's F(4x4, 3x3) with a quarter of the multiplications where the compiled winograd2 applies,
+            forward and both gradients; errors are 10 to 30 times those of the others, under 1e-4 of the results' size.
+            Everything else as "auto".
 
     "direct", "im2col" and "winograd2" agree up to rounding: all add up in the dtype of the images, and their errors are
     of one size.
@@ -76,7 +76,7 @@ def convolution_algorithm(
         dtype: of both.
 
     Returns:
-        "winograd" (what "fast" allows), "direct", "winograd2", "shifted" (depthwise without Numba) or "im2col", forward
+        "winograd4" (what "fast" allows), "winograd2", "direct", "shifted" (depthwise without Numba) or "im2col", forward
         and for both gradients; only the gradient by the images with a stride and a dilation above 1 on one axis is
         "im2col" where this says "direct".
 
@@ -98,7 +98,7 @@ def convolution_algorithm(
     x, w = (np.broadcast_to(np.zeros((), dtype), tuple(shape)) for shape in (input_shape, weight_shape))
     work = input_shape[0] * math.prod(size) * w.size
     name = chosen(work, w.shape, at, x, w)
-    return "im2col" if name == "general" else name
+    return "im2col" if name == "general" else name.removesuffix(" in NumPy")
 
 
 def memory_stats() -> PoolStats:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 from . import cpu_conv, cpu_conv_numpy, cpu_depthwise_numpy, cpu_winograd, cpu_winograd_numpy
 from .base import Array
 from .conv import Geometry
 
-# The ways whose modules have `conv`, `conv_input` and `conv_weight` for whatever they are chosen for.
-WAYS: Final[dict[str, ModuleType]] = {
+# The ways, each with `conv`, `conv_input` and `conv_weight` for whatever it is chosen for: compiled, and NumPy alone.
+WAYS: Final[dict[str, Any]] = {
+    "winograd4": cpu_winograd.Tiles(4),
+    "winograd2": cpu_winograd.Tiles(2),
     "direct": cpu_conv,
-    "winograd2": cpu_winograd_numpy,
+    "winograd2 in NumPy": cpu_winograd_numpy,
     "shifted": cpu_depthwise_numpy,
     "im2col": cpu_conv_numpy,
 }
@@ -29,14 +30,15 @@ def chosen(work: int, w_shape: tuple[int, ...], at: Geometry, *arrays: Array, ba
         back: it is the gradient by the images.
 
     Returns:
-        A key of `WAYS`; "winograd" for that of `cpu_winograd`; "general" for types and axes that none of them takes.
+        A key of `WAYS`; "general" for types and axes that none of them takes.
     """
     asked = cpu_conv.algorithm.get()
-    if cpu_winograd.wanted(arrays[0], w_shape, work, at):
-        return "winograd"
+    large = work >= cpu_conv.COMPILED
+    if (asked == "winograd2" or (asked in ("auto", "fast") and large)) and cpu_winograd.fits(arrays[0], w_shape, at):
+        return "winograd4" if asked == "fast" else "winograd2"
     tiled = cpu_conv_numpy.takes(*arrays) and cpu_winograd_numpy.fits(w_shape, at)
     if asked == "winograd2" and tiled:
-        return "winograd2"
+        return "winograd2 in NumPy"
     # The compiled loops decline a gradient by images with a stride and a dilation on one axis.
     declined = back and any(s > 1 and d > 1 for s, d in zip(at.stride, at.dilation, strict=True))
     if not declined and cpu_conv.chosen(work, *arrays) == "direct":
@@ -45,4 +47,4 @@ def chosen(work: int, w_shape: tuple[int, ...], at: Geometry, *arrays: Array, ba
         return "general"
     if w_shape[1] == 1 and w_shape[0] == at.groups > 1:
         return "shifted"
-    return "winograd2" if tiled and asked != "im2col" and work >= cpu_conv.COMPILED else "im2col"
+    return "winograd2 in NumPy" if tiled and asked != "im2col" and large else "im2col"

@@ -24,7 +24,7 @@ from .pool import BufferPool
 
 ALGORITHMS: Final = {
     "im2col": "patches are laid out side by side, and one matrix product does the rest; NumPy alone",
-    "winograd2": "Winograd's F(2x2, 3x3), as accurate as the others, for 3 x 3 kernels in steps of 1; NumPy alone",
+    "winograd2": "Winograd's F(2x2, 3x3), as accurate as the others, for 3 x 3 kernels in steps of 1",
     "direct": "compiled loops around a tile of registers, from the images themselves; needs Numba",
 }
 # What was asked for in this thread: a key of ALGORITHMS, or "auto".
@@ -202,7 +202,8 @@ def conv_weight(pool: BufferPool, x: Array, g: Array, kernel: tuple[int, ...], a
     total = sums[0] if parts == 1 else sums.sum(axis=0)
     found = np.empty((out, inner, *kernel), x.dtype)
     table = (total.ctypes.data, found.ctypes.data, math.prod(kernel), inner, out)
-    run_strips(layouts(x.dtype).unpack, table, -(-inner // 16), 1)
+    last = layouts(x.dtype)
+    run_strips(last.unpack, table, -(-inner // last.PART), 1)
     return found
 
 

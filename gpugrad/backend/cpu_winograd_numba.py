@@ -1,7 +1,7 @@
-"""Winograd's convolution F(4x4, 3x3) as compiled loops: forward, and the gradient of the kernels, channels last.
+"""Winograd's convolutions as compiled loops: forward, and the gradient of 3 x 3 kernels, channels last.
 
 Addresses, sizes and steps (in bytes) come in a table, in the order of the reads below. This file is run from a copy in
-the kernel cache (see `gpugrad.fusion.numba_cache`), once for each value of BITS; hence the absolute imports.
+the kernel cache (see `gpugrad.fusion.numba_cache`), once for each value of SIDE; hence the absolute imports.
 """
 
 from __future__ import annotations
@@ -15,23 +15,31 @@ from gpugrad.fusion.numba_tile import ROWS, lanes, tiles
 from gpugrad.fusion.numba_transform import transform
 
 BITS = 32
+# Pixels of a tile of the output, each way. A tile is transformed into (SIDE + 2) ** 2 numbers, its places.
+SIDE = 4
 
+EDGE = SIDE + 2
+PLACES = EDGE * EDGE
 ITEM = BITS // 8
 LANES = lanes(BITS)
 VECTOR = LANES * ITEM
 # Channels of a block: two vectors.
 BLOCK = 2 * LANES
 BYTES = BLOCK * ITEM
-# A. Lavin and S. Gray (CVPR 2016): images, kernels and results, with the points 0, 1, -1, 2, -2.
-INPUT = (
+# How many products are added up in a row: the parts are added to one another, for fewer rounding errors.
+PART = 96
+# A. Lavin and S. Gray (CVPR 2016): images, kernels and results, with the points 0, 1, -1 and for tiles of 4 also 2, -2.
+INPUT = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)) if SIDE == 2 else (
     (4, 0, -5, 0, 1, 0), (0, -4, -4, 1, 1, 0), (0, 4, -4, -1, 1, 0),
     (0, -2, -1, 2, 1, 0), (0, 2, -1, -2, 1, 0), (0, 4, 0, -5, 0, 1),
 )  # fmt: skip
-KERNEL = (
+KERNEL = ((1, 0, 0), (1 / 2, 1 / 2, 1 / 2), (1 / 2, -1 / 2, 1 / 2), (0, 0, 1)) if SIDE == 2 else (
     (1 / 4, 0, 0), (-1 / 6, -1 / 6, -1 / 6), (-1 / 6, 1 / 6, -1 / 6),
     (1 / 24, 1 / 12, 1 / 6), (1 / 24, -1 / 12, 1 / 6), (0, 0, 1),
 )  # fmt: skip
-OUTPUT = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
+OUTPUT = ((1, 1, 1, 0), (0, 1, -1, -1)) if SIDE == 2 else (
+    (1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1),
+)  # fmt: skip
 images_in = transform(BITS, INPUT)
 kernels_in = transform(BITS, KERNEL)
 results_out = transform(BITS, OUTPUT)
@@ -49,25 +57,28 @@ def product(
     """y[t, :] = init[t, :] + sum over j < inner of a[t, j] w[j, :] for `rows` rows of a block."""
     t = 0
     while t < rows:
-        t += tile(
-            rows - t, y + t * ys, ys, init + t * inits, inits, a + t * a_t, a_t, 0, 0, a_j, w, 0, 0, w_j, 1, 1, inner,
-            BLOCK,
-        )  # fmt: skip
+        done, begin, step = 0, init + t * inits, inits
+        for part in range(0, inner, PART):
+            done = tile(
+                rows - t, y + t * ys, ys, begin, step, a + t * a_t + part * a_j, a_t, 0, 0, a_j, w + part * w_j, 0, 0,
+                w_j, 1, 1, min(PART, inner - part), BLOCK,
+            )  # fmt: skip
+            begin, step = y + t * ys, ys
+        t += done
     return 0
 
 
 @strip
 def kernels(table: Any, start: Any, stop: Any) -> Any:
-    """Kernels [block][3][3][channel][of the block] as [block][36][channel][of the block]; rows of channels."""
+    """Kernels [block][3][3][channel][of the block] as [block][place][channel][of the block]; rows of channels."""
     w, u, channels, zeros = memory.load(table, 0), memory.load(table, 1), memory.load(table, 2), memory.load(table, 3)
     step = channels * BYTES
     for r in range(start, stop):
         block = r // channels
         c = (r - block * channels) * BYTES
         for q in range(0, BYTES, VECTOR):
-            kernels_in(
-                w + block * 9 * step + c + q, 3 * step, step, u + block * 36 * step + c + q, 6 * step, step, zeros
-            )
+            own, target = w + block * 9 * step + c + q, u + block * PLACES * step + c + q
+            kernels_in(own, 3 * step, step, target, EDGE * step, step, zeros)
     return 0
 
 
@@ -76,29 +87,29 @@ def results(
     first: Any, count: Any, most: Any, m: Any, edge: Any, y: Any, bias: Any, down: Any, across: Any, height: Any,
     width: Any, out: Any,
 ) -> Any:  # fmt: skip
-    """A block of channels of `count` tiles from `first` on, out of products [36][most tiles][of the block]."""
+    """A block of channels of `count` tiles from `first` on, out of products [place][most tiles][of the block]."""
     for t in range(count):
         n = (first + t) // (down * across)
         i = (first + t) // across - n * down
         j = (first + t) % across
-        target = y + ((n * height + 4 * i) * width + 4 * j) * out
-        rows, columns = min(4, height - 4 * i), min(4, width - 4 * j)
+        target = y + ((n * height + SIDE * i) * width + SIDE * j) * out
+        rows, columns = min(SIDE, height - SIDE * i), min(SIDE, width - SIDE * j)
         for q in range(0, BYTES, VECTOR):
             source = m + t * BYTES + q
-            if rows == 4 and columns == 4:
-                results_out(source, 6 * most * BYTES, most * BYTES, target + q, width * out, out, bias + q)
+            if rows == SIDE and columns == SIDE:
+                results_out(source, EDGE * most * BYTES, most * BYTES, target + q, width * out, out, bias + q)
             else:
-                results_out(source, 6 * most * BYTES, most * BYTES, edge + q, 4 * BYTES, BYTES, bias + q)
-        if rows < 4 or columns < 4:
+                results_out(source, EDGE * most * BYTES, most * BYTES, edge + q, SIDE * BYTES, BYTES, bias + q)
+        if rows < SIDE or columns < SIDE:
             for r in range(rows):
                 for c in range(columns):
-                    memory.copy(target + (r * width + c) * out, edge + (4 * r + c) * BYTES, BYTES)
+                    memory.copy(target + (r * width + c) * out, edge + (SIDE * r + c) * BYTES, BYTES)
     return 0
 
 
 @strip
 def forward(table: Any, start: Any, stop: Any) -> Any:
-    """Tiles `start` to `stop` of 4 x 4 pixels of all outputs."""
+    """Tiles `start` to `stop` of all outputs."""
     x, u, y, bias = memory.load(table, 0), memory.load(table, 1), memory.load(table, 2), memory.load(table, 3)
     scratch, flags, zeros, most = (
         memory.load(table, 4), memory.load(table, 5), memory.load(table, 6), memory.load(table, 7),
@@ -112,21 +123,21 @@ def forward(table: Any, start: Any, stop: Any) -> Any:
     while memory.fetch_add(flags, own * 8, 1) != 0:
         memory.fetch_add(flags, own * 8, -1)
         own = own + 1 if own + 1 < memory.load(table, 16) else 0
-    v = scratch + own * (36 * most * (pixel + BYTES) + 16 * BYTES)
-    m = v + 36 * most * pixel
-    edge = m + 36 * most * BYTES
+    v = scratch + own * (PLACES * most * (pixel + BYTES) + SIDE * SIDE * BYTES)
+    m = v + PLACES * most * pixel
+    edge = m + PLACES * most * BYTES
     for first in range(start, stop, most):
         count = min(most, stop - first)
         for t in range(count):
             n = (first + t) // (down * across)
             i = (first + t) // across - n * down
             j = (first + t) % across
-            source = x + n * x_image + 4 * i * x_row + 4 * j * pixel
+            source = x + n * x_image + SIDE * i * x_row + SIDE * j * pixel
             for q in range(0, pixel, VECTOR):
-                images_in(source + q, x_row, pixel, v + t * pixel + q, 6 * most * pixel, most * pixel, zeros)
+                images_in(source + q, x_row, pixel, v + t * pixel + q, EDGE * most * pixel, most * pixel, zeros)
         for block in range(blocks):
-            for k in range(36):
-                weights = u + (block * 36 + k) * channels * BYTES
+            for k in range(PLACES):
+                weights = u + (block * PLACES + k) * channels * BYTES
                 product(
                     count, m + k * most * BYTES, BYTES, zeros, 0, v + k * most * pixel, pixel, ITEM, weights, BYTES,
                     channels,
@@ -139,7 +150,7 @@ def forward(table: Any, start: Any, stop: Any) -> Any:
 
 @strip
 def gather(table: Any, start: Any, stop: Any) -> Any:
-    """Tiles of images as [36][tile][channel] and of their results' gradient as [36][block][tile][of the block]."""
+    """Tiles of images as [place][tile][channel], of their results' gradient as [place][block][tile][of the block]."""
     x, g, v, d = memory.load(table, 0), memory.load(table, 1), memory.load(table, 2), memory.load(table, 3)
     zeros, most, first = memory.load(table, 4), memory.load(table, 5), memory.load(table, 6)
     x_image, x_row, channels = memory.load(table, 7), memory.load(table, 8), memory.load(table, 9)
@@ -150,21 +161,21 @@ def gather(table: Any, start: Any, stop: Any) -> Any:
         n = (first + t) // (down * across)
         i = (first + t) // across - n * down
         j = (first + t) % across
-        source = x + n * x_image + 4 * i * x_row + 4 * j * pixel
+        source = x + n * x_image + SIDE * i * x_row + SIDE * j * pixel
         for q in range(0, pixel, VECTOR):
-            images_in(source + q, x_row, pixel, v + t * pixel + q, 6 * most * pixel, most * pixel, zeros)
-        source = g + n * g_image + 4 * i * g_row + 4 * j * out
+            images_in(source + q, x_row, pixel, v + t * pixel + q, EDGE * most * pixel, most * pixel, zeros)
+        source = g + n * g_image + SIDE * i * g_row + SIDE * j * out
         for block in range(blocks):
             target = d + (block * most + t) * BYTES
             for q in range(0, BYTES, VECTOR):
                 place = source + block * BYTES + q
-                gradients_in(place, g_row, out, target + q, 6 * most * out, most * out, zeros)
+                gradients_in(place, g_row, out, target + q, EDGE * most * out, most * out, zeros)
     return 0
 
 
 @strip
 def correlate(table: Any, start: Any, stop: Any) -> Any:
-    """Add the products of gathered tiles to [36][channel][out]; parts `start` to `stop` of (place, block)."""
+    """Add the products of gathered tiles to [place][channel][out]; parts `start` to `stop` of (place, block)."""
     v, d, s, zeros = memory.load(table, 0), memory.load(table, 1), memory.load(table, 2), memory.load(table, 3)
     most, count, fresh = memory.load(table, 4), memory.load(table, 5), memory.load(table, 6)
     channels, blocks = memory.load(table, 7), memory.load(table, 8)
@@ -185,11 +196,11 @@ def correlate(table: Any, start: Any, stop: Any) -> Any:
 
 @strip
 def finish(table: Any, start: Any, stop: Any) -> Any:
-    """[36][channel][out] as the kernels' gradient [3][3][channel][out], for channels `start` to `stop`."""
+    """[place][channel][out] as the kernels' gradient [3][3][channel][out], for channels `start` to `stop`."""
     s, w, zeros = memory.load(table, 0), memory.load(table, 1), memory.load(table, 2)
     channels, out = memory.load(table, 3), memory.load(table, 4) * BYTES
     step = channels * out
     for c in range(start, stop):
         for q in range(c * out, (c + 1) * out, VECTOR):
-            kernels_out(s + q, 6 * step, step, w + q, 3 * step, step, zeros)
+            kernels_out(s + q, EDGE * step, step, w + q, 3 * step, step, zeros)
     return 0

@@ -11,7 +11,7 @@ import numpy as np
 from ..fusion import Formula
 from ..fusion.numba_cache import numba_wanted
 from ..fusion.numpy_compiler import NumpyKernel, compile_numpy
-from . import cpu_choice, cpu_images, cpu_winograd, scipys
+from . import cpu_choice, cpu_images, scipys
 from .base import Array, Backend, Kernel
 from .device import CPU
 from .pool import BufferPool, PoolStats
@@ -132,16 +132,12 @@ class NumpyBackend(Backend):
     def conv(self, x: Array, w: Array, at: Geometry, bias: Array | None = None) -> Array:
         places = x.shape[0] * math.prod(at.output(x.shape[2:], w.shape[2:]))
         way = cpu_choice.chosen(places * w.size, w.shape, at, x, w)
-        if way == "winograd":
-            return cpu_winograd.conv(self.pool, x, w, bias, at)
         if way == "general":
             return super().conv(x, w, at, bias)
         return np.asarray(cpu_choice.WAYS[way].conv(self.pool, x, w, bias, at))
 
     def conv_input(self, g: Array, w: Array, size: tuple[int, ...], at: Geometry) -> Array:
         way = cpu_choice.chosen(g.size // g.shape[1] * w.size, w.shape, at, g, w, back=True)
-        if way == "winograd":
-            return cpu_winograd.conv_input(self.pool, g, w, at)
         if way == "general":
             return super().conv_input(g, w, size, at)
         return np.asarray(cpu_choice.WAYS[way].conv_input(self.pool, g, w, size, at))
@@ -149,8 +145,6 @@ class NumpyBackend(Backend):
     def conv_weight(self, x: Array, g: Array, kernel: tuple[int, ...], at: Geometry) -> Array:
         w_shape = (g.shape[1], x.shape[1] // at.groups, *kernel)
         way = cpu_choice.chosen(g.size * math.prod(w_shape[1:]), w_shape, at, x, g)
-        if way == "winograd":
-            return cpu_winograd.conv_weight(self.pool, x, g, at)
         if way == "general":
             return super().conv_weight(x, g, kernel, at)
         return np.asarray(cpu_choice.WAYS[way].conv_weight(self.pool, x, g, kernel, at))

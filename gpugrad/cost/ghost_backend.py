@@ -188,9 +188,9 @@ class GhostBackend(Backend):
         """As the device would."""
         places = x.shape[0] * math.prod(at.output(x.shape[2:], w.shape[2:]))
         way = ghost_conv.way(self, places * w.size, w.shape, at, x, w)
-        if way == "winograd":
-            return ghost_conv.fast_conv(self, x, w.shape, at)
-        if way == "winograd2":
+        if way in ghost_conv.TILED:
+            return ghost_conv.tiled_conv(self, way, x, w.shape, at)
+        if way == "winograd2 in NumPy":
             return ghost_conv_numpy.tiled_conv(self, x, w.shape, at)
         if way == "direct":
             return ghost_conv.conv(self, x, w, at)
@@ -203,9 +203,9 @@ class GhostBackend(Backend):
     def conv_input(self, g: Any, w: Any, size: tuple[int, ...], at: Geometry) -> Any:
         """Likewise."""
         way = ghost_conv.way(self, g.size // g.shape[1] * w.size, w.shape, at, g, w, back=True)
-        if way == "winograd":
-            return ghost_conv.fast_conv_input(self, g, w, at)
-        if way == "winograd2":
+        if way in ghost_conv.TILED:
+            return ghost_conv.tiled_conv_input(self, way, g, w, at)
+        if way == "winograd2 in NumPy":
             return ghost_conv_numpy.tiled_conv_input(self, g, w.shape, size, at)
         if way == "direct":
             return ghost_conv.conv_input(self, g, w, size, at)
@@ -219,9 +219,9 @@ class GhostBackend(Backend):
         """Likewise."""
         w_shape = (g.shape[1], x.shape[1] // at.groups, *kernel)
         way = ghost_conv.way(self, g.size * math.prod(w_shape[1:]), w_shape, at, x, g)
-        if way == "winograd":
-            return ghost_conv.fast_conv_weight(self, x, g, at)
-        if way == "winograd2":
+        if way in ghost_conv.TILED:
+            return ghost_conv.tiled_conv_weight(self, way, x, g, at)
+        if way == "winograd2 in NumPy":
             return ghost_conv_numpy.tiled_conv_weight(self, x, g)
         if way == "direct":
             return ghost_conv.conv_weight(self, x, g, kernel, at)

@@ -13,6 +13,8 @@ from ..backend.conv import Geometry
 from ..backend.cpu_conv import PARTS, SMALL_GRADIENT, block_size
 from .ghost import Ghost
 
+TILED = ("winograd2", "winograd4")
+
 
 def way(home: Any, work: int, w_shape: tuple[int, ...], at: Geometry, *arrays: Ghost, back: bool = False) -> str:
     """How a convolution of `work` multiply-adds is computed on the CPU; "general" on a GPU."""
@@ -21,35 +23,35 @@ def way(home: Any, work: int, w_shape: tuple[int, ...], at: Geometry, *arrays: G
     return cpu_choice.chosen(work, w_shape, at, *[a.value for a in arrays], back=back)
 
 
-def fast_conv(home: Any, x: Ghost, w_shape: tuple[int, ...], at: Geometry) -> Any:
-    """`cpu_winograd.conv` on arrays without data."""
-    out, channels = w_shape[:2]
-    height, width = at.output(x.shape[2:], (3, 3))
-    down, across = -(-height // 4), -(-width // 4)
-    images = _border(home, x, cpu_winograd.border(x, at, down, across))
-    kernels = home.fresh((9 * channels * out,), x.dtype), home.fresh((36 * channels * out,), x.dtype)
-    y = home.fresh((x.shape[0], height, width, out), x.dtype)
-    scratch = home.fresh(cpu_winograd.scratch(x.shape[0] * down * across, channels)[1], x.dtype)
+def tiled_conv(home: Any, way: str, x: Ghost, w_shape: tuple[int, ...], at: Geometry) -> Any:
+    """`cpu_winograd.Tiles.conv` on arrays without data."""
+    tiles, (out, channels) = cpu_choice.WAYS[way], w_shape[:2]
+    size = at.output(x.shape[2:], (3, 3))
+    down, across = tiles.cut(*size)
+    images = _border(home, x, tiles.border(x, at, (down, across)))
+    kernels = home.fresh((9 * channels * out,), x.dtype), home.fresh((tiles.places * channels * out,), x.dtype)
+    y = home.fresh((x.shape[0], *size, out), x.dtype)
+    scratch = home.fresh(tiles.scratch(x.shape[0] * down * across, channels)[1], x.dtype)
     del images, kernels, scratch
     return home.xp.moveaxis(y, -1, 1)
 
 
-def fast_conv_input(home: Any, g: Ghost, w: Ghost, at: Geometry) -> Any:
-    """`cpu_winograd.conv_input` likewise."""
-    return fast_conv(home, g, (w.shape[1], w.shape[0], 3, 3), cpu_winograd.turned(at))
+def tiled_conv_input(home: Any, way: str, g: Ghost, w: Ghost, at: Geometry) -> Any:
+    """`cpu_winograd.Tiles.conv_input` likewise."""
+    return tiled_conv(home, way, g, (w.shape[1], w.shape[0], 3, 3), cpu_winograd.turned(at))
 
 
-def fast_conv_weight(home: Any, x: Ghost, g: Ghost, at: Geometry) -> Any:
-    """`cpu_winograd.conv_weight` likewise."""
-    (out, channels), (height, width) = (g.shape[1], x.shape[1]), g.shape[2:]
-    down, across = -(-height // 4), -(-width // 4)
-    images = _border(home, x, cpu_winograd.border(x, at, down, across))
-    gradient = _border(home, g, ((0, 4 * down - height), (0, 4 * across - width)))
+def tiled_conv_weight(home: Any, way: str, x: Ghost, g: Ghost, at: Geometry) -> Any:
+    """`cpu_winograd.Tiles.conv_weight` likewise."""
+    tiles, (out, channels), (height, width) = cpu_choice.WAYS[way], (g.shape[1], x.shape[1]), g.shape[2:]
+    down, across = tiles.cut(height, width)
+    images = _border(home, x, tiles.border(x, at, (down, across)))
+    gradient = _border(home, g, ((0, tiles.side * down - height), (0, tiles.side * across - width)))
     most = min(cpu_winograd.TILES, x.shape[0] * down * across)
-    tiles = home.fresh((36, most, channels + out), x.dtype)
-    sums, total = home.fresh((36, channels, out), x.dtype), home.fresh((9, channels, out), x.dtype)
+    held = home.fresh((tiles.places, most, channels + out), x.dtype)
+    sums, total = home.fresh((tiles.places, channels, out), x.dtype), home.fresh((9, channels, out), x.dtype)
     found = home.fresh((out, channels, 3, 3), x.dtype)
-    del images, gradient, tiles, sums, total
+    del images, gradient, held, sums, total
     return found
 
 

@@ -51,15 +51,15 @@ class _Writer:
          self.valid) = args  # fmt: skip
 
     def write(self) -> None:
-        """Start from `init`, add all three loops, store."""
+        """Add up all three loops, add that to `init`, store."""
         odd = range(1, 1 if self.diagonal else self.rows, 2)
         self.multiples = {t: self.opaque(self.b.mul(self.a_step, ir.Constant(_WORD, t))) for t in odd}
-        total = [self.read(self.init, self.init_step, t) for t in range(self.rows)]
-        flat = [v for row in total for v in row]
+        flat = [ir.Constant(self.vector, None)] * (self.rows * self.vectors)
         flat = self.loop(self.planes, [self.a, self.w], [self.a_plane, self.w_plane], flat, self._plane)
+        # Last, not first: rounding errors are then those of this part of a sum, not of all that came before it.
         for t in range(self.rows):
-            for v in range(self.vectors):
-                self.put(self.y, self.y_step, t, v, flat[t * self.vectors + v])
+            for v, before in enumerate(self.read(self.init, self.init_step, t)):
+                self.put(self.y, self.y_step, t, v, self.b.fadd(before, flat[t * self.vectors + v]))
 
     def _plane(self, at: list[Any], flat: list[Any]) -> list[Any]:
         return self.loop(self.outer, at, [self.a_outer, self.w_outer], flat, self._middle)

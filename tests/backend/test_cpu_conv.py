@@ -113,9 +113,10 @@ def test_the_algorithm_can_be_chosen():
 def test_the_choice_can_be_seen():
     name, square = gg.cpu.convolution_algorithm, (64, 64, 3, 3)
     images = (8, 64, 16, 16)
-    assert name(images, square, padding=1) == "direct"
+    assert name(images, square, padding=1) == "winograd2"
+    assert name(images, (64, 64, 5, 5), padding=1) == "direct"
     with gg.cpu.convolution("fast"):
-        assert name(images, square, padding=1) == "winograd"
+        assert name(images, square, padding=1) == "winograd4"
         assert name(images, square, padding=1, stride=2) == "direct"
         assert name(images, square, padding=1, dtype="float64") == "direct"
     with gg.cpu.convolution("im2col"):
