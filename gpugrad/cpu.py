@@ -76,9 +76,9 @@ def convolution_algorithm(
         dtype: of both.
 
     Returns:
-        "winograd4" (what "fast" allows), "winograd2", "direct", "shifted" (depthwise without Numba) or "im2col", forward
-        and for both gradients; only the gradient by the images with a stride and a dilation above 1 on one axis is
-        "im2col" where this says "direct".
+        "winograd4" (what "fast" allows), "winograd2", "direct", "shifted" (depthwise without Numba) or "im2col",
+        forward and for both gradients; only the gradient by the images with a stride and a dilation above 1 on one
+        axis is "im2col" where this says "direct".
 
     Raises:
         ValueError: the kernel is larger than the padded input, or the numbers of axes do not fit.
