@@ -12,7 +12,7 @@ import numpy as np
 from .backend import PoolStats
 from .backend import cpu as _backend
 from .backend.conv import Geometry
-from .backend.cpu_choice import chosen
+from .backend.cpu_choice import chosen, name_of
 from .backend.cpu_conv import ALGORITHMS, algorithm
 
 __all__ = ["convolution", "convolution_algorithm", "empty_cache", "memory_stats", "set_memory_limit"]
@@ -97,8 +97,7 @@ def convolution_algorithm(
         raise ValueError(f"[convolution_algorithm] {shown}: the kernel is larger than the padded input")
     x, w = (np.broadcast_to(np.zeros((), dtype), tuple(shape)) for shape in (input_shape, weight_shape))
     work = input_shape[0] * math.prod(size) * w.size
-    name = chosen(work, w.shape, at, x, w)
-    return "im2col" if name == "general" else name.removesuffix(" in NumPy")
+    return name_of(chosen(work, w.shape, at, x, w))
 
 
 def memory_stats() -> PoolStats:

@@ -48,3 +48,8 @@ def chosen(work: int, w_shape: tuple[int, ...], at: Geometry, *arrays: Array, ba
     if w_shape[1] == 1 and w_shape[0] == at.groups > 1:
         return "shifted"
     return "winograd2 in NumPy" if tiled and asked != "im2col" and large else "im2col"
+
+
+def name_of(way: str) -> str:
+    """What users are told of a way: which algorithm, not whose loops."""
+    return "im2col" if way == "general" else way.removesuffix(" in NumPy")

@@ -126,8 +126,7 @@ class NumpyBackend(Backend):
             np.add.at(target, index, source)
 
     def conv_way(self, work: int, w: Array, at: Geometry, x: Array, back: bool = False) -> str:
-        way = cpu_choice.chosen(work, w.shape, at, x, w, back=back)
-        return "im2col" if way == "general" else way
+        return cpu_choice.name_of(cpu_choice.chosen(work, w.shape, at, x, w, back=back))
 
     def conv(self, x: Array, w: Array, at: Geometry, bias: Array | None = None) -> Array:
         places = x.shape[0] * math.prod(at.output(x.shape[2:], w.shape[2:]))
