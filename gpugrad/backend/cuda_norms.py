@@ -15,6 +15,7 @@ from .cuda_rows import compute_type, function
 from .cuda_windows import FLOATS, row_chunks
 
 _THREADS: Final = 256
+_ROWS: Final = 8  # of a thread, at least: what it reads for its columns first should not be most of its work
 _BLOCKS: Final = 4096  # that share the rows of a normalisation
 
 
@@ -84,7 +85,7 @@ def _along_columns(name: str, arrays: tuple[Array, ...], columns: tuple[Array, .
     packs = y.shape[1] // pack if wide else y.shape[1]
     across = min(32, 1 << (packs - 1).bit_length())
     down = _THREADS // across
-    grid = -(-packs // across), min(-(-y.shape[0] // down), max(1, _BLOCKS // -(-packs // across)))
+    grid = -(-packs // across), min(-(-y.shape[0] // (_ROWS * down)), max(1, _BLOCKS // -(-packs // across)))
     run = function("batch_norm.cu", f"{name}_wide" if wide else name, y.dtype.name)
     run(grid, (across, down), (*arrays, *columns, y, np.int64(y.shape[0]), np.int64(y.shape[1])))
 

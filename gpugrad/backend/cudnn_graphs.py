@@ -69,9 +69,8 @@ class Builder:
     def number(self) -> Any:
         """An input: a float32 that is passed by value."""
         number = self._next()
-        one = [1, 1, 1, 1]
-        kind = self.dnn.data_type.FLOAT
-        return self.graph.tensor(dim=one, stride=one, data_type=kind, is_pass_by_value=True, uid=number, name="number")
+        one, kind, name = [1, 1, 1, 1], self.dnn.data_type.FLOAT, f"tensor{number}"
+        return self.graph.tensor(dim=one, stride=one, data_type=kind, is_pass_by_value=True, uid=number, name=name)
 
     def out(self, tensor: Any, dims: list[int], strides: list[int], dtype: str | None = None) -> None:
         """Make `tensor` a result that lies so: what is inferred is C order."""
