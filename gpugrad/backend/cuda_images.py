@@ -34,7 +34,8 @@ def library(backend: Any) -> Any:
     if not backend.told_of_dnn:
         backend.told_of_dnn = True
         level = logging.WARNING if backend.without_dnn else logging.INFO
-        _log.log(level, "[convolution] %s: %s", backend.device, description(backend))
+        what = "convolutions, batch normalisation and attention"
+        _log.log(level, "[cudnn] %s on %s by %s", what, backend.device, description(backend))
     return found
 
 

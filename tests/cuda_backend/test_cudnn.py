@@ -223,7 +223,8 @@ def test_the_first_convolution_says_once_who_runs_it(
     (said,) = caplog.records
     assert said.levelno == (logging.INFO if there else logging.WARNING)
     who = "cuDNN 9.28.0, front end 1.28.0" if there else "gpugrad's own kernels; nvidia-cudnn-frontend is missing"
-    assert said.getMessage().startswith(f"[convolution] cuda:0: {who}")
+    what = "convolutions, batch normalisation and attention"
+    assert said.getMessage().startswith(f"[cudnn] {what} on cuda:0 by {who}")
 
 
 def test_plans_and_handles_belong_to_a_gpu_and_follow_the_stream(cuda: Any, rng: np.random.Generator) -> None:
