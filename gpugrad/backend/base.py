@@ -371,7 +371,7 @@ class Backend(ABC):
 
         Args:
             q: (*lead, queries, e).
-            k: (*lead, keys, e), of the same dtype.
+            k: (*lead, keys, e), of the same dtype; the last axis of `lead` may be 1 for k and v where it is not for q.
             v: (*lead, keys, e').
             scale: of the scores.
             causal: whether the query i sees the keys 0 to i only.

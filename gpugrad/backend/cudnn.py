@@ -197,9 +197,13 @@ class Library:
         return tuple(each.reshape(of.shape) for each, of in zip(results, (q, k, v), strict=True))
 
     def _heads(self, x: Array) -> Array:
-        """(*lead, rows, columns) as (batch, heads, rows, columns), a view where plans can take it as it lies."""
+        """(*lead, rows, columns) as (batch, heads, rows, columns), a view where plans can take it as it lies.
+
+        The last two axes of three or more are heads: where key and value have 1 in the last, theirs are shared.
+        """
         lead = x.shape[:-2]
-        x = x.reshape(math.prod(lead[:-1]), lead[-1] if lead else 1, *x.shape[-2:])
+        batch = math.prod(lead[: max(len(lead) - 2, 1)]) if len(lead) > 1 else 1
+        x = x.reshape(batch, math.prod(lead) // batch, *x.shape[-2:])
         *others, last = steps(x)
         lies_well = last == 1 and not any(s % (_ALIGNED // x.itemsize) for s in others) and x.data.ptr % _ALIGNED == 0
         return x if lies_well else self.backend.xp.ascontiguousarray(x)

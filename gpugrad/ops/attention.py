@@ -120,10 +120,15 @@ class _Operands:
         return out
 
 
+def _alike(q: Shape, k: Shape, v: Shape) -> bool:
+    """Whether the heads are the same for all three, or those in the query's last axis share one of key and value."""
+    return k == v and (q == k or (len(q) == len(k) > 1 and k[-1] == 1 and q[:-1] == k[:-1]))
+
+
 def _forward(
     needs: Needs, q: Any, k: Any, v: Any, mask: Any, *, scale: float, causal: bool, p: float, draws: Any, budget: int
 ) -> tuple[Any, tuple[Any, ...]]:
-    if mask is None and not p and q.shape[:-2] == k.shape[:-2] == v.shape[:-2]:
+    if mask is None and not p and _alike(q.shape[:-2], k.shape[:-2], v.shape[:-2]):
         whole = backend_for_all("scaled_dot_product_attention", q, k, v).attention(q, k, v, scale, causal)
         if whole is not None:
             return whole[0], whole

@@ -43,6 +43,7 @@ ATTENDED: list[Any] = [
     ((3, 5, 8), (3, 5, 8), 8),
     ((6, 8), (6, 8), 8),
     ((2, 1, 3, 8, 8), (2, 1, 3, 8, 8), 8),
+    ((2, 3, 2, 8, 16), (2, 3, 1, 12, 16), 8),  # two heads of the query share one of key and value
 ]
 
 

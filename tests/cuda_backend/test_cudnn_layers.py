@@ -135,11 +135,23 @@ def test_masks_dropout_and_single_precision_go_by_blocks(gpu_with_cudnn: State, 
     F.scaled_dot_product_attention(*half, attn_mask=keep)
     F.scaled_dot_product_attention(*half, dropout_p=0.5)
     F.scaled_dot_product_attention(*(x.astype("float32") for x in half))
-    F.scaled_dot_product_attention(half[0], half[1][:, :1], half[2][:, :1])
+    F.scaled_dot_product_attention(half[0], half[1][:1], half[2][:1])
     assert gpu_with_cudnn.calls["cudnn.sdpa"] == 0
     with gg.cuda.convolution("im2col"):
         F.scaled_dot_product_attention(*half)
     assert gpu_with_cudnn.calls["cudnn.sdpa"] == 0, "the setting holds for all that cuDNN does"
+
+
+def test_groups_of_heads_share_keys_and_values(gpu_with_cudnn: State, rng: np.random.Generator) -> None:
+    found = []
+    for device, kind in (("cuda", np.float16), ("cpu", np.float64)):
+        draw = np.random.default_rng(2).standard_normal
+        q, k, v = on(device, *(draw(s).astype(np.float16).astype(kind) for s in ((2, 6, 8, 16), *[(2, 2, 8, 16)] * 2)))
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        (y * y).sum().backward()
+        found.append(values(y, q.grad, k.grad, v.grad))
+    close(found[0], found[1], 2e-2)
+    assert gpu_with_cudnn.calls["cudnn.sdpa"] == gpu_with_cudnn.calls["cudnn.sdpa_backward"] == 1
 
 
 def test_operands_are_taken_as_they_lie(gpu_with_cudnn: State, rng: np.random.Generator) -> None:

@@ -72,6 +72,12 @@ def _batch_norm_backward(given: Any, attributes: Any, shapes: Any) -> tuple[Any,
     return given["scale"] * rate * (g - total / count - normal * along / count), along, total
 
 
+def _shared(given: Any) -> tuple[Any, int]:
+    """The operands with key and value repeated for the heads that share them, and how many do."""
+    times = given["q"].shape[1] // given["k"].shape[1]
+    return {k: np.repeat(a, times, axis=1) if k in ("k", "v") else a for k, a in given.items()}, times
+
+
 def _scores(given: Any, attributes: Any) -> Any:
     s = np.matmul(given["q"], given["k"].swapaxes(2, 3)) * attributes["attn_scale"]
     if attributes["use_causal_mask"]:
@@ -80,6 +86,7 @@ def _scores(given: Any, attributes: Any) -> Any:
 
 
 def _sdpa(given: Any, attributes: Any, shapes: Any) -> tuple[Any, ...]:
+    given, _ = _shared(given)
     s = _scores(given, attributes)
     top = s.max(-1, keepdims=True)
     sums = top + np.log(np.exp(s - top).sum(-1, keepdims=True))
@@ -87,11 +94,13 @@ def _sdpa(given: Any, attributes: Any, shapes: Any) -> tuple[Any, ...]:
 
 
 def _sdpa_backward(given: Any, attributes: Any, shapes: Any) -> tuple[Any, ...]:
+    given, times = _shared(given)
     shares, g = np.exp(_scores(given, attributes) - given["stats"]), given["dO"]
     along = (g * given["o"]).sum(-1, keepdims=True)
     ds = shares * (np.matmul(g, given["v"].swapaxes(2, 3)) - along) * attributes["attn_scale"]
     dq, dk = np.matmul(ds, given["k"]), np.matmul(ds.swapaxes(2, 3), given["q"])
-    return dq, dk, np.matmul(shares.swapaxes(2, 3), g)
+    dv = np.matmul(shares.swapaxes(2, 3), g)
+    return dq, *(a.reshape(a.shape[0], -1, times, *a.shape[2:]).sum(2) for a in (dk, dv))
 
 
 OPERATIONS: dict[str, Callable[[Any, Any, Any], tuple[Any, ...]]] = {
