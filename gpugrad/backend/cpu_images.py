@@ -103,21 +103,23 @@ def _parts(x: Array) -> tuple[int, int]:
     return step, -(-x.shape[0] // step)
 
 
-def _folds(x: Array) -> int:
-    """How many rows of a matrix of few columns are taken as one, so that vectors are filled."""
+def _folded(x: Array) -> tuple[Array, int]:
+    """A matrix, contiguous, and how many rows are taken as one where there are few columns, so that vectors are filled.
+
+    The rows of a single image with channels first are a view with the columns far apart.
+    """
     folds = 1
     while x.shape[1] * folds < FILLED and x.shape[0] % (2 * folds) == 0:
         folds *= 2
-    return folds
+    return np.ascontiguousarray(x).reshape(-1, folds * x.shape[1]), folds
 
 
 def statistics(rows: Array) -> tuple[Array, Array]:
-    """Mean and biased variance of the columns of a contiguous matrix.
+    """Mean and biased variance of the columns of a matrix.
 
     The blocks' means and squared distances are put together in float64 (T. F. Chan, G. H. Golub, R. J. LeVeque 1983).
     """
-    folds, (n, channels) = _folds(rows), rows.shape
-    wide = rows.reshape(-1, folds * channels)
+    (wide, folds), (n, channels) = _folded(rows), rows.shape
     step, count = _parts(wide)
     found = np.empty((2, count, folds * channels), rows.dtype)
     table = (wide.ctypes.data, found[0].ctypes.data, found[1].ctypes.data, *wide.shape, step)
@@ -131,14 +133,13 @@ def statistics(rows: Array) -> tuple[Array, Array]:
 
 
 def products(g: Array, rows: Array, mean: Array, scale: Array) -> tuple[Array, Array]:
-    """Sums over the columns of g and of g (rows - mean) scale; contiguous matrices, one number for each column."""
-    folds, channels = _folds(rows), rows.shape[1]
-    wide = rows.reshape(-1, folds * channels)
+    """Sums over the columns of g and of g (rows - mean) scale: matrices, and one number for each column."""
+    (wide, folds), channels, g = _folded(rows), rows.shape[1], np.ascontiguousarray(g)
     step, count = _parts(wide)
     found = np.empty((2, count, folds * channels), rows.dtype)
     mean, scale = np.tile(mean, folds), np.tile(scale, folds)
     table = (
-        g.ctypes.data, rows.ctypes.data, mean.ctypes.data, scale.ctypes.data,
+        g.ctypes.data, wide.ctypes.data, mean.ctypes.data, scale.ctypes.data,
         found[0].ctypes.data, found[1].ctypes.data, *wide.shape, step,
     )  # fmt: skip
     run_strips(loaded("cpu_images_numba.py", BITS=rows.itemsize * 8, KIND=0).along, table, count, 1)
@@ -147,9 +148,8 @@ def products(g: Array, rows: Array, mean: Array, scale: Array) -> tuple[Array, A
 
 
 def column_sums(rows: Array) -> Array:
-    """The sums of the columns of a contiguous matrix."""
-    folds, channels = _folds(rows), rows.shape[1]
-    wide = rows.reshape(-1, folds * channels)
+    """The sums of the columns of a matrix."""
+    (wide, folds), channels = _folded(rows), rows.shape[1]
     step, count = _parts(wide)
     found = np.empty((count, folds * channels), rows.dtype)
     table = (wide.ctypes.data, found.ctypes.data, *wide.shape, step)

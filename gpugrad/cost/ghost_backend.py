@@ -253,8 +253,11 @@ class GhostBackend(Backend):
 
     def statistics(self, rows: Any) -> Any:
         """Likewise."""
-        kept = [self.fresh(rows.shape[1:], rows.dtype) for _ in range(2)]
-        return tuple(kept) if ghost_images.compiled(self, 2, rows) else None
+        if not ghost_images.compiled(self, 2, rows):
+            return None
+        if not rows.flags.c_contiguous:
+            self.briefly(rows.nbytes)
+        return tuple(self.fresh(rows.shape[1:], rows.dtype) for _ in range(2))
 
     def batch_norm(
         self, x: Any, weight: Any, bias: Any, eps: float, running: Any = None, momentum: float = 0.0

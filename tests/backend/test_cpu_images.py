@@ -79,6 +79,22 @@ def test_the_variance_beside_a_large_mean_is_not_lost():
     np.testing.assert_allclose(variance, rows.astype(np.float64).var(0), rtol=1e-4)
 
 
+@pytest.mark.parametrize("channels", [3, 64, 96])
+def test_a_single_image_with_channels_first_is_seen_by_its_channels(channels):
+    """Its pixels as rows are a view, in which the numbers of a row lie far apart."""
+    rng = np.random.default_rng(0)
+    x, g = rng.standard_normal((2, 1, channels, 29, 20))
+    rows, given = (np.moveaxis(a, 1, -1).reshape(-1, channels) for a in (x, g))
+    mean, variance = cpu_images.statistics(rows)
+    np.testing.assert_allclose(mean, x.mean((0, 2, 3)), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(variance, x.var((0, 2, 3)), rtol=1e-10)
+    total, along = cpu_images.products(given, rows, mean, mean + 1)
+    np.testing.assert_allclose(total, g.sum((0, 2, 3)), rtol=1e-10, atol=1e-10)
+    exact = (g * (x - mean[:, None, None]) * (mean + 1)[:, None, None]).sum((0, 2, 3))
+    np.testing.assert_allclose(along, exact, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(cpu_images.column_sums(given), total, rtol=1e-10, atol=1e-10)
+
+
 def test_what_the_loops_do_not_take_goes_the_general_way():
     backend = backend_for("cpu")
     assert not cpu_images.takes(3, np.ones((4, 4, 16, 16, 16)))
