@@ -122,22 +122,6 @@ def window_spread(g: Array, inner: tuple[int, ...], kernel: tuple[int, ...], at:
     return cuda_windows.window_spread(g, inner, kernel, at) if cuda_windows.takes(g, inner) else None
 
 
-def statistics(rows: Array) -> tuple[Array, Array] | None:
-    """`Backend.statistics`."""
-    if not cuda_norms.takes(rows):
-        return None
-    mean, variance, _ = cuda_norms.statistics(rows).astype(rows.dtype, copy=False)
-    return mean, variance
-
-
-def norm_products(g: Array, rows: Array, mean: Array, scale: Array) -> tuple[Array, Array] | None:
-    """`Backend.norm_products`."""
-    if not (cuda_norms.takes(rows) and cuda_norms.takes(g) and g.dtype == rows.dtype):
-        return None
-    total, along = cuda_norms.norm_products(g, rows, mean, scale).astype(g.dtype, copy=False)
-    return total, along
-
-
 def _matrix(x: Array) -> Array:
     """(n, channels, *size) as rows of channels, contiguous."""
     return cuda_windows.channels_last(x).reshape(-1, x.shape[1])

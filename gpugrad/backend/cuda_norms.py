@@ -12,16 +12,11 @@ import numpy as np
 
 from .base import Array
 from .cuda_rows import compute_type, function
-from .cuda_windows import FLOATS, row_chunks
+from .cuda_windows import row_chunks
 
 _THREADS: Final = 256
 _ROWS: Final = 8  # of a thread, at least: what it reads for its columns first should not be most of its work
 _BLOCKS: Final = 4096  # that share the rows of a normalisation
-
-
-def takes(x: Array) -> bool:
-    """Whether the kernels take a matrix."""
-    return x.ndim == 2 and x.size > 0 and x.dtype.name in FLOATS and bool(x.flags.c_contiguous)
 
 
 def _new(shape: tuple[int, ...], dtype: Any) -> Array:

@@ -83,14 +83,6 @@ class ImagesBackend(Backend):
         with self.place():
             return cuda_images.window_spread(g, inner, kernel, at)
 
-    def statistics(self, rows: Array) -> tuple[Array, Array] | None:
-        with self.place():
-            return cuda_images.statistics(rows)
-
-    def norm_products(self, g: Array, rows: Array, mean: Array, scale: Array) -> tuple[Array, Array] | None:
-        with self.place():
-            return cuda_images.norm_products(g, rows, mean, scale)
-
     def batch_norm(
         self,
         x: Array,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import cuda_norms, cuda_windows
+from ..backend import cuda_windows
 from ..backend.cpu_images import takes
 from ..backend.cuda_rows import compute_type
 from ..backend.cuda_windows import FLOATS
@@ -17,7 +17,7 @@ def compiled(home: Any, axes: int, *arrays: Ghost) -> bool:
     """Whether the device's compiled loops take arrays of images with so many spatial axes."""
     found = [bare(a) for a in arrays]
     if home.device.type == "cuda":
-        return cuda_windows.takes(found[0], ()) if found[0].ndim > 2 else cuda_norms.takes(found[0])
+        return found[0].ndim > 2 and cuda_windows.takes(found[0], ())
     return takes(axes, *found)
 
 

@@ -102,19 +102,3 @@ def compare_pooling(cuda: Any, rng: np.random.Generator, pool: Any, dtype: str) 
         for h, w in zip(have, want, strict=True):
             assert (h.dtype, h.shape) == (kind, w.shape)
             np.testing.assert_allclose(h.get().astype(np.float64), w, rtol=near, atol=near)
-
-
-def compare_statistics(cuda: Any, rng: np.random.Generator, shape: Any, dtype: str) -> None:
-    """Means, variances and the sums of the gradient, of rows of a shape."""
-    kind, near = KINDS[dtype]
-    x, g = (rng.standard_normal(shape).astype(kind) for _ in range(2))
-    m, s = (rng.uniform(0.5, 1, shape[1]).astype(kind) for _ in range(2))
-    mean, variance = cuda.statistics(cuda.from_host(x))
-    total, along = cuda.norm_products(*map(cuda.from_host, (g, x, m, s)))
-    x, g, m, s = (a.astype(np.float64) for a in (x, g, m, s))
-    size = np.sqrt(shape[0])
-    for have, want, scale in (
-        (mean, x.mean(0), 1), (variance, x.var(0), 1), (total, g.sum(0), size), (along, (g * (x - m) * s).sum(0), size),
-    ):  # fmt: skip
-        assert have.dtype == kind
-        np.testing.assert_allclose(have.get().astype(np.float64) / scale, want / scale, rtol=near, atol=near)

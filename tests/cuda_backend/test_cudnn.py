@@ -16,7 +16,6 @@ from tests.cuda_backend.image_cases import (
     POOLS,
     compare,
     compare_pooling,
-    compare_statistics,
     placed,
 )
 from tests.standin import State, installed
@@ -243,7 +242,6 @@ def test_images_of_another_gpu_than_the_current_one(rng: np.random.Generator, na
         second = backend_for("cuda:1")
         compare(second, rng, name, "float32", True)
         compare_pooling(second, rng, POOLS[0], "float32")
-        compare_statistics(second, rng, (40, 7), "float32")
         x = gg.tensor(rng.standard_normal((4, 3, 5, 5)).astype(np.float32), device="cuda:1", requires_grad=True)
         y = gg.nn.functional.batch_norm(x, training=True)
         y.backward(gg.ones_like(y))

@@ -15,7 +15,6 @@ from tests.cuda_backend.image_cases import (
     POOLS,
     compare,
     compare_pooling,
-    compare_statistics,
     placed,
 )
 from tests.standin import State
@@ -149,13 +148,6 @@ def test_a_window_of_more_than_255_elements_goes_the_general_way(cuda: Any, rng:
     assert cuda.max_pool(x, (16, 16), (2, 2), at) is None
     y = gg.nn.functional.max_pool2d(gg.asarray(x), 16, 1)
     np.testing.assert_array_equal(y.numpy()[0, 0, 0, 0], x.get()[0, 0, :16, :16].max())
-
-
-@pytest.mark.parametrize("dtype", list(KINDS))
-@pytest.mark.parametrize("shape", [(5000, 3), (40, 70), (1, 4)])
-def test_batch_statistics(cuda: Any, gpu: State, rng: np.random.Generator, shape: Any, dtype: str) -> None:
-    compare_statistics(cuda, rng, shape, dtype)
-    assert set(gpu.syncs) == {"get"}
 
 
 def test_a_training_step_of_a_network_of_convolutions_waits_for_nothing(gpu: State, rng: np.random.Generator) -> None:
