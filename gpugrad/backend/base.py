@@ -165,6 +165,12 @@ class Backend(ABC):
         """
         return None
 
+    def activated_size(
+        self, activation: str, rows: int, n: int, dtype: Any, notes: bool, recorded: bool
+    ) -> int | None:
+        """Bytes that `linear_activated` leaves beside a result of (rows, n); None where there is no such product."""
+        return None
+
     def matmul_activated(self, g: Array, weight: Array, activation: str, z: Array, notes: Any) -> Array | None:
         """`(g @ weight)` times the activation's derivative at `z`, by the notes of `linear_activated`; or None."""
         return None

@@ -24,7 +24,7 @@ _RESULT_BYTES: Final = 96  # of cublasLtMatmulHeuristicResult_t; the algorithm c
 _STATE_AT: Final = 72  # where its status is, an int
 _CANDIDATES: Final = 8  # algorithms that a timed choice compares
 _ALIGNED: Final = 16  # bytes; more than that makes no difference to an algorithm
-_RELU_ALIGNED, _GELU_ALIGNED = 128, 8  # bits and elements that the rows of an epilogue's notes are multiples of
+_RELU_ALIGNED: Final = 128  # bits that the rows of a mask are a multiple of
 
 Beside = tuple[Any, Any]  # what an epilogue reads or writes: the bias or its gradient, and the notes on an activation
 _NOTHING: Final = (None, None)
@@ -113,8 +113,8 @@ class Products:
     def aux_like(self, epilogue: str, rows: int, n: int, dtype: Any) -> Array:
         """Memory, by rows, for what RELU_AUX keeps (a bit for each element) or GELU_AUX (the values before)."""
         if "GELU" in epilogue:
-            return self.backend.empty((rows, _up(n, _GELU_ALIGNED)), dtype)
-        return self.backend.empty((rows, _up(n, _RELU_ALIGNED) // 8), np.uint8)
+            return self.backend.empty((rows, n), dtype)
+        return self.backend.empty((rows, relu_row(n)), np.uint8)
 
     def _run(self, a: Array, b: Array, out: Array, epilogue: str, beside: Beside) -> Array | None:
         at, bt, dt = a.data.ptr, b.data.ptr, out.data.ptr
@@ -298,8 +298,9 @@ class Products:
             self._plans.clear()
 
 
-def _up(n: int, multiple: int) -> int:
-    return -(-n // multiple) * multiple
+def relu_row(n: int) -> int:
+    """Bytes of a row of relu's mask."""
+    return -(-n // _RELU_ALIGNED) * _RELU_ALIGNED // 8
 
 
 def _alignment(array: Array, offsets: list[int]) -> int:

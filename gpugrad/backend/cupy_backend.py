@@ -17,6 +17,7 @@ from ..fusion import Formula
 from ..fusion.cuda_compiler import cuda_source
 from . import capturing, cuda_probe, scipys
 from .base import HERE, Array, Kernel
+from .cublaslt import relu_row
 from .cuda_kernels import CudaKernel
 from .cupy_images_backend import ImagesBackend
 from .device import Device, DeviceError
@@ -162,21 +163,30 @@ class CupyBackend(ImagesBackend):
     def linear_activated(
         self, x: Array, weight: Array, bias: Array | None, activation: str, notes: bool, recorded: bool
     ) -> tuple[Array, Array | None, Any] | None:
-        products, name, n = self.blas, _EPILOGUES.get(activation), weight.shape[0]
-        if products is None or name is None or not x.size or not n:
+        products, name, n, rows = self.blas, _EPILOGUES.get(activation, ""), weight.shape[0], math.prod(x.shape[:-1])
+        kept = self.activated_size(activation, rows, n, x.dtype, notes, recorded)
+        if kept is None or not x.size or not n:
             return None
         if bias is not None and (bias.dtype != x.dtype or not bias.flags.c_contiguous):
             return None
-        aux = None
-        if notes if name == "RELU" else recorded:
-            if name == "GELU" and n % 8:  # the values before would lie with gaps
-                return None
-            aux = products.aux_like(name, math.prod(x.shape[:-1]), n, x.dtype)
+        aux = products.aux_like(name, rows, n, x.dtype) if kept else None
         epilogue = f"{name}{'' if aux is None else '_AUX'}{'' if bias is None else '_BIAS'}"
         values = products.matmul(x, weight.T, None, epilogue, bias, aux)
         if values is None:
             return None
         return (values, None, aux) if name == "RELU" or aux is None else (values, aux.reshape(values.shape), None)
+
+    def activated_size(
+        self, activation: str, rows: int, n: int, dtype: Any, notes: bool, recorded: bool
+    ) -> int | None:
+        name = _EPILOGUES.get(activation)
+        if self.blas is None or name is None or dtype == np.float64:
+            return None
+        if name == "RELU":
+            return rows * relu_row(n) if notes else 0
+        if recorded and n % 8:  # the values before would lie with gaps
+            return None
+        return int(rows * n * dtype.itemsize) if recorded else 0
 
     def matmul_activated(self, g: Array, weight: Array, activation: str, z: Array, notes: Any) -> Array | None:
         products, name = self.blas, _EPILOGUES[activation]

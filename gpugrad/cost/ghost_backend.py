@@ -74,6 +74,7 @@ class GhostBackend(Backend):
         self.root = root
         self.device = root.device
         self.weight_order = root.weight_order
+        self.epilogues = root.epilogues
         self.xp = Namespace(self)
         self.rows = _Rows(self)
         self.restart_stream(0)  # random numbers are not drawn, and the device's stream stays where it is
@@ -167,6 +168,26 @@ class GhostBackend(Backend):
         if out is not None:
             return out
         return self.fresh(product_shape(tuple(a.shape), tuple(b.shape)), np.result_type(a.dtype, b.dtype))
+
+    def linear_activated(
+        self, x: Any, weight: Any, bias: Any, activation: str, notes: bool, recorded: bool
+    ) -> tuple[Any, Any, Any] | None:
+        """New memory for the values, and for what the device's product leaves beside them."""
+        n, rows = weight.shape[0], math.prod(x.shape[:-1])
+        kept = self.root.activated_size(activation, rows, n, x.dtype, notes, recorded)
+        if kept is None:
+            return None
+        values = self.fresh((*x.shape[:-1], n), x.dtype)
+        if activation == "relu":
+            return values, None, self.fresh((kept,), np.uint8) if kept else None
+        return values, self.fresh((*x.shape[:-1], n), x.dtype) if kept else None, None
+
+    def matmul_activated(self, g: Any, weight: Any, activation: str, z: Any, notes: Any) -> Any:
+        """New memory for the product, where the device computes it so."""
+        fits = self.root.activated_size(activation, 1, weight.shape[1], g.dtype, True, True)
+        if fits is None or weight.shape[0] == 1 or (activation == "relu" and notes is None):
+            return None
+        return self.matmul(g, weight)
 
     def special(self, name: str, *arrays: Any) -> Any:
         """New memory for the values."""

@@ -77,6 +77,7 @@ def _fit() -> None:
         _replace(primitive, "forward", _watched_forward(primitive, primitive.forward))
     _replace(Elementwise, "__call__", _watched_elementwise(Elementwise.__call__))
     _replace(Module, "__call__", _watched_module(Module.__call__))
+    _replace(Module, "_forward_as", _watched_module(Module._forward_as))
     for method, name in _OPERATORS.items():
         _replace(Tensor, method, _watched_operator(getattr(Tensor, method), FUNCTIONS[name]))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 from ..backend import backend_of
-from . import functional as F  # noqa: N812 - its name everywhere
+from ..ops.feed_forward import joined
 from .activation import GELU, ReLU
 from .convolution import Conv1d, Conv2d, Conv3d
 from .layers import Identity, Linear
@@ -77,7 +77,8 @@ class Sequential(_Numbered):
 
     On a GPU a run of `Linear` and `ReLU` (or `GELU(approximate="tanh")`) layers is one call of
     `functional.feed_forward`, whose activations are part of the matrix products, and a convolution with the `ReLU`
-    behind it one of `functional.conv_relu`, unless the layers have hooks or are being profiled.
+    behind it one of `functional.conv_relu`, unless the layers have hooks (or, with a convolution, are being profiled).
+    A profile shows an activation inside a product in the row of its `Linear`.
 
     Args:
         *modules: the modules, or a single mapping of names to modules.
@@ -102,7 +103,7 @@ class Sequential(_Numbered):
 
     def forward(self, x: Any) -> Any:
         """The last module's output."""
-        if backend_of(getattr(x, "data", x)).epilogues and Module.__call__ is _CALL:
+        if backend_of(getattr(x, "data", x)).epilogues:
             return self._joined(x)
         for module in self.__dict__.values():
             if isinstance(module, Module):
@@ -115,12 +116,12 @@ class Sequential(_Numbered):
         modules = [m for m in self.__dict__.values() if isinstance(m, Module)]
         at = 0
         while at < len(modules):
-            layers, end = _run(modules, at, epilogues)
-            convolution = _rectified(modules[at : at + 2])
+            layers, doers, end = _run(modules, at, epilogues)
+            convolution = _rectified(modules[at : at + 2]) if Module.__call__ is _CALL else None
             if convolution is not None:
                 x, at = convolution.convolve(x, relu=True), at + 2
             elif any(activation for *_, activation in layers):
-                x, at = F.feed_forward(x, layers), end
+                x, at = joined(x, layers, doers), end
             else:
                 x, at = modules[at](x), at + 1
         return x
@@ -134,9 +135,11 @@ def _rectified(pair: list[Module]) -> Conv1d | Conv2d | Conv3d | None:
     return first if isinstance(first, Conv1d | Conv2d | Conv3d) else None
 
 
-def _run(modules: list[Module], at: int, epilogues: frozenset[str]) -> tuple[list[Any], int]:
-    """The longest run of layers from `at` on as `feed_forward` takes them, and where it ends."""
+def _run(modules: list[Module], at: int, epilogues: frozenset[str]) -> tuple[list[Any], list[Any], int]:
+    """The longest run of layers from `at` on as `joined` takes them, whose they are, and where the run ends."""
     layers: list[Any] = []
+    doers: list[Any] = []
+    last: Any = None
     end = at
     while end < len(modules):
         module = modules[end]
@@ -144,12 +147,14 @@ def _run(modules: list[Module], at: int, epilogues: frozenset[str]) -> tuple[lis
             break
         if type(module) is Linear:
             layers.append((module.weight, module.bias, None))
+            doers.append(module._forward_as)
         elif layers and layers[-1][2] is None and (name := _epilogue(module)) in epilogues:
             layers[-1] = (*layers[-1][:2], name)
+            last = module._forward_as
         elif type(module) is not Identity:
             break
         end += 1
-    return layers, end
+    return layers, [*doers, last], end
 
 
 def _epilogue(module: Module) -> str:

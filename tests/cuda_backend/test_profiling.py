@@ -1,5 +1,7 @@
 """The profiler on the GPU branch: device events, no waiting inside a step, one device's time for each layer."""
 
+from itertools import pairwise
+
 import pytest
 
 import gpugrad as gg
@@ -60,6 +62,37 @@ def test_the_memory_of_a_step_on_a_gpu_is_predicted(gpu: State) -> None:
     loss().backward()
     assert gg.cuda.max_memory_allocated() - held == pytest.approx(peaks[1], rel=0.1)
     gg.cuda.stop_peak_memory_stats()
+
+
+@pytest.mark.parametrize("kind", ["relu", "gelu"])
+@pytest.mark.parametrize("nvmath", [True, False])
+def test_activations_inside_products_are_predicted_and_shown_with_their_layer(
+    request: pytest.FixtureRequest, kind: str, nvmath: bool
+) -> None:
+    gpu = request.getfixturevalue("gpu" if nvmath else "gpu_without_nvmath")
+    acts = {"relu": gg.nn.ReLU, "gelu": lambda: gg.nn.GELU("tanh")}[kind]
+    widths = (256, 512, 256, 8)
+    layers: list[object] = []
+    for m, n in pairwise(widths):
+        layers += [gg.nn.Linear(m, n), acts()]
+    model = gg.nn.Sequential(*layers[:-1]).to("cuda")
+    x = gg.rand(64, 256, device="cuda")
+
+    def loss() -> gg.Tensor:
+        return model(x).square().mean()
+
+    loss().backward()  # the workspace is there, and the gradients
+    found = gg.tape_memory(loss)
+    before = gpu.used_bytes[0]
+    kept = loss()
+    held = gpu.used_bytes[0] - before
+    assert gpu.calls["cublasLt.RELU_AUX_BIAS"] == (4 if nvmath and kind == "relu" else 0)
+    assert abs(found.forward_bytes - held) < 4096, "each piece of memory is rounded up to 512 bytes"
+    del kept
+    with gg.profile(device="cuda", ceilings=False) as p:
+        loss().backward()
+    assert p.report.layer("0").forward.seconds > 0
+    assert p.report.layer("2").backward.seconds > 0
 
 
 def test_the_command_measures_a_gpu(
