@@ -64,6 +64,7 @@ def conv(backend: Any, x: Array, w: Array, bias: Array | None, at: Geometry, rel
     rows = _grouped(out, at.groups)
     for first, last, patches in _patches(backend, x, kernel, size, at):
         _product(backend, patches, matrix, rows[..., first:last, :], bias, relu)
+        del patches  # before the next ones are made
     return channels_second(out)
 
 
@@ -91,6 +92,7 @@ def conv_input(backend: Any, g: Array, w: Array, size: tuple[int, ...], at: Geom
         target = out[first:last]
         args = (columns, target, np.uint32(target.size), np.uint32(rows), geometry)
         run(flat_grid(target.size), (_THREADS,), args)
+        del columns, args
     return channels_second(out)
 
 
@@ -107,6 +109,7 @@ def conv_weight(backend: Any, x: Array, g: Array, kernel: tuple[int, ...], at: G
     for first, last, patches in _patches(backend, x, kernel, size, at):
         part = backend.empty(shape, wide)
         _product(backend, columns[..., first:last], patches, part)
+        del patches
         if total is None:
             total = part
         else:
@@ -200,7 +203,9 @@ def _patches(
         count, start = rows * patch // pack, first - image * places
         args = (x[image:] if image else x, patches, np.uint32(start), np.uint32(count), geometry)
         run(flat_grid(count), (_THREADS,), args)
+        del args
         yield first, last, patches
+        del patches
 
 
 def _pack(x: Array, channels: int) -> int:
