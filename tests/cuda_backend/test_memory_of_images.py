@@ -28,6 +28,11 @@ NETWORKS: dict[str, Any] = {
         (8, 3, 3, 3),
         (),
     ),
+    "with relu inside": (
+        lambda x, w, second: F.conv_relu(F.conv_relu(x, w), second, stride=2),
+        (8, 3, 3, 3),
+        (16, 8, 3, 3),
+    ),
     "normalised": (
         lambda x, w, second: F.batch_norm(gg.conv2d(x, w), training=True) * second,
         (8, 3, 3, 3),
