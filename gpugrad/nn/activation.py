@@ -306,6 +306,30 @@ class Softmax(Module):
         return f"dim={self.dim}"
 
 
+class Softmin(Softmax):
+    """`softmax(-x)` along `dim`."""
+
+    def forward(self, x: Any) -> Any:
+        """Any shape to the same shape."""
+        return F.softmin(x, self.dim)
+
+
+class GLU(Module):
+    """The first half of the channels times the sigmoid of the second, along `dim`."""
+
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, x: Any) -> Any:
+        """A shape to the same with half of one axis."""
+        return F.glu(x, self.dim)
+
+    def extra_repr(self) -> str:
+        """The axis."""
+        return f"dim={self.dim}"
+
+
 class LogSoftmax(Module):
     """The logarithm of softmax along `dim`, without overflow."""
 

@@ -40,6 +40,7 @@ from ..ops.elementwise import (
 from ..ops.elementwise import prelu as _prelu
 from ..ops.entropy import cross_entropy
 from ..ops.feed_forward import feed_forward
+from ..ops.joining import split
 from ..ops.linalg import linear
 from ..ops.norms import batch_norm, group_norm, instance_norm, local_response_norm
 from ..ops.pooling import POOLING
@@ -62,34 +63,40 @@ if TYPE_CHECKING:
     from ..ops.embedding import embedding
     from ..ops.patches import fold, unfold
     from ..ops.resample import interpolate, pixel_shuffle, pixel_unshuffle
+    from .distances import cosine_similarity, normalize, pairwise_distance
+    from .padding import pad
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
     "adaptive_max_pool2d", "adaptive_max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm",
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "conv1d", "conv2d", "conv3d", "conv_relu",
-    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cross_entropy", "dropout", "elu", "embedding",
-    "feed_forward", "flatten", "fold", "gelu", "group_norm", "hardsigmoid", "hardswish", "hardtanh", "hinge_loss",
+    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cosine_similarity", "cross_entropy", "dropout",
+    "dropout1d", "dropout2d", "dropout3d", "elu", "embedding", "feed_forward", "flatten", "fold", "gelu", "glu",
+    "group_norm", "hardsigmoid", "hardswish", "hardtanh", "hinge_loss",
     "huber_loss", "identity", "instance_norm", "interpolate", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear",
     "local_response_norm", "log_sigmoid", "log_softmax", "logsigmoid", "logsumexp", "lp_pool1d", "lp_pool2d",
     "lp_pool3d", "max_pool1d", "max_pool2d", "max_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d", "maxout",
-    "mish", "mse_loss", "nll_loss", "one_hot", "perceptron_loss", "pixel_shuffle", "pixel_unshuffle", "prelu",
+    "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "pad", "pairwise_distance", "perceptron_loss",
+    "pixel_shuffle", "pixel_unshuffle", "prelu",
     "relu", "relu6", "rms_norm", "scaled_dot_product_attention", "selu", "sigmoid", "silu", "sin", "smooth_l1_loss",
-    "softmax", "softplus", "softsign", "step", "tanh", "threshold", "unflatten", "unfold",
+    "softmax", "softmin", "softplus", "softsign", "step", "tanh", "threshold", "unflatten", "unfold",
 ]  # fmt: skip
 
 # Loaded when first asked for: most programs use few of them.
 _LATER = {
-    "attention": ("scaled_dot_product_attention",),
-    "embedding": ("embedding",),
-    "patches": ("fold", "unfold"),
-    "resample": ("interpolate", "pixel_shuffle", "pixel_unshuffle"),
+    "...ops.attention": ("scaled_dot_product_attention",),
+    "...ops.embedding": ("embedding",),
+    "...ops.patches": ("fold", "unfold"),
+    "...ops.resample": ("interpolate", "pixel_shuffle", "pixel_unshuffle"),
+    "..distances": ("cosine_similarity", "normalize", "pairwise_distance"),
+    "..padding": ("pad",),
 }
 
 
 def __getattr__(name: str) -> Any:
     for room, names in _LATER.items():
         if name in names:
-            return getattr(importlib.import_module(f"...ops.{room}", __name__), name)
+            return getattr(importlib.import_module(room, __name__), name)
     raise AttributeError(f"module 'gpugrad.nn.functional' has no attribute {name!r}")
 
 
@@ -141,6 +148,53 @@ def prelu(x: Any, weight: Any) -> Any:
         if x.ndim > 2:
             weight = weight.reshape((-1,) + (1,) * (x.ndim - 2))
     return _prelu(x, weight)
+
+
+def glu(x: Any, dim: int = -1) -> Any:
+    """The first half along an axis times the sigmoid of the second (Y. N. Dauphin et al. 2017).
+
+    Raises:
+        ValueError: the axis has an odd length.
+    """
+    x = operand(x)
+    axis = axis_index("glu", dim, x.shape)
+    if x.shape[axis] % 2:
+        raise ValueError(f"[glu] axis {axis} of {tuple(x.shape)} has no halves; expected an even length")
+    first, second = split(x, 2, axis)
+    return first * sigmoid(second)
+
+
+def softmin(x: Any, dim: int = -1) -> Any:
+    """`softmax(-x)` along an axis."""
+    return softmax(-operand(x), dim)
+
+
+def _dropout_of_channels(axes: int) -> Any:
+    def drop(x: Any, p: float = 0.5, training: bool = True) -> Any:
+        x = operand(x)
+        if x.ndim not in (axes + 1, axes + 2):
+            expected = f"(channels, *size) or (n, channels, *size) with {axes} axes of size"
+            raise ValueError(f"[dropout{axes}d] input has shape {tuple(x.shape)}; expected {expected}")
+        if not training:
+            return dropout(x, p, training)
+        lead = x.shape[: x.ndim - axes]
+        return x * dropout(constant(x, module(x).ones((*lead, *(1,) * axes), x.dtype)), p)
+
+    drop.__name__ = drop.__qualname__ = f"dropout{axes}d"
+    drop.__doc__ = f"""Whole channels 0 with probability `p`, the others divided by `1 - p` (J. Tompson et al. 2015).
+
+    Args:
+        x: (n, channels, *size) or (channels, *size), {axes} axes of size.
+        p: probability of a zero, in [0, 1].
+        training: whether to do anything.
+
+    Raises:
+        ValueError: another number of axes, or `p` is not in [0, 1].
+    """
+    return drop
+
+
+dropout1d, dropout2d, dropout3d = (_dropout_of_channels(axes) for axes in (1, 2, 3))
 
 
 def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:

@@ -255,6 +255,30 @@ class Dropout(Module):
         return f"p={self.p}"
 
 
+
+class Dropout1d(Dropout):
+    """`Dropout` of whole channels of sequences: (n, channels, length)."""
+
+    def forward(self, x: Any) -> Any:
+        """(n, channels, length), or without n, to the same shape."""
+        return F.dropout1d(x, self.p, self.training)
+
+
+class Dropout2d(Dropout):
+    """`Dropout` of whole channels of images: (n, channels, height, width)."""
+
+    def forward(self, x: Any) -> Any:
+        """(n, channels, height, width), or without n, to the same shape."""
+        return F.dropout2d(x, self.p, self.training)
+
+
+class Dropout3d(Dropout):
+    """`Dropout` of whole channels of volumes: (n, channels, depth, height, width)."""
+
+    def forward(self, x: Any) -> Any:
+        """(n, channels, depth, height, width), or without n, to the same shape."""
+        return F.dropout3d(x, self.p, self.training)
+
 class Identity(Module):
     """Gives back what it is given; takes and ignores any arguments."""
 
