@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from .backend import CPU, Device, DeviceError, backend_for, default_device, device
-from .backend import cuda_conv as _conv
-from .backend import cuda_images as _images
 from .backend import cuda_probe as _probe
+from .backend import cuda_settings as _settings
 from .backend.precision import get_float32_matmul_precision, set_float32_matmul_precision
 
 __all__ = [
@@ -145,8 +144,8 @@ def convolution(name: str = "auto") -> Iterator[None]:
         >>> with gg.cuda.convolution("im2col"):
         ...     y = gg.conv2d(gg.ones(1, 3, 8, 8), gg.ones(4, 3, 3, 3))
     """
-    if name not in _images.ALGORITHMS:
-        raise ValueError(f"[convolution] name = {name!r}; expected {', '.join(map(repr, _images.ALGORITHMS))}")
+    if name not in _settings.ALGORITHMS:
+        raise ValueError(f"[convolution] name = {name!r}; expected {', '.join(map(repr, _settings.ALGORITHMS))}")
     if name == "cudnn" and is_available():
         backend: Any = backend_for(_gpu(None))
         if backend.dnn is None:
@@ -154,16 +153,18 @@ def convolution(name: str = "auto") -> Iterator[None]:
                 f"[convolution] name = 'cudnn', but {backend.without_dnn}; pip install \"gpugrad[cudnn12]\" (cudnn13 "
                 "with a driver for CUDA 13), or use 'auto'"
             )
-    token = _images.algorithm.set(name)
+    token = _settings.algorithm.set(name)
     try:
         yield
     finally:
-        _images.algorithm.reset(token)
+        _settings.algorithm.reset(token)
 
 
 def convolution_library(where: Any = None) -> str:
     """Who convolves on a GPU under the present setting: "cuDNN" and its versions, or our own kernels and why."""
-    return _images.description(backend_for(_gpu(where)))
+    from .backend.cuda_images import description
+
+    return description(backend_for(_gpu(where)))
 
 
 def convolution_refusals(where: Any = None) -> dict[str, str]:
@@ -174,7 +175,7 @@ def convolution_refusals(where: Any = None) -> dict[str, str]:
 
 def get_convolution_memory() -> int:
     """Bytes of patches that a convolution of our own lays out at a time; 128 MiB unless it was set."""
-    return _conv.memory_limit()
+    return _settings.memory_limit()
 
 
 def set_convolution_memory(limit: int) -> None:
@@ -188,7 +189,7 @@ def set_convolution_memory(limit: int) -> None:
     """
     if limit < 1:
         raise ValueError(f"[set_convolution_memory] limit = {limit}; expected 1 byte or more")
-    _conv.set_memory_limit(limit)
+    _settings.set_memory_limit(limit)
 
 
 def memory_stats(where: Any = None) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 from .base import Array
 from .conv import Geometry, turned_geometry, turned_kernels
 from .cuda_rows import compute_type, function
+from .cuda_settings import memory_limit
 from .cuda_windows import (
     INDEX_LIMIT,
     channels_last,
@@ -30,17 +31,6 @@ from .cuda_windows import (
 )
 
 _THREADS: Final = 256
-_limit: Final = [128 << 20]  # as much as makes products large enough, and little beside a network's activations
-
-
-def memory_limit() -> int:
-    """Bytes of patches that a convolution lays out at a time."""
-    return _limit[0]
-
-
-def set_memory_limit(limit: int) -> None:
-    """Change them."""
-    _limit[0] = limit
 
 
 def fits(x: Array, w_shape: tuple[int, ...], groups: int, *sizes: tuple[int, ...]) -> bool:

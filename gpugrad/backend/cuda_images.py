@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from contextvars import ContextVar
 from typing import Any, Final
 
 import numpy as np
@@ -19,10 +18,7 @@ from . import conv as general
 from . import cuda_conv, cuda_norms, cuda_windows
 from .base import Array
 from .conv import Geometry
-
-ALGORITHMS: Final = ("auto", "cudnn", "im2col")
-# What was asked for in this thread: one of ALGORITHMS.
-algorithm: Final[ContextVar[str]] = ContextVar("gpugrad_cuda_convolution", default="auto")
+from .cuda_settings import algorithm
 
 _log: Final = logging.getLogger("gpugrad")
 _latest: Final = threading.local()  # `way`: who did this thread's latest convolution

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import cuda_conv
+from ..backend import cuda_conv, cuda_settings
 from ..backend.conv import Geometry, turned_geometry, turned_kernels
 from ..backend.cuda_rows import compute_type
 from .ghost import Ghost
@@ -42,7 +42,7 @@ def conv_input(home: Any, g: Ghost, w: Ghost, size: tuple[int, ...], at: Geometr
     if not depthwise:
         wide, places = compute_type(g.dtype), math.prod(g.shape[2:])
         image = math.prod(kernel) * channels * places
-        images = max(1, min(g.shape[0], cuda_conv.memory_limit() // (np.dtype(wide).itemsize * image)))
+        images = max(1, min(g.shape[0], cuda_settings.memory_limit() // (np.dtype(wide).itemsize * image)))
         given, kernels, columns = _last(home, g), _last(home, w), home.fresh((images * image,), wide)
         del given, kernels, columns
     return home.xp.moveaxis(x, -1, 1)
@@ -73,5 +73,5 @@ def _patches(home: Any, x: Ghost, kernel: tuple[int, ...], size: tuple[int, ...]
     if plain and home.xp.moveaxis(x, 1, -1).value.flags.c_contiguous:
         return None
     patch = math.prod(kernel) * x.shape[1]
-    rows = max(1, min(x.shape[0] * math.prod(size), cuda_conv.memory_limit() // (x.dtype.itemsize * patch)))
+    rows = max(1, min(x.shape[0] * math.prod(size), cuda_settings.memory_limit() // (x.dtype.itemsize * patch)))
     return home.fresh((rows, patch), x.dtype)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gpugrad as gg
-from gpugrad.backend import backend_for, cpu, cuda_conv, cuda_windows
+from gpugrad.backend import backend_for, cpu, cuda_conv, cuda_settings, cuda_windows
 from gpugrad.backend import conv as general
 from gpugrad.backend.conv import Geometry
 from tests.cuda_backend.image_cases import (
@@ -27,7 +27,7 @@ def cuda(gpu: State) -> Any:
 
 @pytest.fixture
 def little_memory() -> Any:
-    before = cuda_conv.memory_limit()
+    before = cuda_settings.memory_limit()
     gg.cuda.set_convolution_memory(2000)
     yield
     gg.cuda.set_convolution_memory(before)
@@ -58,7 +58,7 @@ def test_without_the_bindings(gpu_without_nvmath: State, rng: np.random.Generato
 def test_patches_keep_to_the_memory_that_is_set(cuda: Any, gpu: State, rng: np.random.Generator) -> None:
     x, w = cuda.from_host(rng.standard_normal((8, 16, 12, 12)).astype(np.float32)), cuda.empty((4, 16, 3, 3), "f4")
     at = Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
-    before = cuda_conv.memory_limit()
+    before = cuda_settings.memory_limit()
     try:
         for limit, launches in ((before, 1), (200_000, 4), (100_000, 7)):
             gg.cuda.set_convolution_memory(limit)
