@@ -271,15 +271,15 @@ def patch_view(seen: Array, p: Plan, part: Part) -> Array:
     )  # fmt: skip
 
 
-def surroundings(pool: BufferPool, images: Array, p: Plan, part: Part) -> Array:
-    """What a part of the output sees of the images, (n, rows, pixels, channels), with zeros around them."""
+def surroundings(pool: BufferPool, images: Array, p: Plan, part: Part, border: float = 0.0) -> Array:
+    """What a part of the output sees of the images, (n, rows, pixels, channels), with `border` around them."""
     first, reach, inside = seen_by(images, p, part)
     some = images[part.images]
     if inside and some.strides[-1] == some.itemsize:
         return some[:, first[0] : first[0] + reach[0], first[1] : first[1] + reach[1]]
     found = pool.empty((len(some), *reach, some.shape[-1]), images.dtype)
     if not inside:
-        found.fill(0)
+        found.fill(border)
     place(found, some, first)
     return found
 

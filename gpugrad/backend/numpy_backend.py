@@ -11,7 +11,7 @@ import numpy as np
 from ..fusion import Formula
 from ..fusion.numba_cache import numba_wanted
 from ..fusion.numpy_compiler import NumpyKernel, compile_numpy
-from . import cpu_choice, cpu_images, scipys
+from . import cpu_choice, cpu_images, cpu_images_numpy, scipys
 from .base import Array, Backend, Kernel
 from .device import CPU
 from .pool import BufferPool, PoolStats
@@ -151,6 +151,8 @@ class NumpyBackend(Backend):
     def max_pool(self, x: Array, kernel: tuple[int, ...], size: tuple[int, ...], at: Geometry) -> Any:
         if math.prod(kernel) < 256 and cpu_images.takes(len(kernel), x):
             return cpu_images.max_pool(self.pool, x, kernel, size, at)
+        if math.prod(kernel) < 256 and cpu_images_numpy.takes(len(kernel), x):
+            return cpu_images_numpy.max_pool(self.pool, x, kernel, size, at)
         return None
 
     def window_put(
@@ -158,6 +160,8 @@ class NumpyBackend(Backend):
     ) -> Array | None:
         if won.dtype == np.uint8 and cpu_images.takes(len(kernel), g):
             return cpu_images.window_put(self.pool, g, won, inner, kernel, at)
+        if won.dtype == np.uint8 and cpu_images_numpy.takes(len(kernel), g):
+            return cpu_images_numpy.window_put(self.pool, g, won, inner, kernel, at)
         return None
 
     def window_sum(self, x: Array, kernel: tuple[int, ...], size: tuple[int, ...], at: Geometry) -> Array | None:
@@ -167,17 +171,22 @@ class NumpyBackend(Backend):
         return cpu_images.window_spread(self.pool, g, inner, kernel, at) if cpu_images.takes(len(kernel), g) else None
 
     def statistics(self, rows: Array) -> tuple[Array, Array] | None:
-        return cpu_images.statistics(rows) if cpu_images.takes(2, rows) else None
+        if cpu_images.takes(2, rows):
+            return cpu_images.statistics(rows)
+        return cpu_images_numpy.statistics(rows) if cpu_images_numpy.takes(2, rows) else None
 
     def channel_sum(self, x: Array) -> Array:
         rows = np.moveaxis(x, 1, -1)
-        if x.size < _Fused.SMALL or x.dtype not in _BLAS or not rows.flags.c_contiguous or not numba_wanted():
+        if x.size < _Fused.SMALL or x.dtype not in _BLAS or not rows.flags.c_contiguous:
             return super().channel_sum(x)
         # Not by a product of OpenBLAS: its threads wait for more work on the cores that the next convolution wants.
-        return cpu_images.column_sums(rows.reshape(-1, x.shape[1]))
+        sums = cpu_images if numba_wanted() else cpu_images_numpy
+        return np.asarray(sums.column_sums(rows.reshape(-1, x.shape[1])))
 
     def norm_products(self, g: Array, rows: Array, mean: Array, scale: Array) -> tuple[Array, Array] | None:
-        return cpu_images.products(g, rows, mean, scale) if cpu_images.takes(2, g, rows) else None
+        if cpu_images.takes(2, g, rows):
+            return cpu_images.products(g, rows, mean, scale)
+        return cpu_images_numpy.products(g, rows, mean, scale) if cpu_images_numpy.takes(2, g, rows) else None
 
     def storage(self, array: Array) -> object:
         base = array.base

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Backend, backend_of, cpu, cpu_rows
+from ..backend import Backend, backend_of, cpu, cpu_images_numpy, cpu_rows
 from ..backend.base import Kernel
 from ..backend.conv import Geometry
-from ..fusion import Formula
+from ..fusion import Formula, workers
 from . import ghost_conv, ghost_conv_gpu, ghost_conv_numpy, ghost_images
 from .errors import CostError
 from .ghost import Ghost, Record, Storage, bare, hollow
@@ -260,12 +260,16 @@ class GhostBackend(Backend):
         """As the device would."""
         if math.prod(kernel) < 256 and ghost_images.compiled(self, len(kernel), x):
             return ghost_images.images(self, x, size), ghost_images.images(self, x, size, byte=True)
+        if math.prod(kernel) < 256 and ghost_images.in_parts(self, len(kernel), x):
+            return ghost_images.max_pool(self, x, kernel, size, at)
         return None
 
     def window_put(self, g: Any, won: Any, inner: Any, kernel: Any, at: Geometry) -> Any:
         """Likewise."""
         if won.dtype == np.uint8 and ghost_images.compiled(self, len(kernel), g):
             return ghost_images.images(self, g, inner)
+        if won.dtype == np.uint8 and ghost_images.in_parts(self, len(kernel), g):
+            return ghost_images.window_put(self, g, inner, kernel, at)
         return None
 
     def window_sum(self, x: Any, kernel: Any, size: Any, at: Geometry) -> Any:
@@ -278,7 +282,9 @@ class GhostBackend(Backend):
 
     def statistics(self, rows: Any) -> Any:
         """Likewise."""
-        if not ghost_images.compiled(self, 2, rows):
+        if ghost_images.in_parts(self, 2, rows):
+            self.briefly(cpu_images_numpy.scratch(bare(rows)) * workers.num_threads())
+        elif not ghost_images.compiled(self, 2, rows):
             return None
         if not rows.flags.c_contiguous:
             self.briefly(rows.nbytes)

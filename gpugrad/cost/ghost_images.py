@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from ..backend import cuda_windows
+from ..backend import cpu_depthwise_numpy, cpu_images_numpy, cuda_windows
+from ..backend.conv import Geometry
+from ..backend.cpu_conv_numpy import scratch, with_height
 from ..backend.cpu_images import takes
 from ..backend.cuda_rows import compute_type
 from ..backend.cuda_windows import FLOATS
+from ..fusion import workers
 from .ghost import Ghost, bare
 
 
@@ -19,6 +23,47 @@ def compiled(home: Any, axes: int, *arrays: Ghost) -> bool:
     if home.device.type == "cuda":
         return found[0].ndim > 2 and cuda_windows.takes(found[0], ())
     return takes(axes, *found)
+
+
+def in_parts(home: Any, axes: int, *arrays: Ghost) -> bool:
+    """Whether they are taken in parts, with NumPy alone."""
+    found = [bare(a) for a in arrays]
+    return home.device.type == "cpu" and not takes(axes, *found) and cpu_images_numpy.takes(axes, *found)
+
+
+def max_pool(home: Any, x: Ghost, kernel: tuple[int, ...], size: tuple[int, ...], at: Geometry) -> Any:
+    """`cpu_images_numpy.max_pool` on arrays without data."""
+    if x.ndim == 3:
+        found = max_pool(home, x[:, :, None], (1, *kernel), (1, *size), with_height(at))
+        return tuple(each[:, :, 0] for each in found)
+    seen = np.moveaxis(x.value, 1, -1)
+    p = cpu_depthwise_numpy.plan(size, (x.shape[1], 1, *kernel), at)
+    y = home.fresh((x.shape[0], *size, x.shape[1]), x.dtype)
+    won = home.fresh(y.shape, np.uint8)
+    every = cpu_depthwise_numpy.parts(y.shape, x.dtype.itemsize)
+    most = max(scratch(seen, p, part, copied=False) for part in every)
+    bits = 2 * math.prod(every[0].shape) * math.prod(y.shape[2:])  # of a comparison, and of what was less so far
+    home.briefly((most + bits) * min(workers.num_threads(), len(every)))
+    return home.xp.moveaxis(y, -1, 1), home.xp.moveaxis(won, -1, 1)
+
+
+def window_put(home: Any, g: Ghost, inner: tuple[int, ...], kernel: tuple[int, ...], at: Geometry) -> Any:
+    """`cpu_images_numpy.window_put` likewise."""
+    if g.ndim == 3:
+        return window_put(home, g[:, :, None], (1, *inner), (1, *kernel), with_height(at))[:, :, 0]
+    x = home.fresh((g.shape[0], *inner, g.shape[1]), g.dtype)
+    given, item = np.moveaxis(g.value, 1, -1), g.dtype.itemsize
+    count = cpu_depthwise_numpy.parts(x.shape, item)[0].shape[0]
+    p = cpu_depthwise_numpy.plan(g.shape[2:], (g.shape[1], 1, *kernel), at)
+    full = [max(low + n, p.reach(axis, p.size[axis])) for axis, (low, n) in enumerate(zip(p.low, inner, strict=True))]
+    covered = all(n == k * m for n, k, m in zip(inner, kernel, g.shape[2:], strict=True))
+    tiled = list(inner) == full and covered and kernel == at.stride
+    values = count * math.prod(given.shape[1:])
+    taken = 0 if list(inner) == full else count * math.prod(full) * g.shape[1] * item
+    taken += values + (0 if tiled else values * item) + (0 if given.flags.c_contiguous else values * item)
+    buffers = 2 * np.getbufsize() * item  # in which truth values become numbers
+    home.briefly((taken + buffers) * min(workers.num_threads(), -(-g.shape[0] // count)))
+    return home.xp.moveaxis(x, -1, 1)
 
 
 def images(home: Any, seen: Ghost, size: tuple[int, ...], byte: bool = False) -> Any:

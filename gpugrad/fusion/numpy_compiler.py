@@ -29,6 +29,9 @@ BLOCK: Final = 65536
 # ufunc call takes the interpreter lock for a moment.
 MIN_THREADED: Final = 1 << 19
 MIN_THREADED_WORK: Final = 2_000_000
+# Elements of a row from which on the time that it takes to begin one does not count; rows that are joined at most.
+LONG_ROW: Final = 2048
+MOST_ROWS: Final = 512
 _MAX_PLANS: Final = 512
 _WEAK: Final = (bool, int, float, complex)
 
@@ -135,6 +138,9 @@ class NumpyKernel:
         program = plan.program(True)
         threads, block = _threads_and_block(plan, program) if plan.size > BLOCK else (1, plan.size)
         scratch = threads * min(block, plan.size) * (program.inside + sum(d.itemsize for d in program.temps))
+        if plan.size > BLOCK:
+            short = [a for a in arrays if type(a) is np.ndarray and 1 < a.size < plan.size]
+            scratch += sum(a.nbytes * rows_joined(plan.size // a.size, a.size) for a in short)
         whole = next((a for a in arrays if type(a) is np.ndarray and a.shape == plan.shape), None)
         return None if whole is None else _axes_by_stride(whole), scratch
 
@@ -291,8 +297,28 @@ def _run_large(
     if flat:
         _run_flat(plan, program, [a.reshape(-1) for a in arrays] if rank != 1 else arrays)
     else:
-        _run_blocks(plan, program, arrays)
+        _run_blocks(plan, program, _in_long_rows(arrays))
     return outs
+
+
+def rows_joined(count: int, length: int) -> int:
+    """How many of `count` rows of a length are to be one row, so that loops over it are long."""
+    return next((k for k in range(min(LONG_ROW // length, MOST_ROWS), 1, -1) if count % k == 0), 1)
+
+
+def _in_long_rows(arrays: list[Array]) -> list[Array]:
+    """Short rows joined to longer ones, and what stands for each row repeated: a loop over a short row is slow."""
+    whole = arrays[0].shape
+    length, count = whole[-1], arrays[0].size // whole[-1]
+    joined = rows_joined(count, length)
+    each = (1,) * (len(whole) - 1) + whole[-1:]
+    if joined == 1 or any(a.size > 1 and not (a.flags.c_contiguous and a.shape in (whole, each)) for a in arrays):
+        return arrays
+    return [
+        a.reshape(1, 1) if a.size == 1 else
+        a.reshape(count // joined, -1) if a.shape == whole else np.tile(a.reshape(1, -1), (1, joined))
+        for a in arrays
+    ]  # fmt: skip
 
 
 def _threads_and_block(plan: _Plan, program: Program) -> tuple[int, int]:
