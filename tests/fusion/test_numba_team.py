@@ -197,6 +197,7 @@ def test_a_second_process_takes_the_strips_from_the_cache(tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # JAX's, where another test has loaded it
 def test_a_forked_child_gathers_a_team_of_its_own():
     x = np.ones(N, np.float32)
     kernel = _kernel(lambda x: x + 1.0)

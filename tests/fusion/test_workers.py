@@ -73,6 +73,7 @@ def test_a_finished_job_keeps_nothing_alive_while_a_helper_is_busy() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # JAX's, where another test has loaded it
 def test_a_forked_child_has_a_pool_of_its_own() -> None:
     before = workers.set_num_threads(2)
     try:
