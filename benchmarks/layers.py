@@ -64,6 +64,12 @@ SMOKE: dict[str, Layer] = {
 NETWORKS: dict[str, tuple[int, ...]] = {"lenet5": (64, 1, 28, 28), "resnet18": (32, 3, 32, 32)}
 
 
+def layer_of(params: dict[str, Any]) -> Layer:
+    """The layer that a job names, with another batch where it says one."""
+    layer = {**LAYERS, **SMOKE}[params["layer"]]
+    return layer._replace(input=(params.get("batch", layer.input[0]), *layer.input[1:]))
+
+
 def layer_data(layer: Layer) -> list[Float32]:
     """Normal numbers for the input, and for weight and bias where there are any, so that outputs are about normal."""
     rng = np.random.default_rng(SEED)

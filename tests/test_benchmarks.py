@@ -130,7 +130,7 @@ class TestMemory:
     @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the memory suite reads Linux's /proc")
     def test_every_probe_runs_in_its_own_process_and_is_judged(self) -> None:
         records = memory.run(["gpugrad-numpy", "numpy"], "cpu", "smoke", lambda name: True)
-        assert [record["probe"] for record in records] == ["growth", "peak", "chain"]
+        assert [record["probe"] for record in records] == ["growth", "peak", "chain", "conv 3x3 smoke"]
         rows = {record["probe"]: record["libraries"] for record in records}
         assert all(list(libraries) == ["gpugrad-numpy"] for libraries in rows.values())
         assert all("failed" not in libraries["gpugrad-numpy"] for libraries in rows.values())
@@ -217,9 +217,12 @@ class TestFigures:
         }
         assert "| bandwidth tanh forward 1e5 | 0.8 | 1.00 meets 0.85 |" in report.markdown(records)
 
-    def test_memory_goals_are_one_megabyte_and_a_tenth_above_pytorch(self) -> None:
+    def test_memory_goals_are_one_megabyte_and_a_tenth_or_a_fifth_above_pytorch(self) -> None:
         rows = {"torch": {"bytes": 100.0}, "gpugrad": {"bytes": 111.0}, "gpugrad-numpy": {"bytes": 109.0}}
         memory._judge("peak", rows)
+        assert (rows["gpugrad"]["met"], rows["gpugrad-numpy"]["met"]) == (False, True)
+        rows = {"torch": {"bytes": 100.0}, "gpugrad": {"bytes": 121.0}, "gpugrad-numpy": {"bytes": 119.0}}
+        memory._judge("conv 3x3 smoke", rows)
         assert (rows["gpugrad"]["met"], rows["gpugrad-numpy"]["met"]) == (False, True)
         grown: dict[str, dict[str, Any]] = {"gpugrad": {"bytes": 1_000_001}}
         memory._judge("growth", grown)

@@ -14,7 +14,7 @@ import numpy as np
 
 import gpugrad as gg
 from benchmarks.data import ADAM_RATE, SGD_RATE, adam_data, digest, elementwise_data, layer_data, mlp_data
-from benchmarks.layers import LAYERS, SMOKE, channels_last, function_of, gpugrad_network, network_data
+from benchmarks.layers import channels_last, function_of, gpugrad_network, layer_of, network_data
 from benchmarks.layers import layer_data as arrays_of
 from benchmarks.libs.base import Library, Program
 from benchmarks.operations import cotangent_like, gpugrad_functions, operation_data
@@ -227,7 +227,7 @@ class GpugradLibrary(Library):
 
     def layer(self, params: dict[str, Any]) -> dict[str, Program]:
         """A layer forward and backward; images with channels last in memory."""
-        layer = {**LAYERS, **SMOKE}[params["layer"]]
+        layer = layer_of(params)
         function = function_of(layer, gg.nn.functional)
         # asarray keeps the memory order; tensor() would not.
         arrays = [channels_last(array) for array in arrays_of(layer)]

@@ -23,7 +23,7 @@ from benchmarks.data import (
     layer_data,
     mlp_data,
 )
-from benchmarks.layers import LAYERS, SMOKE, channels_last, function_of, network_data, torch_network
+from benchmarks.layers import channels_last, function_of, layer_of, network_data, torch_network
 from benchmarks.layers import layer_data as arrays_of
 from benchmarks.libs.base import Library, Program
 from benchmarks.operations import cotangent_like, operation_data, torch_functions
@@ -275,11 +275,13 @@ class TorchLibrary(Library):
         return {"autograd": Program(vjp, check=lambda: [v for grad in vjp() for v in digest(grad.cpu().numpy())])}
 
     def layer(self, params: dict[str, Any]) -> dict[str, Program]:
-        """A layer forward and backward, in both memory orders."""
-        layer = {**LAYERS, **SMOKE}[params["layer"]]
+        """A layer forward and backward, in both memory orders or in the one that is named."""
+        layer = layer_of(params)
+        orders: dict[str, Callable[[Any], Any]] = {"channels second": lambda a: a, "channels last": channels_last}
         return {
-            "channels second": self._layer_program(arrays_of(layer), function_of(layer, F)),
-            "channels last": self._layer_program([channels_last(a) for a in arrays_of(layer)], function_of(layer, F)),
+            order: self._layer_program([arranged(a) for a in arrays_of(layer)], function_of(layer, F))
+            for order, arranged in orders.items()
+            if params.get("order", order) == order
         }
 
     def _layer_program(self, arrays: list[Any], function: Callable[..., Tensor]) -> Program:
