@@ -8,6 +8,7 @@ pixels in even and in odd columns lie apart, so that a sum is one run of memory.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -18,9 +19,10 @@ from .cpu_conv_numpy import Part, share, turned
 from .pool import BufferPool
 
 # Bytes of transformed images and products that a part has at a time, and tiles at least: fewer make products slow.
-CHUNK: Final = 1 << 21
+CHUNK: Final = 1 << 20
 LEAST: Final = 64
-# How many sums of their own the parts have for the gradient of the kernels; channels from which on it is worth it.
+# Bytes of all sums of the kernels' gradient up to which PARTS parts have their own; channels from which on it pays.
+SMALL_GRADIENT: Final = 1 << 21
 PARTS: Final = 8
 CHANNELS: Final = 32
 
@@ -50,14 +52,16 @@ def conv(pool: BufferPool, x: Array, w: Array, bias: Array | None, at: Geometry)
 
     def compute(number: int) -> None:
         part = every[number]
-        seen = transformed(pool, images, part, width, at)
-        products = pool.empty((*seen.shape[:-1], out), x.dtype)
+        one, other = (Room(pool, numbers, x.dtype) for numbers in rooms(part, -(-width // 2), x.shape[1], out))
+        seen = transformed(one, other, images, part, width, at)
+        other.used = 0
+        products = other.empty((*seen.shape[:-1], out), x.dtype)
         flat = products.reshape(16, -1, out)
         np.matmul(seen.reshape(*flat.shape[:2], -1), kernels, out=flat)
-        del seen
         if bias is not None:
             flat[5] += bias  # the one that each pixel of a tile has once
-        finish(pool, products, y[part.images], part)
+        one.used = 0
+        finish(one, products, y[part.images], part)
 
     share(compute, len(every))
     return np.moveaxis(y, -1, 1)
@@ -79,11 +83,14 @@ def conv_weight(pool: BufferPool, x: Array, g: Array, kernel: tuple[int, ...], a
         bundle, rows = number // len(pieces), pieces[number % len(pieces)]
         total = sums[bundle, rows].reshape(-1, channels, out)
         found = pool.empty(total.shape, x.dtype)
+        sizes = rooms_back(bundles[0][0], -(-given.shape[2] // 2), channels, out, rows.stop - rows.start)
+        one, other, both = (Room(pool, numbers, x.dtype) for numbers in sizes)
         for k, part in enumerate(bundles[bundle]):
-            seen = transformed(pool, images, part, given.shape[2], at, rows).reshape(len(found), -1, channels)
-            gradient = transformed_gradient(pool, given, part, rows).reshape(len(found), -1, out)
+            one.used = other.used = both.used = 0
+            seen = transformed(one, both, images, part, given.shape[2], at, rows).reshape(len(found), -1, channels)
+            both.used = 0
+            gradient = transformed_gradient(other, both, given, part, rows).reshape(len(found), -1, out)
             np.matmul(seen.swapaxes(1, 2), gradient, out=found)
-            del seen, gradient  # before the next part's
             np.add(total if k else 0, found, out=total)
 
     share(compute, len(bundles) * len(pieces))
@@ -100,8 +107,8 @@ def shares(
         Bundles of parts that have sums of their own, and rows of the transformed tiles: all, or, where the sums are
         large, one after the other.
     """
-    small = PARTS * 16 * channels * out * itemsize <= CHUNK
-    every = parts(shape, -(-(channels + out) // (1 if small else 4)), itemsize)
+    small = PARTS * 16 * channels * out * itemsize <= SMALL_GRADIENT
+    every = parts(shape, -(-(channels + out) // (1 if small else 2)), itemsize)
     each = -(-len(every) // PARTS) if small else len(every)
     rows = [slice(0, 4)] if small else [slice(k, k + 1) for k in range(4)]
     return [every[k : k + each] for k in range(0, len(every), each)], rows
@@ -134,18 +141,18 @@ def transformed_kernels(w: Array) -> Array:
     return (_BOTH.astype(w.dtype) @ rows).reshape(16, channels, out)
 
 
-def halves(pool: BufferPool, images: Array, part: Part, corner: tuple[int, int], size: tuple[int, int]) -> Array:
+def halves(room: Room, images: Array, part: Part, corner: tuple[int, int], size: tuple[int, int]) -> Array:
     """Even and odd columns of a part of the images, (2, n, rows, columns, channels), with zeros around them.
 
     Args:
-        pool: of buffers.
+        room: where the result is taken from.
         images: (n, height, width, channels).
         part: which images.
         corner: row and column of the images that come first.
         size: rows, and columns of each half.
     """
     some = images[part.images]
-    found = pool.empty((2, len(some), *size, some.shape[-1]), some.dtype)
+    found = room.empty((2, len(some), *size, some.shape[-1]), some.dtype)
     top, bottom = max(0, -corner[0]), min(size[0], some.shape[1] - corner[0])
     found[:, :, :top] = 0
     found[:, :, max(bottom, top) :] = 0
@@ -161,17 +168,33 @@ def halves(pool: BufferPool, images: Array, part: Part, corner: tuple[int, int],
     return found
 
 
+class Room:
+    """A buffer that arrays are taken from one behind the other; with `used` at 0 again they are written over."""
+
+    def __init__(self, pool: BufferPool, numbers: int, dtype: Any) -> None:
+        self.memory = pool.empty((numbers,), dtype)
+        self.used = 0
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """An array of the buffer's dtype."""
+        start, self.used = self.used, self.used + math.prod(shape)
+        return self.memory[start : self.used].reshape(shape)
+
+
 def transformed(
-    pool: BufferPool, images: Array, part: Part, width: int, at: Geometry, some: slice = _ALL
+    own: Room, other: Room, images: Array, part: Part, width: int, at: Geometry, some: slice = _ALL
 ) -> Array:
-    """The 16 sums of each tile's 4 x 4 pixels of the images, (4, 4, n, rows of tiles, tiles, channels); `some` rows."""
+    """The 16 sums of each tile's 4 x 4 pixels of the images, (4, 4, n, rows of tiles, tiles, channels); `some` rows.
+
+    They are taken from `own`, what leads to them from `other`.
+    """
     rows, across = part.shape[1], -(-width // 2)
     corner = (2 * part.rows.start - at.padding[0][0], -at.padding[1][0])
-    both = halves(pool, images, part, corner, (2 * rows + 2, across + 1))
+    both = halves(other, images, part, corner, (2 * rows + 2, across + 1))
     count, _, _, channels = both.shape[1:]
-    down = pool.empty((some.stop - some.start, 2, count, rows, across + 1, channels), images.dtype)
+    down = other.empty((some.stop - some.start, 2, count, rows, across + 1, channels), images.dtype)
     differences([both[:, :, k : k + 2 * rows - 1 : 2] for k in range(4)], down, some)
-    found = pool.empty((len(down), 4, count, rows, across, channels), images.dtype)
+    found = own.empty((len(down), 4, count, rows, across, channels), images.dtype)
     for (even, odd), target in zip(down, found, strict=True):
         differences((even[:, :, :-1], odd[:, :, :-1], even[:, :, 1:], odd[:, :, 1:]), target)
     return found
@@ -183,14 +206,14 @@ def differences(x: Any, out: Array, some: slice = _ALL) -> None:
         step(x[one], x[other], out=target)
 
 
-def transformed_gradient(pool: BufferPool, given: Array, part: Part, some: slice = _ALL) -> Array:
+def transformed_gradient(own: Room, other: Room, given: Array, part: Part, some: slice = _ALL) -> Array:
     """The 16 that a tile of 2 x 2 pixels of the output's gradient gives to the products, laid out as `transformed`."""
     rows, across = part.shape[1], -(-given.shape[2] // 2)
-    both = halves(pool, given, part, (2 * part.rows.start, 0), (2 * rows, across))
+    both = halves(other, given, part, (2 * part.rows.start, 0), (2 * rows, across))
     count, _, _, channels = both.shape[1:]
-    down = pool.empty((some.stop - some.start, 2, count, rows, across, channels), given.dtype)
+    down = other.empty((some.stop - some.start, 2, count, rows, across, channels), given.dtype)
     spread((both[:, :, 0::2], both[:, :, 1::2]), down, some)
-    found = pool.empty((len(down), 4, count, rows, across, channels), given.dtype)
+    found = own.empty((len(down), 4, count, rows, across, channels), given.dtype)
     for columns, target in zip(down, found, strict=True):
         spread(columns, target)
     return found
@@ -207,10 +230,10 @@ def spread(x: Any, out: Array, some: slice = _ALL) -> None:
             np.negative(x[1], out=target)
 
 
-def finish(pool: BufferPool, products: Array, y: Array, part: Part) -> None:
+def finish(room: Room, products: Array, y: Array, part: Part) -> None:
     """Tiles of 2 x 2 pixels from their 16 products."""
-    along = pool.empty((2, *products.shape[1:]), y.dtype)
-    work = pool.empty(products.shape[1:], y.dtype)
+    along = room.empty((2, *products.shape[1:]), y.dtype)
+    work = room.empty(products.shape[1:], y.dtype)
     inner(products, along, work)
     for row in range(2):
         target = y[:, 2 * part.rows.start + row : 2 * part.rows.stop : 2]
@@ -226,16 +249,22 @@ def finish(pool: BufferPool, products: Array, y: Array, part: Part) -> None:
         pixels[1][...] = both[:, :, : wide[1]]
 
 
-def scratch(part: Part, across: int, channels: int, rows: int = 4) -> tuple[int, int]:
-    """Numbers that `transformed` takes for a part, in all while it runs and for its result; of so many rows.
+def rooms(part: Part, across: int, channels: int, out: int) -> tuple[int, int]:
+    """Numbers in the two buffers of a part of `conv`: in turn each has what is read and what is written."""
+    tiles = 16 * part.shape[0] * part.shape[1] * across
+    return max(tiles * channels, tiles * out * 3 // 4), max(tiles * out, _before(part, across, channels, 4))
 
-    `transformed_gradient` takes less, and its result is as large.
-    """
-    count, tiles = part.shape
-    both = 2 * count * (2 * tiles + 2) * (across + 1) * channels
-    down = rows * 2 * count * tiles * (across + 1) * channels
-    found = rows * 4 * count * tiles * across * channels
-    return both + down + found, found
+
+def rooms_back(part: Part, across: int, channels: int, out: int, rows: int) -> tuple[int, int, int]:
+    """Numbers in the buffers of a part of `conv_weight`: for the images, for the gradient, and on the way to both."""
+    tiles = 4 * rows * part.shape[0] * part.shape[1] * across
+    return tiles * channels, tiles * out, max(_before(part, across, c, rows) for c in (channels, out))
+
+
+def _before(part: Part, across: int, channels: int, rows: int) -> int:
+    """Numbers that lead to a part's transformed images, of so many rows of a tile."""
+    count, down = part.shape
+    return 2 * count * (across + 1) * channels * (2 * down + 2 + rows * down)
 
 
 def inner(x: Array, out: Array, work: Array) -> None:

@@ -92,9 +92,7 @@ def tiled_conv(home: Any, x: Ghost, w_shape: tuple[int, ...], at: Geometry) -> A
     home.briefly(9 * channels * out * x.dtype.itemsize)
     y = home.fresh((x.shape[0], *size, out), x.dtype)
     every = cpu_winograd_numpy.parts(y.shape, channels + out, x.dtype.itemsize)
-    most, seen = cpu_winograd_numpy.scratch(every[0], across, channels)
-    products = seen // channels * out
-    _parts(home, every, max(most, seen + products, products * 7 // 4) * x.dtype.itemsize)
+    _parts(home, every, sum(cpu_winograd_numpy.rooms(every[0], across, channels, out)) * x.dtype.itemsize)
     del kernels
     return home.xp.moveaxis(y, -1, 1)
 
@@ -112,10 +110,9 @@ def tiled_conv_weight(home: Any, x: Ghost, g: Ghost) -> Any:
     bundles, pieces = cpu_winograd_numpy.shares(shape, channels, out, x.dtype.itemsize)
     sums = home.fresh((len(bundles), 16, channels, out), x.dtype)
     rows, across = pieces[0].stop - pieces[0].start, -(-width // 2)
-    most, seen = cpu_winograd_numpy.scratch(bundles[0][0], across, channels, rows)
-    given = cpu_winograd_numpy.scratch(bundles[0][0], across, out, rows)[0]
+    held = cpu_winograd_numpy.rooms_back(bundles[0][0], across, channels, out, rows)
     found = rows * 4 * channels * out
-    _parts(home, range(len(bundles) * len(pieces)), (found + max(most, seen + given)) * x.dtype.itemsize)
+    _parts(home, range(len(bundles) * len(pieces)), (found + sum(held)) * x.dtype.itemsize)
     total = home.fresh(sums.shape[1:], x.dtype) if len(bundles) > 1 else sums
     products = home.fresh((9, channels, out), x.dtype)
     gradient = home.fresh((out, channels, 3, 3), x.dtype)
