@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from ..fusion.numba_cache import numba_wanted
 from . import cpu_conv, cpu_conv_numpy, cpu_depthwise_numpy, cpu_winograd, cpu_winograd_numpy
 from .base import Array
 from .conv import Geometry
@@ -17,6 +18,9 @@ WAYS: Final[dict[str, Any]] = {
     "shifted": cpu_depthwise_numpy,
     "im2col": cpu_conv_numpy,
 }
+
+_known: Final[dict[Any, str]] = {}
+_MOST: Final = 4096
 
 
 def chosen(work: int, w_shape: tuple[int, ...], at: Geometry, *arrays: Array, back: bool = False) -> str:
@@ -32,8 +36,22 @@ def chosen(work: int, w_shape: tuple[int, ...], at: Geometry, *arrays: Array, ba
     Returns:
         A key of `WAYS`; "general" for types and axes that none of them takes.
     """
-    asked = cpu_conv.algorithm.get()
+    # What the answer depends on: looking at it costs a fifth of finding out.
     large = work >= cpu_conv.COMPILED
+    kinds = tuple([(a.dtype, a.ndim, a.size > 0) for a in arrays])
+    key = (cpu_conv.algorithm.get(), numba_wanted(), large, w_shape, at, back, kinds)
+    found = _known.get(key)
+    if found is None:
+        if len(_known) >= _MOST:
+            _known.clear()
+        found = _known[key] = _decided(work, large, w_shape, at, arrays, back)
+    return found
+
+
+def _decided(
+    work: int, large: bool, w_shape: tuple[int, ...], at: Geometry, arrays: tuple[Array, ...], back: bool
+) -> str:
+    asked = cpu_conv.algorithm.get()
     if (asked == "winograd2" or (asked in ("auto", "fast") and large)) and cpu_winograd.fits(arrays[0], w_shape, at):
         return "winograd4" if asked == "fast" else "winograd2"
     tiled = cpu_conv_numpy.takes(*arrays) and cpu_winograd_numpy.fits(w_shape, at)

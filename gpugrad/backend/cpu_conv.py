@@ -99,7 +99,7 @@ def conv(pool: BufferPool, x: Array, w: Array, bias: Array | None, at: Geometry)
             steps=(axes[0].dilation * line, axes[1].dilation * pixel),
             merged=not depthwise and at.groups == 1 and axes[1].dilation == 1,
         )  # fmt: skip
-    return np.moveaxis(y, -1, 1)
+    return y.transpose(0, 3, 1, 2)
 
 
 def conv_input(pool: BufferPool, g: Array, w: Array, size: tuple[int, ...], at: Geometry) -> Array | None:
@@ -156,7 +156,7 @@ def conv_input(pool: BufferPool, g: Array, w: Array, size: tuple[int, ...], at: 
                     steps=(axes[0].dilation * line, axes[1].dilation * pixel),
                     merged=not depthwise and at.groups == 1 and axes[1].dilation == 1,
                 )  # fmt: skip
-    return np.moveaxis(x, -1, 1)
+    return x.transpose(0, 3, 1, 2)
 
 
 def conv_weight(pool: BufferPool, x: Array, g: Array, kernel: tuple[int, ...], at: Geometry) -> Array:
@@ -286,7 +286,7 @@ def _clipped(
     )  # fmt: skip
     rows = n * size[0]
     run_strips(loops.clipped, table, rows, max(1, min(PIXELS // size[1], -(-rows // (2 * num_threads())))))
-    return np.moveaxis(y, -1, 1)
+    return y.transpose(0, 3, 1, 2)
 
 
 def run_strips(strip: Any, table: Sequence[int], count: int, step: int) -> None:
@@ -314,6 +314,7 @@ def layouts(dtype: Any) -> Any:
     return loaded("cpu_layout_numba.py", BITS=dtype.itemsize * 8)
 
 
+@functools.cache
 def width(dtype: Any, channels: int) -> tuple[int, bool]:
     """Vectors in a row of the tile, and whether they are halves: the fewest that hold the channels, two at most."""
     from ..fusion.numba_tile import lanes  # here, because it needs Numba
@@ -372,7 +373,7 @@ def _room(phases: list[_Phase], size: int, axis: _Axis) -> tuple[int, int]:
 
 def bordered(pool: BufferPool, x: Array, pads: Sequence[tuple[int, int]]) -> Array:
     """Images (n, height, width, channels) with a border of zeros, contiguous: a view where they are so already."""
-    last = np.moveaxis(x, 1, -1)
+    last = x.transpose(0, 2, 3, 1)
     (top, bottom), (left, right) = pads
     if not (top or bottom or left or right) and last.flags.c_contiguous:
         return last

@@ -59,7 +59,7 @@ def _last(pool: BufferPool, x: Array) -> Array:
 
 
 def _first(x: Array) -> Array:
-    return np.moveaxis(x, -1, 1)
+    return x.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
 
 
 def max_pool(

@@ -98,7 +98,7 @@ class Tiles:
             padded.strides[0], padded.strides[1], channels, down, across, height, width, blocks, threads,
         )  # fmt: skip
         run_strips(loops.forward, table, tiles, most)
-        return np.moveaxis(y, -1, 1)
+        return y.transpose(0, 3, 1, 2)
 
     def conv_input(self, pool: BufferPool, g: Array, w: Array, size: tuple[int, ...], at: Geometry) -> Array:
         """`Backend.conv_input`: the convolution of `g` with the turned kernels."""

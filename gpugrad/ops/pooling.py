@@ -202,8 +202,8 @@ def avg_pool(
     kernel, size, at = _windows(name, axes, x, kernel_size, stride, padding, 1, ceil_mode)
     if divisor_override is not None and divisor_override < 1:
         raise ValueError(f"[{name}] divisor_override = {divisor_override}; expected 1 or more")
-    counts = _counts(x.shape[-axes:], kernel, size, at, count_include_pad)
-    uniform = divisor_override or (int(counts.flat[0]) if (counts == counts.flat[0]).all() else None)
+    counts, alike = _counts(tuple(x.shape[-axes:]), kernel, size, at, count_include_pad)
+    uniform = divisor_override or alike
 
     def pool(x: Any) -> Any:
         y = apply(WINDOW_SUM, (x,), {"kernel": kernel, "size": size, "at": at})
@@ -214,8 +214,11 @@ def avg_pool(
     return _batched(axes, x, pool)
 
 
-def _counts(inner: Shape, kernel: Shape, size: Shape, at: Geometry, with_padding: bool) -> Any:
-    """How many elements each window's mean is over."""
+@functools.lru_cache(maxsize=256)
+def _counts(
+    inner: Shape, kernel: Shape, size: Shape, at: Geometry, with_padding: bool
+) -> tuple[Any, int | None]:
+    """How many elements each window's mean is over, and that number where it is one for all."""
     counts: Any = np.ones(())
     for n, k, s, (lo, hi), count in zip(inner, kernel, at.stride, at.padding, size, strict=True):
         start = np.arange(count) * s - lo
@@ -223,7 +226,8 @@ def _counts(inner: Shape, kernel: Shape, size: Shape, at: Geometry, with_padding
         end = np.minimum(start + k, n + hi if with_padding else n)
         along = end - (start if with_padding else np.maximum(start, 0))
         counts = counts[..., None] * along
-    return counts
+    counts.flags.writeable = False
+    return counts, int(counts.flat[0]) if (counts == counts.flat[0]).all() else None
 
 
 def lp_pool(
