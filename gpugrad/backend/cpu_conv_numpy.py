@@ -25,7 +25,7 @@ from .conv import Geometry, turned_kernels
 from .pool import BufferPool
 
 # Bytes of patches that are laid out at a time; how many parts a batch has at least, where each has WORK multiply-adds.
-CHUNK: Final = 1 << 20
+CHUNK: Final = 1 << 21
 PARTS: Final = 8
 WORK: Final = 1 << 19
 LEAST: Final = 256

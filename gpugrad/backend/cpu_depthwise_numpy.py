@@ -20,7 +20,7 @@ from .cpu_conv_numpy import Part, Plan, dense, place, share, surroundings, turne
 from .pool import BufferPool
 
 # Bytes of the output that are computed at a time; how many sums of their own the parts have for the gradient.
-CHUNK: Final = 1 << 19
+CHUNK: Final = 1 << 20
 PARTS: Final = 8
 
 

@@ -19,7 +19,7 @@ from .cpu_conv_numpy import Part, share, turned
 from .pool import BufferPool
 
 # Bytes of transformed images and products that a part has at a time, and tiles at least: fewer make products slow.
-CHUNK: Final = 1 << 20
+CHUNK: Final = 1 << 21
 LEAST: Final = 64
 # Bytes of all sums of the kernels' gradient up to which PARTS parts have their own; channels from which on it pays.
 SMALL_GRADIENT: Final = 1 << 21
