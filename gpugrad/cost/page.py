@@ -34,7 +34,8 @@ _ROOF = (
     "Left of the corner a layer is bound by memory: it cannot be faster than its bytes at the rate of a copy. Right of "
     "it, it is bound by arithmetic. A point far below the line waits for something else: the calls of small "
     "operations, or a product too small to fill the machine. A point above the sloping line works on data that is "
-    "still in a cache."
+    "still in a cache; one above the level line is done with less arithmetic than the definition has, as Winograd's "
+    "convolutions are."
 )
 _MEMORY = (
     "Each operation keeps what its gradient needs until the backward pass has gone through it. The tape holds most "

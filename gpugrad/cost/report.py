@@ -49,7 +49,8 @@ class Phase:
     def share(self, ceilings: Ceilings | None) -> float:
         """The least time that the work can take on this machine, divided by the time that it took.
 
-        Above 1 the data stayed in caches, which are faster than the copy that the ceiling comes from.
+        Above 1 the data stayed in caches, which are faster than the copy that the ceiling comes from, or the
+        operation was computed with less arithmetic than it is counted with, as by Winograd's convolutions.
         """
         if ceilings is None or self.seconds <= 0:
             return 0.0
