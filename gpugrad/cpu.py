@@ -26,8 +26,8 @@ def convolution(name: str = "auto") -> Iterator[None]:
         name: "direct": compiled loops around a tile of registers, from the images themselves, for float32 and float64
             and one or two spatial axes; needs Numba (the extra `cpu`). "im2col": patches are laid out side by side and
             multiplied by the kernels; NumPy alone, and what is used for everything else. "winograd2": Winograd's
-            F(2x2, 3x3) with four ninths of the multiplications, for 3 x 3 kernels in steps of 1 and 32 channels or
-            more: compiled for float32 and channels in multiples of 32 (16 without AVX-512), else NumPy alone. "auto":
+            F(2x2, 3x3) with four ninths of the multiplications, for 3 x 3 kernels in steps of 1: compiled for
+            float32 and channels in multiples of 32 (16 without AVX-512), else NumPy alone from 64 channels on. "auto":
             of a million multiply-adds or more, winograd2 where it applies (float64 with Numba: direct), else direct.
 
             "fast": Winograd's F(4x4, 3x3) with a quarter of the multiplications where the compiled winograd2 applies,

@@ -24,7 +24,7 @@ LEAST: Final = 64
 # Bytes of all sums of the kernels' gradient up to which PARTS parts have their own; channels from which on it pays.
 SMALL_GRADIENT: Final = 1 << 21
 PARTS: Final = 8
-CHANNELS: Final = 32
+CHANNELS: Final = 64
 
 # Kernels to the 4 x 4 that meets transformed images: along one axis, and along both.
 _ALONG: Final = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
