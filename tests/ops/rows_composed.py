@@ -1,5 +1,6 @@
 """Rows of functions that are compositions of others, named for where they are found: `nn.functional.mse_loss`."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,20 @@ SHAPES = [
     composed("nn.functional.flatten", lambda x: F.flatten(x, 1), normal(2, 3, 2)),
     composed("nn.functional.unflatten", lambda x: F.unflatten(x, 1, (3, 2)), normal(2, 6)),
     composed("atleast_1d", op.atleast_1d, normal()),
+]
+BORDERS = [
+    composed("nn.functional.pad", lambda x: F.pad(x, (1, -1, 2, 0)), normal(2, 3)),
+    composed("nn.functional.pad reflect", lambda x: F.pad(x, (1, 2, 2, 0), "reflect"), normal(2, 3, 4)),
+    composed("nn.functional.normalize", F.normalize, normal(2, 3)),
+    composed("nn.functional.cosine_similarity", F.cosine_similarity, normal(2, 3), normal(2, 3)),
+    composed("nn.functional.pairwise_distance", F.pairwise_distance, normal(2, 3), normal(2, 3)),
+    composed("nn.functional.glu", lambda x: F.glu(x, 1), normal(2, 4)),
+    composed("nn.functional.softmin", F.softmin, normal(2, 3)),
+    # Nothing is dropped: a map draws for each example anew. tests/nn/test_borders_and_distances.py looks at what is.
+    *[
+        composed(f"nn.functional.dropout{n}d", partial(getattr(F, f"dropout{n}d"), p=0.0), normal(2, 3, *[2] * n))
+        for n in (1, 2, 3)
+    ],
 ]
 LINALG = [
     composed("numpy.linalg.diagonal", gnp.linalg.diagonal, normal(2, 3, 3)),
@@ -135,4 +150,4 @@ FITS = [
              numpy=lambda x, y: np.polyfit(x, y, 1)),
 ]  # fmt: skip
 
-ROWS = [*PARTS, *FITS, *LOSSES, *POOLS, *SHAPES, *LINALG, *OTHERS]
+ROWS = [*PARTS, *FITS, *LOSSES, *POOLS, *SHAPES, *BORDERS, *LINALG, *OTHERS]
