@@ -39,19 +39,20 @@ def chosen(work: int, w_shape: tuple[int, ...], at: Geometry, *arrays: Array, ba
     # What the answer depends on: looking at it costs a fifth of finding out.
     large = work >= cpu_conv.COMPILED
     kinds = tuple([(a.dtype, a.ndim, a.size > 0) for a in arrays])
-    key = (cpu_conv.algorithm.get(), numba_wanted(), large, w_shape, at, back, kinds)
+    asked = cpu_conv.algorithm.get()
+    key = (asked, numba_wanted(), large, w_shape, at, back, kinds)
     found = _known.get(key)
     if found is None:
         if len(_known) >= _MOST:
             _known.clear()
-        found = _known[key] = _decided(work, large, w_shape, at, arrays, back)
+        found = _known[key] = _decided(asked, work, w_shape, at, arrays, back)
     return found
 
 
 def _decided(
-    work: int, large: bool, w_shape: tuple[int, ...], at: Geometry, arrays: tuple[Array, ...], back: bool
+    asked: str, work: int, w_shape: tuple[int, ...], at: Geometry, arrays: tuple[Array, ...], back: bool
 ) -> str:
-    asked = cpu_conv.algorithm.get()
+    large = work >= cpu_conv.COMPILED
     if (asked == "winograd2" or (asked in ("auto", "fast") and large)) and cpu_winograd.fits(arrays[0], w_shape, at):
         return "winograd4" if asked == "fast" else "winograd2"
     tiled = cpu_conv_numpy.takes(*arrays) and cpu_winograd_numpy.fits(w_shape, at)

@@ -14,6 +14,7 @@ from ..fusion.numba_cache import numba_wanted
 from .base import Array
 from .conv import Geometry
 from .cpu_conv import bordered, conv, loaded, run_strips
+from .cpu_images_numpy import fit
 from .pool import BufferPool
 
 # Elements from which on compiled loops are worth loading Numba for; bytes and rows, at most, of a block whose sums are
@@ -29,13 +30,7 @@ _KINDS: Final = ("maximum", "put", "spread")
 
 def takes(axes: int, *arrays: Array) -> bool:
     """Whether the compiled loops take arrays of images with so many spatial axes."""
-    first = arrays[0]
-    return (
-        axes in (1, 2)
-        and max(a.size for a in arrays) >= SMALL
-        and all(a.size and a.dtype == first.dtype and a.dtype in (np.float32, np.float64) for a in arrays)
-        and numba_wanted()
-    )
+    return fit(axes, SMALL, *arrays) and numba_wanted()
 
 
 def _windows(kind: str, x: Array, y: Array, won: Array | None, kernel: tuple[int, ...], at: Geometry) -> None:

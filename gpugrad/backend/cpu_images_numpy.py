@@ -25,14 +25,19 @@ BLOCK: Final = 1 << 18
 ROWS: Final = 1024
 
 
-def takes(axes: int, *arrays: Array) -> bool:
-    """Whether arrays of images with so many spatial axes are taken here."""
+def fit(axes: int, least: int, *arrays: Array) -> bool:
+    """Whether arrays are images of float32 or float64 with one or two spatial axes, one of `least` elements or more."""
     first = arrays[0]
     return (
         axes in (1, 2)
-        and max(a.size for a in arrays) >= SMALL
+        and max(a.size for a in arrays) >= least
         and all(a.size and a.dtype == first.dtype and a.dtype in (np.float32, np.float64) for a in arrays)
     )
+
+
+def takes(axes: int, *arrays: Array) -> bool:
+    """Whether arrays of images with so many spatial axes are taken here."""
+    return fit(axes, SMALL, *arrays)
 
 
 def max_pool(

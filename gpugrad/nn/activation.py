@@ -290,23 +290,27 @@ class Threshold(Module):
         return f"threshold={self.threshold}, value={self.value}"
 
 
-class Softmax(Module):
-    """`exp(x)` divided by its sum along `dim`: probabilities from scores."""
+class _Along(Module):
+    """What goes along one axis."""
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__()
         self.dim = dim
-
-    def forward(self, x: Any) -> Any:
-        """Any shape to the same shape."""
-        return F.softmax(x, self.dim)
 
     def extra_repr(self) -> str:
         """The axis."""
         return f"dim={self.dim}"
 
 
-class Softmin(Softmax):
+class Softmax(_Along):
+    """`exp(x)` divided by its sum along `dim`: probabilities from scores."""
+
+    def forward(self, x: Any) -> Any:
+        """Any shape to the same shape."""
+        return F.softmax(x, self.dim)
+
+
+class Softmin(_Along):
     """`softmax(-x)` along `dim`."""
 
     def forward(self, x: Any) -> Any:
@@ -314,33 +318,17 @@ class Softmin(Softmax):
         return F.softmin(x, self.dim)
 
 
-class GLU(Module):
+class GLU(_Along):
     """The first half of the channels times the sigmoid of the second, along `dim`."""
-
-    def __init__(self, dim: int = -1) -> None:
-        super().__init__()
-        self.dim = dim
 
     def forward(self, x: Any) -> Any:
         """A shape to the same with half of one axis."""
         return F.glu(x, self.dim)
 
-    def extra_repr(self) -> str:
-        """The axis."""
-        return f"dim={self.dim}"
 
-
-class LogSoftmax(Module):
+class LogSoftmax(_Along):
     """The logarithm of softmax along `dim`, without overflow."""
-
-    def __init__(self, dim: int = -1) -> None:
-        super().__init__()
-        self.dim = dim
 
     def forward(self, x: Any) -> Any:
         """Any shape to the same shape."""
         return F.log_softmax(x, self.dim)
-
-    def extra_repr(self) -> str:
-        """The axis."""
-        return f"dim={self.dim}"
