@@ -11,7 +11,7 @@ import numpy as np
 from ..fusion import Formula
 from ..fusion.numba_cache import numba_wanted
 from ..fusion.numpy_compiler import NumpyKernel, compile_numpy
-from . import cpu_choice, cpu_images, cpu_images_numpy, scipys
+from . import cpu_choice, cpu_images, cpu_images_numpy, cpu_norms, scipys
 from .base import Array, Backend, Kernel
 from .device import CPU
 from .pool import BufferPool, PoolStats
@@ -172,7 +172,7 @@ class NumpyBackend(Backend):
 
     def statistics(self, rows: Array) -> tuple[Array, Array] | None:
         if cpu_images.takes(2, rows):
-            return cpu_images.statistics(rows)
+            return cpu_norms.statistics(rows)
         return cpu_images_numpy.statistics(rows) if cpu_images_numpy.takes(2, rows) else None
 
     def channel_sum(self, x: Array) -> Array:
@@ -180,13 +180,31 @@ class NumpyBackend(Backend):
         if x.size < _Fused.SMALL or x.dtype not in _BLAS or not rows.flags.c_contiguous:
             return super().channel_sum(x)
         # Not by a product of OpenBLAS: its threads wait for more work on the cores that the next convolution wants.
-        sums = cpu_images if numba_wanted() else cpu_images_numpy
+        sums = cpu_norms if numba_wanted() else cpu_images_numpy
         return np.asarray(sums.column_sums(rows.reshape(-1, x.shape[1])))
 
     def norm_products(self, g: Array, rows: Array, mean: Array, scale: Array) -> tuple[Array, Array] | None:
         if cpu_images.takes(2, g, rows):
-            return cpu_images.products(g, rows, mean, scale)
+            return cpu_norms.products(g, rows, mean, scale)
         return cpu_images_numpy.products(g, rows, mean, scale) if cpu_images_numpy.takes(2, g, rows) else None
+
+    def batch_norm(
+        self,
+        x: Array,
+        weight: Array,
+        bias: Array,
+        eps: float,
+        running: tuple[Array, Array] | None = None,
+        momentum: float = 0.0,
+    ) -> tuple[Array, ...] | None:
+        if not cpu_norms.taken(x, weight, bias):
+            return None
+        return cpu_norms.batch_norm(self.pool, x, weight, bias, eps, running, momentum)
+
+    def batch_norm_vjp(self, g: Array, x: Array, weight: Array, mean: Array, rate: Array) -> tuple[Array, ...] | None:
+        if not cpu_norms.taken(x, g, weight):
+            return None
+        return cpu_norms.batch_norm_vjp(self.pool, g, x, weight, mean, rate)
 
     def storage(self, array: Array) -> object:
         base = array.base

@@ -293,8 +293,8 @@ class GhostBackend(Backend):
     def batch_norm(
         self, x: Any, weight: Any, bias: Any, eps: float, running: Any = None, momentum: float = 0.0
     ) -> Any:
-        """Likewise; it is our own kernels on a GPU that are counted."""
-        return ghost_images.batch_norm(self, x)
+        """Likewise; on a GPU it is our own kernels that are counted."""
+        return ghost_images.batch_norm(self, x, weight, bias)
 
     def batch_norm_vjp(self, g: Any, x: Any, weight: Any, mean: Any, rate: Any) -> Any:
         """Likewise."""

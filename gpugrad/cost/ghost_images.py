@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import cpu_depthwise_numpy, cpu_images_numpy, cuda_windows
+from ..backend import cpu_depthwise_numpy, cpu_images_numpy, cpu_norms, cuda_windows
 from ..backend.conv import Geometry
 from ..backend.cpu_conv_numpy import scratch, with_height
 from ..backend.cpu_images import takes
@@ -76,9 +76,16 @@ def images(home: Any, seen: Ghost, size: tuple[int, ...], byte: bool = False) ->
     return home.xp.moveaxis(found, -1, 1)
 
 
-def batch_norm(home: Any, x: Ghost) -> Any:
-    """`cuda_norms.batch_norm` on arrays without data: the images, and of each channel mean and rate."""
-    if home.device.type != "cuda" or x.dtype.name not in FLOATS:
+def _normalised(home: Any, *arrays: Ghost) -> bool:
+    """Whether the device's own loops or kernels normalise these images."""
+    if home.device.type == "cuda":
+        return arrays[0].dtype.name in FLOATS
+    return cpu_norms.taken(*(bare(a) for a in arrays))
+
+
+def batch_norm(home: Any, x: Ghost, weight: Ghost, bias: Ghost) -> Any:
+    """`Backend.batch_norm` on arrays without data: the images, and of each channel mean and rate."""
+    if not _normalised(home, x, weight, bias):
         return None
     last = home.xp.ascontiguousarray(home.xp.moveaxis(x, 1, -1))
     y = home.fresh(last.shape, x.dtype)
@@ -88,8 +95,8 @@ def batch_norm(home: Any, x: Ghost) -> Any:
 
 
 def batch_norm_vjp(home: Any, g: Ghost, x: Ghost, weight: Ghost) -> Any:
-    """`cuda_norms.batch_norm_vjp` likewise."""
-    if home.device.type != "cuda" or x.dtype.name not in FLOATS:
+    """`Backend.batch_norm_vjp` likewise."""
+    if not _normalised(home, x, g, weight):
         return None
     given, last = (home.xp.ascontiguousarray(home.xp.moveaxis(a, 1, -1)) for a in (g, x))
     dx = home.fresh(last.shape, x.dtype)

@@ -30,6 +30,7 @@ _MATH = (
     "numba_exp.py",
     "numba_math.py",
     "numba_tile.py",
+    "numba_sweep.py",
     "numba_transform.py",
 )
 
