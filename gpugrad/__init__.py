@@ -14,7 +14,7 @@ from ._version import __version__
 
 # fmt: off
 from .anomaly import AnomalyError
-from .backend import Device, DeviceError, default_device, device, set_default_device
+from .backend import Device, DeviceError, cuda_settings as _cuda_settings, default_device, device, set_default_device
 from .backend.precision import get_float32_matmul_precision, set_float32_matmul_precision
 from .batching import BatchError
 from .casting import autocast
@@ -135,6 +135,9 @@ _LATE = {
     "GradScaler": ".optim.scaler",
     "explain": ".explaining",
 }
+
+# What the backend calls when a GPU comes into use: it may not import a floor above.
+_cuda_settings.hinting.append(lambda on: importlib.import_module(".bridges.cupy", __name__).hints(on))
 
 
 def __getattr__(name: str) -> Any:

@@ -16,11 +16,11 @@ from .backend.precision import get_float32_matmul_precision, set_float32_matmul_
 
 __all__ = [
     "convolution", "convolution_library", "convolution_refusals", "current_device", "device_count", "empty_cache",
-    "get_convolution_memory", "get_device_capability", "get_device_name", "get_float32_matmul_precision",
-    "is_available", "manual_seed", "matmul_library", "max_memory_allocated", "mem_get_info", "memory_allocated",
-    "memory_reserved", "memory_stats", "memory_summary", "reset_peak_memory_stats", "set_convolution_memory",
-    "set_device", "set_float32_matmul_precision", "set_memory_limit", "set_per_process_memory_fraction",
-    "stop_peak_memory_stats", "synchronize", "tune_matmul", "why_unavailable",
+    "get_convolution_memory", "get_cupy_hints", "get_device_capability", "get_device_name",
+    "get_float32_matmul_precision", "is_available", "manual_seed", "matmul_library", "max_memory_allocated",
+    "mem_get_info", "memory_allocated", "memory_reserved", "memory_stats", "memory_summary", "reset_peak_memory_stats",
+    "set_convolution_memory", "set_cupy_hints", "set_device", "set_float32_matmul_precision", "set_memory_limit",
+    "set_per_process_memory_fraction", "stop_peak_memory_stats", "synchronize", "tune_matmul", "why_unavailable",
 ]  # fmt: skip
 
 
@@ -190,6 +190,29 @@ def set_convolution_memory(limit: int) -> None:
     if limit < 1:
         raise ValueError(f"[set_convolution_memory] limit = {limit}; expected 1 byte or more")
     _settings.set_memory_limit(limit)
+
+
+def get_cupy_hints() -> bool:
+    """Whether CuPy's functions name ours where they refuse a tensor: `set_cupy_hints`, else `GPUGRAD_CUPY_HINTS`."""
+    return _settings.hints()
+
+
+def set_cupy_hints(on: bool) -> None:
+    """Let CuPy's functions that take bare arrays only name ours, to be used for tensors; or leave CuPy as it is.
+
+    CuPy has no hook there, so thin functions are put in its namespaces when gpugrad first uses a GPU, unless
+    `GPUGRAD_CUPY_HINTS=0`; here at once, if CuPy is imported. They pass each call on, and change nothing but the words
+    of one that failed with a tensor among its arguments. Off, CuPy's own functions are put back. Names that a program
+    took before (`from cupy import matmul`) are not reached.
+
+    Example:
+        >>> import gpugrad as gg
+        >>> gg.cuda.set_cupy_hints(False)
+        >>> gg.cuda.get_cupy_hints()
+        False
+        >>> gg.cuda.set_cupy_hints(True)
+    """
+    _settings.set_hints(on)
 
 
 def memory_stats(where: Any = None) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import numpy as np
 
@@ -29,6 +29,8 @@ _REDUCTIONS = {
 }  # fmt: skip
 # How CuPy's kernels name themselves: `cupy_sin`, `cupyx_scipy_special_erf`, `cupyx_scipy_gamma`.
 _KERNELS = ("cupyx_scipy_special_", "cupyx_scipy_", "cupy_")
+# What is wrong with a tensor where the memory of an array is wanted.
+BARE: Final = "takes bare arrays only, which no gradient would find its way out of"
 
 
 class Protocols:
@@ -61,7 +63,7 @@ class Protocols:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         caller = _caller(sys._getframe(1))
         if caller is not None and caller.startswith("cupy"):
-            raise TypeError(_for_arrays(caller))
+            raise TypeError(for_arrays(caller))
         if self._node is not None:
             self._refuse_export("numpy.asarray")
         return np.asarray(self.numpy(), dtype=dtype, copy=copy)
@@ -129,7 +131,7 @@ class Protocols:
         Raises:
             AttributeError: always; names the function that asked, and ours to use instead.
         """
-        raise AttributeError(_for_arrays(_caller(sys._getframe(1))) + " (the layout itself is that of x.data.flags)")
+        raise AttributeError(for_arrays(_caller(sys._getframe(1))) + " (the layout itself is that of x.data.flags)")
 
     # Everybody ---------------------------------------------------------------------------------------------------
 
@@ -229,17 +231,19 @@ def _kernel_name(kernel: Any) -> str:
 def _caller(frame: Any) -> str | None:
     """The function of CuPy's that a program called: the outermost of the innermost run of its frames."""
     found = None
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("cupy", "cupyx"):
-        found = f"cupy.{frame.f_code.co_name}"
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module.partition(".")[0] in ("cupy", "cupyx"):
+            found = f"cupy.{frame.f_code.co_name}"
+        elif module != "gpugrad.bridges.cupy":  # whose thin functions stand between CuPy's
+            break
         frame = frame.f_back
     return found
 
 
-def _for_arrays(caller: str | None) -> str:
-    """What to say where a function takes bare arrays only."""
+def for_arrays(caller: str | None, instead: str | None = None, what: str = BARE) -> str:
+    """What to say of a function that takes no tensors; `instead` is ours, if it is not the one of the same name."""
     ours = "" if caller is None else caller.rpartition(".")[2]
-    instead = f"gpugrad.numpy.{ours}" if ours in FUNCTIONS else "a function of gpugrad.numpy"
-    return (
-        f"[{caller or 'flags'}] takes bare arrays only, which no gradient would find its way out of; use {instead}, or "
-        "the array, x.detach().data"
-    )
+    if instead is None:
+        instead = f"gpugrad.numpy.{ours}" if ours in FUNCTIONS else "a function of gpugrad.numpy"
+    return f"[{caller or 'flags'}] {what}; use {instead}, or the array, x.detach().data"

@@ -47,10 +47,12 @@ def backend_for(where: Device | str | None = None) -> Backend:
         return cpu()
     found = _CUDA.get(target.index)
     if found is None:
+        from .cuda_settings import apply_hints
         from .cupy_backend import CupyBackend, require_device
 
         require_device(target)
         found = _CUDA[target.index] = CupyBackend(target)
+        apply_hints()
         if _seed:
             found.seed(_seed[0])
     return found

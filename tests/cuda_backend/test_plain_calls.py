@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import gpugrad as gg
+import gpugrad.numpy
+from gpugrad.backend import cuda_settings
 from tests.standin import State, module
 
 cupy = module()
@@ -43,11 +45,42 @@ def test_an_array_is_not_changed_behind_the_tape(gpu: State) -> None:
         cupy.exp(x, out=a)
 
 
-def test_functions_that_take_arrays_only_fail(gpu: State) -> None:
-    x = vector()
-    for call in (lambda: cupy.matmul(x, x), lambda: cupy.expand_dims(x, 0), lambda: cupy.cumsum(x)):
-        with pytest.raises(TypeError, match="got Tensor"):
+def test_functions_that_take_arrays_only_name_ours(gpu: State) -> None:
+    x, a = vector(), gg.ones(3, device="cuda").data
+    for call, name in (
+        (lambda: cupy.matmul(a, x), "matmul"), (lambda: cupy.expand_dims(x, 0), "expand_dims"),
+        (lambda: cupy.cumsum(x), "cumsum"), (lambda: cupy.outer(a, x), "outer"),
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=rf"\[cupy.{name}\] .*got Tensor\); use gpugrad\.numpy\.{name}, or"):
             call()
+    y = gg.numpy.cumsum(x)  # what the error said
+    assert isinstance(y, gg.Tensor)
+    assert y.requires_grad
+    assert y.device == "cuda:0"
+
+
+def test_hints_come_with_the_first_gpu_and_go_when_asked(gpu: State) -> None:
+    own = cupy.matmul
+    gg.zeros(3, device="cpu")
+    assert cupy.matmul is own
+    gg.zeros(3, device="cuda")
+    assert cupy.matmul.__wrapped__ is own
+    gg.cuda.set_cupy_hints(False)
+    try:
+        assert not gg.cuda.get_cupy_hints()
+        assert cupy.matmul is own
+        with pytest.raises(TypeError, match=r"got Tensor\)$"):
+            cupy.matmul(vector(), vector())
+    finally:
+        gg.cuda.set_cupy_hints(True)
+    assert cupy.matmul.__wrapped__ is own
+
+
+def test_hints_that_are_not_wanted_leave_cupy_alone(gpu: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = cupy.matmul
+    monkeypatch.setattr(cuda_settings, "_hints", [False])  # as GPUGRAD_CUPY_HINTS=0 makes it
+    gg.zeros(3, device="cuda")
+    assert cupy.matmul is own
 
 
 def test_no_route_to_bare_memory_is_open(gpu: State) -> None:

@@ -83,7 +83,7 @@ def _modules() -> dict[str, Any]:
     cupyx.scipy, scipy.special = scipy, functions
     return {
         "cupy": cupy, "cupy.cuda": cupy.cuda,
-        "cupy.linalg": cupy.linalg, "cupyx": cupyx, "cupyx.scipy": scipy,
+        "cupy.linalg": cupy.linalg, "cupy.fft": cupy.fft, "cupyx": cupyx, "cupyx.scipy": scipy,
         "cupyx.scipy.special": functions,
     }  # fmt: skip
 
@@ -124,12 +124,14 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
     from gpugrad import backend
     from gpugrad import cuda as gg_cuda
     from gpugrad.backend import cuda_kernels, cuda_optim, cuda_probe, cuda_rows, cupy_backend, placing
+    from gpugrad.bridges.cupy import hints
     from gpugrad.transforms import compiling
 
     def forget() -> None:
         for known in backend._CUDA.values():
             known.__dict__["_blas"] = known.__dict__["_dnn"] = None  # its workspaces would wait for the collector
         backend._CUDA.clear()
+        hints(False)
         placing.MANY.clear()
         cupy_backend._used.clear()
         for cached in (
