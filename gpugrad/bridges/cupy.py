@@ -62,7 +62,8 @@ def _without_a_hook(theirs: Any, ours: Any) -> list[tuple[str, Any]]:
     mine = [name for name in both if getattr(ours, name) is not getattr(np, name, None)]
     found = [(name, getattr(theirs, name)) for name in mine]
     # Classes (dtypes, `ndarray`) are compared and derived from; what has `nin` is a ufunc, which asks.
-    return [(n, own) for n, own in found if callable(own) and not isinstance(own, type) and not hasattr(own, "nin")]
+    hookless = [f for f in found if callable(f[1]) and not isinstance(f[1], type) and not hasattr(f[1], "nin")]
+    return sorted(hookless, key=lambda f: f[0] != f[1].__name__)  # `concatenate` before `concat`: what errors call it
 
 
 def _thin(own: Callable[..., Any], where: str, name: str, ours: str) -> Callable[..., Any]:

@@ -126,6 +126,7 @@ def test_functions_stay_what_they_were_but_for_the_error(plain: Any) -> None:
             assert pickle.loads(pickle.dumps(thin)) is getattr(space, name) is thin
             assert signature(thin) == signature(own)
         assert plain.concat is plain.concatenate
+        assert plain.concat.__qualname__ == "concatenate"
         assert plain.linalg.matmul is plain.matmul
         assert plain.matmul._signature == plain.matmul.__wrapped__._signature
         assert isinstance(plain.add, plain.ufunc)
