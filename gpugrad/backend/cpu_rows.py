@@ -1,31 +1,24 @@
 """The row kernels of the CPU: softmax, cross entropy, normalisation, maxout, dropout, over the last axis.
 
 Here are the checks, the choice between the NumPy bodies (`cpu_rows_numpy`) and the Numba bodies
-(`cpu_rows_numba`), and the split into blocks of rows over our threads; float16 computes in float32. Arrays have
-any number of leading axes; results are new C-contiguous arrays unless `out` is given.
+(`cpu_rows_numba`); `cpu_row_blocks` shares the rows out. float16 computes in float32. Arrays have any number of leading
+axes; results are new C-contiguous arrays unless `out` is given.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from ..fusion import workers
-from ..fusion.numba_cache import load_file, numba_wanted
+from ..fusion.numba_cache import load_file
 from . import cpu_rows_numpy
+from .cpu_row_blocks import BLOCK, FUSE, by_rows, compiled, each, partial_sums, share_of
 
 Array = npt.NDArray[Any]
-
-# Elements from which Numba's bodies are used (its start costs half a second, once).
-FUSE: Final = 16_384
-# Elements of a block of rows, and from where the blocks are shared among threads.
-BLOCK: Final = 65_536
-SPLIT: Final = 131_072
 
 _NATIVE: Final = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -37,21 +30,7 @@ def _fused() -> Any:
 
 def body(x: Array) -> Any:
     """The module whose functions do the work for `x`: Numba's when it is wanted and `x` is large, else NumPy's."""
-    return _fused() if x.size >= FUSE and numba_wanted() else cpu_rows_numpy
-
-
-def scratch(name: str, x: Array, weighted: bool = False) -> int:
-    """Bytes that the kernel `name` takes for its blocks while it runs on `x`, beside its results.
-
-    Of `x` only the shape and the dtype are looked at. Compiled loops take none.
-    """
-    if x.size >= FUSE and numba_wanted():
-        return 0
-    block = 2 * BLOCK if name.endswith("norm_vjp") else BLOCK
-    share = cpu_rows_numpy.SCRATCH.get(name, 0) + weighted
-    at_once = workers.num_threads() if x.size >= SPLIT else 1
-    itemsize = max(x.dtype.itemsize, 4)  # narrower floats compute in float32
-    return int(share * min(x.size, block * at_once) * itemsize)
+    return _fused() if compiled(x) else cpu_rows_numpy
 
 
 def _wide(x: Array) -> Array:
@@ -68,31 +47,6 @@ def _check(op: str, x: Array) -> None:
         raise ValueError(
             f"[{op}] x: {x.shape} {x.dtype}; expected a floating-point array with a last axis of 1 or more elements"
         )
-
-
-def _by_rows(work: Callable[..., None], *arrays: Array) -> None:
-    """`work(*blocks)` for blocks of rows of `arrays`, over threads where they are large.
-
-    The blocks depend on the shapes alone, so that results do not depend on the number of threads.
-    """
-    rows = arrays[0].shape[0]
-    step = max(1, BLOCK // max(1, arrays[0].shape[1] if arrays[0].ndim > 1 else 1))
-    if rows <= step:
-        work(*arrays)
-        return
-
-    def block(k: int) -> None:
-        work(*(a[k * step : (k + 1) * step] for a in arrays))
-
-    _each(block, -(-rows // step), arrays[0].size)
-
-
-def _each(block: Callable[[int], None], count: int, size: int) -> None:
-    if size >= SPLIT:
-        workers.parallel_for(block, count)
-    else:
-        for k in range(count):
-            block(k)
 
 
 def _result(y: Array, dtype: Any, out: Array | None) -> Array:
@@ -114,7 +68,7 @@ def _map_rows(op: str, name: str, arrays: tuple[Array, ...], out: Array | None) 
         _check(op, a)
     wide = [_wide(a) for a in arrays]
     y = _target(arrays[0], wide[0], out)
-    _by_rows(getattr(body(wide[0]), name), *map(_rows, wide), _rows(y))
+    by_rows(getattr(body(wide[0]), name), *map(_rows, wide), _rows(y), share=share_of(name, wide[0]))
     return _result(y, arrays[0].dtype, out)
 
 
@@ -155,7 +109,7 @@ def logsumexp(x: Array) -> Array:
     _check("logsumexp", x)
     wide = _wide(x)
     lse = np.empty(x.shape[:-1], wide.dtype)
-    _by_rows(body(wide).logsumexp, _rows(wide), lse.reshape(-1))
+    by_rows(body(wide).logsumexp, _rows(wide), lse.reshape(-1), share=share_of("logsumexp", wide))
     return lse.astype(x.dtype, copy=False)
 
 
@@ -231,9 +185,10 @@ def cross_entropy(
     flat, w = _labels(labels, rows.shape[0], x.shape[-1], ignore_index), _weights(weight, x)
     loss, lse = np.empty(x.shape[:-1], x.dtype), np.empty(x.shape[:-1], x.dtype)
     run, smoothing = body(x).cross_entropy, kind(label_smoothing)
-    _by_rows(
-        lambda x, t, a, b: run(x, t, w, smoothing, ignore_index, a, b), rows, flat, loss.reshape(-1), lse.reshape(-1)
-    )
+    by_rows(
+        lambda x, t, a, b, **new: run(x, t, w, smoothing, ignore_index, a, b, **new),
+        rows, flat, loss.reshape(-1), lse.reshape(-1), share=share_of("cross_entropy", x),
+    )  # fmt: skip
     return loss.astype(logits.dtype, copy=False), lse
 
 
@@ -258,7 +213,7 @@ def cross_entropy_vjp(
     dx = _target(logits, x, out)
     run, smoothing = body(x).cross_entropy_vjp, kind(label_smoothing)
     g = np.ascontiguousarray(np.broadcast_to(g, lse.shape), x.dtype).reshape(-1)
-    _by_rows(
+    by_rows(
         lambda x, g, s, t, d: run(g, x, s, t, w, smoothing, ignore_index, d),
         rows, g, np.ascontiguousarray(lse, x.dtype).reshape(-1), flat, _rows(dx),
     )  # fmt: skip
@@ -282,7 +237,7 @@ def layer_norm(
     y = _target(x, wide, out)
     mean, rstd = np.empty(x.shape[:-1], wide.dtype), np.empty(x.shape[:-1], wide.dtype)
     run, e = body(wide).layer_norm, wide.dtype.type(eps)
-    _by_rows(lambda x, y, m, r: run(x, w, b, e, y, m, r), _rows(wide), _rows(y), mean.reshape(-1), rstd.reshape(-1))
+    by_rows(lambda x, y, m, r: run(x, w, b, e, y, m, r), _rows(wide), _rows(y), mean.reshape(-1), rstd.reshape(-1))
     return _result(y, x.dtype, out), mean, rstd
 
 
@@ -294,9 +249,10 @@ def layer_norm_vjp(
     w = _weights(weight, wide)
     dx = _target(x, wide, out)
     run = body(wide).layer_norm_vjp
-    dw, db = _partial_sums(
-        lambda g, x, m, r, d, dw, db: run(g, x, m, r, w, d, dw, db),
+    dw, db = partial_sums(
+        lambda g, x, m, r, d, dw, db, **new: run(g, x, m, r, w, d, dw, db, **new),
         2, _rows(gw), _rows(wide), mean.reshape(-1), rstd.reshape(-1), _rows(dx),
+        share=share_of("layer_norm_vjp", wide, weight is not None),
     )  # fmt: skip
     dtype = x.dtype if weight is None else weight.dtype
     return _result(dx, x.dtype, out), dw.astype(dtype, copy=False), db.astype(dtype, copy=False)
@@ -315,7 +271,7 @@ def rms_norm(x: Array, weight: Array | None, eps: float = 1e-6, out: Array | Non
     wide = _wide(x)
     w, y, rstd = _weights(weight, wide), _target(x, wide, out), np.empty(x.shape[:-1], wide.dtype)
     run, e = body(wide).rms_norm, wide.dtype.type(eps)
-    _by_rows(lambda x, y, r: run(x, w, e, y, r), _rows(wide), _rows(y), rstd.reshape(-1))
+    by_rows(lambda x, y, r: run(x, w, e, y, r), _rows(wide), _rows(y), rstd.reshape(-1))
     return _result(y, x.dtype, out), rstd
 
 
@@ -326,25 +282,12 @@ def rms_norm_vjp(
     wide, gw = _wide(x), _wide(g)
     w, dx = _weights(weight, wide), _target(x, wide, out)
     run = body(wide).rms_norm_vjp
-    (dw,) = _partial_sums(
-        lambda g, x, r, d, dw: run(g, x, r, w, d, dw), 1, _rows(gw), _rows(wide), rstd.reshape(-1), _rows(dx)
-    )
+    (dw,) = partial_sums(
+        lambda g, x, r, d, dw, **new: run(g, x, r, w, d, dw, **new),
+        1, _rows(gw), _rows(wide), rstd.reshape(-1), _rows(dx),
+        share=share_of("rms_norm_vjp", wide, weight is not None),
+    )  # fmt: skip
     return _result(dx, x.dtype, out), dw.astype(x.dtype if weight is None else weight.dtype, copy=False)
-
-
-def _partial_sums(work: Callable[..., None], outputs: int, *arrays: Array) -> tuple[Array, ...]:
-    """`work(*blocks, *sums)` adds a block's share to its own column sums; their totals, in the order of blocks."""
-    rows, cols = arrays[0].shape
-    # Fewer, larger blocks than elsewhere: each has its own sums.
-    step = max(1, 2 * BLOCK // cols, -(-rows // 64))
-    count = max(1, -(-rows // step))
-    sums = np.zeros((count, outputs, cols), arrays[0].dtype)
-
-    def block(k: int) -> None:
-        work(*(a[k * step : (k + 1) * step] for a in arrays), *sums[k])
-
-    _each(block, count, arrays[0].size)
-    return tuple(sums.sum(0)) if count > 1 else tuple(sums[0])
 
 
 def maxout(x: Array, k: int) -> Array:
@@ -359,7 +302,7 @@ def maxout(x: Array, k: int) -> Array:
     x = np.ascontiguousarray(x)
     y = np.empty((*x.shape[:-1], x.shape[-1] // k), x.dtype)
     # NumPy's body at every size: its strided maximum is as fast as a compiled loop.
-    _by_rows(lambda x, y: cpu_rows_numpy.maxout(x, k, y), _rows(x), _rows(y))
+    by_rows(lambda x, y: cpu_rows_numpy.maxout(x, k, y), _rows(x), _rows(y))
     return y
 
 
@@ -367,8 +310,12 @@ def maxout_vjp(g: Array, x: Array, y: Array, k: int) -> Array:
     """The cotangent of maxout's input: pieces that tie for the output `y` share its cotangent equally."""
     g, x, y = map(np.ascontiguousarray, (g, x, y))
     dx = np.empty(x.shape, x.dtype)
-    run = body(x).maxout_vjp if x.dtype in _NATIVE else cpu_rows_numpy.maxout_vjp
-    _by_rows(lambda x, y, g, d: run(g, x, y, k, d), _rows(x), _rows(y), _rows(g), _rows(dx))
+    native = x.dtype in _NATIVE
+    run = (body(x) if native else cpu_rows_numpy).maxout_vjp
+    share = share_of("maxout_vjp", x) if native else cpu_rows_numpy.SCRATCH["maxout_vjp"]
+    by_rows(
+        lambda x, y, g, d, **new: run(g, x, y, k, d, **new), _rows(x), _rows(y), _rows(g), _rows(dx), share=share
+    )
     return dx
 
 
@@ -395,11 +342,11 @@ def dropout(x: Array, p: float, seed: int, offset: int = 0, out: Array | None = 
         key -= 1 << 64  # Numba's integers are signed
     source, target = wide.reshape(-1), y.reshape(-1)
 
-    def block(k: int) -> None:
+    def block(k: int, **room: Any) -> None:
         part = slice(k * BLOCK, (k + 1) * BLOCK)
-        module.dropout(source[part], key, offset + k * BLOCK, threshold, scale, target[part])
+        module.dropout(source[part], key, offset + k * BLOCK, threshold, scale, target[part], **room)
 
-    _each(block, -(-source.size // BLOCK), source.size)
+    each(block, -(-source.size // BLOCK), source.size, share_of("dropout", wide) * source[:BLOCK].nbytes)
     return _result(y, x.dtype, out)
 
 

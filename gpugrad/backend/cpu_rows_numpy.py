@@ -2,19 +2,22 @@
 
 The bodies of `cpu_rows_numba`, where there are any, have the same names and arguments. Row sums are products with a
 vector of ones and `vecdot`, which BLAS does several times faster than `sum(axis=1)`; blocks are small enough to stay
-in cache.
+in cache. Bodies that need temporary arrays of a block's size take them from `new`, where the caller has made room.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+New = Callable[[tuple[int, ...], Any], Array]
 
-# What a body takes for a block of rows while it runs, in units of the block's own bytes (the two of normalisation as
+# What a body takes from `new` for a block of rows, in units of the block's own bytes (the two of normalisation as
 # much again with a weight); the others take nothing worth counting. A test holds it against what is seen.
 SCRATCH: Final = {
     "log_softmax": 1.0,
@@ -22,8 +25,8 @@ SCRATCH: Final = {
     "cross_entropy": 1.0,
     "layer_norm_vjp": 1.0,
     "rms_norm_vjp": 1.0,
-    "maxout_vjp": 1.25,
-    "dropout": 2.0,
+    "maxout_vjp": 0.875,
+    "dropout": 2.25,
 }
 
 
@@ -49,10 +52,10 @@ def softmax_vjp(g: Array, y: Array, dx: Array) -> None:
     dx *= y
 
 
-def log_softmax(x: Array, y: Array) -> None:
+def log_softmax(x: Array, y: Array, new: New = np.empty) -> None:
     """y = x - logsumexp(x)."""
     np.subtract(x, x.max(1, keepdims=True), y)
-    y -= np.log(_row_sums(np.exp(y)))[:, None]
+    y -= np.log(_row_sums(np.exp(y, new(x.shape, x.dtype))))[:, None]
 
 
 def log_softmax_vjp(g: Array, y: Array, dx: Array) -> None:
@@ -62,21 +65,21 @@ def log_softmax_vjp(g: Array, y: Array, dx: Array) -> None:
     dx += g
 
 
-def logsumexp(x: Array, lse: Array) -> None:
+def logsumexp(x: Array, lse: Array, new: New = np.empty) -> None:
     """The log of the sum of exponentials of each row; -inf for a row of -inf."""
     high = x.max(1)
     high[~np.isfinite(high)] = 0
-    shifted = x - high[:, None]
+    shifted = np.subtract(x, high[:, None], new(x.shape, x.dtype))
     with np.errstate(divide="ignore", over="ignore"):
         np.log(_row_sums(np.exp(shifted, shifted)), lse)
     lse += high
 
 
 def cross_entropy(
-    x: Array, labels: Array, weight: Array, smoothing: float, ignore: int, loss: Array, lse: Array
+    x: Array, labels: Array, weight: Array, smoothing: float, ignore: int, loss: Array, lse: Array, new: New = np.empty
 ) -> None:
     """The loss and the log-sum-exp of each row; `weight` of no elements stands for ones."""
-    logsumexp(x, lse)
+    logsumexp(x, lse, new)
     used = labels != ignore
     target = np.where(used, labels, 0)
     picked = x[np.arange(x.shape[0]), target]
@@ -142,15 +145,15 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float, y: Array, mean:
 
 
 def layer_norm_vjp(
-    g: Array, x: Array, mean: Array, rstd: Array, weight: Array, dx: Array, dw: Array, db: Array
+    g: Array, x: Array, mean: Array, rstd: Array, weight: Array, dx: Array, dw: Array, db: Array, new: New = np.empty
 ) -> None:
     """dx, and the block's share of dw and db added to those."""
     n = x.shape[1]
-    xhat = x - mean[:, None]
+    xhat = np.subtract(x, mean[:, None], new(x.shape, x.dtype))
     xhat *= rstd[:, None]
     column_sums(g, db)
     column_sums(np.multiply(g, xhat, dx), dw)
-    gw = g * weight if weight.size else g
+    gw = np.multiply(g, weight, new(x.shape, x.dtype)) if weight.size else g
     np.multiply(xhat, (np.vecdot(gw, xhat) / -n)[:, None], dx)
     dx += gw
     dx -= (_row_sums(gw) / n)[:, None]
@@ -165,11 +168,13 @@ def rms_norm(x: Array, weight: Array, eps: float, y: Array, rstd: Array) -> None
         y *= weight
 
 
-def rms_norm_vjp(g: Array, x: Array, rstd: Array, weight: Array, dx: Array, dw: Array) -> None:
+def rms_norm_vjp(
+    g: Array, x: Array, rstd: Array, weight: Array, dx: Array, dw: Array, new: New = np.empty
+) -> None:
     """dx, and the block's share of dw added to that."""
-    xhat = x * rstd[:, None]
+    xhat = np.multiply(x, rstd[:, None], new(x.shape, x.dtype))
     column_sums(np.multiply(g, xhat, dx), dw)
-    gw = g * weight if weight.size else g
+    gw = np.multiply(g, weight, new(x.shape, x.dtype)) if weight.size else g
     np.multiply(xhat, (np.vecdot(gw, xhat) / -x.shape[1])[:, None], dx)
     dx += gw
     dx *= rstd[:, None]
@@ -190,16 +195,20 @@ def maxout(x: Array, k: int, y: Array) -> None:
         np.maximum(y, x[:, i::k], out=y)
 
 
-def maxout_vjp(g: Array, x: Array, y: Array, k: int, dx: Array) -> None:
+def maxout_vjp(g: Array, x: Array, y: Array, k: int, dx: Array, new: New = np.empty) -> None:
     """The cotangent shared equally by the pieces that are y (or nan), 0 at the others."""
-    hits = [(x[:, i::k] == y) | (x[:, i::k] != x[:, i::k]) for i in range(k)]
-    ties = np.zeros(g.shape, g.dtype)
-    for hit in hits:
-        ties += hit
-    shared = g / ties
+    hits, nan = new((k, *g.shape), bool), new(g.shape, bool)
+    share = new(g.shape, g.dtype)
+    share[...] = 0
+    for i, hit in enumerate(hits):
+        np.equal(x[:, i::k], y, hit)
+        np.not_equal(x[:, i::k], x[:, i::k], nan)
+        hit |= nan
+        np.add(share, 1, out=share, where=hit)  # adding the truth values would convert them
+    np.divide(g, share, share)
     dx[...] = 0
     for i, hit in enumerate(hits):
-        np.copyto(dx[:, i::k], shared, where=hit)
+        np.copyto(dx[:, i::k], share, where=hit)
 
 
 # The generator of dropout masks. Word j of the stream of a 64-bit seed is, modulo 2^64,
@@ -212,8 +221,8 @@ def maxout_vjp(g: Array, x: Array, y: Array, k: int, dx: Array) -> None:
 GOLDEN, MIX_1, MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
-def _mixed(z: Array) -> Array:
-    scratch = z >> np.uint64(30)
+def _mixed(z: Array, new: New = np.empty) -> Array:
+    scratch = np.right_shift(z, np.uint64(30), new(z.shape, z.dtype))
     z ^= scratch
     z *= np.uint64(MIX_1)
     np.right_shift(z, np.uint64(27), scratch)
@@ -229,22 +238,29 @@ def stream_key(seed: int) -> int:
     return int(_mixed(np.array([seed & (1 << 64) - 1], np.uint64))[0])
 
 
-def random_bits(key: int, first: int, count: int) -> npt.NDArray[np.uint32]:
+@functools.cache
+def _multiples(bits: int) -> npt.NDArray[np.uint64]:
+    """0, 1, ..., 2^bits - 1 times GOLDEN modulo 2^64."""
+    return np.arange(1 << bits, dtype=np.uint64) * np.uint64(GOLDEN)
+
+
+def random_bits(key: int, first: int, count: int, new: New = np.empty) -> npt.NDArray[np.uint32]:
     """The 32 bits of elements first, ..., first + count - 1 of the stream that starts at `key`."""
-    words = np.arange(first // 2 + 1, (first + count + 1) // 2 + 1, dtype=np.uint64)
-    words *= np.uint64(GOLDEN)
-    words += np.uint64(key)
+    n = (first + count + 1) // 2 - first // 2
+    start = (key + (first // 2 + 1) * GOLDEN) % (1 << 64)
+    words = np.add(_multiples(n.bit_length())[:n], np.uint64(start), new((n,), np.uint64))
     # The words in little-endian order are the low and high halves in turn, on any machine.
-    halves = _mixed(words).astype("<u8", copy=False).view("<u4")
+    halves = _mixed(words, new).astype("<u8", copy=False).view("<u4")
     return halves[first % 2 : first % 2 + count]
 
 
-def dropout(x: Array, key: int, first: int, threshold: int, scale: float, y: Array) -> None:
+def dropout(x: Array, key: int, first: int, threshold: int, scale: float, y: Array, new: New = np.empty) -> None:
     """y = x * scale where the element's bits reach `threshold`, else 0; x and y are flat."""
-    keep = random_bits(key, first, x.size) >= np.uint32(threshold)
+    bits = random_bits(key, first, x.size, new)
+    dropped = np.less(bits, np.uint32(threshold), new(x.shape, bool))
     np.multiply(x, x.dtype.type(scale), y)
     # Selecting rather than multiplying: what is dropped is 0 even where it is nan or inf.
-    np.copyto(y, 0, where=~keep)
+    np.copyto(y, 0, where=dropped)
 
 
 def scatter_add_rows(target: Array, index: Array, source: Array) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Backend, backend_of, cpu, cpu_images_numpy, cpu_rows
+from ..backend import Backend, backend_of, cpu, cpu_images_numpy, cpu_row_blocks
 from ..backend.base import Kernel
 from ..backend.conv import Geometry
 from ..fusion import Formula, workers
@@ -339,7 +339,7 @@ class _Rows:
     def _made(self, name: str, x: Any, *shapes: tuple[int, ...], weighted: bool = False) -> Any:
         results = tuple(self._backend.fresh(shape, x.dtype) for shape in shapes)
         if self._backend.device.type == "cpu":
-            self._backend.briefly(cpu_rows.scratch(name, bare(x), weighted))
+            self._backend.briefly(cpu_row_blocks.scratch(name, bare(x), weighted))
         return results if len(results) > 1 else results[0]
 
     def softmax(self, x: Any, *others: Any, **kwargs: Any) -> Any:

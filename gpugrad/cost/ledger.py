@@ -37,6 +37,9 @@ GRADIENTS = "(gradients)"
 class TapeMemory:
     """The memory that a step will take, above what is there before it.
 
+    What arrays take, and what NumPy takes for a moment within its functions; the objects of Python, on the CPU about
+    5 kB for a step and 0.6 kB for each of its operations, are not counted.
+
     Attributes:
         peak_bytes: the most that is in use at one time.
         forward_bytes: in use when the backward pass begins: what the tape holds.

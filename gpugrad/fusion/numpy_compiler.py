@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .formula import Formula
+from .numpy_functions import repeating
 from .numpy_program import DType, Program, build, compute_dtype
-from .workers import num_threads, parallel_for
+from .workers import lending, num_threads, parallel_for, takers
 
 Array = NDArray[Any]
 Alloc = Callable[[tuple[int, ...], DType], Array]
@@ -71,6 +72,19 @@ def _mask(shape: tuple[int, ...], result: tuple[int, ...]) -> int:
     """Bit i for every axis i of `result` along which `shape` is not broadcast; axes of length one do not count."""
     offset = len(result) - len(shape)
     return sum(1 << (offset + i) for i, n in enumerate(shape) if n != 1)
+
+
+def _repeated(shape: tuple[int, ...], mask: int, full: int) -> int:
+    """The elements that a ufunc copies for an operand that spans the axes `mask` of a result with axes `full`."""
+    inner, size = 1, math.prod(shape)
+    if mask in (0, full):
+        return 0
+    last = mask >> full.bit_length() - 1 & 1
+    for axis in range(len(shape) - 1, -1, -1):
+        if full >> axis & 1 and mask >> axis & 1 != last:
+            break
+        inner *= shape[axis]
+    return repeating(inner, size // inner, 1)
 
 
 class NumpyKernel:
@@ -137,7 +151,13 @@ class NumpyKernel:
         plan = self._plan(arrays)
         program = plan.program(True)
         threads, block = _threads_and_block(plan, program) if plan.size > BLOCK else (1, plan.size)
-        scratch = threads * min(block, plan.size) * (program.inside + sum(d.itemsize for d in program.temps))
+        block = min(block, plan.size)
+        scratch = block * (program.inside + sum(d.itemsize for d in program.temps))
+        # What ufuncs convert and what they repeat they have in buffers of their own, for one call at a time.
+        apart = [min(block, np.getbufsize()) * program.converted]
+        spans = zip(plan.masks, plan.dtypes, strict=True)
+        apart += [_repeated(plan.shape, mask, plan.full) * d.itemsize for mask, d in spans]
+        scratch = threads * (scratch + max(apart))
         if plan.size > BLOCK:
             short = [a for a in arrays if type(a) is np.ndarray and 1 < a.size < plan.size]
             scratch += sum(a.nbytes * rows_joined(plan.size // a.size, a.size) for a in short)
@@ -295,9 +315,9 @@ def _run_large(
     for a in arrays:
         flat = flat and (a.size == 1 or (a.shape == whole and a.flags.c_contiguous))
     if flat:
-        _run_flat(plan, program, [a.reshape(-1) for a in arrays] if rank != 1 else arrays)
+        _run_flat(plan, program, [a.reshape(-1) for a in arrays] if rank != 1 else arrays, alloc)
     else:
-        _run_blocks(plan, program, _in_long_rows(arrays))
+        _run_blocks(plan, program, _in_long_rows(arrays), alloc)
     return outs
 
 
@@ -330,7 +350,15 @@ def _threads_and_block(plan: _Plan, program: Program) -> tuple[int, int]:
     return threads, min(2 * BLOCK, -(-size // threads)) if threads > 1 else BLOCK
 
 
-def _run_flat(plan: _Plan, program: Program, arrays: list[Array]) -> None:
+def _share(
+    compute: Callable[[int, list[Array]], None], program: Program, elements: int, chunks: int, alloc: Alloc
+) -> None:
+    """`compute(number, temporaries)` for every chunk; each thread has temporaries for blocks of so many elements."""
+    rooms = [[alloc((elements,), d) for d in program.temps] for _ in range(takers(chunks))]
+    parallel_for(lending(compute, rooms), chunks)
+
+
+def _run_flat(plan: _Plan, program: Program, arrays: list[Array], alloc: Alloc) -> None:
     """Evaluate one-dimensional arrays (those of one element stand for all) in blocks."""
     size, n_outs = plan.size, len(program.outputs)
     threads, block = _threads_and_block(plan, program)
@@ -339,42 +367,33 @@ def _run_flat(plan: _Plan, program: Program, arrays: list[Array]) -> None:
     per_chunk = -(-blocks // (4 * threads)) if threads > 1 else blocks
     whole = [a.size == 1 < size for a in arrays]
 
-    def chunk(number: int) -> None:
-        scratch = [np.empty(min(block, size), d) for d in program.temps]
+    def chunk(number: int, scratch: list[Array]) -> None:
         for start in range(number * per_chunk * block, min(size, (number + 1) * per_chunk * block), block):
             stop = start + block
-            if stop > size:
-                scratch = [s[: size - start] for s in scratch]
+            held = scratch if stop <= size else [s[: size - start] for s in scratch]
             parts = [a if w else a[start:stop] for a, w in zip(arrays, whole, strict=True)]
-            program.run(*parts[:n_outs], *scratch, *parts[n_outs:])
+            program.run(*parts[:n_outs], *held, *parts[n_outs:])
 
-    if blocks == per_chunk:
-        chunk(0)
-    else:
-        parallel_for(chunk, -(-blocks // per_chunk))
+    _share(chunk, program, block, -(-blocks // per_chunk), alloc)
 
 
-def _run_blocks(plan: _Plan, program: Program, arrays: list[Array]) -> None:
+def _run_blocks(plan: _Plan, program: Program, arrays: list[Array], alloc: Alloc) -> None:
     """Evaluate arrays of any strides in boxes."""
     whole, n_outs = arrays[0].shape, len(program.outputs)
     threads, block = _threads_and_block(plan, program)
     blocks = _blocks(whole, block)
     per_chunk = -(-len(blocks) // (4 * threads)) if threads > 1 else len(blocks)
 
-    def chunk(number: int) -> None:
-        scratch: list[Array] = []
+    def chunk(number: int, scratch: list[Array]) -> None:
         for index in blocks[number * per_chunk : (number + 1) * per_chunk]:
             parts = [a[_within(a, index)] for a in arrays] if len(blocks) > 1 else arrays
             shape, count = parts[0].shape, parts[0].size
-            if not scratch or scratch[0].size < count:
-                scratch = [np.empty(count, d) for d in program.temps]
             held = [s[:count].reshape(shape) for s in scratch]
             program.run(*parts[:n_outs], *held, *parts[n_outs:])
 
-    if len(blocks) == per_chunk:
-        chunk(0)
-    else:
-        parallel_for(chunk, -(-len(blocks) // per_chunk))
+    # The first box is as large as any.
+    elements = arrays[0][blocks[0]].size
+    _share(chunk, program, elements, -(-len(blocks) // per_chunk), alloc)
 
 
 def _within(a: Array, index: tuple[slice, ...]) -> tuple[slice, ...]:

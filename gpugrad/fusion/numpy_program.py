@@ -7,7 +7,7 @@ threads; `numpy_compiler` runs it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from .expr import BOOL, SIGNATURES, Expr, call, is_const, topological
 from .formula import Formula
-from .numpy_functions import BODY_SCRATCH, LOWERINGS, NOISY, body_of, bound_by, cast_to, quiet, select_for
+from .numpy_functions import BODY_SCRATCH, LOWERINGS, NOISY, body_of, bound_by, cast_to, quiet, select_for, selecting
 
 DType = np.dtype[Any]
 
@@ -45,7 +45,8 @@ class Program:
     `prologue(*inputs)` computes once what does not span the whole result; `body(*outs, *temps, *inputs, *hoisted)`
     does the rest for a block and returns the outputs. An `out` or a temporary given as None is allocated by the first
     ufunc that writes to it, unless `needs_out` (an output that no ufunc computes, or 0-d results). `inside` bytes an
-    element are taken for a moment by functions that are not ufuncs.
+    element are taken for a moment by functions that are not ufuncs, `converted` bytes by ufuncs that convert operands,
+    for as many elements as NumPy converts at a time.
     """
 
     source: str
@@ -57,6 +58,7 @@ class Program:
     quiet: bool
     passes: int
     inside: int
+    converted: int
 
     @property
     def buffers(self) -> int:
@@ -232,6 +234,7 @@ class _Writer:
         self.slot_dtype: dict[str, DType] = {}
         self.needs_out = False
         self.inside = 0
+        self.converted = 0
 
     def constant(self, value: Any, dtype: DType) -> str:
         key = (repr(value), dtype.str)
@@ -261,9 +264,16 @@ class _Writer:
         if op == "reciprocal":  # half the time of np.reciprocal, and a float for integers
             return self.bind("divide", np.divide), f"{self.constant(1.0, result)}, {texts[0]}"
         body = body_of(op, result)
+        if body is None:
+            asked = [(a, d) for a, d in zip(node.args, loops, strict=False) if a.op != "const"]
+            self.converts(d for a, d in asked if self.typed.dtype[a] != d)
         self.inside = max(self.inside, BODY_SCRATCH.get(op, 0) if body is not None else 0)
         name = self.bind(op if body is None else f"{op}_{result}", getattr(np, op) if body is None else body)
         return name, ", ".join(texts)
+
+    def converts(self, dtypes: Iterable[DType]) -> None:
+        """Note that one call converts operands to `dtypes`."""
+        self.converted = max(self.converted, sum(d.itemsize for d in dtypes))
 
     def selection(self, node: Expr, texts: list[str], result: DType) -> tuple[str, str]:
         _, a, b = node.args
@@ -274,10 +284,26 @@ class _Writer:
                 cast = self.bind(f"cast_{result}", cast_to(result))
                 texts[k] = f"{cast}({texts[k]})"
         zero = next((k for k, e in (("b", b), ("a", a)) if e.op == "const" and repr(e.value) == "0.0"), "")
-        apart = {"": result.itemsize, "a": 1, "b": 0}[zero]  # where the branches differ, or the mask turned round
-        self.inside = max(self.inside, apart)
+        asked = selecting(result, zero)
+        texts.append("None" if asked is None or self.mask[node] != self.full else self.room(asked))
+        self.converts([result])  # the mask
         name = f"select_{result}" + (f"_zero_{zero}" if zero else "")
         return self.bind(name, select_for(result, zero)), ", ".join(texts)
+
+    def room(self, dtype: DType) -> str:
+        """A temporary for the time of one call; the call's own result may take its place."""
+        name = next((n for n in self.free if n.startswith("t") and self.slot_dtype[n] == dtype), None)
+        if name is None:
+            name = self.temporary(dtype)
+            self.free.append(name)
+        return name
+
+    def temporary(self, dtype: DType) -> str:
+        """A new one."""
+        self.temps.append(dtype)
+        name = f"t{len(self.temps) - 1}"
+        self.slot_dtype[name] = dtype
+        return name
 
     def target(self, node: Expr, index: int, dtype: DType) -> str:
         dying = [a for a in node.args if self.last_use.get(a) == index and self.names.get(a) in self.slot_dtype]
@@ -301,10 +327,7 @@ class _Writer:
             if name not in self.slot_dtype and self.outputs[k] == dtype and self.ends_before(node, name):
                 self.slot_dtype[name] = dtype
                 return name
-        self.temps.append(dtype)
-        name = f"t{len(self.temps) - 1}"
-        self.slot_dtype[name] = dtype
-        return name
+        return self.temporary(dtype)
 
     def ends_before(self, node: Expr, out: str) -> bool:
         """Whether the value of `node` may use the memory of an output until that output is computed."""
@@ -393,4 +416,5 @@ def build(formula: Formula, dtypes: tuple[DType, ...], masks: tuple[int, ...], f
     return Program(
         source, writer.namespace[name], writer.namespace.get(f"{name}_once"), tuple(writer.temps), outputs,
         writer.needs_out, _needs_quiet(formula.outputs), len(writer.body), writer.inside,
+        writer.converted,
     )  # fmt: skip

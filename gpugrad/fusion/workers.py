@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import contextvars
 import itertools
+import math
 import os
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
+from typing import Any, TypeVar
+
+import numpy as np
 
 Chunk = Callable[[int], object]
+Room = TypeVar("Room")
 
 
 class _Job:
@@ -144,6 +149,49 @@ def parallel_for(fn: Chunk, n_chunks: int) -> None:
     job.fn = _nothing  # a helper that still looks for a chunk must not keep the caller's arrays alive
     if job.error is not None:
         raise job.error
+
+
+def takers(n_chunks: int) -> int:
+    """How many threads at most take part in a `parallel_for` of so many chunks that is called here and now."""
+    return 1 if in_chunk() else max(1, min(num_threads(), n_chunks))
+
+
+def lending(fn: Callable[[int, Room], object], rooms: list[Room]) -> Chunk:
+    """The chunk `i -> fn(i, room)`, which has one of `rooms` to itself while it runs; `takers` of them are enough.
+
+    The caller makes the rooms, so that memory does not depend on which of the threads come to do the work.
+    """
+
+    def chunk(i: int) -> None:
+        room = rooms.pop()  # atomic, and so is append
+        try:
+            fn(i, room)
+        finally:
+            rooms.append(room)
+
+    return chunk
+
+
+class Arena:
+    """A room for temporary arrays of any kind, laid one after another; what has no place any more NumPy makes."""
+
+    def __init__(self, memory: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+        self._memory = memory
+        self._used = 0
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
+        """An uninitialised C-contiguous array, good until `clear`."""
+        dtype = np.dtype(dtype)
+        start = -(-self._used // 64) * 64
+        nbytes = math.prod(shape) * dtype.itemsize
+        if start + nbytes > self._memory.nbytes:
+            return np.empty(shape, dtype)
+        self._used = start + nbytes
+        return np.ndarray(shape, dtype, self._memory, start)
+
+    def clear(self) -> None:
+        """The arrays given so far are not needed any more."""
+        self._used = 0
 
 
 def _nothing(number: int) -> None:

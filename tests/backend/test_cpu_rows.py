@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gpugrad.backend import cpu_row_blocks, cpu_rows_numpy
 from gpugrad.backend import cpu_rows as rows
-from gpugrad.backend import cpu_rows_numpy
 from gpugrad.fusion import numba_cache, workers
 
 SHAPES = [(1, 1), (3, 5), (7, 33), (130, 1024), (2, 3, 70_000)]
@@ -22,7 +22,7 @@ def body(request, monkeypatch):
     """Run each test with NumPy's bodies, and with Numba's for arrays of every size."""
     if request.param == "numba":
         pytest.importorskip("numba", reason='Numba is not installed; pip install "gpugrad[cpu]"')
-        monkeypatch.setattr(rows, "FUSE", 0)
+        monkeypatch.setattr(cpu_row_blocks, "FUSE", 0)
         monkeypatch.setenv("GPUGRAD_NUMBA", "1")
     else:
         monkeypatch.setenv("GPUGRAD_NUMBA", "0")

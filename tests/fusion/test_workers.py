@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 
 import numpy as np
@@ -97,3 +98,44 @@ def test_the_number_of_threads_is_checked(monkeypatch: pytest.MonkeyPatch) -> No
     assert workers.num_threads() == 1
     with pytest.raises(ValueError, match="num_threads = 0"):
         workers.set_num_threads(0)
+
+
+def test_each_thread_has_a_room_to_itself_and_two_are_enough_for_two() -> None:
+    before = workers.set_num_threads(2)
+    try:
+        assert workers.takers(1) == 1
+        assert workers.takers(9) == 2
+        rooms: list[list[int]] = [[] for _ in range(workers.takers(1000))]
+
+        def chunk(i: int, room: list[int]) -> None:
+            room.append(i)
+            assert len(room) == 1, "nobody else is in it"
+            time.sleep(0)
+            room.clear()
+
+        workers.parallel_for(workers.lending(chunk, rooms), 1000)
+        assert rooms == [[], []]
+        with pytest.raises(ZeroDivisionError):
+            workers.parallel_for(workers.lending(lambda i, room: 1 // 0, rooms), 4)
+        assert len(rooms) == 2, "given back after an error too"
+        inside: list[int] = []
+        workers.parallel_for(lambda i: inside.append(workers.takers(9)), 4)
+        assert inside == [1, 1, 1, 1], "within a chunk there are no helpers"
+    finally:
+        workers.set_num_threads(before)
+
+
+def test_an_arena_lays_arrays_side_by_side_and_leaves_the_rest_to_numpy() -> None:
+    memory = np.zeros(1024, np.uint8)
+    arena = workers.Arena(memory)
+    a, b = arena.empty((3, 5), bool), arena.empty((100,), np.float64)
+    a[...], b[...] = True, 1.0
+    assert np.shares_memory(a, memory)
+    assert np.shares_memory(b, memory)
+    assert not np.shares_memory(a, b)
+    assert b.flags.aligned
+    assert a.all()
+    assert not np.shares_memory(arena.empty((100,), np.float64), memory)
+    assert arena.empty((0,), np.float32).size == 0
+    arena.clear()
+    assert np.shares_memory(arena.empty((100,), np.float64), memory)
