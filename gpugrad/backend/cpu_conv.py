@@ -403,14 +403,18 @@ def _blocked(pool: BufferPool, loops: Any, g: Array) -> tuple[Array, int, int]:
     return out, out.strides[0], loops.BYTES
 
 
-def packed_kernels(pool: BufferPool, loops: Any, w: Array) -> Array:
-    """Kernels as [block][kernel row][kernel column][channel of the other side][channel of the block]."""
+def packed_kernels(pool: BufferPool, loops: Any, w: Array, target: Array | None = None) -> Array:
+    """Kernels as [block][kernel row][kernel column][channel of the other side][channel of the block].
+
+    With a `target`, whose first axis are the blocks, at the beginning of each of its blocks.
+    """
     channels, inner, outer, taps = w.shape
     blocks = -(-channels // loops.BLOCK)
-    packed = pool.empty((blocks, outer, taps, inner, loops.BLOCK), w.dtype)
+    packed = pool.empty((blocks, outer, taps, inner, loops.BLOCK), w.dtype) if target is None else target
     steps = (w.strides[0], w.strides[2], w.strides[3], w.strides[1])
-    table = (w.ctypes.data, packed.ctypes.data, *steps, channels, outer, taps, inner, loops.BLOCK)
+    sizes = (channels, outer, taps, inner, loops.BLOCK)
     loops_of = layouts(w.dtype)
+    table = (w.ctypes.data, packed.ctypes.data, *steps, *sizes, packed.strides[0])
     run_strips(loops_of.pack, table, blocks * -(-inner // loops_of.PART), 1)
     return packed
 

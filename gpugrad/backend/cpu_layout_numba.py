@@ -55,8 +55,8 @@ def border(table: Any, start: Any, stop: Any) -> Any:
 def pack(table: Any, start: Any, stop: Any) -> Any:
     """Kernels as [block][i][j][inner][channel of the block], zeros beyond the last; parts `start` to `stop`.
 
-    A part is `PART` of `inner` of a block: what lies side by side in the kernels is read while it is in the nearest
-    cache.
+    Blocks may lie apart. A part is `PART` of `inner` of a block: what lies side by side in the kernels is read while it
+    is in the nearest cache.
     """
     x, y = memory.load(table, 0), memory.load(table, 1)
     x_channel, x_i, x_j, x_inner = (
@@ -65,7 +65,7 @@ def pack(table: Any, start: Any, stop: Any) -> Any:
     channels, outer, calls, inner = (
         memory.load(table, 6), memory.load(table, 7), memory.load(table, 8), memory.load(table, 9),
     )  # fmt: skip
-    width = memory.load(table, 10)
+    width, y_block = memory.load(table, 10), memory.load(table, 11)
     parts = (inner + PART - 1) // PART
     for index in range(start, stop):
         block, low = index // parts, index % parts * PART
@@ -73,7 +73,7 @@ def pack(table: Any, start: Any, stop: Any) -> Any:
         for i in range(outer):
             for j in range(calls):
                 for k in range(low, min(inner, low + PART)):
-                    line = y + (((block * outer + i) * calls + j) * inner + k) * width * ITEM
+                    line = y + block * y_block + ((i * calls + j) * inner + k) * width * ITEM
                     out = carray(at(line), (width,))
                     source = x + block * width * x_channel + i * x_i + j * x_j + k * x_inner
                     for c in range(valid):

@@ -16,20 +16,14 @@ from ..fusion.numba_cache import numba_wanted
 from ..fusion.workers import num_threads
 from .base import Array
 from .conv import Geometry
-from .cpu_conv import (
-    bordered,
-    layouts,
-    loaded,
-    packed_kernels,
-    run_strips,
-    zero_bytes,
-)
+from .cpu_conv import bordered, layouts, loaded, packed_kernels, run_strips, zero_bytes
 from .pool import BufferPool
 
 # Tiles whose transformed images and gradients are held at a time for the gradient of the kernels, and channels from
 # which on the transformations are worth it.
-TILES: Final = 256
+TILES: Final = 128
 LEAST: Final = 32
+NONE: Final = ((0, 0), (0, 0))
 
 
 def fits(x: Array, w_shape: tuple[int, ...], at: Geometry) -> bool:
@@ -43,6 +37,11 @@ def fits(x: Array, w_shape: tuple[int, ...], at: Geometry) -> bool:
 
 def _loops(side: int) -> Any:
     return loaded("cpu_winograd_numba.py", SIDE=side)
+
+
+def _edges(x: Array, at: Geometry) -> tuple[int, ...]:
+    """Rows and columns of images, and the zeros before the first of each."""
+    return (*x.shape[2:], at.padding[0][0], at.padding[1][0])
 
 
 def turned(at: Geometry) -> Geometry:
@@ -61,31 +60,24 @@ class Tiles:
         """Tiles down and across for an output of some size."""
         return -(-height // self.side), -(-width // self.side)
 
-    def border(self, x: Array, at: Geometry, tiles: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-        """The border with which images give whole tiles of output, so many down and across."""
-        (top, _), (left, _) = at.padding
-        height, width = (self.side * n + 2 for n in tiles)
-        return (top, height - top - x.shape[2]), (left, width - left - x.shape[3])
-
     def scratch(self, tiles: int, channels: int) -> tuple[int, tuple[int, int]]:
         """How many tiles a thread holds transformed at a time, and the shape of what all threads hold."""
         loops, threads = _loops(self.side), num_threads()
         rows = loops.ROWS[0]
         most = rows * max(1, min(2, tiles // (4 * threads * rows)))
-        return most, (threads, self.places * most * (channels + loops.BLOCK) + self.side**2 * loops.BLOCK)
+        return most, (threads, self.places * (most | 1) * (channels + loops.BLOCK) + self.side**2 * loops.BLOCK)
 
     def conv(self, pool: BufferPool, x: Array, w: Array, bias: Array | None, at: Geometry) -> Array:
         """`Backend.conv`."""
         loops, (out, channels) = _loops(self.side), w.shape[:2]
         height, width = at.output(x.shape[2:], (3, 3))
         down, across = self.cut(height, width)
-        padded = bordered(pool, x, self.border(x, at, (down, across)))
-        packed = packed_kernels(pool, loops, w)
+        images = bordered(pool, x, NONE)
         blocks = out // loops.BLOCK
         weights = pool.empty((blocks, self.places, channels, loops.BLOCK), x.dtype)
+        packed_kernels(pool, loops, w, weights)
         zeros = zero_bytes(loops.BYTES)
-        addresses = (packed.ctypes.data, weights.ctypes.data, channels, zeros.ctypes.data)
-        run_strips(loops.kernels, addresses, blocks * channels, 32)
+        run_strips(loops.kernels, (weights.ctypes.data, channels, zeros.ctypes.data), blocks * channels, 32)
         y = pool.empty((x.shape[0], height, width, out), x.dtype)
         start = np.zeros(out, x.dtype) if bias is None else np.ascontiguousarray(bias)
         tiles, threads = x.shape[0] * down * across, num_threads()
@@ -93,9 +85,9 @@ class Tiles:
         held = pool.empty(shape, x.dtype)
         flags = np.zeros(8 * threads, np.int64)
         table = (
-            padded.ctypes.data, weights.ctypes.data, y.ctypes.data, start.ctypes.data,
+            images.ctypes.data, weights.ctypes.data, y.ctypes.data, start.ctypes.data,
             held.ctypes.data, flags.ctypes.data, zeros.ctypes.data, most,
-            padded.strides[0], padded.strides[1], channels, down, across, height, width, blocks, threads,
+            *images.strides[:2], channels, down, across, height, width, blocks, threads, *_edges(x, at),
         )  # fmt: skip
         run_strips(loops.forward, table, tiles, most)
         return y.transpose(0, 3, 1, 2)
@@ -109,27 +101,26 @@ class Tiles:
         loops, out, channels = _loops(self.side), g.shape[1], x.shape[1]
         height, width = g.shape[2:]
         down, across = self.cut(height, width)
-        padded = bordered(pool, x, self.border(x, at, (down, across)))
-        rows_of_g = bordered(pool, g, ((0, self.side * down - height), (0, self.side * across - width)))
+        seen, given = bordered(pool, x, NONE), bordered(pool, g, NONE)
         tiles, blocks = x.shape[0] * down * across, out // loops.BLOCK
         most = min(TILES, tiles)
-        images = pool.empty((self.places, most, channels), x.dtype)
-        gradients = pool.empty((self.places, blocks, most, loops.BLOCK), x.dtype)
+        apart = most | 1  # odd, as in `forward`: the places of a tile lie in different parts of a cache
+        images = pool.empty((self.places, apart, channels), x.dtype)
+        gradients = pool.empty((self.places, blocks, apart, loops.BLOCK), x.dtype)
         sums = pool.empty((self.places, channels, out), x.dtype)
         zeros = zero_bytes(loops.BYTES).ctypes.data
         held = (images.ctypes.data, gradients.ctypes.data)
         for first in range(0, tiles, most):
             count = min(most, tiles - first)
             table = (
-                padded.ctypes.data, rows_of_g.ctypes.data, *held, zeros, most, first, *padded.strides[:2], channels,
-                *rows_of_g.strides[:2], blocks, down, across,
+                seen.ctypes.data, given.ctypes.data, *held, zeros, apart, first, *seen.strides[:2], channels,
+                *given.strides[:2], blocks, down, across, *_edges(x, at), height, width,
             )  # fmt: skip
             run_strips(loops.gather, table, count, 8)
-            table = (*held, sums.ctypes.data, zeros, most, count, int(first == 0), channels, blocks)
+            table = (*held, sums.ctypes.data, zeros, apart, count, int(first == 0), channels, blocks)
             run_strips(loops.correlate, table, self.places * blocks, 1)
-        total = pool.empty((9, channels, out), x.dtype)
-        run_strips(loops.finish, (sums.ctypes.data, total.ctypes.data, zeros, channels, blocks), channels, 8)
+        run_strips(loops.finish, (sums.ctypes.data, zeros, channels, blocks), channels, 8)
         found = np.empty((out, channels, 3, 3), x.dtype)
         last = layouts(x.dtype)
-        run_strips(last.unpack, (total.ctypes.data, found.ctypes.data, 9, channels, out), -(-channels // last.PART), 1)
+        run_strips(last.unpack, (sums.ctypes.data, found.ctypes.data, 9, channels, out), -(-channels // last.PART), 1)
         return found

@@ -70,15 +70,54 @@ def product(
 
 @strip
 def kernels(table: Any, start: Any, stop: Any) -> Any:
-    """Kernels [block][3][3][channel][of the block] as [block][place][channel][of the block]; rows of channels."""
-    w, u, channels, zeros = memory.load(table, 0), memory.load(table, 1), memory.load(table, 2), memory.load(table, 3)
+    """Kernels in the first 9 of [block][place][channel][of the block] become all places; rows of channels.
+
+    A transformation reads all that it needs before it writes, here and below, so that no second buffer is needed.
+    """
+    u, channels, zeros = memory.load(table, 0), memory.load(table, 1), memory.load(table, 2)
     step = channels * BYTES
     for r in range(start, stop):
         block = r // channels
-        c = (r - block * channels) * BYTES
-        for q in range(0, BYTES, VECTOR):
-            own, target = w + block * 9 * step + c + q, u + block * PLACES * step + c + q
-            kernels_in(own, 3 * step, step, target, EDGE * step, step, zeros)
+        own = u + block * PLACES * step + (r - block * channels) * BYTES
+        for q in range(own, own + BYTES, VECTOR):
+            kernels_in(q, 3 * step, step, q, EDGE * step, step, zeros)
+    return 0
+
+
+@inline
+def clipped(
+    edge: Any, image: Any, row: Any, pixel: Any, height: Any, width: Any, i: Any, j: Any, count: Any, target: Any,
+    down: Any, across: Any,
+) -> Any:  # fmt: skip
+    """A square of `edge` x `edge` pixels, `count` bytes of each, zeros beyond the image, copied to steps of a target.
+
+    The pixels come where their transformed ones will be: the border of an image has no memory of its own.
+    """
+    for r in range(edge):
+        for c in range(edge):
+            place = target + r * down + c * across
+            if 0 <= i + r < height and 0 <= j + c < width:
+                memory.copy(place, image + (i + r) * row + (j + c) * pixel, count)
+            else:
+                memory.clear(place, count)
+    return 0
+
+
+@inline
+def transformed(
+    image: Any, row: Any, pixel: Any, height: Any, width: Any, i: Any, j: Any, target: Any, most: Any, zeros: Any
+) -> Any:
+    """A tile of images, its first pixel at (i, j), in steps of `most` tiles of a target."""
+    across = most * pixel
+    down = EDGE * across
+    if min(i, j) >= 0 and i + EDGE <= height and j + EDGE <= width:
+        source = image + i * row + j * pixel
+        for q in range(0, pixel, VECTOR):
+            images_in(source + q, row, pixel, target + q, down, across, zeros)
+    else:
+        clipped(EDGE, image, row, pixel, height, width, i, j, pixel, target, down, across)
+        for q in range(target, target + pixel, VECTOR):
+            images_in(q, down, across, q, down, across, zeros)
     return 0
 
 
@@ -118,32 +157,38 @@ def forward(table: Any, start: Any, stop: Any) -> Any:
     down, across = memory.load(table, 11), memory.load(table, 12)
     height, width, blocks = memory.load(table, 13), memory.load(table, 14), memory.load(table, 15)
     pixel, out = channels * ITEM, blocks * BYTES
+    in_height, in_width, top, left = (
+        memory.load(table, 17), memory.load(table, 18), memory.load(table, 19), memory.load(table, 20),
+    )  # fmt: skip
+    # Steps of an odd number of tiles: those of a power of two would bring all places of a tile to one set of a cache.
+    apart = most | 1
     # A piece of scratch memory of one's own: there is one for each thread.
     own = 0
     while memory.fetch_add(flags, own * 8, 1) != 0:
         memory.fetch_add(flags, own * 8, -1)
         own = own + 1 if own + 1 < memory.load(table, 16) else 0
-    v = scratch + own * (PLACES * most * (pixel + BYTES) + SIDE * SIDE * BYTES)
-    m = v + PLACES * most * pixel
-    edge = m + PLACES * most * BYTES
+    v = scratch + own * (PLACES * apart * (pixel + BYTES) + SIDE * SIDE * BYTES)
+    m = v + PLACES * apart * pixel
+    edge = m + PLACES * apart * BYTES
     for first in range(start, stop, most):
         count = min(most, stop - first)
         for t in range(count):
             n = (first + t) // (down * across)
             i = (first + t) // across - n * down
             j = (first + t) % across
-            source = x + n * x_image + SIDE * i * x_row + SIDE * j * pixel
-            for q in range(0, pixel, VECTOR):
-                images_in(source + q, x_row, pixel, v + t * pixel + q, EDGE * most * pixel, most * pixel, zeros)
+            transformed(
+                x + n * x_image, x_row, pixel, in_height, in_width, SIDE * i - top, SIDE * j - left, v + t * pixel,
+                apart, zeros,
+            )  # fmt: skip
         for block in range(blocks):
             for k in range(PLACES):
                 weights = u + (block * PLACES + k) * channels * BYTES
                 product(
-                    count, m + k * most * BYTES, BYTES, zeros, 0, v + k * most * pixel, pixel, ITEM, weights, BYTES,
+                    count, m + k * apart * BYTES, BYTES, zeros, 0, v + k * apart * pixel, pixel, ITEM, weights, BYTES,
                     channels,
                 )  # fmt: skip
             place = y + block * BYTES
-            results(first, count, most, m, edge, place, bias + block * BYTES, down, across, height, width, out)
+            results(first, count, apart, m, edge, place, bias + block * BYTES, down, across, height, width, out)
     memory.fetch_add(flags, own * 8, -1)
     return 0
 
@@ -156,20 +201,33 @@ def gather(table: Any, start: Any, stop: Any) -> Any:
     x_image, x_row, channels = memory.load(table, 7), memory.load(table, 8), memory.load(table, 9)
     g_image, g_row, blocks = memory.load(table, 10), memory.load(table, 11), memory.load(table, 12)
     down, across = memory.load(table, 13), memory.load(table, 14)
+    in_height, in_width, top, left = (
+        memory.load(table, 15), memory.load(table, 16), memory.load(table, 17), memory.load(table, 18),
+    )  # fmt: skip
+    height, width = memory.load(table, 19), memory.load(table, 20)
     pixel, out = channels * ITEM, blocks * BYTES
     for t in range(start, stop):
         n = (first + t) // (down * across)
         i = (first + t) // across - n * down
         j = (first + t) % across
-        source = x + n * x_image + SIDE * i * x_row + SIDE * j * pixel
-        for q in range(0, pixel, VECTOR):
-            images_in(source + q, x_row, pixel, v + t * pixel + q, EDGE * most * pixel, most * pixel, zeros)
+        transformed(
+            x + n * x_image, x_row, pixel, in_height, in_width, SIDE * i - top, SIDE * j - left, v + t * pixel,
+            most, zeros,
+        )  # fmt: skip
         source = g + n * g_image + SIDE * i * g_row + SIDE * j * out
+        whole = SIDE * (i + 1) <= height and SIDE * (j + 1) <= width
         for block in range(blocks):
-            target = d + (block * most + t) * BYTES
-            for q in range(0, BYTES, VECTOR):
-                place = source + block * BYTES + q
-                gradients_in(place, g_row, out, target + q, EDGE * most * out, most * out, zeros)
+            target, own = d + (block * most + t) * BYTES, block * BYTES
+            if whole:
+                for q in range(0, BYTES, VECTOR):
+                    gradients_in(source + own + q, g_row, out, target + q, EDGE * most * out, most * out, zeros)
+            else:
+                clipped(
+                    SIDE, g + n * g_image + own, g_row, out, height, width, SIDE * i, SIDE * j, BYTES, target,
+                    EDGE * most * out, most * out,
+                )  # fmt: skip
+                for q in range(target, target + BYTES, VECTOR):
+                    gradients_in(q, EDGE * most * out, most * out, q, EDGE * most * out, most * out, zeros)
     return 0
 
 
@@ -196,11 +254,11 @@ def correlate(table: Any, start: Any, stop: Any) -> Any:
 
 @strip
 def finish(table: Any, start: Any, stop: Any) -> Any:
-    """[place][channel][out] as the kernels' gradient [3][3][channel][out], for channels `start` to `stop`."""
-    s, w, zeros = memory.load(table, 0), memory.load(table, 1), memory.load(table, 2)
-    channels, out = memory.load(table, 3), memory.load(table, 4) * BYTES
+    """[place][channel][out] to the kernels' gradient in the first 9 places, for channels `start` to `stop`."""
+    s, zeros, channels, out = (
+        memory.load(table, 0), memory.load(table, 1), memory.load(table, 2), memory.load(table, 3) * BYTES,
+    )  # fmt: skip
     step = channels * out
-    for c in range(start, stop):
-        for q in range(c * out, (c + 1) * out, VECTOR):
-            kernels_out(s + q, EDGE * step, step, w + q, 3 * step, step, zeros)
+    for q in range(s + start * out, s + stop * out, VECTOR):
+        kernels_out(q, EDGE * step, step, q, 3 * step, step, zeros)
     return 0

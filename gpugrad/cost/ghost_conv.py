@@ -11,6 +11,7 @@ from typing import Any
 from ..backend import cpu_choice, cpu_winograd
 from ..backend.conv import Geometry
 from ..backend.cpu_conv import PARTS, SMALL_GRADIENT, block_size
+from ..backend.cpu_winograd import NONE, TILES
 from .ghost import Ghost
 
 TILED = ("winograd2", "winograd4")
@@ -28,8 +29,8 @@ def tiled_conv(home: Any, way: str, x: Ghost, w_shape: tuple[int, ...], at: Geom
     tiles, (out, channels) = cpu_choice.WAYS[way], w_shape[:2]
     size = at.output(x.shape[2:], (3, 3))
     down, across = tiles.cut(*size)
-    images = _border(home, x, tiles.border(x, at, (down, across)))
-    kernels = home.fresh((9 * channels * out,), x.dtype), home.fresh((tiles.places * channels * out,), x.dtype)
+    images = _border(home, x, NONE)
+    kernels = home.fresh((tiles.places * channels * out,), x.dtype)
     y = home.fresh((x.shape[0], *size, out), x.dtype)
     scratch = home.fresh(tiles.scratch(x.shape[0] * down * across, channels)[1], x.dtype)
     del images, kernels, scratch
@@ -45,13 +46,12 @@ def tiled_conv_weight(home: Any, way: str, x: Ghost, g: Ghost, at: Geometry) -> 
     """`cpu_winograd.Tiles.conv_weight` likewise."""
     tiles, (out, channels), (height, width) = cpu_choice.WAYS[way], (g.shape[1], x.shape[1]), g.shape[2:]
     down, across = tiles.cut(height, width)
-    images = _border(home, x, tiles.border(x, at, (down, across)))
-    gradient = _border(home, g, ((0, tiles.side * down - height), (0, tiles.side * across - width)))
-    most = min(cpu_winograd.TILES, x.shape[0] * down * across)
-    held = home.fresh((tiles.places, most, channels + out), x.dtype)
-    sums, total = home.fresh((tiles.places, channels, out), x.dtype), home.fresh((9, channels, out), x.dtype)
+    images, gradient = _border(home, x, NONE), _border(home, g, NONE)
+    most = min(TILES, x.shape[0] * down * across) | 1
+    held = [home.fresh((tiles.places, most, c), x.dtype) for c in (channels, out)]
+    sums = home.fresh((tiles.places, channels, out), x.dtype)
     found = home.fresh((out, channels, 3, 3), x.dtype)
-    del images, gradient, held, sums, total
+    del images, gradient, held, sums
     return found
 
 
