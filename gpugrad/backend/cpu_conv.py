@@ -7,19 +7,36 @@ module computes for them are sizes and steps in bytes. The results do not depend
 
 from __future__ import annotations
 
-import functools
+import itertools
 import math
 from collections.abc import Sequence
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from ..fusion.numba_cache import load, numba_wanted
+from ..fusion.numba_cache import numba_wanted
 from ..fusion.workers import num_threads
 from .base import Array
 from .conv import Geometry
+from .cpu_conv_numpy import with_height
+from .cpu_layout import (
+    IN_CACHE,
+    NONE,
+    Pads,
+    at_a_time,
+    blocked,
+    bordered,
+    even,
+    in_parts,
+    layouts,
+    loaded,
+    packed_kernels,
+    run_strips,
+    steps,
+    width,
+    zero_bytes,
+)
 from .pool import BufferPool
 
 ALGORITHMS: Final = {
@@ -34,8 +51,9 @@ algorithm: Final[ContextVar[str]] = ContextVar("gpugrad_convolution", default="a
 COMPILED = 1 << 20
 # Bytes of a kernels' gradient up to which parts of the images have sums of their own; and how many parts there are.
 SMALL_GRADIENT, PARTS = 1 << 18, 8
-# Bytes of images that one pass over the kernels' gradient takes, and output pixels of a strip.
-IN_CACHE, PIXELS = 1 << 18, 256
+# Bytes of images and output's gradient that are arranged at a time for the kernels' gradient, and output pixels of a
+# strip.
+AT_A_TIME, PIXELS = 3 << 20, 256
 # Elements of kernels that a tile adds up at a time: 24 KiB of them in blocks of 32 float32.
 PART = 192
 
@@ -75,30 +93,30 @@ def chosen(work: int, *arrays: Array) -> str:
 def conv(pool: BufferPool, x: Array, w: Array, bias: Array | None, at: Geometry) -> Array:
     """`Backend.conv` for float32 and float64 and one or two spatial axes."""
     if x.ndim == 3:
-        return conv(pool, x[:, :, None], w[:, :, None], bias, _with_height(at))[:, :, 0]
+        return conv(pool, x[:, :, None], w[:, :, None], bias, with_height(at))[:, :, 0]
     axes = _axes(at)
-    item, (out, inner, *kernel) = x.itemsize, w.shape
-    depthwise = _depthwise(w, at.groups)
-    size = at.output(x.shape[2:], (kernel[0], kernel[1]))
-    if depthwise and _reaches(axes, x.shape[2:], (kernel[0], kernel[1]), size):
+    item, (out, inner, *_) = x.itemsize, w.shape
+    depthwise, size = is_depthwise(w.shape, at), at.output(x.shape[2:], w.shape[2:])
+    pads = border(x.shape[2:], w.shape, at)
+    if pads is None:
         return _clipped(pool, x, w, bias, axes, size)
-    padded = bordered(pool, x, [(a.low, a.high) for a in axes])
-    n, height, width, channels = padded.shape
-    y = pool.empty((n, *size, out), x.dtype)
-    pixel, line = channels * item, width * channels * item
-    for group in range(1 if depthwise else at.groups):
-        count = out if depthwise else out // at.groups
-        own = w[group * count : (group + 1) * count]
-        loops = _loops(x.dtype, count, depthwise)
-        packed = packed_kernels(pool, loops, own)
-        _forward(
-            loops, padded, packed, y, _start(loops, bias, group * count, count, x.dtype),
-            x=(group * inner * item, (height * line, axes[0].stride * line, axes[1].stride * pixel)),
-            y=(group * count * item, (size[0] * size[1] * out * item, size[1] * out * item, out * item)),
-            size=(n * size[0], size[0], size[1], count),
-            steps=(axes[0].dilation * line, axes[1].dilation * pixel),
-            merged=not depthwise and at.groups == 1 and axes[1].dilation == 1,
-        )  # fmt: skip
+    y = pool.empty((len(x), *size, out), x.dtype)
+    groups = 1 if depthwise else at.groups
+    count = out // groups
+    loops = _loops(x.dtype, count, depthwise)
+    owns = [slice(k * count, (k + 1) * count) for k in range(groups)]
+    prepared = [(packed_kernels(pool, loops, w[own]), _start(loops, bias, own, x.dtype)) for own in owns]
+    for first, images in in_parts(pool, x, pads, at_a_time(x, pads, groups)):
+        image, line, pixel = steps(images)
+        for group, (packed, start) in enumerate(prepared):
+            _forward(
+                loops, images, packed, y, start,
+                x=(group * inner * item, (image, axes[0].stride * line, axes[1].stride * pixel)),
+                y=(first * y.strides[0] + group * count * item, y.strides[:3]),
+                size=(len(images) * size[0], size[0], size[1], count),
+                steps=(axes[0].dilation * line, axes[1].dilation * pixel),
+                merged=not depthwise and at.groups == 1 and axes[1].dilation == 1,
+            )  # fmt: skip
     return y.transpose(0, 3, 1, 2)
 
 
@@ -109,97 +127,97 @@ def conv_input(pool: BufferPool, g: Array, w: Array, size: tuple[int, ...], at: 
         None where an axis has both a stride and a dilation.
     """
     if g.ndim == 3:
-        found = conv_input(pool, g[:, :, None], w[:, :, None], (1, *size), _with_height(at))
+        found = conv_input(pool, g[:, :, None], w[:, :, None], (1, *size), with_height(at))
         return None if found is None else found[:, :, 0]
     axes = _axes(at)
     if any(a.stride > 1 and a.dilation > 1 for a in axes):
         return None
-    item, (out, inner, *kernel) = g.itemsize, w.shape
-    depthwise = _depthwise(w, at.groups)
-    if depthwise and all(a.stride == 1 for a in axes):
+    item, (out, inner, *kernel), depthwise = g.itemsize, w.shape, is_depthwise(w.shape, at)
+    pads = border_back(g.shape[2:], w.shape, size, at)
+    if pads is None:
         turned = [_turned(a, k) for a, k in zip(axes, kernel, strict=True)]
-        if _reaches(turned, g.shape[2:], (kernel[0], kernel[1]), size):
-            return _clipped(pool, g, w[:, :, ::-1, ::-1], None, turned, (size[0], size[1]))
+        return _clipped(pool, g, w[:, :, ::-1, ::-1], None, turned, size)
     phases = [_phases(*each) for each in zip(size, kernel, axes, strict=True)]
-    pads = [_room(found, n, axis) for found, n, axis in zip(phases, g.shape[2:], axes, strict=True)]
-    padded = bordered(pool, g, pads)
-    n, height, width, _ = padded.shape
-    channels = inner * at.groups
-    x = pool.empty((n, *size, channels), g.dtype)
+    groups = 1 if depthwise else at.groups
+    count, share = inner * at.groups // groups, out // groups
+    loops = _loops(g.dtype, count, depthwise)
+    x = pool.empty((len(g), *size, inner * at.groups), g.dtype)
     if any(not p.taps for found in phases for p in found):
         x.fill(0)
-    pixel, line = out * item, width * out * item
-    for group in range(1 if depthwise else at.groups):
-        count, share = (channels, out) if depthwise else (inner, out // at.groups)
-        loops = _loops(g.dtype, count, depthwise)
+    prepared = []
+    for group in range(groups):
         own = w[group * share : (group + 1) * share]
-        for rows in phases[0]:
-            for columns in phases[1]:
-                if not (rows.taps and columns.taps and rows.places > 0 and columns.places > 0):
-                    continue
-                turned = own[
-                    :, :, rows.start :: -axes[0].stride, columns.start :: -axes[1].stride
-                ][:, :, : rows.taps, : columns.taps]  # fmt: skip
-                turned = turned if depthwise else turned.transpose(1, 0, 2, 3)
-                packed = packed_kernels(pool, loops, turned)
-                corner = (rows.output + pads[0][0]) * line + (columns.output + pads[1][0]) * pixel
-                target = (rows.first * size[1] + columns.first) * channels * item
-                _forward(
-                    loops, padded, packed, x, _start(loops, None, 0, count, g.dtype),
-                    x=(corner + group * share * item, (height * line, line, pixel)),
-                    y=(
-                        target + group * count * item,
-                        (math.prod(size) * channels * item, axes[0].stride * size[1] * channels * item,
-                         axes[1].stride * channels * item),
-                    ),
-                    size=(n * rows.places, rows.places, columns.places, count),
-                    steps=(axes[0].dilation * line, axes[1].dilation * pixel),
-                    merged=not depthwise and at.groups == 1 and axes[1].dilation == 1,
-                )  # fmt: skip
+        for rows, columns in itertools.product(*phases):
+            if not (rows.taps and columns.taps and rows.places > 0 and columns.places > 0):
+                continue
+            some = own[
+                :, :, rows.start :: -axes[0].stride, columns.start :: -axes[1].stride
+            ][:, :, : rows.taps, : columns.taps]  # fmt: skip
+            some = some if depthwise else some.transpose(1, 0, 2, 3)
+            prepared.append((group, rows, columns, packed_kernels(pool, loops, some)))
+    start = _start(loops, None, slice(0, count), g.dtype)
+    for first, images in in_parts(pool, g, pads, at_a_time(g, pads, groups)):
+        image, line, pixel = steps(images)
+        for group, rows, columns, packed in prepared:
+            corner = (rows.output + pads[0][0]) * line + (columns.output + pads[1][0]) * pixel
+            target = first * x.strides[0] + rows.first * x.strides[1] + columns.first * x.strides[2]
+            _forward(
+                loops, images, packed, x, start,
+                x=(corner + group * share * item, (image, line, pixel)),
+                y=(
+                    target + group * count * item,
+                    (x.strides[0], axes[0].stride * x.strides[1], axes[1].stride * x.strides[2]),
+                ),
+                size=(len(images) * rows.places, rows.places, columns.places, count),
+                steps=(axes[0].dilation * line, axes[1].dilation * pixel),
+                merged=not depthwise and at.groups == 1 and axes[1].dilation == 1,
+            )  # fmt: skip
     return x.transpose(0, 3, 1, 2)
 
 
 def conv_weight(pool: BufferPool, x: Array, g: Array, kernel: tuple[int, ...], at: Geometry) -> Array:
     """`Backend.conv_weight` likewise."""
     if x.ndim == 3:
-        return conv_weight(pool, x[:, :, None], g[:, :, None], (1, *kernel), _with_height(at))[:, :, 0]
+        return conv_weight(pool, x[:, :, None], g[:, :, None], (1, *kernel), with_height(at))[:, :, 0]
     axes = _axes(at)
     item, out = x.itemsize, g.shape[1]
     inner = x.shape[1] // at.groups
-    depthwise = inner == 1 and out == at.groups > 1
-    padded = bordered(pool, x, [(a.low, a.high) for a in axes])
-    n, height, width, channels = padded.shape
-    size = g.shape[2:]
-    pixel, line = channels * item, width * channels * item
+    depthwise = is_depthwise((out, inner), at)
+    pads, size = at.padding, g.shape[2:]
+    groups = 1 if depthwise else at.groups
+    count = out // groups
+    loops = _loops(x.dtype, count, depthwise)
+    blocks = -(-count // loops.BLOCK)
     small = math.prod(kernel) * inner * out * item <= SMALL_GRADIENT
-    per_part = -(-n // PARTS) if small else n
-    parts = -(-n // per_part)
-    row_bytes = size[1] * (out + axes[0].stride * axes[1].stride * channels) * item
+    most, each = together(x, g, pads, groups, blocks if small else 0)
+    row_bytes = size[1] * (out + axes[0].stride * axes[1].stride * x.shape[1]) * item
     rows = max(1, min(size[0], IN_CACHE // row_bytes)) if small else size[0]
-    sums = pool.empty((parts, *kernel, inner, out), x.dtype)
+    sums = pool.empty((-(-most // each), *kernel, inner, out), x.dtype)
     step = out * item
-    per_call = 1 if rows < size[0] else max(1, min(per_part, PIXELS // math.prod(size)))
-    for group in range(1 if depthwise else at.groups):
-        count = out if depthwise else out // at.groups
-        loops = _loops(x.dtype, count, depthwise)
-        given, g_block, g_pixel = _blocked(pool, loops, g[:, group * count : (group + 1) * count])
-        blocks = -(-count // loops.BLOCK)
-        merged = depthwise or (at.groups == 1 and axes[1].dilation == 1)
-        across = axes[1].dilation * pixel
-        table = (
-            padded.ctypes.data + group * inner * item, given.ctypes.data,
-            sums.ctypes.data + group * count * item, zero_bytes(loops.BYTES).ctypes.data,
-            height * line, axes[0].stride * line, axes[1].stride * pixel,
-            math.prod(size) * g_pixel, size[1] * g_pixel, g_pixel,
-            size[0], size[1], count,
-            kernel[0], axes[0].dilation * line, kernel[1] * inner * step,
-            *((1, 0, 0) if merged else (kernel[1], across, inner * step)),
-            *((kernel[1], across) if depthwise else (kernel[1] * inner if merged else inner, item)), step,
-            n, per_part, sums.strides[0],
-            kernel[0] if small else 1, rows, per_call, g_block,
-        )  # fmt: skip
-        run_strips(loops.weight, table, parts * (1 if small else kernel[0]) * blocks, 1)
-    total = sums[0] if parts == 1 else sums.sum(axis=0)
+    per_call = 1 if rows < size[0] else max(1, min(each, PIXELS // math.prod(size)))
+    merged = depthwise or (at.groups == 1 and axes[1].dilation == 1)
+    for first, images in in_parts(pool, x, pads, most):
+        image, line, pixel = steps(images)
+        across, parts = axes[1].dilation * pixel, -(-len(images) // each)
+        for group in range(groups):
+            own = slice(group * count, (group + 1) * count)
+            given, g_block, g_pixel = blocked(pool, loops, g[first : first + most, own])
+            table = (
+                images.ctypes.data + group * inner * item, given.ctypes.data,
+                sums.ctypes.data + group * count * item, zero_bytes(loops.BYTES).ctypes.data,
+                image, axes[0].stride * line, axes[1].stride * pixel,
+                math.prod(size) * g_pixel, size[1] * g_pixel, g_pixel,
+                size[0], size[1], count,
+                kernel[0], axes[0].dilation * line, kernel[1] * inner * step,
+                *((1, 0, 0) if merged else (kernel[1], across, inner * step)),
+                *((kernel[1], across) if depthwise else (kernel[1] * inner if merged else inner, item)), step,
+                len(images), each, sums.strides[0],
+                kernel[0] if small else 1, rows, per_call, g_block, int(first == 0),
+            )  # fmt: skip
+            run_strips(loops.weight, table, parts * (1 if small else kernel[0]) * blocks, 1)
+            del given  # the next takes its memory
+    del images
+    total = sums[0] if len(sums) == 1 else sums.sum(axis=0)
     found = np.empty((out, inner, *kernel), x.dtype)
     table = (total.ctypes.data, found.ctypes.data, math.prod(kernel), inner, out)
     last = layouts(x.dtype)
@@ -272,12 +290,12 @@ def _clipped(
     pool: BufferPool, x: Array, w: Array, bias: Array | None, axes: Sequence[_Axis], size: tuple[int, ...]
 ) -> Array:
     """A depthwise convolution without a border around the images: it is the memory that takes its time."""
-    images = bordered(pool, x, ((0, 0), (0, 0)))
+    images = bordered(pool, x, NONE)
     n, height, width, channels = images.shape
     y = pool.empty((n, *size, channels), x.dtype)
     loops = _loops(x.dtype, channels, depthwise=True)
     packed = packed_kernels(pool, loops, w)
-    start = _start(loops, bias, 0, channels, x.dtype)
+    start = _start(loops, bias, slice(0, channels), x.dtype)
     _, outer, taps, _, _ = packed.shape
     table = (
         images.ctypes.data, packed.ctypes.data, y.ctypes.data, start.ctypes.data, *images.strides[:3], *y.strides[:3],
@@ -287,48 +305,6 @@ def _clipped(
     rows = n * size[0]
     run_strips(loops.clipped, table, rows, max(1, min(PIXELS // size[1], -(-rows // (2 * num_threads())))))
     return y.transpose(0, 3, 1, 2)
-
-
-def run_strips(strip: Any, table: Sequence[int], count: int, step: int) -> None:
-    """A loop over `count` parts on the team of threads, or here where there is none."""
-    from ..fusion import numba_team
-
-    if numba_team.run(strip.address, table, (), count, step) == numba_team.DECLINED:
-        slots = np.array(table, np.int64)
-        strip.ctypes(slots.ctypes.data, 0, count)
-
-
-@functools.cache
-def loaded(file: str, **constants: Any) -> Any:
-    """A file of compiled loops with its constants set."""
-    path = Path(__file__).with_name(file)
-    text = path.read_text(encoding="utf-8")
-    for name, value in constants.items():
-        before, line, after = text.partition(f"\n{name} = ")
-        text = f"{before}{line}{value}\n{after.partition(chr(10))[2]}"
-    return load(text, path.stem)
-
-
-def layouts(dtype: Any) -> Any:
-    """The loops that rearrange images and kernels, for a dtype."""
-    return loaded("cpu_layout_numba.py", BITS=dtype.itemsize * 8)
-
-
-@functools.cache
-def width(dtype: Any, channels: int) -> tuple[int, bool]:
-    """Vectors in a row of the tile, and whether they are halves: the fewest that hold the channels, two at most."""
-    from ..fusion.numba_tile import lanes  # here, because it needs Numba
-
-    full = lanes(dtype.itemsize * 8)
-    return 1 if channels <= full else 2, channels <= full // 2
-
-
-def block_size(dtype: Any, channels: int) -> int:
-    """Output channels that a tile computes at a time."""
-    from ..fusion.numba_tile import lanes
-
-    vectors, half = width(dtype, channels)
-    return vectors * lanes(dtype.itemsize * 8, half)
 
 
 def _loops(dtype: Any, channels: int, depthwise: bool) -> Any:
@@ -342,13 +318,28 @@ def _axes(at: Geometry) -> list[_Axis]:
     return [_Axis(s, lo, hi, d) for s, (lo, hi), d in zip(at.stride, at.padding, at.dilation, strict=True)]
 
 
-def _with_height(at: Geometry) -> Geometry:
-    """A sequence as an image of one row."""
-    return Geometry((1, *at.stride), ((0, 0), *at.padding), (1, *at.dilation), at.groups)
+def is_depthwise(w_shape: Sequence[int], at: Geometry) -> bool:
+    """Whether each channel has a kernel of its own."""
+    return w_shape[1] == 1 and w_shape[0] == at.groups > 1
 
 
-def _depthwise(w: Array, groups: int) -> bool:
-    return bool(w.shape[1] == 1 and w.shape[0] == groups > 1)
+def border(size: Sequence[int], w_shape: Sequence[int], at: Geometry) -> Pads | None:
+    """Zeros around images of `size` for `conv`; None where kernels are cut off at the edges instead."""
+    output = at.output(tuple(size), tuple(w_shape[2:]))
+    if is_depthwise(w_shape, at) and _reaches(_axes(at), size, w_shape[2:], output):
+        return None
+    return at.padding
+
+
+def border_back(given: Sequence[int], w_shape: Sequence[int], size: Sequence[int], at: Geometry) -> Pads | None:
+    """Likewise around an output's gradient, `given` its size, for `conv_input`."""
+    axes, kernel = _axes(at), w_shape[2:]
+    if is_depthwise(w_shape, at) and all(a.stride == 1 for a in axes):
+        turned = [_turned(a, k) for a, k in zip(axes, kernel, strict=True)]
+        if _reaches(turned, given, kernel, size):
+            return None
+    every = zip(size, kernel, given, axes, strict=True)
+    return [_room(_phases(n, k, axis), m, axis) for n, k, m, axis in every]
 
 
 def _phases(size: int, kernel: int, axis: _Axis) -> list[_Phase]:
@@ -371,63 +362,30 @@ def _room(phases: list[_Phase], size: int, axis: _Axis) -> tuple[int, int]:
     return max(0, low), max(0, high)
 
 
-def bordered(pool: BufferPool, x: Array, pads: Sequence[tuple[int, int]]) -> Array:
-    """Images (n, height, width, channels) with a border of zeros, contiguous: a view where they are so already."""
-    last = x.transpose(0, 2, 3, 1)
-    (top, bottom), (left, right) = pads
-    if not (top or bottom or left or right) and last.flags.c_contiguous:
-        return last
-    n, height, width, channels = last.shape
-    out = pool.empty((n, height + top + bottom, width + left + right, channels), x.dtype)
-    table = (
-        last.ctypes.data, out.ctypes.data, *last.strides, channels, height, width, top, left, *out.shape[1:3]
-    )  # fmt: skip
-    run_strips(layouts(x.dtype).border, table, n, max(1, n // (4 * num_threads())))
-    return out
-
-
-def _blocked(pool: BufferPool, loops: Any, g: Array) -> tuple[Array, int, int]:
-    """(n, channels, height, width) as [block][n height width][channel of the block], and the first two steps.
-
-    Where one block holds all channels, and for depthwise kernels, which see each number but a few times, it is the
-    images themselves.
-    """
-    rows = bordered(pool, g, ((0, 0), (0, 0))).reshape(-1, g.shape[1])
-    if rows.shape[1] <= loops.BLOCK or loops.DEPTHWISE:
-        return rows, loops.BYTES, rows.strides[0]
-    blocks = -(-rows.shape[1] // loops.BLOCK)
-    out = pool.empty((blocks, rows.shape[0], loops.BLOCK), g.dtype)
-    part = max(1, IN_CACHE // rows.strides[0])
-    table = (rows.ctypes.data, out.ctypes.data, *rows.shape, loops.BLOCK, part)
-    run_strips(layouts(g.dtype).blocks, table, -(-rows.shape[0] // part), 1)
-    return out, out.strides[0], loops.BYTES
-
-
-def packed_kernels(pool: BufferPool, loops: Any, w: Array, target: Array | None = None) -> Array:
-    """Kernels as [block][kernel row][kernel column][channel of the other side][channel of the block].
-
-    With a `target`, whose first axis are the blocks, at the beginning of each of its blocks.
-    """
-    channels, inner, outer, taps = w.shape
-    blocks = -(-channels // loops.BLOCK)
-    packed = pool.empty((blocks, outer, taps, inner, loops.BLOCK), w.dtype) if target is None else target
-    steps = (w.strides[0], w.strides[2], w.strides[3], w.strides[1])
-    sizes = (channels, outer, taps, inner, loops.BLOCK)
-    loops_of = layouts(w.dtype)
-    table = (w.ctypes.data, packed.ctypes.data, *steps, *sizes, packed.strides[0])
-    run_strips(loops_of.pack, table, blocks * -(-inner // loops_of.PART), 1)
-    return packed
-
-
-def _start(loops: Any, bias: Array | None, first: int, count: int, dtype: Any) -> Array:
-    """What the channels of whole blocks start from."""
+def _start(loops: Any, bias: Array | None, own: slice, dtype: Any) -> Array:
+    """What some of the channels, in whole blocks, start from."""
+    count = own.stop - own.start
     start = np.zeros(-(-count // loops.BLOCK) * loops.BLOCK, dtype)
     if bias is not None:
-        start[:count] = bias[first : first + count]
+        start[:count] = bias[own]
     return start
 
 
-@functools.cache
-def zero_bytes(nbytes: int) -> Array:
-    """Zeros that loops read in place of what lies outside."""
-    return np.zeros(nbytes, np.uint8)
+def together(x: Array, g: Array, pads: Pads, groups: int, blocks: int) -> tuple[int, int]:
+    """How many images the gradient of the kernels takes at a time, and in parts of how many with sums of their own.
+
+    Args:
+        x: images.
+        g: the output's gradient.
+        pads: zeros around the images.
+        groups: of channels, each of which looks at all images.
+        blocks: of output channels; 0 where the gradient is so large that there is one sum.
+
+    Returns:
+        Numbers that depend on shapes alone, since they decide in what order is added up.
+    """
+    size = math.prod(n + low + high for n, (low, high) in zip(x.shape[2:], pads, strict=True))
+    nbytes = (size * x.shape[1] + math.prod(g.shape[1:])) * x.itemsize
+    # There is to be work for several threads.
+    most = even(len(x), max(-(-PARTS // blocks) if blocks else 1, AT_A_TIME * groups // nbytes))
+    return most, -(-most // PARTS) if blocks else most

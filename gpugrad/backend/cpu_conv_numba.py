@@ -82,7 +82,7 @@ def weight(table: Any, start: Any, stop: Any) -> Any:
     run, x_run, y_run = memory.load(table, 19), memory.load(table, 20), memory.load(table, 21)
     images, per_group, y_group = memory.load(table, 22), memory.load(table, 23), memory.load(table, 24)
     per_part, rows, per_call = memory.load(table, 25), memory.load(table, 26), memory.load(table, 27)
-    g_block = memory.load(table, 28)
+    g_block, fresh = memory.load(table, 28), memory.load(table, 29)
     blocks = (channels + BLOCK - 1) // BLOCK
     parts = (kernel + per_part - 1) // per_part
     for index in range(start, stop):
@@ -103,7 +103,7 @@ def weight(table: Any, start: Any, stop: Any) -> Any:
                         while place < run:
                             target = o + place * y_run
                             begin, begin_step = target, y_run
-                            if n == first and row == 0:
+                            if fresh != 0 and n == first and row == 0:
                                 begin, begin_step = zeros, 0
                             place += add(
                                 run - place, target, y_run, begin, begin_step, a + place * x_run, x_run,

@@ -13,8 +13,9 @@ import numpy as np
 from ..fusion.numba_cache import numba_wanted
 from .base import Array
 from .conv import Geometry
-from .cpu_conv import bordered, conv, loaded, run_strips
+from .cpu_conv import conv
 from .cpu_images_numpy import fit
+from .cpu_layout import NONE, bordered, loaded, run_strips
 from .pool import BufferPool
 
 # Elements from which on compiled loops are worth loading Numba for.
@@ -44,7 +45,7 @@ def _windows(kind: str, x: Array, y: Array, won: Array | None, kernel: tuple[int
 def images_last(pool: BufferPool, x: Array) -> Array:
     """Images with channels last and contiguous."""
     if x.ndim == 4:
-        return bordered(pool, x, ((0, 0), (0, 0)))
+        return bordered(pool, x, NONE)
     return np.ascontiguousarray(np.moveaxis(x, 1, -1))
 
 

@@ -22,7 +22,7 @@ at = memory.float32_at if BITS == 32 else memory.float64_at
 
 @strip
 def border(table: Any, start: Any, stop: Any) -> Any:
-    """Images `start` to `stop` with channels last and a border of zeros."""
+    """Images with channels last and a border of zeros: rows `start` to `stop`, counted over all images."""
     x, y = memory.load(table, 0), memory.load(table, 1)
     x_image, x_row, x_pixel = memory.load(table, 2), memory.load(table, 3), memory.load(table, 4)
     x_channel, channels = memory.load(table, 5), memory.load(table, 6)
@@ -30,19 +30,19 @@ def border(table: Any, start: Any, stop: Any) -> Any:
     top, left = memory.load(table, 9), memory.load(table, 10)
     full_height, full_width = memory.load(table, 11), memory.load(table, 12)
     dense = x_channel == ITEM and x_pixel == channels * ITEM
-    row_bytes = full_width * channels * ITEM
-    for n in range(start, stop):
-        target = y + n * full_height * row_bytes
-        if height < full_height or width < full_width:
-            memory.clear(target, top * row_bytes)
-            memory.clear(target + (top + height) * row_bytes, (full_height - top - height) * row_bytes)
-        for i in range(height):
-            line = target + (top + i) * row_bytes
-            memory.clear(line, left * channels * ITEM)
-            memory.clear(line + (left + width) * channels * ITEM, (full_width - left - width) * channels * ITEM)
-            source, line = x + n * x_image + i * x_row, line + left * channels * ITEM
+    pixel = channels * ITEM
+    for r in range(start, stop):
+        n = r // full_height
+        i = r - n * full_height - top
+        line = y + r * full_width * pixel
+        if i < 0 or i >= height:
+            memory.clear(line, full_width * pixel)
+        else:
+            memory.clear(line, left * pixel)
+            memory.clear(line + (left + width) * pixel, (full_width - left - width) * pixel)
+            source, line = x + n * x_image + i * x_row, line + left * pixel
             if dense:
-                memory.copy(line, source, width * channels * ITEM)
+                memory.copy(line, source, width * pixel)
             else:
                 out = carray(at(line), (width * channels,))
                 for c in range(channels):

@@ -16,14 +16,13 @@ from ..fusion.numba_cache import numba_wanted
 from ..fusion.workers import num_threads
 from .base import Array
 from .conv import Geometry
-from .cpu_conv import bordered, layouts, loaded, packed_kernels, run_strips, zero_bytes
+from .cpu_layout import NONE, bordered, layouts, loaded, packed_kernels, run_strips, zero_bytes
 from .pool import BufferPool
 
 # Tiles whose transformed images and gradients are held at a time for the gradient of the kernels, and channels from
 # which on the transformations are worth it.
 TILES: Final = 128
 LEAST: Final = 32
-NONE: Final = ((0, 0), (0, 0))
 
 
 def fits(x: Array, w_shape: tuple[int, ...], at: Geometry) -> bool:

@@ -108,9 +108,10 @@ class GhostBackend(Backend):
         """An array that exists, without its data unless it is of integers or truth values."""
         if array.dtype.kind in "iub":
             return Ghost(np.asarray(backend_of(array).to_host(array)), self, None, known=True)
-        order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
-        value = hollow(array.shape, array.dtype)
-        return Ghost(hollow(array.shape[::-1], array.dtype).T if order == "F" else value, self, None)
+        same = Ghost(hollow(array.shape, array.dtype), self, None)
+        order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+        dense = not array.flags.c_contiguous and array.transpose(order).flags.c_contiguous
+        return in_order(same, order) if dense else same
 
     def created(self, name: str, args: Any, kwargs: Any) -> Any:
         """What one of NumPy's creation functions gives."""
@@ -214,7 +215,7 @@ class GhostBackend(Backend):
         if way == "winograd2 in NumPy":
             return ghost_conv_numpy.tiled_conv(self, x, w.shape, at)
         if way == "direct":
-            return ghost_conv.conv(self, x, w, at)
+            return ghost_conv.conv(self, x, w.shape, at)
         if way in ("shifted", "im2col"):
             return ghost_conv_numpy.conv(self, x, w.shape, at, bias is not None)
         if ghost_conv_gpu.taken(self, x, w.shape, at, at.output(x.shape[2:], w.shape[2:])):
@@ -233,7 +234,7 @@ class GhostBackend(Backend):
         if way == "winograd2 in NumPy":
             return ghost_conv_numpy.tiled_conv_input(self, g, w.shape, size, at)
         if way == "direct":
-            return ghost_conv.conv_input(self, g, w, size, at)
+            return ghost_conv.conv_input(self, g, w.shape, size, at)
         if way in ("shifted", "im2col"):
             return ghost_conv_numpy.conv_input(self, g, w.shape, size, at)
         if ghost_conv_gpu.taken(self, g, w.shape, at, size):

@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..backend import cpu_choice, cpu_winograd
+from ..backend import cpu_choice, cpu_conv, cpu_winograd
 from ..backend.conv import Geometry
-from ..backend.cpu_conv import PARTS, SMALL_GRADIENT, block_size
-from ..backend.cpu_winograd import NONE, TILES
+from ..backend.cpu_conv_numpy import with_height
+from ..backend.cpu_layout import NONE, Pads, arranged, at_a_time, block_size
+from ..backend.cpu_winograd import TILES
 from .ghost import Ghost
 
 TILED = ("winograd2", "winograd4")
@@ -29,7 +30,7 @@ def tiled_conv(home: Any, way: str, x: Ghost, w_shape: tuple[int, ...], at: Geom
     tiles, (out, channels) = cpu_choice.WAYS[way], w_shape[:2]
     size = at.output(x.shape[2:], (3, 3))
     down, across = tiles.cut(*size)
-    images = _border(home, x, NONE)
+    images = _border(home, x, NONE, x.shape[0])
     kernels = home.fresh((tiles.places * channels * out,), x.dtype)
     y = home.fresh((x.shape[0], *size, out), x.dtype)
     scratch = home.fresh(tiles.scratch(x.shape[0] * down * across, channels)[1], x.dtype)
@@ -46,7 +47,7 @@ def tiled_conv_weight(home: Any, way: str, x: Ghost, g: Ghost, at: Geometry) -> 
     """`cpu_winograd.Tiles.conv_weight` likewise."""
     tiles, (out, channels), (height, width) = cpu_choice.WAYS[way], (g.shape[1], x.shape[1]), g.shape[2:]
     down, across = tiles.cut(height, width)
-    images, gradient = _border(home, x, NONE), _border(home, g, NONE)
+    images, gradient = _border(home, x, NONE, x.shape[0]), _border(home, g, NONE, x.shape[0])
     most = min(TILES, x.shape[0] * down * across) | 1
     held = [home.fresh((tiles.places, most, c), x.dtype) for c in (channels, out)]
     sums = home.fresh((tiles.places, channels, out), x.dtype)
@@ -55,58 +56,60 @@ def tiled_conv_weight(home: Any, way: str, x: Ghost, g: Ghost, at: Geometry) -> 
     return found
 
 
-def conv(home: Any, x: Ghost, w: Ghost, at: Geometry) -> Any:
+def conv(home: Any, x: Ghost, w_shape: tuple[int, ...], at: Geometry) -> Any:
     """`cpu_conv.conv` on arrays without data."""
-    size = at.output(x.shape[2:], w.shape[2:])
-    depthwise = w.shape[1] == 1 and w.shape[0] == at.groups > 1
-    images = _border(home, x, ((0, 0),) * len(size) if depthwise else at.padding)
-    y = home.fresh((x.shape[0], *size, w.shape[0]), x.dtype)
-    kernels = home.fresh((w.size // (1 if depthwise else at.groups),), w.dtype)
-    del images, kernels
+    if x.ndim == 3:
+        return conv(home, x[:, :, None], (*w_shape[:2], 1, w_shape[2]), with_height(at))[:, :, 0]
+    y = home.fresh((x.shape[0], *at.output(x.shape[2:], w_shape[2:]), w_shape[0]), x.dtype)
+    _around(home, x, w_shape, cpu_conv.border(x.shape[2:], w_shape, at), at)
     return home.xp.moveaxis(y, -1, 1)
 
 
-def conv_input(home: Any, g: Ghost, w: Ghost, size: tuple[int, ...], at: Geometry) -> Any:
+def conv_input(home: Any, g: Ghost, w_shape: tuple[int, ...], size: tuple[int, ...], at: Geometry) -> Any:
     """`cpu_conv.conv_input` likewise."""
-    pads = [
-        (max(0, d * (k - 1) - lo), max(0, d * (k - 1) - hi)) if s == 1 else (-(-k // s) - 1,) * 2
-        for s, (lo, hi), d, k in zip(at.stride, at.padding, at.dilation, w.shape[2:], strict=True)
-    ]
-    depthwise = w.shape[1] == 1 and w.shape[0] == at.groups > 1
-    gradient = _border(home, g, ((0, 0),) * len(size) if depthwise else pads)
-    x = home.fresh((g.shape[0], *size, w.shape[1] * at.groups), g.dtype)
-    kernels = home.fresh((w.size // (1 if depthwise else at.groups) // math.prod(at.stride),), w.dtype)
-    del gradient, kernels
+    if g.ndim == 3:
+        return conv_input(home, g[:, :, None], (*w_shape[:2], 1, w_shape[2]), (1, *size), with_height(at))[:, :, 0]
+    x = home.fresh((g.shape[0], *size, w_shape[1] * at.groups), g.dtype)
+    _around(home, g, w_shape, cpu_conv.border_back(g.shape[2:], w_shape, size, at), at)
     return home.xp.moveaxis(x, -1, 1)
+
+
+def _around(home: Any, x: Ghost, w_shape: tuple[int, ...], pads: Pads | None, at: Geometry) -> None:
+    """What is there besides while a result is computed: kernels in blocks, and images with a border, some at a time."""
+    kernels = home.fresh((math.prod(w_shape),), x.dtype)
+    groups = 1 if cpu_conv.is_depthwise(w_shape, at) else at.groups
+    most = x.shape[0] if pads is None else at_a_time(x.value, pads, groups)
+    images = _border(home, x, pads or NONE, most)
+    del kernels, images
 
 
 def conv_weight(home: Any, x: Ghost, g: Ghost, kernel: tuple[int, ...], at: Geometry) -> Any:
     """`cpu_conv.conv_weight` likewise."""
+    if x.ndim == 3:
+        return conv_weight(home, x[:, :, None], g[:, :, None], (1, *kernel), with_height(at))[:, :, 0]
     shape = (g.shape[1], x.shape[1] // at.groups, *kernel)
-    images = _border(home, x, at.padding)
-    small = math.prod(shape) * x.dtype.itemsize <= SMALL_GRADIENT
-    each = -(-x.shape[0] // PARTS) if small else x.shape[0]
-    parts = -(-x.shape[0] // each)
-    sums = home.fresh((parts, *shape), x.dtype)
-    depthwise = shape[1] == 1 and shape[0] == at.groups > 1
-    own = shape[0] if depthwise else shape[0] // at.groups
-    places = g.size // shape[0]
-    none, block = ((0, 0),) * len(kernel), block_size(g.dtype, own)
-    for _ in range(shape[0] // own):  # one group after the other, the last one's blocks still there
-        gradient = _border(home, g, none) if own == shape[0] else home.fresh((places, own), g.dtype)
-        seen = own <= block or depthwise
-        blocks = gradient if seen else home.fresh((-(-own // block), places, block), g.dtype)
-        del gradient
-    total = home.fresh(shape, x.dtype) if parts > 1 else sums
+    groups = 1 if cpu_conv.is_depthwise(shape, at) else at.groups
+    block = block_size(g.dtype, shape[0] // groups)
+    count = -(-shape[0] // groups // block)
+    small = math.prod(shape) * x.dtype.itemsize <= cpu_conv.SMALL_GRADIENT
+    most, each = cpu_conv.together(x.value, g.value, at.padding, groups, count if small else 0)
+    sums = home.fresh((-(-most // each), *shape), x.dtype)
+    images = _border(home, x, at.padding, most)
+    given = _border(home, g[:most, : shape[0] // groups], NONE, most)
+    if count > 1 and groups == at.groups:
+        blocks = home.fresh((count, given.size // given.shape[-1], block), g.dtype)
+        del blocks
+    del images, given
+    total = home.fresh(shape, x.dtype) if sums.shape[0] > 1 else sums
     found = home.fresh(shape, x.dtype)
-    del images, blocks, sums, total
+    del sums, total
     return found
 
 
-def _border(home: Any, x: Ghost, pads: Any) -> Any:
-    """Images with channels last and their border: themselves where nothing is to be done."""
+def _border(home: Any, x: Ghost, pads: Pads, most: int) -> Any:
+    """`most` images with channels last and their border: themselves where nothing is to be done."""
     last = home.xp.moveaxis(x, 1, -1)
-    if not any(map(any, pads)) and last.value.flags.c_contiguous:
+    if arranged(last.value, pads):
         return last
     size = [n + lo + hi for n, (lo, hi) in zip(x.shape[2:], pads, strict=True)]
-    return home.fresh((x.shape[0], *size, x.shape[1]), x.dtype)
+    return home.fresh((min(most, x.shape[0]), *size, x.shape[1]), x.dtype)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gpugrad as gg
-from gpugrad.backend import backend_for, cpu_conv
+from gpugrad.backend import backend_for, cpu_conv, cpu_layout
 from gpugrad.backend import conv as general
 from gpugrad.backend.conv import Geometry
 from gpugrad.fusion import workers
@@ -54,6 +54,30 @@ def test_all_three_agree_with_the_general_way(seed):
     np.testing.assert_allclose(kernels, general.conv_weight(backend, x, g, w.shape[2:], at), **close)
 
 
+@pytest.mark.parametrize("seed", range(24))
+def test_a_few_images_at_a_time_give_the_same(seed, monkeypatch):
+    x, w, bias, at, rng = draw(seed)
+    x = np.concatenate([x, 2 * x, -x])
+    if min(at.output(x.shape[2:], w.shape[2:])) < 1:
+        pytest.skip("the kernel is larger than the padded input")
+    pool = backend_for("cpu").pool
+    y = cpu_conv.conv(pool, x, w, bias, at)
+    g = rng.standard_normal(y.shape).astype(x.dtype)
+
+    def back():
+        return cpu_conv.conv_input(pool, g, w, x.shape[2:], at), cpu_conv.conv_weight(pool, x, g, w.shape[2:], at)
+
+    together = back()
+    monkeypatch.setattr(cpu_layout, "CHUNK", 1 << 12)
+    monkeypatch.setattr(cpu_conv, "AT_A_TIME", 1 << 12)
+    if seed % 2:  # a gradient with one sum
+        monkeypatch.setattr(cpu_conv, "SMALL_GRADIENT", 0)
+    np.testing.assert_array_equal(cpu_conv.conv(pool, x, w, bias, at), y)
+    found = back()
+    np.testing.assert_array_equal(found[0], together[0])
+    np.testing.assert_allclose(found[1], together[1], rtol=1e-4, atol=1e-3 if x.dtype == np.float32 else 1e-11)
+
+
 @pytest.mark.parametrize("channels", [1, 3, 15, 16, 17, 32, 33, 70])
 def test_every_number_of_channels_fills_its_vectors(channels):
     rng = np.random.default_rng(channels)
@@ -83,6 +107,7 @@ def test_the_result_does_not_depend_on_the_number_of_threads(monkeypatch):
     many = cpu_conv.conv(pool, x, w, bias, at)
     g = rng.standard_normal(many.shape)
     kernels = cpu_conv.conv_weight(pool, x, g, w.shape[2:], at)
+    monkeypatch.setattr(cpu_layout, "CHUNK", 1 << 12)
     monkeypatch.setattr(workers._Pool, "limit", 1)
     np.testing.assert_array_equal(cpu_conv.conv(pool, x, w, bias, at), many)
     np.testing.assert_array_equal(cpu_conv.conv_weight(pool, x, g, w.shape[2:], at), kernels)

@@ -1,8 +1,9 @@
-"""`gg.tape_memory` on convolutions with NumPy alone that have a way of their own, against what NumPy then allocates."""
+"""`gg.tape_memory` on convolutions that have a way of their own, against what NumPy then allocates."""
 
 import gc
 import tracemalloc
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,22 @@ LAYERS: dict[str, tuple[tuple[int, ...], tuple[int, ...], int, int, int]] = {
     "depthwise": ((16, 64, 32, 32), (64, 1, 3, 3), 1, 1, 64),
     "depthwise with steps": ((16, 64, 32, 32), (64, 1, 3, 3), 2, 1, 64),
     "sequences": ((16, 32, 500), (64, 32, 9), 1, 4, 1),
+    "winograd": ((16, 64, 33, 32), (128, 64, 3, 3), 1, 1, 1),
+    "many channels": ((32, 256, 8, 8), (256, 256, 3, 3), 1, 1, 1),
+    "steps": ((32, 64, 32, 32), (128, 64, 3, 3), 2, 1, 1),
+    "groups": ((16, 64, 32, 32), (256, 16, 3, 3), 1, 1, 4),
+    "one by one": ((32, 256, 8, 8), (64, 256, 1, 1), 1, 0, 1),
 }
+MODES = [
+    "0",
+    pytest.param("1", marks=pytest.mark.skipif(not find_spec("numba"), reason="Numba is not installed")),
+]
 
 
-@pytest.fixture
-def plain_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No Numba; no recycled buffers, so that tracemalloc sees every array; one thread, so that nothing overlaps."""
-    monkeypatch.setenv("GPUGRAD_NUMBA", "0")
+@pytest.fixture(params=MODES, ids=lambda mode: "Numba" if mode == "1" else "NumPy alone")
+def plain_memory(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
+    """No recycled buffers, so that tracemalloc sees every array; one thread, so that nothing overlaps."""
+    monkeypatch.setenv("GPUGRAD_NUMBA", request.param)
     limit, threads = gg.cpu.memory_stats().limit_bytes, workers.set_num_threads(1)
     gg.cpu.set_memory_limit(0)
     yield
