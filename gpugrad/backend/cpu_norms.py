@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from .base import Array
-from .cpu_conv import loaded, run_strips
+from .cpu_layout import loaded, run_strips
 from .cpu_images import images_first, images_last, takes
 from .pool import BufferPool
 
