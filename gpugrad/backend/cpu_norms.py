@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 from .base import Array
-from .cpu_layout import loaded, run_strips
 from .cpu_images import images_first, images_last, takes
+from .cpu_layout import loaded, run_strips
 from .pool import BufferPool
 
 # Bytes and rows, at most, of a block whose sums are one part: few enough that their rounding errors stay small.
