@@ -52,6 +52,17 @@ def add(image: Any, window: Any, won: Any, channels: Any, tap: Any, fresh: Any) 
     return 0
 
 
+@inline
+def repeat(line: Any, windows: Any, places: Any, taps: Any, channels: Any) -> Any:
+    """A line of pixels of which `taps` at a time are one of `places`."""
+    image, window = numbers(line, places * taps * channels), numbers(windows, places * channels)
+    for j in range(places):
+        for t in range(taps):
+            for c in range(channels):
+                image[(j * taps + t) * channels + c] = window[j * channels + c]
+    return 0
+
+
 @strip
 def windows(table: Any, start: Any, stop: Any) -> Any:
     """Images `start` to `stop` of x (n, height, width, channels) and y (n, rows, places, channels)."""
@@ -63,7 +74,17 @@ def windows(table: Any, start: Any, stop: Any) -> Any:
     top, left = memory.load(table, 12), memory.load(table, 13)
     tall, wide = memory.load(table, 14), memory.load(table, 15)
     pixel = channels * ITEM
+    # Windows side by side that cover the images: each pixel is written once, and their lines are alike.
+    beside = kernel == down and taps == across and kernel * rows == height and taps * places == width
+    alike = KIND == SPREAD and top == 0 and left == 0 and tall == 1 and wide == 1 and beside
     for n in range(start, stop):
+        if alike:
+            for i in range(rows):
+                first = x + (n * rows + i) * kernel * width * pixel
+                repeat(first, y + (n * rows + i) * places * pixel, places, taps, channels)
+                for k in range(1, kernel):
+                    memory.copy(first + k * width * pixel, first, width * pixel)
+            continue
         if KIND in (PUT, SPREAD):
             memory.clear(x + n * height * width * pixel, height * width * pixel)
         for i in range(rows):

@@ -60,6 +60,16 @@ def test_windows_of_sequences_agree_too(monkeypatch, seed):
         np.testing.assert_allclose(compiled, general, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(3, 6, 12, 8), (2, 1, 4, 6), (2, 40, 6, 12)])
+@pytest.mark.parametrize("kernel", [(2, 2), (1, 2), (3, 4)])
+def test_windows_side_by_side_hand_each_pixel_its_share(monkeypatch, shape, kernel):
+    shape = (*shape[:2], shape[2] // 2 * 2 * kernel[0], shape[3] * kernel[1])
+    x = np.random.default_rng(0).standard_normal(shape)
+    _, (_, gx) = both(monkeypatch, lambda x: F.avg_pool2d(x, kernel), x)
+    g = np.random.default_rng(1).standard_normal((*shape[:2], shape[2] // kernel[0], shape[3] // kernel[1]))
+    np.testing.assert_allclose(gx, np.kron(g, np.full(kernel, 1 / (kernel[0] * kernel[1]))), rtol=1e-14)
+
+
 def test_what_the_loops_do_not_take_goes_the_general_way():
     assert not cpu_images.takes(3, np.ones((4, 4, 16, 16, 16)))
     assert not cpu_images.takes(2, np.ones((4, 4, 64, 64), np.float16))
