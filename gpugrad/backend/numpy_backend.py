@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..fusion import Formula
+from ..fusion import Formula, numba_team
 from ..fusion.numba_cache import numba_wanted
 from ..fusion.numpy_compiler import NumpyKernel, compile_numpy
-from . import cpu_choice, cpu_images, cpu_images_numpy, cpu_norms, scipys
+from . import blas, cpu_choice, cpu_images, cpu_images_numpy, cpu_norms, scipys
 from .base import Array, Backend, Kernel
 from .device import CPU
 from .pool import BufferPool, PoolStats
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _BLAS = (np.dtype(np.float32), np.dtype(np.float64))
 _KEPT_ONES = 65_536  # the longest vector of ones that is kept from call to call
+# Multiply-adds: up to the first OpenBLAS uses one thread of its own accord, up to the second another would save it
+# less than it takes from loops beside it.
+_SHARED, _ALONE = 1 << 18, 1 << 22
 
 
 @lru_cache(maxsize=64)
@@ -86,7 +89,12 @@ class NumpyBackend(Backend):
             return out
         if out is None and a.ndim > 1 and b.ndim == 2 and a.size * b.shape[1] >= self.pool.threshold:
             out = self.pool.empty((*a.shape[:-1], b.shape[1]), a.dtype)
-        result = np.matmul(a, b) if out is None else np.matmul(a, b, out)
+        # OpenBLAS's helpers look for more work for milliseconds, on the cores that our own team wants next.
+        if b.ndim == 2 and _SHARED < a.size * b.shape[1] <= _ALONE and numba_team.formed():
+            with blas.one_thread():
+                result = np.matmul(a, b) if out is None else np.matmul(a, b, out)
+        else:
+            result = np.matmul(a, b) if out is None else np.matmul(a, b, out)
         return result if type(result) is np.ndarray else np.asarray(result)
 
     def special(self, name: str, *arrays: Array) -> Array:
