@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ..fusion.numba_cache import numba_wanted
-from . import cpu_conv, cpu_conv_numpy, cpu_depthwise_numpy, cpu_winograd, cpu_winograd_numpy
+from . import cpu_conv, cpu_conv_few, cpu_conv_numpy, cpu_depthwise_numpy, cpu_winograd, cpu_winograd_numpy
 from .base import Array
 from .conv import Geometry
 
-# The ways, each with `conv`, `conv_input` and `conv_weight` for whatever it is chosen for: compiled, and NumPy alone.
+# The ways, each with those of `conv`, `conv_input` and `conv_weight` that it is chosen for: compiled, and NumPy alone.
 WAYS: Final[dict[str, Any]] = {
     "winograd4": cpu_winograd.Tiles(4),
     "winograd2": cpu_winograd.Tiles(2),
     "direct": cpu_conv,
+    "direct, few channels": cpu_conv_few,
     "winograd2 in NumPy": cpu_winograd_numpy,
     "shifted": cpu_depthwise_numpy,
     "im2col": cpu_conv_numpy,
@@ -58,9 +59,12 @@ def _decided(
     tiled = cpu_conv_numpy.takes(*arrays) and cpu_winograd_numpy.fits(w_shape, at)
     if asked == "winograd2" and tiled:
         return "winograd2 in NumPy"
-    # The compiled loops decline a gradient by images with a stride and a dilation on one axis.
+    direct = cpu_conv.chosen(work, *arrays) == "direct"
+    if direct and back and cpu_conv_few.fits(arrays[0], w_shape, at):
+        return "direct, few channels"
+    # The other compiled loops decline a gradient by images with a stride and a dilation on one axis.
     declined = back and any(s > 1 and d > 1 for s, d in zip(at.stride, at.dilation, strict=True))
-    if not declined and cpu_conv.chosen(work, *arrays) == "direct":
+    if direct and not declined:
         return "direct"
     if not cpu_conv_numpy.takes(*arrays):
         return "general"
@@ -71,4 +75,4 @@ def _decided(
 
 def name_of(way: str) -> str:
     """What users are told of a way: which algorithm, not whose loops."""
-    return "im2col" if way == "general" else way.removesuffix(" in NumPy")
+    return "im2col" if way == "general" else way.removesuffix(" in NumPy").removesuffix(", few channels")

@@ -233,6 +233,8 @@ class GhostBackend(Backend):
             return ghost_conv.tiled_conv_input(self, way, g, w, at)
         if way == "winograd2 in NumPy":
             return ghost_conv_numpy.tiled_conv_input(self, g, w.shape, size, at)
+        if way == "direct, few channels":
+            return ghost_conv.few_conv_input(self, g, w.shape, size)
         if way == "direct":
             return ghost_conv.conv_input(self, g, w.shape, size, at)
         if way in ("shifted", "im2col"):

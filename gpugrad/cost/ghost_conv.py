@@ -74,6 +74,16 @@ def conv_input(home: Any, g: Ghost, w_shape: tuple[int, ...], size: tuple[int, .
     return home.xp.moveaxis(x, -1, 1)
 
 
+def few_conv_input(home: Any, g: Ghost, w_shape: tuple[int, ...], size: tuple[int, ...]) -> Any:
+    """`cpu_conv_few.conv_input` likewise."""
+    out, channels, kernel, taps = w_shape
+    x = home.fresh((g.shape[0], *size, channels), g.dtype)
+    packed = home.fresh((kernel, out, block_size(g.dtype, taps * channels)), g.dtype)
+    given = _border(home, g, NONE, g.shape[0])
+    del given, packed
+    return home.xp.moveaxis(x, -1, 1)
+
+
 def _around(home: Any, x: Ghost, w_shape: tuple[int, ...], pads: Pads | None, at: Geometry) -> None:
     """What is there besides while a result is computed: kernels in blocks, and images with a border, some at a time."""
     kernels = home.fresh((math.prod(w_shape),), x.dtype)
