@@ -53,7 +53,7 @@ from .ops.index import (
 )
 from .ops.joining import (
     array_split, concatenate as cat, chunk, column_stack, concatenate as concat, concatenate, dstack, flip, fliplr,
-    flipud, hstack, pad, repeat, repeat as repeat_interleave, roll, rot90, vstack as row_stack, split, stack,
+    flipud, hstack, repeat, repeat as repeat_interleave, roll, rot90, vstack as row_stack, split, stack,
     array_split as tensor_split, tile, unbind, unbind as unstack, vstack,
 )
 from .ops.linalg import addmm, bmm, linear, matmul, mm
@@ -72,6 +72,7 @@ from .ops.quantile import (
     bincount, digitize, histogram, median, nanmedian, nanpercentile, nanquantile, percentile, quantile,
     searchsorted,
 )
+from .ops.padding import pad
 from .ops.random import manual_seed, normal, rand, rand_like, randint, randn, randn_like, randperm, uniform
 from .ops.reduce import (
     all, max as amax, min as amin, any, argmax, argmin, count_nonzero, max, mean, min, norm, prod, ptp, std, sum,

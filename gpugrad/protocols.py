@@ -16,6 +16,7 @@ import numpy as np
 from .backend import WrappedArray, backend_of
 from .nodes import GradientError, Node
 from .primitive import FUNCTIONS
+from .signatures import called
 
 # NumPy's modules whose functions find ours, and what the names of ours begin with in `FUNCTIONS`.
 _SPACES = {"numpy": "", "numpy.fft": "", "numpy.linalg": "linalg."}
@@ -72,15 +73,18 @@ class Protocols:
         if method != "__call__" and (ufunc.__name__, method) in _REDUCTIONS:
             return _reduced(FUNCTIONS[_REDUCTIONS[ufunc.__name__, method]], method, *inputs, **kwargs)
         function = _named(ufunc.__name__) if method == "__call__" else None
-        if kwargs.get("out") is not None:
+        if any(out is not None for out in kwargs.get("out", ())):
             raise _no_out(f"numpy.{ufunc.__name__}")
-        if function is None or kwargs:
+        if method == "outer" and not kwargs and (function := _named(ufunc.__name__)) is not None:
+            a, b = (x if hasattr(x, "shape") else np.asarray(x) for x in inputs)
+            return function(a.reshape(a.shape + (1,) * b.ndim), b)
+        if function is None:
             what = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
             raise TypeError(
                 f"[{what}] on a tensor{' with ' + ', '.join(kwargs) + '=' if kwargs else ''} has no gradient rule; "
                 f"use the function of this name in gpugrad.numpy if there is one, or x.detach().data for the bare array"
             )
-        return function(*inputs)
+        return called(function, ufunc, inputs, kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         module = func.__module__ or "numpy"
@@ -90,7 +94,7 @@ class Protocols:
                 f"[{module}.{func.__name__}] has no gradient rule for tensors; "
                 "use x.detach().data for the bare array, or define the rule with gpugrad.primitive.Primitive"
             )
-        return function(*args, **kwargs)
+        return called(function, func, args, kwargs)
 
     # CuPy --------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from ..ops.conv import convolution_pads
-from ..ops.joining import pad
+from ..ops.padding import pad
 from . import functional as F  # noqa: N812 - its name everywhere
 from . import init
 from .layers import new_parameter

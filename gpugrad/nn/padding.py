@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 from ..ops.arguments import operand
-from ..ops.joining import pad as _pad
+from ..ops.padding import pad as _pad
 from .module import Module
 
 _MODES: Final = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}

@@ -26,14 +26,14 @@ from numpy import (
     uint8, uintc, uintp, ulong, ulonglong, unravel_index, unsignedinteger, ushort, vectorize, zeros,
 )  # fmt: skip
 
-from ..backend import backend_of
+from ..backend import backend_of, is_array
 from ..ops.arguments import bare, holds_tensor, operand
 from ..ops.arranging import (
     append, block, compress, delete, diagflat, dsplit, extract, flatnonzero, hsplit, insert, meshgrid, resize,
     rollaxis, trim_zeros, vsplit,
 )  # fmt: skip
 from ..ops.bessel import i0
-from ..ops.cast import astype, clone as copy, conj, imag, real
+from ..ops.cast import astype, clone, conj, imag, real
 from ..ops.choosing import apply_along_axis, apply_over_axes, choose, piecewise, select
 from ..ops.diagonal import diag, diagonal, trace, tril, triu
 from ..ops.einsum import dot, einsum, inner, kron, outer, tensordot, vdot
@@ -48,7 +48,7 @@ from ..ops.elementwise import (
 from ..ops.fitting import poly, polyfit, roots
 from ..ops.index import take, take_along_axis
 from ..ops.joining import (
-    array_split, column_stack, concatenate, dstack, flip, fliplr, flipud, hstack, pad, repeat, roll,
+    array_split, column_stack, concatenate, dstack, flip, fliplr, flipud, hstack, repeat, roll,
     rot90, split, stack, tile, unbind as unstack, vstack as row_stack, vstack,
 )  # fmt: skip
 from ..ops.linalg import matmul
@@ -67,6 +67,7 @@ from ..ops.numeric import (
     real_if_close, spacing,
 )  # fmt: skip
 from ..ops.order import argpartition, argsort, cumprod, cumsum, partition, sort, unique
+from ..ops.padding import pad
 from ..ops.polynomials import polyadd, polyder, polyint, polymul, polysub, polyval, vander
 from ..ops.quantile import (
     bincount, digitize, histogram, histogram_bin_edges, median, nanmedian, nanpercentile, nanquantile,
@@ -79,6 +80,7 @@ from ..ops.shape import (
     moveaxis, permute as permute_dims, ravel, reshape, squeeze, swapaxes, transpose,
 )  # fmt: skip
 from ..ops.statistics import average, corrcoef, cov
+from ..signatures import adopt
 from ..tensor import Tensor
 from . import fft, linalg
 from .bracketed import c_, r_
@@ -140,28 +142,37 @@ degrees, radians = rad2deg, deg2rad
 conjugate, around, invert = conj, round, bitwise_not
 bitwise_invert, bitwise_left_shift, bitwise_right_shift = bitwise_not, left_shift, right_shift
 amax, amin, concat = max, min, concatenate
+copy = clone
 
 
-def array(object: Any, dtype: Any = None) -> Any:
-    """An array of numbers, arrays and tensors in nested lists, copied; a tensor where a tensor is among them.
+def array(
+    object: Any, dtype: Any = None, *, copy: bool | None = True, order: Any = "K", subok: bool = False, ndmin: int = 0
+) -> Any:
+    """An array of numbers, arrays and tensors in nested lists; a tensor where a tensor is among them.
 
     Args:
         object: a number, an array, a tensor, or (nested) sequences of them, all of one shape.
         dtype: of the result, if not that of the elements.
+        copy: False or None: an array or tensor of that dtype is returned itself.
+        order: of a new bare array in memory.
+        subok: without meaning here.
+        ndmin: the least number of axes; more of length 1 come first.
     """
-    if isinstance(object, Tensor):
-        return copy(object) if dtype is None else astype(object, dtype)
-    if isinstance(object, (list, tuple)) and holds_tensor(object):
+    if copy is not True and (isinstance(object, Tensor) or is_array(object)):
+        made = object if dtype is None or object.dtype == dtype else astype(object, dtype)
+    elif isinstance(object, Tensor):
+        made = clone(object) if dtype is None else astype(object, dtype)
+    elif isinstance(object, (list, tuple)) and holds_tensor(object):
         joined = stack([array(part, dtype) for part in object])
-        return joined if dtype is None else astype(joined, dtype)
-    return backend_of(object).xp.array(object, dtype=dtype)
+        made = joined if dtype is None else astype(joined, dtype)
+    else:
+        made = backend_of(object).xp.array(object, dtype=dtype, order=order)
+    return reshape(made, (1,) * (ndmin - made.ndim) + tuple(made.shape)) if made.ndim < ndmin else made
 
 
-def asarray(object: Any, dtype: Any = None) -> Any:
-    """As `array`, but an array or tensor of that dtype is returned itself."""
-    if isinstance(object, (Tensor, ndarray)) or backend_of(object).xp is not _numpy:
-        return object if dtype is None or object.dtype == dtype else astype(object, dtype)
-    return array(object, dtype)
+def asarray(object: Any, dtype: Any = None, order: Any = None, *, copy: bool | None = None) -> Any:
+    """As `array`, but an array or tensor of that dtype is returned itself, unless `copy` is True."""
+    return array(object, dtype, copy=copy, order="K" if order is None else order)
 
 
 asanyarray = ascontiguousarray = asarray
@@ -182,19 +193,19 @@ def size(x: Any, axis: int | None = None) -> int:
     return int(bare(operand(x)).size) if axis is None else int(operand(x).shape[axis])
 
 
-def zeros_like(x: Any, dtype: Any = None) -> Any:
-    """A bare array of zeros, of the shape, dtype and device of `x`."""
-    return backend_of(bare(x)).xp.zeros_like(bare(x), dtype=dtype)
+def zeros_like(a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None) -> Any:
+    """A bare array of zeros, of the shape, dtype and device of `a` unless given; `subok` is without meaning here."""
+    return backend_of(bare(a)).xp.zeros_like(bare(a), dtype=dtype, order=order, shape=shape)
 
 
-def ones_like(x: Any, dtype: Any = None) -> Any:
-    """A bare array of ones, of the shape, dtype and device of `x`."""
-    return backend_of(bare(x)).xp.ones_like(bare(x), dtype=dtype)
+def ones_like(a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None) -> Any:
+    """A bare array of ones, of the shape, dtype and device of `a` unless given; `subok` is without meaning here."""
+    return backend_of(bare(a)).xp.ones_like(bare(a), dtype=dtype, order=order, shape=shape)
 
 
-def empty_like(x: Any, dtype: Any = None) -> Any:
-    """A bare array whose values are not set, of the shape, dtype and device of `x`."""
-    return backend_of(bare(x)).xp.empty_like(bare(x), dtype=dtype)
+def empty_like(prototype: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None) -> Any:
+    """A bare array whose values are not set, else as `zeros_like`."""
+    return backend_of(bare(prototype)).xp.empty_like(bare(prototype), dtype=dtype, order=order, shape=shape)
 
 
 def result_type(*operands: Any) -> Any:
@@ -222,6 +233,8 @@ def iscomplexobj(x: Any) -> bool:
     """Whether the dtype is a complex one."""
     return bool(operand(x).dtype.kind == "c")
 
+
+adopt(globals(), _numpy, holds_tensor)
 
 # What NumPy does by changing an array in place, and how to say it instead.
 _IN_PLACE = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as _numpy
 from numpy.fft import fftfreq, rfftfreq
 
+from ..ops.arguments import holds_tensor
 from ..ops.fft import (
     fft,
     fft2,
@@ -22,6 +24,7 @@ from ..ops.fft import (
     rfft2,
     rfftn,
 )
+from ..signatures import adopt
 
 __all__ = [
     "fft",
@@ -43,3 +46,5 @@ __all__ = [
     "rfftfreq",
     "rfftn",
 ]
+
+adopt(globals(), _numpy.fft, holds_tensor)

@@ -7,6 +7,7 @@ from typing import NoReturn
 import numpy as _numpy
 from numpy.linalg import LinAlgError
 
+from ..ops.arguments import holds_tensor
 from ..ops.decompositions import cholesky, qr, svd, svdvals
 from ..ops.determinants import det, slogdet
 from ..ops.eigenvalues import eig, eigh, eigvals, eigvalsh
@@ -16,6 +17,7 @@ from ..ops.matrix_norms import cond, cross, diagonal, matrix_norm, matrix_rank, 
 from ..ops.reduce import norm
 from ..ops.shape import matrix_transpose
 from ..ops.solving import inv, lstsq, matrix_power, multi_dot, pinv, solve, tensorinv, tensorsolve
+from ..signatures import adopt
 
 __all__ = [
     "LinAlgError",
@@ -51,6 +53,9 @@ __all__ = [
     "vecdot",
     "vector_norm",
 ]
+
+
+adopt(globals(), _numpy.linalg, holds_tensor)
 
 
 def __getattr__(name: str) -> NoReturn:

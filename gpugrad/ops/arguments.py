@@ -13,10 +13,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..backend import WrappedArray, backend_of, is_array, memory
+from ..backend import DeviceError, WrappedArray, backend_of, is_array, memory
+from ..backend.base import Backend
 from ..backend.placing import MANY, elsewhere
+from ..batching import union
 from ..gradmode import recording
+from ..lifting import on_one_level
 from ..primitive import FUNCTIONS, Primitive
+from ..signatures import no_out
 from ..tensor import Tensor, apply, new_tensor
 from ..views import seen
 
@@ -110,11 +114,6 @@ def _renamed(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
             raise TypeError(f"[{name}] {ours} is given twice ({', '.join(kwargs)}); {key} is another name of it")
         result[ours] = value
     return result
-
-
-def no_out(name: str) -> TypeError:
-    """The error for `out=`: a result written into other memory would be unknown to the tape."""
-    return TypeError(f"[{name}] out= is not supported; assign the result, or write it in place with x[...] = result")
 
 
 def apply_one(primitive: Primitive, x: Any, static: dict[str, Any]) -> Any:
@@ -250,6 +249,21 @@ def count(shape: Sequence[int], axes: Axes | None) -> int:
 def is_half(dtype: Any) -> bool:
     """Whether `dtype` is float16 or bfloat16, which sums take up in float32."""
     return bool(dtype.itemsize == 2 and dtype.kind in "fV")
+
+
+def backend_for_all(name: str, *arrays: Any) -> Backend:
+    """The backend that all of `arrays` share.
+
+    Raises:
+        DeviceError: they live on different devices; names both.
+    """
+    found = backend_of(arrays[0])
+    for a in arrays[1:]:
+        if a is not None and type(a) is not type(arrays[0]) and is_array(a):
+            if on_one_level(arrays) is not arrays:  # examples of a map, and what they share
+                return union(arrays)[0]  # type: ignore[no-any-return]
+            raise DeviceError(mixed(name, [arrays[0], a]))
+    return found
 
 
 def mixed(name: str, arrays: list[Any]) -> str:

@@ -15,8 +15,8 @@ from ..backend import backend_of
 from ..lifting import here
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
-from .arguments import bare, operand
-from .core import backend_for_all, make
+from .arguments import backend_for_all, bare, operand
+from .core import make
 from .elementwise import maximum, where
 from .linalg import matmul
 from .rows import softmax

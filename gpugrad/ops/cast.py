@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_for, backend_of, device, is_array
-from ..primitive import Needs, Primitive, public
+from ..primitive import FUNCTIONS, Needs, Primitive, public
 from ..tensor import Tensor, apply
 from .arguments import operand
 from .costs import no_flops, vjp_per_input
@@ -45,6 +45,9 @@ CLONE = Primitive("clone", _clone_forward, lambda g, needs: (g,), fresh=False, f
 def clone(x: Any) -> Any:
     """A copy of `x` on memory of its own (C order); the gradient passes through."""
     return apply(CLONE, (x if isinstance(x, Tensor) or is_array(x) else np.asarray(x),), {})
+
+
+FUNCTIONS["copy"] = clone
 
 
 def _to_device_forward(needs: Needs, x: Any, *, where: Any) -> tuple[Any, tuple[Any, ...]]:

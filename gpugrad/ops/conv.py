@@ -16,8 +16,7 @@ from ..backend.conv import Geometry
 from ..casting import CASTING, cast
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
-from .arguments import added, operand
-from .core import backend_for_all
+from .arguments import added, backend_for_all, operand
 
 Size = int | Sequence[int]
 Padding = int | str | Sequence[int] | Sequence[tuple[int, int]]

@@ -15,8 +15,6 @@ import numpy as np
 
 from .. import anomaly, mutation
 from ..backend import DeviceError, WrappedArray, backend_of, is_array
-from ..backend.base import Backend
-from ..batching import union
 from ..casting import CASTING, cast
 from ..exhausted import exhausted
 from ..fusion import Expr, Formula, FormulaError, Vjp, trace
@@ -26,8 +24,9 @@ from ..gradmode import recording, short_way
 from ..lifting import on_one_level
 from ..nodes import Node
 from ..primitive import ELEMENTWISE, FUNCTIONS, Needs, Shape
+from ..signatures import UFUNC_OPTIONS, as_ufunc
 from ..tensor import Tensor, new_tensor
-from .arguments import mixed
+from .arguments import holds_tensor, mixed
 from .source import kernel_source
 
 
@@ -248,6 +247,9 @@ class Elementwise:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs or len(args) != self._arity:
+            options = len(args) > self._arity or not UFUNC_OPTIONS.keys().isdisjoint(kwargs)
+            if options and isinstance(getattr(np, self.name, None), np.ufunc):
+                return as_ufunc(self, args, kwargs, holds_tensor(args) or any(isinstance(a, Expr) for a in args))
             args = self._bind(args, kwargs)
         args = cast(self.name, args) if CASTING else args
         if self._arity == 1 and isinstance(args[0], Tensor):
@@ -351,6 +353,13 @@ class Elementwise:
             anomaly.note(node)
         return new_tensor(out, node)
 
+    def __getattr__(self, name: str) -> Any:
+        """`reduce`, `accumulate`, `outer`, `nin` and the like, as NumPy's ufunc of the name has them."""
+        ufunc = None if name.startswith("_") else getattr(np, self.name, None)
+        if not isinstance(ufunc, np.ufunc):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(ufunc, name)
+
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         names = self.formula.inputs
         given = dict(zip(names, args, strict=False))
@@ -372,21 +381,6 @@ class Elementwise:
 
         replacement = {var(n): lift(a) for n, a in zip(self.formula.inputs, args, strict=True)}
         return substitute(self.formula.outputs, replacement)[0]
-
-
-def backend_for_all(name: str, *arrays: Any) -> Backend:
-    """The backend that all of `arrays` share.
-
-    Raises:
-        DeviceError: they live on different devices; names both.
-    """
-    found = backend_of(arrays[0])
-    for a in arrays[1:]:
-        if a is not None and type(a) is not type(arrays[0]) and is_array(a):
-            if on_one_level(arrays) is not arrays:  # examples of a map, and what they share
-                return union(arrays)[0]  # type: ignore[no-any-return]
-            raise DeviceError(mixed(name, [arrays[0], a]))
-    return found
 
 
 def define(function: Callable[..., Any], name: str | None = None, *, differentiable: bool = True) -> Elementwise:

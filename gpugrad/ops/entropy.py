@@ -15,8 +15,7 @@ from ..backend.placing import placed
 from ..casting import CASTING, cast
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
-from .arguments import bare, operand
-from .core import backend_for_all
+from .arguments import backend_for_all, bare, operand
 from .costs import rows_of
 from .elementwise import negative
 from .reduce import mean

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import FUNCTIONS, Needs, Primitive
-from .arguments import apply_one, module, operand
-from .core import backend_for_all
+from .arguments import apply_one, backend_for_all, module, operand
 from .costs import per_output
 from .elementwise import erf, erfc, exp, multiply, negative, square
 

@@ -19,7 +19,8 @@ from ..batching import USED
 from ..casting import CASTING, cast
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import Tensor, apply
-from .core import Elementwise, backend_for_all
+from .arguments import backend_for_all
+from .core import Elementwise
 from .elementwise import gelu_tanh, relu
 from .linalg import LINEAR, linear
 

@@ -18,7 +18,8 @@ from .arguments import Axes, apply_one, axis_index, bare, operand
 from .cast import conj
 from .elementwise import multiply
 from .index import getitem
-from .joining import pad, roll
+from .joining import roll
+from .padding import pad
 
 Lengths = tuple[int, ...]
 

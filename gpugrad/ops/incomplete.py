@@ -15,7 +15,7 @@ import numpy as np
 from ..primitive import FUNCTIONS, Needs, Primitive, Shape, public
 from ..tensor import apply
 from . import tails
-from .core import backend_for_all
+from .arguments import backend_for_all
 from .costs import per_output
 from .elementwise import add, divide, exp, log, log1p, multiply, negative, square, subtract
 from .evaluated import evaluated, reals

@@ -17,8 +17,7 @@ from ..batching import USED
 from ..lifting import on_one_level
 from ..primitive import FUNCTIONS, Needs, Primitive, Shape, public
 from ..tensor import Tensor, apply
-from .arguments import apply_one, axis_index, bare, is_half, operand, spelled
-from .core import backend_for_all
+from .arguments import apply_one, axis_index, backend_for_all, bare, is_half, operand, spelled
 from .costs import no_flops, no_vjp_flops
 from .shape import broadcast_to, ravel, reshape
 

@@ -1,6 +1,6 @@
-"""Joining and splitting, flipping, rolling, repeating and padding.
+"""Joining and splitting, flipping, rolling and repeating.
 
-Joining's rule is slicing and padding's too; a flip and a roll are undone by themselves. What has no primitive here is
+Joining's rule is slicing; a flip and a roll are undone by themselves. What has no primitive here is
 composed of `shape` and `index`.
 """
 
@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from ..backend import backend_of, is_array
 from ..primitive import FUNCTIONS, Needs, Primitive, public
 from ..tensor import Tensor, apply
-from .arguments import Axes, apply_one, axis_index, axis_tuple, bare, operand, shape_tuple, spelled
-from .core import backend_for_all
+from .arguments import Axes, apply_one, axis_index, axis_tuple, backend_for_all, bare, operand, shape_tuple, spelled
 from .costs import no_flops
 from .index import getitem, take
 from .shape import atleast_1d, atleast_2d, atleast_3d, broadcast_to, expand_dims, ravel, reshape, swapaxes
@@ -347,71 +346,6 @@ def tile(x: Any, *repetitions: Any, reps: Any = None) -> Any:
     thin = reshape(x, [n for length in lengths for n in (1, length)])
     wide = broadcast_to(thin, [n for pair in zip(times, lengths, strict=True) for n in pair])
     return reshape(wide, [r * n for r, n in zip(times, lengths, strict=True)])
-
-
-# ---- pad
-
-Widths = tuple[tuple[int, int], ...]
-MODES: Final = ("constant", "edge", "reflect", "symmetric", "wrap")
-
-
-def _pad_forward(needs: Needs, x: Any, *, widths: Widths, value: Any) -> tuple[Any, tuple[Any, ...]]:
-    out = backend_of(x).empty(tuple([n + a + b for n, (a, b) in zip(x.shape, widths, strict=True)]), x.dtype)
-    inside = tuple([slice(a, a + n) for n, (a, _) in zip(x.shape, widths, strict=True)])
-    out[...] = value
-    out[inside] = x
-    return out, (inside,)
-
-
-def _pad_rule(g: Any, needs: Needs, inside: tuple[slice, ...], *, widths: Widths, value: Any) -> tuple[Any, ...]:
-    return (g[inside],)
-
-
-PAD = Primitive("pad", _pad_forward, _pad_rule, fresh=False, flops=no_flops)
-
-
-@public
-def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Any:
-    """Extend an array at its ends.
-
-    Args:
-        x: the array.
-        pad_width: how many elements before and after each axis: ((before, after), ...), one pair for all axes, or one
-            integer (NumPy's order: first axis first).
-        mode: "constant"; "edge" repeats the last element, "reflect" mirrors at it, "symmetric" mirrors with it, "wrap"
-            continues at the other end. Gradients go back to where each element was taken from.
-        constant_values: the number written by "constant"; it has no gradient.
-
-    Raises:
-        ValueError: an unknown mode, negative widths, or widths that do not fit the axes.
-    """
-    x = operand(x)
-    if mode not in MODES:
-        raise ValueError(f"[pad] mode = {mode!r}; expected one of {', '.join(MODES)}")
-    if isinstance(pad_width, dict):
-        by_axis = {
-            axis_index("pad", k, x.shape): (v, v) if isinstance(v, int) else tuple(v) for k, v in pad_width.items()
-        }
-        pad_width = [by_axis.get(i, (0, 0)) for i in range(len(x.shape))]
-    try:
-        pairs = np.broadcast_to(np.asarray(pad_width), (len(x.shape), 2)).tolist()
-    except ValueError:
-        raise ValueError(
-            f"[pad] pad_width = {pad_width} for an array of shape {x.shape}; expected (before, after) for each axis"
-        ) from None
-    widths = tuple((operator.index(a), operator.index(b)) for a, b in pairs)
-    if min((n for pair in widths for n in pair), default=0) < 0:
-        raise ValueError(f"[pad] pad_width = {pad_width}; expected no negative width: cut with a slice")
-    if mode == "constant":
-        return apply_one(PAD, x, {"widths": widths, "value": constant_values})
-    for i, width in enumerate(widths):
-        if width != (0, 0):
-            if not x.shape[i]:
-                raise ValueError(
-                    f"[pad] mode = {mode!r} on axis {i} of shape {x.shape}, which is empty; use 'constant'"
-                )
-            x = take(x, np.pad(np.arange(x.shape[i]), width, mode=mode), i)  # type: ignore[call-overload]
-    return x
 
 
 for _alias, _target in {

@@ -14,8 +14,7 @@ from ..backend import backend_of, is_array
 from ..casting import CASTING, cast
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import Tensor, apply
-from .arguments import added
-from .core import backend_for_all
+from .arguments import added, backend_for_all
 
 
 def _transposed(x: Any) -> Any:

@@ -7,8 +7,7 @@ from typing import Any
 from ..backend.placing import placed
 from ..primitive import FUNCTIONS, public
 from ..tensor import Tensor
-from .arguments import bare, constant, operand
-from .core import backend_for_all
+from .arguments import backend_for_all, bare, constant, operand
 from .elementwise import divide, multiply, positive, rint
 
 
@@ -91,10 +90,16 @@ def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: 
 
 
 @public
-def array_equal(a: Any, b: Any) -> bool:
-    """Whether shapes and all elements are equal (`equal` in PyTorch is elementwise here); waits for the device."""
+def array_equal(a: Any, b: Any, equal_nan: bool = False) -> bool:
+    """Whether shapes and all elements are equal (`equal` in PyTorch is elementwise here); waits for the device.
+
+    A nan equals nothing, or with `equal_nan` any other nan.
+    """
     a, b = bare(operand(a)), bare(operand(b))
-    return bool(a.shape == b.shape and (a == b).all())
+    if a.shape != b.shape:
+        return False
+    same = a == b
+    return bool((same | ((a != a) & (b != b)) if equal_nan else same).all())
 
 
 FUNCTIONS["invert"] = bitwise_not

@@ -95,7 +95,7 @@ def _moment(
     astype, add_up, where = FUNCTIONS["astype"], FUNCTIONS["sum"], FUNCTIONS["where"]
     final = dtype if dtype is not None else x.dtype if x.dtype.kind in "fcV" else np.dtype(np.float64)
     wide = astype(x, np.float32 if is_half(np.dtype(final)) else final, copy=False)
-    count = add_up(module(x).broadcast_to(mask, x.shape), axis, keepdims=True)
+    count = add_up(module(x).broadcast_to(mask, x.shape), axis, keepdims=True).astype(bare(wide).real.dtype)
     mean = add_up(where(mask, wide, 0), axis, keepdims=True) / count
     if name == "mean":
         result = mean if keepdims else mean.reshape(bare(x).sum(axis=axis).shape)

@@ -14,8 +14,7 @@ import numpy as np
 from ..backend import backend_of
 from ..primitive import Needs, Primitive, Shape
 from ..tensor import apply
-from .arguments import apply_one, bare, operand
-from .core import backend_for_all
+from .arguments import apply_one, backend_for_all, bare, operand
 from .costs import dense, vjp_dense
 from .elementwise import multiply, negative
 from .index import getitem

@@ -17,8 +17,8 @@ from ..casting import CASTING, cast
 from ..gradmode import running_again
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
-from .arguments import bare, operand
-from .core import backend_for_all, make
+from .arguments import backend_for_all, bare, operand
+from .core import make
 from .elementwise import rsqrt, square
 from .rows import layer_norm
 from .shape import moveaxis

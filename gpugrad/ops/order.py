@@ -6,6 +6,7 @@ Sorting picks with the permutation that `argsort` finds, so its gradient goes ba
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from ..backend import backend_of
 from ..primitive import FUNCTIONS, Needs, Primitive, Shape, public
 from .arguments import apply_one, axis_index, bare, constant, is_half, operand, spelled
 from .index import getitem, take_along_axis
-from .joining import flip, pad
+from .joining import flip
+from .padding import pad
 from .shape import moveaxis, ravel
 
 # ---- cumsum and cumprod
@@ -151,17 +153,17 @@ def topk(x: Any, k: int, axis: int = -1, largest: bool = True, sorted: bool = Tr
 
 @public
 @spelled
-def partition(x: Any, kth: int, axis: int | None = -1) -> Any:
-    """As `numpy.partition`: the element that sorting puts at `kth` stands there, smaller ones before it."""
+def partition(x: Any, kth: int | Sequence[int], axis: int | None = -1) -> Any:
+    """As `numpy.partition`: what sorting puts at `kth` (at each of them) stands there, what is smaller before it."""
     x, i = _along("partition", x, axis)
-    if not -x.shape[i] <= kth < x.shape[i]:
+    if not all(-x.shape[i] <= k < x.shape[i] for k in (kth if isinstance(kth, Sequence) else (kth,))):
         raise ValueError(f"[partition] kth = {kth} along axis {axis} of shape {tuple(x.shape)}; expected a place on it")
     return take_along_axis(x, backend_of(bare(x)).xp.argpartition(bare(x), kth, axis=i), i, unique=True)
 
 
 @public
 @spelled
-def argpartition(x: Any, kth: int, axis: int | None = -1) -> Any:
+def argpartition(x: Any, kth: int | Sequence[int], axis: int | None = -1) -> Any:
     """The positions that `partition` picks. No gradient."""
     x, i = _along("argpartition", x, axis)
     return constant(x, backend_of(bare(x)).xp.argpartition(bare(x), kth, axis=i))

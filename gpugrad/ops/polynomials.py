@@ -11,7 +11,8 @@ from ..primitive import FUNCTIONS, public
 from .arguments import module, operand
 from .elementwise import add, divide, multiply, subtract
 from .index import getitem
-from .joining import concatenate, pad
+from .joining import concatenate
+from .padding import pad
 from .sequences import convolve
 from .shape import atleast_1d, ravel, reshape
 

@@ -18,8 +18,8 @@ from ..casting import CASTING, cast
 from ..lifting import here
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
-from .arguments import axis_index, axis_tuple, bare, operand, reduction, spelled
-from .core import backend_for_all, elementwise
+from .arguments import axis_index, axis_tuple, backend_for_all, bare, operand, reduction, spelled
+from .core import elementwise
 from .costs import per_input, rows_of, vjp_per_input
 from .elementwise import exp, rsqrt, square
 from .shape import moveaxis

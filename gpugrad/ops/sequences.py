@@ -13,9 +13,8 @@ import numpy as np
 from ..backend.placing import placed
 from ..primitive import FUNCTIONS, Needs, Primitive, Shape, public
 from ..tensor import Tensor, apply
-from .arguments import axis_index, axis_tuple, bare, constant, module, operand, spelled
+from .arguments import axis_index, axis_tuple, backend_for_all, bare, constant, module, operand, spelled
 from .cast import conj
-from .core import backend_for_all
 from .elementwise import add, divide, multiply, negative, remainder, select, subtract
 from .index import getitem, take
 from .joining import concatenate, flip, stack

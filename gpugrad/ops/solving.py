@@ -19,9 +19,8 @@ from ..backend.placing import placed
 from ..batching import agreed
 from ..primitive import FUNCTIONS, Needs, Primitive, Shape
 from ..tensor import apply
-from .arguments import apply_one, bare, constant, operand
+from .arguments import apply_one, backend_for_all, bare, constant, operand
 from .cast import conj, imag, real
-from .core import backend_for_all
 from .costs import dense, vjp_dense
 from .elementwise import square
 from .linalg import matmul

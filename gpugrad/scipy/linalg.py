@@ -18,8 +18,9 @@ from ..ops.diagonal import tril, triu
 from ..ops.eigenvalues import eigh as _eigh
 from ..ops.eigenvalues import eigvalsh as _eigvalsh
 from ..ops.index import getitem
-from ..ops.joining import concatenate, pad
+from ..ops.joining import concatenate
 from ..ops.matrix_equations import solve_banded, solve_sylvester, sqrtm
+from ..ops.padding import pad
 from ..ops.reduce import norm
 from ..ops.shape import atleast_2d, matrix_transpose
 from ..ops.solving import inv, pinv

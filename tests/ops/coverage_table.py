@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy as np
 import gpugrad as gg
 import gpugrad.numpy as gnp
 import gpugrad.scipy as gsp
+from gpugrad import signatures
 from gpugrad.primitive import ELEMENTWISE, FUNCTIONS, REGISTRY
 from tests.cuda_backend.test_ops_table import ELSEWHERE
 from tests.ops import table
@@ -102,7 +103,7 @@ def _calls() -> Iterator[tuple[table.Row, list[Callable[..., Any]]]]:
             row.call(*row.sample())
             names = (*row.covered, row.name.split(" ")[0], ".".join(row.name.split(" ")[:2]))
             named = [ELEMENTWISE.get(n) or FUNCTIONS.get(n) for n in names]
-            yield row, [f for f in (*called, *named, _of_a_face(row.name)) if f is not None]
+            yield row, [own(f) for f in (*called, *named, _of_a_face(row.name)) if f is not None]
     finally:
         type(table.op).__getattr__ = lookup  # type: ignore[method-assign]
 
@@ -115,10 +116,16 @@ def _of_a_face(name: str) -> Callable[..., Any] | None:
     return found if callable(found) else None
 
 
+def own(function: Any) -> Any:
+    """The function behind one that takes calls under NumPy's signature."""
+    thin = isinstance(function, FunctionType) and function.__code__.co_filename == signatures.__file__
+    return function.__wrapped__ if thin else function
+
+
 def functions_of(face: str) -> Iterator[tuple[str, Any]]:
     """The functions of gpugrad's own that a face shows, by name."""
     for name in sorted(FACES[face].__all__):
-        function = getattr(FACES[face], name)
+        function = own(getattr(FACES[face], name))
         module = getattr(function, "__module__", None) or type(function).__module__
         if callable(function) and not isinstance(function, type) and module.startswith("gpugrad"):
             yield name, function

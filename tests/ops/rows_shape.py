@@ -201,7 +201,21 @@ MOVED = [
             lambda x, m=mode: np.pad(x, (2, 1), m),
             covers=("getitem",),
         )
-        for mode in ("edge", "reflect", "symmetric", "wrap")
+        for mode in ("edge", "reflect", "symmetric", "wrap", "maximum", "mean", "median", "minimum")
+    ],
+    *[
+        Row(
+            f"pad {mode} with {', '.join(more)}",
+            lambda x, m=mode, k=more: op.pad(x, ((2, 1), (0, 3)), m, **k),
+            (normal(3, 4),),
+            lambda x, m=mode, k=more: np.pad(x, ((2, 1), (0, 3)), m, **k),
+            covers=("concatenate",),
+        )
+        for mode, more in (
+            ("constant", {"constant_values": ((1, 2), (3, 4))}),
+            ("linear_ramp", {"end_values": (-1, 2)}),
+            ("mean", {"stat_length": ((1, 2), (3, 9))}),
+        )
     ],
 ]
 

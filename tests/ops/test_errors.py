@@ -44,7 +44,7 @@ MISTAKES: list[tuple[Callable[[Any], Any], type[Exception], str]] = [
         ValueError,
         r"\[split\] lengths \[1, 1\] add up to 2",
     ),
-    (lambda x: op.pad(x, 1, "linear_ramp"), ValueError, r"\[pad\] mode = 'linear_ramp'; expected one of"),
+    (lambda x: op.pad(x, 1, "spiral"), ValueError, r"\[pad\] mode = 'spiral'; expected one of"),
     (lambda x: op.pad(x, (-1, 0)), ValueError, r"\[pad\] .*no negative width"),
     (lambda x: op.pad(x, ((1, 1),) * 3), ValueError, r"\[pad\] pad_width"),
     (lambda x: op.roll(x, (1, 2, 3), (0, 1)), ValueError, r"\[roll\] shift"),

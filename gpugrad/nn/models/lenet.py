@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
-from ...ops.joining import concatenate, pad
+from ...ops.joining import concatenate
+from ...ops.padding import pad
 from .. import init
 from ..activation import Tanh
 from ..containers import ModuleList
