@@ -70,6 +70,17 @@ def test_multigammaln_is_scipys() -> None:
     close(special.multigammaln(3.3, 4), scipy.special.multigammaln(3.3, 4))
 
 
+def test_logsumexp_gives_the_sign_of_the_sum() -> None:
+    factors = np.array([[1.0, -2.0, 0.5], [3.0, 0.1, -1.0]])
+    for axis, keepdims in ((None, False), (1, False), (0, True)):
+        ours = special.logsumexp(LINE[:3], axis=axis, b=factors, keepdims=keepdims, return_sign=True)
+        theirs = scipy.special.logsumexp(LINE[:3], axis=axis, b=factors, keepdims=keepdims, return_sign=True)
+        close(ours[0], theirs[0])
+        close(ours[1], theirs[1])
+    close(special.logsumexp(LINE[:3], return_sign=True)[0], scipy.special.logsumexp(LINE[:3]))
+    gg.check_grads(lambda b: special.logsumexp(LINE[:3], b=b, return_sign=True)[0], (factors,), order=2)
+
+
 def test_logsumexp_takes_factors_and_differentiates_them() -> None:
     a, b = np.array([[0.3, 800.0], [1.0, 801.0]]), np.array([[1.0, 2.0], [-1e-3, 0.5]])
     close(special.logsumexp(a, 1, b), scipy.special.logsumexp(a, 1, b))
@@ -146,6 +157,7 @@ def test_convolution_refuses_what_does_not_fit() -> None:
 # ---- matrices
 
 WELL = np.array([[2.0, 0.3, 0.1], [0.3, 1.5, -0.2], [0.1, -0.2, 1.1]])
+ONE_SIDED = np.triu(WELL) + np.tril(2 * WELL, -1)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +170,10 @@ WELL = np.array([[2.0, 0.3, 0.1], [0.3, 1.5, -0.2], [0.1, -0.2, 1.1]])
         ("pinv", (WELL[:2],), {}),
         ("norm", (WELL,), {}),
         ("solve", (WELL, WELL[0]), {"transposed": True}),
+        ("solve", (WELL, WELL[0]), {"assume_a": "pos", "check_finite": False, "overwrite_a": True}),
+        ("solve", (ONE_SIDED, WELL[0]), {"assume_a": "sym"}),
+        ("solve", (ONE_SIDED, WELL[:, :2]), {"assume_a": "her", "lower": True, "overwrite_b": True}),
+        ("svd", (WELL[:2],), {"compute_uv": False, "lapack_driver": "gesvd"}),
         ("solve_triangular", (WELL, WELL[:, :2]), {}),
         ("solve_triangular", (WELL, WELL[0]), {"trans": "T", "lower": True, "unit_diagonal": True}),
         ("solve_triangular", (WELL, WELL[0]), {"trans": 2}),
@@ -186,6 +202,8 @@ def test_decompositions_multiply_to_the_matrix() -> None:
     close(u * s @ vh, WELL)
     for lower in (False, True):
         close(linalg.cho_solve((linalg.cholesky(WELL, lower), lower), WELL[0]), np.linalg.solve(WELL, WELL[0]))
+    with pytest.raises(ValueError, match=r"\[solve\] assume_a = 'banded'"):
+        linalg.solve(WELL, WELL[0], assume_a="banded")
     with pytest.raises(ValueError, match=r"\[solve_triangular\] trans = 3"):
         linalg.solve_triangular(WELL, WELL, 3)
 

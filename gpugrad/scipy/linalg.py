@@ -1,11 +1,14 @@
 """`scipy.linalg`'s names and defaults on arrays and tensors: what differs from `numpy.linalg`, and what is shared.
 
-SciPy's switches for memory and speed (`overwrite_a`, `check_finite`, drivers) have no meaning here and are not taken.
+SciPy's switches for memory and speed (`overwrite_a`, `check_finite`, drivers) change no result; they are passed over.
 """
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+import functools
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any, Final, NoReturn
 
 from ..backend import backend_of
 from ..ops.arguments import bare, operand
@@ -46,8 +49,31 @@ __all__ = [
 ]
 
 
-def solve(a: Any, b: Any, *, transposed: bool = False) -> Any:
-    """The solution of `a @ x = b` (of the transposed matrix, if asked); b is (n,) or (n, columns)."""
+# What `solve` may be told of its matrix, and whether the triangle that it does not read is the conjugate of the other.
+_ASSUMED: Final = {
+    "sym": False, "symmetric": False, "her": True, "hermitian": True, "pos": True, "positive definite": True,
+}  # fmt: skip
+
+
+def solve(a: Any, b: Any, lower: bool = False, *, assume_a: str | None = None, transposed: bool = False) -> Any:
+    """The solution of `a @ x = b` (of the transposed matrix, if asked); b is (n,) or (n, columns).
+
+    Args:
+        a: (n, n).
+        b: (n,) or (n, columns).
+        lower: which triangle holds the matrix, where it is assumed to be symmetric.
+        assume_a: "gen" or None; "sym", "her" or "pos" (or in full): the other triangle is not read, and has gradient 0.
+        transposed: solve `a.T @ x = b`.
+
+    Raises:
+        ValueError: another `assume_a`.
+    """
+    if assume_a in _ASSUMED:
+        a = operand(a)
+        half = tril(a, -1) if lower else triu(a, 1)
+        a = half + matrix_transpose(conj(half) if _ASSUMED[assume_a] else half) + tril(triu(a))
+    elif assume_a not in (None, "gen", "general"):
+        raise ValueError(f"[solve] assume_a = {assume_a!r}; expected None, 'gen', {', '.join(map(repr, _ASSUMED))}")
     return _solve(matrix_transpose(a) if transposed else a, b)
 
 
@@ -120,6 +146,26 @@ def block_diag(*arrs: Any) -> Any:
         rows.append(pad(b, ((0, 0), (before, width - before - b.shape[1]))))
         before += b.shape[1]
     return concatenate(rows, 0) if len(rows) > 1 else getitem(rows[0], ...)
+
+
+_SWITCHES: Final = frozenset(
+    ("overwrite_a", "overwrite_b", "overwrite_ab", "check_finite", "lapack_driver", "driver", "blocksize")
+)
+
+
+def _with_switches(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, also with SciPy's switches among its arguments."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not _SWITCHES.isdisjoint(kwargs):
+            kwargs = {k: v for k, v in kwargs.items() if k not in _SWITCHES}
+        return function(*args, **kwargs)
+
+    return call
+
+
+globals().update({n: _with_switches(f) for n, f in list(globals().items()) if n in __all__ and type(f) is FunctionType})
 
 
 def __getattr__(name: str) -> NoReturn:

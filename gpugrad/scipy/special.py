@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from ..ops.arguments import operand
 from ..ops.bessel import i0, i0e, i1, i1e
 from ..ops.bessel_orders import iv, ive, j0, j1, jv, k0, k0e, k1, k1e, kv, kve, y0, y1, yn, yv
-from ..ops.elementwise import exp, log, logit, multiply, subtract
+from ..ops.elementwise import absolute, exp, log, logit, multiply, sign, subtract
 from ..ops.elementwise import log_sigmoid as log_expit
 from ..ops.elementwise import sigmoid as expit
 from ..ops.evaluated import erf_of_any
@@ -17,7 +17,7 @@ from ..ops.reduce import sum as _sum
 from ..ops.rows import log_softmax as _log_softmax
 from ..ops.rows import logsumexp as _logsumexp
 from ..ops.rows import softmax as _softmax
-from ..ops.shape import ravel, reshape
+from ..ops.shape import broadcast_arrays, ravel, reshape
 from ..ops.special import (
     beta,
     betaln,
@@ -131,7 +131,7 @@ def log_softmax(x: Any, axis: Any = None) -> Any:
     return _over(_log_softmax, x, axis)
 
 
-def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False) -> Any:
+def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
     """The logarithm of the sum of (`b` times) exponentials, over all axes or those named.
 
     Args:
@@ -139,17 +139,18 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False) -
         axis: an integer or several; None for all.
         b: factors, broadcast with `a`, not all 0; they may need a gradient. A negative sum gives nan.
         keepdims: leave the axes with length 1.
+        return_sign: also return the sign of the sum, which has no gradient; the logarithm is then of its size.
     """
-    if b is None:
+    if b is None and not return_sign:
         return _logsumexp(a, axis, keepdims)
-    a = operand(a)
+    a, b = broadcast_arrays(operand(a), operand(1 if b is None else b))
     top = _max(a, axis, keepdims=True)
     top = getattr(top, "detach", lambda: top)()
-    total = log(_sum(multiply(exp(subtract(a, top)), b), axis, keepdims=True))
-    result = total + top
-    if keepdims:
-        return result
-    return _sum(result, tuple(range(len(result.shape))) if axis is None else axis)
+    total = _sum(multiply(exp(subtract(a, top)), b), axis, keepdims=True)
+    found = [log(absolute(total) if return_sign else total) + top] + [sign(total)] * return_sign
+    if not keepdims:
+        found = [_sum(f, tuple(range(len(f.shape))) if axis is None else axis) for f in found]
+    return tuple(found) if return_sign else found[0]
 
 
 def __getattr__(name: str) -> NoReturn:

@@ -116,10 +116,14 @@ def _of_a_face(name: str) -> Callable[..., Any] | None:
     return found if callable(found) else None
 
 
+# Where the thin functions are written that take calls under another signature.
+_THIN = (signatures.__file__, gsp.linalg.__file__)
+
+
 def own(function: Any) -> Any:
-    """The function behind one that takes calls under NumPy's signature."""
-    thin = isinstance(function, FunctionType) and function.__code__.co_filename == signatures.__file__
-    return function.__wrapped__ if thin else function
+    """The function behind one that takes calls under NumPy's or SciPy's signature."""
+    thin = isinstance(function, FunctionType) and function.__code__.co_filename in _THIN
+    return getattr(function, "__wrapped__", function) if thin else function
 
 
 def functions_of(face: str) -> Iterator[tuple[str, Any]]:
