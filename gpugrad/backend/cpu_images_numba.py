@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import carray  # type: ignore[attr-defined]
+from numba import carray, uint8  # type: ignore[attr-defined]
 
 from gpugrad.fusion import numba_memory as memory
 from gpugrad.fusion.numba_cache import strip
-from gpugrad.fusion.numba_ir import inline
+from gpugrad.fusion.numba_ir import inline, select
+from gpugrad.fusion.numba_select import ZERO
 
 BITS = 32
 # What `windows` does: find the largest elements, put numbers back where these were, spread.
@@ -31,7 +32,7 @@ def numbers(address: Any, count: Any) -> Any:
 
 @inline
 def add(image: Any, window: Any, won: Any, channels: Any, tap: Any, fresh: Any) -> Any:
-    """What the element `tap` of a window has to do with it; `fresh` for the first that is inside the image."""
+    """What the element `tap` of a window has to do with it; `fresh` for the first one, of a window or of a pixel."""
     if KIND == MAXIMUM:
         if fresh:
             for c in range(channels):
@@ -44,8 +45,12 @@ def add(image: Any, window: Any, won: Any, channels: Any, tap: Any, fresh: Any) 
                 window[c] = v if better else best
                 won[c] = tap if better else won[c]
     elif KIND == PUT:
-        for c in range(channels):
-            image[c] += window[c] if won[c] == tap else window[c] * 0
+        if fresh:
+            for c in range(channels):
+                image[c] = select(won[c] == tap, window[c], ZERO(window[c]))
+        else:
+            for c in range(channels):
+                image[c] += select(won[c] == tap, window[c], ZERO(window[c]))
     else:
         for c in range(channels):
             image[c] += window[c]
@@ -74,31 +79,31 @@ def windows(table: Any, start: Any, stop: Any) -> Any:
     top, left = memory.load(table, 12), memory.load(table, 13)
     tall, wide = memory.load(table, 14), memory.load(table, 15)
     pixel = channels * ITEM
-    # Windows side by side that cover the images: each pixel is written once, and their lines are alike.
-    beside = kernel == down and taps == across and kernel * rows == height and taps * places == width
-    alike = KIND == SPREAD and top == 0 and left == 0 and tall == 1 and wide == 1 and beside
+    # Windows side by side that cover the images: each pixel is written once.
+    covered = kernel == down and taps == across and kernel * rows == height and taps * places == width
+    covered = covered and top == 0 and left == 0 and tall == 1 and wide == 1
     for n in range(start, stop):
-        if alike:
+        if KIND == SPREAD and covered:  # lines alike
             for i in range(rows):
                 first = x + (n * rows + i) * kernel * width * pixel
                 repeat(first, y + (n * rows + i) * places * pixel, places, taps, channels)
                 for k in range(1, kernel):
                     memory.copy(first + k * width * pixel, first, width * pixel)
             continue
-        if KIND in (PUT, SPREAD):
+        if KIND in (PUT, SPREAD) and not covered:
             memory.clear(x + n * height * width * pixel, height * width * pixel)
         for i in range(rows):
             for j in range(places):
                 place = (n * rows + i) * places + j
                 window = numbers(y + place * pixel, channels)
                 who = carray(memory.byte_at(won + place * channels), (channels,))
-                fresh = True
+                fresh = covered or KIND == MAXIMUM
                 for k in range(kernel):
                     line = i * down - top + k * tall
                     for t in range(taps):
                         column = j * across - left + t * wide
                         if 0 <= line < height and 0 <= column < width:
                             image = numbers(x + ((n * height + line) * width + column) * pixel, channels)
-                            add(image, window, who, channels, k * taps + t, fresh)
-                            fresh = False
+                            add(image, window, who, channels, uint8(k * taps + t), fresh)
+                            fresh = fresh and KIND == PUT
     return 0

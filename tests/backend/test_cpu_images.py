@@ -70,6 +70,19 @@ def test_windows_side_by_side_hand_each_pixel_its_share(monkeypatch, shape, kern
     np.testing.assert_allclose(gx, np.kron(g, np.full(kernel, 1 / (kernel[0] * kernel[1]))), rtol=1e-14)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_an_infinite_cotangent_reaches_the_largest_element_alone(monkeypatch, stride):
+    monkeypatch.setattr(cpu_images, "SMALL", 1)
+    x = gg.tensor(np.arange(72.0).reshape(1, 2, 6, 6), requires_grad=True)
+    y = F.max_pool2d(x, 2, stride)
+    g = np.zeros(y.shape)
+    g[0, 1, 1, 1] = np.inf
+    y.backward(gg.tensor(g))
+    there = (0, 1, 1 + stride, 1 + stride)
+    assert x.grad.numpy()[there] == np.inf
+    assert np.count_nonzero(x.grad.numpy()) == 1
+
+
 def test_what_the_loops_do_not_take_goes_the_general_way():
     assert not cpu_images.takes(3, np.ones((4, 4, 16, 16, 16)))
     assert not cpu_images.takes(2, np.ones((4, 4, 64, 64), np.float16))
