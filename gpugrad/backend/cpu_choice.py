@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ..fusion.numba_cache import numba_wanted
-from . import cpu_conv, cpu_conv_few, cpu_conv_numpy, cpu_depthwise_numpy, cpu_winograd, cpu_winograd_numpy
+from . import (
+    cpu_conv,
+    cpu_conv_few,
+    cpu_conv_numpy,
+    cpu_depthwise,
+    cpu_depthwise_numpy,
+    cpu_winograd,
+    cpu_winograd_numpy,
+)
 from .base import Array
 from .conv import Geometry
 
@@ -15,6 +23,7 @@ WAYS: Final[dict[str, Any]] = {
     "winograd2": cpu_winograd.Tiles(2),
     "direct": cpu_conv,
     "direct, few channels": cpu_conv_few,
+    "direct, depthwise": cpu_depthwise,
     "winograd2 in NumPy": cpu_winograd_numpy,
     "shifted": cpu_depthwise_numpy,
     "im2col": cpu_conv_numpy,
@@ -60,6 +69,8 @@ def _decided(
     if asked == "winograd2" and tiled:
         return "winograd2 in NumPy"
     direct = cpu_conv.chosen(work, *arrays) == "direct"
+    if direct and cpu_depthwise.fits(arrays[0], w_shape, at):
+        return "direct, depthwise"
     if direct and back and cpu_conv_few.fits(arrays[0], w_shape, at):
         return "direct, few channels"
     # The other compiled loops decline a gradient by images with a stride and a dilation on one axis.
@@ -75,4 +86,4 @@ def _decided(
 
 def name_of(way: str) -> str:
     """What users are told of a way: which algorithm, not whose loops."""
-    return "im2col" if way == "general" else way.removesuffix(" in NumPy").removesuffix(", few channels")
+    return "im2col" if way == "general" else way.partition(",")[0].removesuffix(" in NumPy")

@@ -214,6 +214,8 @@ class GhostBackend(Backend):
             return ghost_conv.tiled_conv(self, way, x, w.shape, at)
         if way == "winograd2 in NumPy":
             return ghost_conv_numpy.tiled_conv(self, x, w.shape, at)
+        if way == "direct, depthwise":
+            return ghost_conv.depthwise_conv(self, x)
         if way == "direct":
             return ghost_conv.conv(self, x, w.shape, at)
         if way in ("shifted", "im2col"):
@@ -235,6 +237,8 @@ class GhostBackend(Backend):
             return ghost_conv_numpy.tiled_conv_input(self, g, w.shape, size, at)
         if way == "direct, few channels":
             return ghost_conv.few_conv_input(self, g, w.shape, size)
+        if way == "direct, depthwise":
+            return ghost_conv.depthwise_conv(self, g)
         if way == "direct":
             return ghost_conv.conv_input(self, g, w.shape, size, at)
         if way in ("shifted", "im2col"):
@@ -251,6 +255,8 @@ class GhostBackend(Backend):
             return ghost_conv.tiled_conv_weight(self, way, x, g, at)
         if way == "winograd2 in NumPy":
             return ghost_conv_numpy.tiled_conv_weight(self, x, g)
+        if way == "direct, depthwise":
+            return ghost_conv.depthwise_conv_weight(self, x, g)
         if way == "direct":
             return ghost_conv.conv_weight(self, x, g, kernel, at)
         if way in ("shifted", "im2col"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..backend import cpu_choice, cpu_conv, cpu_winograd
+from ..backend import cpu_choice, cpu_conv, cpu_depthwise, cpu_winograd
 from ..backend.conv import Geometry
 from ..backend.cpu_conv_numpy import with_height
 from ..backend.cpu_layout import NONE, Pads, arranged, at_a_time, block_size
@@ -91,6 +91,23 @@ def _around(home: Any, x: Ghost, w_shape: tuple[int, ...], pads: Pads | None, at
     most = x.shape[0] if pads is None else at_a_time(x.value, pads, groups)
     images = _border(home, x, pads or NONE, most)
     del kernels, images
+
+
+def depthwise_conv(home: Any, x: Ghost) -> Any:
+    """`cpu_depthwise.conv` and `conv_input` likewise, of images or of cotangents."""
+    y = home.fresh((x.shape[0], *x.shape[2:], x.shape[1]), x.dtype)
+    kernels, images = home.fresh((10, x.shape[1]), x.dtype), _border(home, x, NONE, x.shape[0])
+    del kernels, images
+    return home.xp.moveaxis(y, -1, 1)
+
+
+def depthwise_conv_weight(home: Any, x: Ghost, g: Ghost) -> Any:
+    """`cpu_depthwise.conv_weight` likewise."""
+    images, given = (_border(home, a, NONE, a.shape[0]) for a in (x, g))
+    sums = home.fresh((min(cpu_depthwise.PARTS, x.shape[0] * x.shape[2]), 9, x.shape[1]), x.dtype)
+    found = home.fresh((x.shape[1], 1, 3, 3), x.dtype)
+    del images, given, sums
+    return found
 
 
 def conv_weight(home: Any, x: Ghost, g: Ghost, kernel: tuple[int, ...], at: Geometry) -> Any:

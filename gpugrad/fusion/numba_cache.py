@@ -31,6 +31,7 @@ _MATH = (
     "numba_math.py",
     "numba_tile.py",
     "numba_sweep.py",
+    "numba_slide.py",
     "numba_transform.py",
 )
 

@@ -117,6 +117,22 @@ def clear(typingctx: Any, target: Any, count: Any) -> Any:
     return types.void(types.int64, types.int64), codegen
 
 
+@intrinsic
+def prefetch(typingctx: Any, address: Any) -> Any:
+    """Ask for the cache line at an address, which may lie anywhere, to be brought near."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        declare: Any = cgutils.get_or_insert_function
+        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        function = declare(builder.module, kind, "llvm.prefetch.p0")
+        # To be read, into the second level, as data.
+        builder.call(function, [builder.inttoptr(args[0], pointer), number(0), number(2), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
 # What a thread that looks for a change tells its core meanwhile, so as to leave the memory bus alone.
 _X86 = platform.machine().lower() in ("x86_64", "amd64")
 

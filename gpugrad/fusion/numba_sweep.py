@@ -44,7 +44,7 @@ class Arithmetic:
         return declare(self.b.module, ir.FunctionType(result, kinds), full)
 
 
-class _Strip(Arithmetic):
+class Strip(Arithmetic):
     """The code of one pass over `vectors` vectors; `left`: valid bytes of the last one, None for all of it."""
 
     def __init__(self, builder: Any, bits: int, vectors: int, left: Any) -> None:
@@ -146,7 +146,7 @@ def sweep(bits: int, moving: int, still: int, sums: int, outs: int, body: Body, 
                     fits, on = b.append_basic_block("fits"), b.append_basic_block("on")
                     b.cbranch(b.icmp_signed(">=", left, width), fits, on)
                     b.position_at_end(fits)
-                _Strip(b, bits, vectors, left if masked else None).write(body, rows, line, *places)
+                Strip(b, bits, vectors, left if masked else None).write(body, rows, line, *places)
                 taken.append((width, b.block))
                 b.branch(done)
                 if not masked:
