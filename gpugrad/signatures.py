@@ -170,7 +170,10 @@ def _order(name: str, value: Any, by_place: list[Any], by_name: dict[str, Any]) 
     if name not in ("reshape", "ravel"):
         return None
     if value != "F":
-        raise TypeError(f"[{name}] order = {value!r}; expected 'C' or 'F': a tensor hides its order in memory")
+        flags = getattr(getattr(by_place[0] if by_place else by_name["x"], "data", None), "flags", None)
+        if value in ("A", "K") and getattr(flags, "c_contiguous", False):
+            return None
+        raise TypeError(f"[{name}] order = {value!r}; expected 'C' or 'F': the memory of this tensor is in neither")
     _turn(by_place, by_name)
     if name == "ravel":
         return None

@@ -222,12 +222,15 @@ class Tensor(InPlace, Methods, Protocols):
 
     # In and out -------------------------------------------------------------------------------------------------
 
-    def item(self) -> Any:
-        """The single element as a Python number; waits for the device.
+    def item(self, *index: Any) -> Any:
+        """The single element, or the one at an index, as a Python number; waits for the device.
 
         Raises:
             ValueError: the tensor has more than one element, or none.
         """
+        if index:
+            refuse("reads values of the device")
+            return self.data.item(*index)
         if self.data.size != 1:
             raise ValueError(f"[item] the tensor has shape {self.shape}; expected exactly one element")
         refuse("reads values of the device")

@@ -78,6 +78,7 @@ def test_logsumexp_gives_the_sign_of_the_sum() -> None:
         close(ours[0], theirs[0])
         close(ours[1], theirs[1])
     close(special.logsumexp(LINE[:3], return_sign=True)[0], scipy.special.logsumexp(LINE[:3]))
+    assert special.logsumexp(np.ones(3, np.float32), return_sign=True)[0].dtype == np.float32
     gg.check_grads(lambda b: special.logsumexp(LINE[:3], b=b, return_sign=True)[0], (factors,), order=2)
 
 

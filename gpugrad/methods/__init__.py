@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from ..primitive import FUNCTIONS
-from .arguments import refuse
 from .elementwise import ElementwiseMethods
 from .numeric import NumericMethods
 from .reduce import ReduceMethods
@@ -161,8 +160,7 @@ class Methods(ElementwiseMethods, NumericMethods, ReduceMethods, ShapeMethods):
         return _CALL["astype"](self, other.data.dtype)  # type: ignore[no-any-return]
 
     def copy(self, order: str = "C") -> Self:
-        """`clone` under NumPy's name; in C order."""
-        refuse("clone", order)
+        """`clone` under NumPy's name; its order in memory is the tensor's own choice."""
         return _CALL["clone"](self)  # type: ignore[no-any-return]
 
     def contiguous(self) -> Self:

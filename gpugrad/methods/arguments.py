@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 
-def refuse(name: str, order: str = "C", **given: Any) -> None:
-    """Refuse what would change the result: `out=` and its kin unless None, an order other than C.
+def refuse(name: str, **given: Any) -> None:
+    """Refuse what would change the result: `out=` and its kin unless None.
 
     Raises:
         TypeError: one of them is given.
     """
-    if order not in ("C", "K", "A"):
-        raise TypeError(f"[{name}] order = {order!r}; tensors are read in C order: transpose first, e.g. x.T.{name}()")
     for argument, value in given.items():
         if value is not None:
             raise TypeError(f"[{name}] {argument}= is not supported for tensors; assign the result, y = x.{name}(...)")

@@ -313,8 +313,9 @@ class ElementwiseMethods:
         """This tensor where `condition` holds, else `other`."""
         return _CALL["where"](condition, self, other)  # type: ignore[no-any-return]
 
-    def round(self, decimals: int = 0) -> Self:
+    def round(self, decimals: int = 0, out: None = None) -> Self:
         """Rounded to `decimals` places, ties to even; no gradient."""
+        refuse("round", out=out)
         return _CALL["round"](self, decimals)  # type: ignore[no-any-return]
 
     def positive(self) -> Self:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Self
 
+import numpy as np
+
 from ..primitive import FUNCTIONS
+from ..signatures import called
 from .arguments import refuse
 
 _CALL: Final[dict[str, Callable[..., Any]]] = FUNCTIONS
@@ -100,11 +103,11 @@ class ReduceMethods:
 
     def cumsum(self, *args: Any, **kwargs: Any) -> Self:
         """The running sum along an axis (`dim`)."""
-        return _CALL["cumsum"](self, *args, **kwargs)  # type: ignore[no-any-return]
+        return called(_CALL["cumsum"], np.cumsum, (self, *args), kwargs)  # type: ignore[no-any-return]
 
     def cumprod(self, *args: Any, **kwargs: Any) -> Self:
         """The running product along an axis (`dim`)."""
-        return _CALL["cumprod"](self, *args, **kwargs)  # type: ignore[no-any-return]
+        return called(_CALL["cumprod"], np.cumprod, (self, *args), kwargs)  # type: ignore[no-any-return]
 
     def diff(self, *args: Any, **kwargs: Any) -> Self:
         """The differences between neighbours along an axis."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Self
 
+import numpy as np
+
 from ..primitive import FUNCTIONS
+from ..signatures import called
 from .arguments import refuse
 
 _CALL: Final[dict[str, Callable[..., Any]]] = FUNCTIONS
@@ -19,7 +22,9 @@ class ShapeMethods:
     def reshape(self, *shape: Any, order: str | None = None, copy: None = None) -> Self:
         """The same elements in another shape; one length may be -1."""
         if order is not None or copy is not None:
-            refuse("reshape", order or "C", copy=copy)
+            refuse("reshape", copy=copy)
+            options = {"order": order or "C"}
+            return called(_CALL["reshape"], np.reshape, (self, shape[0] if len(shape) == 1 else shape), options)  # type: ignore[no-any-return]
         return _CALL["reshape"](self, *shape)  # type: ignore[no-any-return]
 
     def view(self, *shape: Any) -> Self:
@@ -35,12 +40,13 @@ class ShapeMethods:
         return _CALL["view_as"](self, other)  # type: ignore[no-any-return]
 
     def ravel(self, order: str = "C") -> Self:
-        """All elements along one axis."""
-        refuse("ravel", order)
-        return _CALL["ravel"](self)  # type: ignore[no-any-return]
+        """All elements along one axis, the last index changing fastest, or the first with order "F"."""
+        return called(_CALL["ravel"], np.ravel, (self,), {"order": order})  # type: ignore[no-any-return]
 
-    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Self:
-        """The axes from `start_dim` to `end_dim` joined into one."""
+    def flatten(self, start_dim: int | str = 0, end_dim: int = -1, *, order: str | None = None) -> Self:
+        """The axes from `start_dim` to `end_dim` joined into one; with an order, as NumPy's, `ravel`."""
+        if order is not None or isinstance(start_dim, str):
+            return self.ravel(str(start_dim) if order is None else order)
         return _CALL["flatten"](self, start_dim, end_dim)  # type: ignore[no-any-return]
 
     def unflatten(self, dim: int, sizes: Any) -> Self:
@@ -163,10 +169,10 @@ class ShapeMethods:
         """With zeros below the `k`-th diagonal."""
         return _CALL["triu"](self, k)  # type: ignore[no-any-return]
 
-    def take(self, indices: Any, axis: int | None = None, out: None = None) -> Self:
-        """Elements or slices at positions that may repeat."""
-        refuse("take", out=out)
-        return _CALL["take"](self, indices, axis)  # type: ignore[no-any-return]
+    def take(self, indices: Any, axis: int | None = None, out: None = None, mode: str = "raise") -> Self:
+        """Elements or slices at positions that may repeat; beyond the ends as `mode` says."""
+        options = {"out": out, "mode": mode}
+        return called(_CALL["take"], np.take, (self, indices, axis), options)  # type: ignore[no-any-return]
 
     def index_select(self, dim: int, index: Any) -> Self:
         """Slices at positions of axis `dim`."""
@@ -219,6 +225,8 @@ class ShapeMethods:
     def conj(self) -> Self:
         """The complex conjugate."""
         return _CALL["conj"](self)  # type: ignore[no-any-return]
+
+    conjugate = conj
 
     def __getitem__(self, index: Any) -> Self:
         """Elements by integers, slices, masks, arrays or tensors."""

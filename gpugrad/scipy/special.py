@@ -143,10 +143,10 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
     """
     if b is None and not return_sign:
         return _logsumexp(a, axis, keepdims)
-    a, b = broadcast_arrays(operand(a), operand(1 if b is None else b))
+    a, factors = (operand(a), 1) if b is None else broadcast_arrays(operand(a), operand(b))
     top = _max(a, axis, keepdims=True)
     top = getattr(top, "detach", lambda: top)()
-    total = _sum(multiply(exp(subtract(a, top)), b), axis, keepdims=True)
+    total = _sum(multiply(exp(subtract(a, top)), factors), axis, keepdims=True)
     found = [log(absolute(total) if return_sign else total) + top] + [sign(total)] * return_sign
     if not keepdims:
         found = [_sum(f, tuple(range(len(f.shape))) if axis is None else axis) for f in found]

@@ -121,9 +121,9 @@ def test_kernels_without_a_rule_and_results_written_elsewhere_are_refused(cupy) 
 def test_methods_refuse_what_they_cannot_do_for_tensors() -> None:
     x = square()
     for call in (
-        lambda: x.clip(0, 1, out=x), lambda: x.dot(x, out=x), lambda: x.trace(dtype=np.float32), lambda: x.ravel("F"),
-        lambda: x.reshape(4, order="F"), lambda: x.reshape(4, copy=True), lambda: x.take([0], out=x),
-        lambda: x.argmax(dtype=np.int32), lambda: x.copy("F"),
+        lambda: x.clip(0, 1, out=x), lambda: x.dot(x, out=x), lambda: x.trace(dtype=np.float32),
+        lambda: x.reshape(4, copy=True), lambda: x.take([0], out=x), lambda: x.argmax(dtype=np.int32),
+        lambda: x.cumsum(0, None, x), lambda: x.round(1, x),
     ):  # fmt: skip
-        with pytest.raises(TypeError, match=r"is not supported for tensors|tensors are read in C order"):
+        with pytest.raises(TypeError, match=r"is not supported"):
             call()
