@@ -6,9 +6,10 @@ import pytest
 import gpugrad as gg
 from gpugrad.backend import backend_for, cpu_images, cpu_norms
 from gpugrad.fusion import workers
+from gpugrad.fusion.numba_cache import numba_wanted
 from gpugrad.nn import functional as F
 
-pytest.importorskip("numba", reason="Numba is not installed")
+pytestmark = pytest.mark.skipif(not numba_wanted(), reason="Numba is not installed")
 
 # Channels that fill a strip of vectors, several, a part of one; few channels, taken as wider rows where the count of
 # rows allows it; rows and sequences.
