@@ -19,6 +19,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..fusion import workers
+from ..fusion.workers import Arena
 from . import blas
 from .base import Array
 from .conv import Geometry, turned_kernels
@@ -28,14 +29,19 @@ from .pool import BufferPool
 CHUNK: Final = 1 << 21
 PARTS: Final = 8
 WORK: Final = 1 << 19
-LEAST: Final = 256
+LEAST, FEWEST = 256, 64
 # Bytes of a kernels' gradient up to which parts of the images have sums of their own; beyond, the rows of the kernels
 # and the input channels are shared out, about PIECES in all.
 SMALL_GRADIENT: Final = 1 << 18
 PIECES: Final = 6
 # An estimate of times in multiply-adds, some 50 a nanosecond: to begin a run of memory and to copy a byte of it; to
-# begin an addition in place and to add a number. Measured in the second-nearest cache.
-RUN, BYTE, ADDITION, ADD = 200, 1, 600, 25
+# begin an addition in place and to add a number; for a product to read a number of a patch. Measured in the
+# second-nearest cache.
+RUN, BYTE, ADDITION, ADD, READ = 200, 1, 600, 25, 16
+
+
+# Where arrays are taken from.
+Taken = BufferPool | Arena
 
 
 class Plan(NamedTuple):
@@ -120,8 +126,8 @@ def plan(size: Sequence[int], w_shape: Sequence[int], at: Geometry, itemsize: in
         run = p.window * inner
         if spread:
             return (ADDITION + run * (ADD + p.block * out)) / p.block
-        # Products take their columns in full vectors, and some time to begin with.
-        return (RUN + run * (BYTE * itemsize + -(-p.block * out // lanes) * lanes + 2)) / p.block
+        # Products take their columns in full vectors; narrow ones wait for the matrix that they read.
+        return (RUN + run * (BYTE * itemsize + -(-p.block * out // lanes) * lanes + READ)) / p.block
 
     return min((one._replace(block=b) for b in range(1, width + 1) if width % b == 0), key=cost)
 
@@ -130,8 +136,11 @@ def parts(p: Plan, count: int, itemsize: int) -> list[Part]:
     """A batch of `count` images in parts: some images, or some rows of one."""
     height, width = p.size
     blocks = width // p.block
-    # Each product begins with a copy of its matrix, so a part has patches enough to make up for that.
-    most = max(CHUNK // (p.patch * itemsize), LEAST) // blocks  # rows
+    # Each product begins with a copy of its matrix, so a part has patches enough to make up for that; but those of a
+    # small layer are not to take more than the layer itself.
+    layer = count * height * width * (p.out + p.stride[0] * p.stride[1] * p.inner) * itemsize
+    nbytes = p.patch * itemsize
+    most = min(max(CHUNK // nbytes, LEAST), max(layer // 3 // nbytes, FEWEST)) // blocks  # rows
     least = -(-WORK // (blocks * p.patch * p.block * p.out))
     images = max(1, min(most // height, max(-(-count // PARTS), -(-least // height))))
     rows = min(height, max(1, most))
@@ -149,18 +158,20 @@ def conv(pool: BufferPool, x: Array, w: Array, bias: Array | None, at: Geometry)
     p, images = plan(at.output(x.shape[2:], w.shape[2:]), w.shape, at, x.itemsize), np.moveaxis(x, 1, -1)
     groups = [(slice(k * p.inner, (k + 1) * p.inner), slice(k * p.out, (k + 1) * p.out)) for k in range(at.groups)]
     matrices = [band(p, w[own]) for _, own in groups]
+    biases = None if bias is None else np.tile(bias.reshape(at.groups, p.out), p.block).reshape(-1)
     y = pool.empty((x.shape[0], *p.size, w.shape[0]), x.dtype)
     every = parts(p, x.shape[0], x.itemsize)
 
-    def compute(number: int) -> None:
+    def compute(number: int, room: Arena) -> None:
         part = every[number]
         for (seen, own), matrix in zip(groups, matrices, strict=True):
+            room.clear()
             target = y[part][..., own].reshape(-1, matrix.shape[1])
-            np.matmul(patches(pool, images[..., seen], p, part), matrix, out=target)
-            if bias is not None:
-                target += np.tile(bias[own], p.block)
+            np.matmul(patches(room, images[..., seen], p, part), matrix, out=target)
+            if biases is not None:
+                target += biases[own.start * p.block : own.stop * p.block]
 
-    share(compute, len(every))
+    share_with_room(pool, compute, len(every), most_scratch(images[..., : p.inner], p, every))
     return np.moveaxis(y, -1, 1)
 
 
@@ -178,19 +189,24 @@ def conv_input(pool: BufferPool, g: Array, w: Array, size: tuple[int, ...], at: 
     # The rows of one image overlap: they are one thread's.
     every = [list(some) for _, some in itertools.groupby(parts(p, g.shape[0], g.itemsize), lambda part: part.images)]
 
-    def compute(number: int) -> None:
+    def compute(number: int, room: Arena) -> None:
+        room.clear()
         images = x[every[number][0].images]
-        sums = pool.empty((len(images), *full, x.shape[-1]), x.dtype)
+        sums = room.empty((len(images), *full, x.shape[-1]), x.dtype)
         sums.fill(0)
         for part in every[number]:
-            rows = dense(pool, given[part])
+            kept = room.used
+            rows = dense(room, given[part])
             for (seen, own), matrix in zip(groups, matrices, strict=True):
                 values = rows[..., own].reshape(-1, matrix.shape[0])
-                found = pool.empty((len(values), p.patch), x.dtype)
+                copied = room.used
+                found = room.empty((len(values), p.patch), x.dtype)
                 add_patches(sums[..., seen], np.matmul(values, matrix, out=found), p, part)
+                room.clear(copied)
+            room.clear(kept)
         place(images, sums, p.low)
 
-    share(compute, len(every))
+    share_with_room(pool, compute, len(every), spread_scratch(given, p, every[0][0], full, x.shape[-1]))
     return np.moveaxis(x, -1, 1)
 
 
@@ -204,7 +220,8 @@ def conv_weight(pool: BufferPool, x: Array, g: Array, kernel: tuple[int, ...], a
     bundles, pieces = shares(p, x.shape[0], at.groups, x.itemsize)
     sums = pool.empty((len(bundles), at.groups, p.kernel[0], p.window, inner, p.block, p.out), x.dtype)
 
-    def compute(number: int) -> None:
+    def compute(number: int, room: Arena) -> None:
+        room.clear()
         bundle, (group, rows, channels) = bundles[number // len(pieces)], pieces[number % len(pieces)]
         own = slice(group * p.out, (group + 1) * p.out)
         seen = images[..., group * inner + channels.start : group * inner + channels.stop]
@@ -213,13 +230,15 @@ def conv_weight(pool: BufferPool, x: Array, g: Array, kernel: tuple[int, ...], a
             low=(p.low[0] - rows.start * p.dilation[0], p.low[1]),
         )  # fmt: skip
         total = sums[number // len(pieces), group, rows, :, channels]
-        found = pool.empty((some.patch, p.block * p.out), x.dtype)
+        found = room.empty((some.patch, p.block * p.out), x.dtype)
+        kept = room.used
         for k, part in enumerate(bundle):
+            room.clear(kept)
             values = given[part][..., own].reshape(-1, found.shape[1])
-            np.matmul(patches(pool, seen, some, part).T, values, out=found)
+            np.matmul(patches(room, seen, some, part).T, values, out=found)
             np.add(total if k else 0, found.reshape(total.shape), out=total)
 
-    share(compute, len(bundles) * len(pieces))
+    share_with_room(pool, compute, len(bundles) * len(pieces), weight_scratch(images, p, bundles[0], pieces[0]))
     return unbanded(p, sums[0] if len(bundles) == 1 else sums.sum(axis=0))
 
 
@@ -256,7 +275,14 @@ def share(compute: Callable[[int], object], count: int) -> None:
         workers.parallel_for(compute, count)
 
 
-def patches(pool: BufferPool, images: Array, p: Plan, part: Part) -> Array:
+def share_with_room(pool: BufferPool, compute: Callable[[int, Arena], object], count: int, nbytes: int) -> None:
+    """`share`, with a room of `nbytes` for the arrays of one call at a time."""
+    rooms = workers.takers(count) if blas.controlled() else 1
+    # Arrays begin at multiples of 64 bytes.
+    share(workers.lending(compute, [Arena(pool.scratch(nbytes + 256)) for _ in range(rooms)]), count)
+
+
+def patches(pool: Taken, images: Array, p: Plan, part: Part) -> Array:
     """The patches of a part as a matrix; where its rows lie in memory as they are, without a copy."""
     return dense(pool, patch_view(surroundings(pool, images, p, part), p, part)).reshape(-1, p.patch)
 
@@ -271,7 +297,7 @@ def patch_view(seen: Array, p: Plan, part: Part) -> Array:
     )  # fmt: skip
 
 
-def surroundings(pool: BufferPool, images: Array, p: Plan, part: Part, border: float = 0.0) -> Array:
+def surroundings(pool: Taken, images: Array, p: Plan, part: Part, border: float = 0.0) -> Array:
     """What a part of the output sees of the images, (n, rows, pixels, channels), with `border` around them."""
     first, reach, inside = seen_by(images, p, part)
     some = images[part.images]
@@ -288,7 +314,8 @@ def seen_by(images: Array, p: Plan, part: Part) -> tuple[tuple[int, int], tuple[
     """The first row and pixel that a part of the output sees, how many, and whether all are inside the images."""
     first = (part.rows.start * p.stride[0] - p.low[0], -p.low[1])
     reach = (p.reach(0, part.shape[1]), p.reach(1, p.size[1]))
-    inside = all(f >= 0 and f + n <= size for f, n, size in zip(first, reach, images.shape[1:3], strict=True))
+    _, height, width, _ = images.shape
+    inside = min(first) >= 0 and first[0] + reach[0] <= height and first[1] + reach[1] <= width
     return first, reach, inside
 
 
@@ -314,6 +341,27 @@ def scratch(images: Array, p: Plan, part: Part, copied: bool = True) -> int:
     return taken
 
 
+def most_scratch(images: Array, p: Plan, every: Sequence[Part], copied: bool = True) -> int:
+    """The `scratch` of the largest part: the first, or the last where they are rows of images."""
+    ends = every[:1] if every[0].rows == every[-1].rows else (every[0], every[-1])
+    return max([scratch(images, p, part, copied) for part in ends])
+
+
+def spread_scratch(given: Array, p: Plan, part: Part, full: Sequence[int], channels: int) -> int:
+    """Bytes that a part of `conv_input` with steps takes: sums, a copy of what is given, patches of one group."""
+    count, rows = part.shape
+    pixels = count * rows * p.size[1]
+    copy = 0 if given[part].flags.c_contiguous else pixels * given.shape[-1]
+    return (count * math.prod(full) * channels + copy + pixels // p.block * p.patch) * int(given.itemsize)
+
+
+def weight_scratch(images: Array, p: Plan, bundle: Sequence[Part], piece: tuple[int, slice, slice]) -> int:
+    """Bytes that a piece of the gradient of the kernels takes: patches and a product."""
+    _, rows, channels = piece
+    some = p._replace(kernel=(rows.stop - rows.start, p.kernel[1]), inner=channels.stop - channels.start)
+    return int(some.patch * p.block * p.out * images.itemsize) + most_scratch(images[..., : some.inner], some, bundle)
+
+
 def add_patches(sums: Array, found: Array, p: Plan, part: Part) -> None:
     """Add patches to the images that they were to be taken from."""
     count, rows = part.shape
@@ -332,7 +380,7 @@ def add_patches(sums: Array, found: Array, p: Plan, part: Part) -> None:
         target += some
 
 
-def dense(pool: BufferPool, x: Array) -> Array:
+def dense(pool: Taken, x: Array) -> Array:
     """The same numbers, contiguous."""
     if x.flags.c_contiguous:
         return x

@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..fusion.workers import Arena
 from .base import Array
 from .conv import Geometry, turned_kernels
-from .cpu_conv_numpy import Part, share, turned
+from .cpu_conv_numpy import Part, share_with_room, turned
 from .pool import BufferPool
 
 # Bytes of transformed images and products that a part has at a time, and tiles at least: fewer make products slow.
@@ -25,6 +26,8 @@ LEAST: Final = 64
 SMALL_GRADIENT: Final = 1 << 21
 PARTS: Final = 8
 CHANNELS: Final = 64
+# Bytes of kernels that are transformed at a time.
+PIECE: Final = 1 << 18
 
 # Kernels to the 4 x 4 that meets transformed images: along one axis, and along both.
 _ALONG: Final = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
@@ -46,13 +49,16 @@ def conv(pool: BufferPool, x: Array, w: Array, bias: Array | None, at: Geometry)
     """`Backend.conv` for what `fits`."""
     images, out = np.moveaxis(x, 1, -1), w.shape[0]
     height, width = at.output(x.shape[2:], (3, 3))
-    kernels = transformed_kernels(w)
+    kernels = transformed_kernels(pool, w)
     y = pool.empty((x.shape[0], height, width, out), x.dtype)
     every = parts(y.shape, x.shape[1] + out, x.itemsize)
 
-    def compute(number: int) -> None:
+    sizes = rooms(every[0], -(-width // 2), x.shape[1], out)
+
+    def compute(number: int, arena: Arena) -> None:
+        arena.clear()
         part = every[number]
-        one, other = (Room(pool, numbers, x.dtype) for numbers in rooms(part, -(-width // 2), x.shape[1], out))
+        one, other = (Room(arena, numbers, x.dtype) for numbers in sizes)
         seen = transformed(one, other, images, part, width, at)
         other.used = 0
         products = other.empty((*seen.shape[:-1], out), x.dtype)
@@ -60,10 +66,9 @@ def conv(pool: BufferPool, x: Array, w: Array, bias: Array | None, at: Geometry)
         np.matmul(seen.reshape(*flat.shape[:2], -1), kernels, out=flat)
         if bias is not None:
             flat[5] += bias  # the one that each pixel of a tile has once
-        one.used = 0
-        finish(one, products, y[part.images], part)
+        finish(products, y[part.images], part)
 
-    share(compute, len(every))
+    share_with_room(pool, compute, len(every), sum(sizes) * x.itemsize)
     return np.moveaxis(y, -1, 1)
 
 
@@ -78,13 +83,15 @@ def conv_weight(pool: BufferPool, x: Array, g: Array, kernel: tuple[int, ...], a
     channels, out = x.shape[1], g.shape[1]
     bundles, pieces = shares(given.shape, channels, out, x.itemsize)
     sums = pool.empty((len(bundles), 4, 4, channels, out), x.dtype)
+    high = pieces[0].stop - pieces[0].start
+    sizes = rooms_back(bundles[0][0], -(-given.shape[2] // 2), channels, out, high)
 
-    def compute(number: int) -> None:
+    def compute(number: int, arena: Arena) -> None:
+        arena.clear()
         bundle, rows = number // len(pieces), pieces[number % len(pieces)]
         total = sums[bundle, rows].reshape(-1, channels, out)
-        found = pool.empty(total.shape, x.dtype)
-        sizes = rooms_back(bundles[0][0], -(-given.shape[2] // 2), channels, out, rows.stop - rows.start)
-        one, other, both = (Room(pool, numbers, x.dtype) for numbers in sizes)
+        found = arena.empty(total.shape, x.dtype)
+        one, other, both = (Room(arena, numbers, x.dtype) for numbers in sizes)
         for k, part in enumerate(bundles[bundle]):
             one.used = other.used = both.used = 0
             seen = transformed(one, both, images, part, given.shape[2], at, rows).reshape(len(found), -1, channels)
@@ -93,9 +100,21 @@ def conv_weight(pool: BufferPool, x: Array, g: Array, kernel: tuple[int, ...], a
             np.matmul(seen.swapaxes(1, 2), gradient, out=found)
             np.add(total if k else 0, found, out=total)
 
-    share(compute, len(bundles) * len(pieces))
-    gradient = _BOTH.T.astype(x.dtype) @ (sums[0] if len(sums) == 1 else sums.sum(axis=0)).reshape(16, -1)
-    return np.ascontiguousarray(gradient.reshape(*kernel, channels, out).transpose(3, 2, 0, 1))
+    nbytes = (sum(sizes) + 4 * high * channels * out) * x.itemsize
+    share_with_room(pool, compute, len(bundles) * len(pieces), nbytes)
+    total = (sums[0] if len(sums) == 1 else sums.sum(axis=0)).reshape(16, channels, out)
+    gradient = np.empty((out, channels, *kernel), x.dtype)
+    back = _BOTH.T.astype(x.dtype)
+    for some in pieces_of(channels, out, x.itemsize):
+        each = back @ total[:, some].reshape(16, -1)
+        gradient[:, some] = each.reshape(*kernel, -1, out).transpose(3, 2, 0, 1)
+    return gradient
+
+
+def pieces_of(channels: int, out: int, itemsize: int) -> list[slice]:
+    """Channels of which kernels are transformed at a time: those whose 9 numbers take PIECE bytes."""
+    step = max(1, PIECE // (9 * out * itemsize))
+    return [slice(c, min(c + step, channels)) for c in range(0, channels, step)]
 
 
 def shares(
@@ -108,7 +127,7 @@ def shares(
         large, one after the other.
     """
     small = PARTS * 16 * channels * out * itemsize <= SMALL_GRADIENT
-    every = parts(shape, -(-(channels + out) // (1 if small else 2)), itemsize)
+    every = parts(shape, (channels + out) * (6 if small else 3) // 4, itemsize)
     each = -(-len(every) // PARTS) if small else len(every)
     rows = [slice(0, 4)] if small else [slice(k, k + 1) for k in range(4)]
     return [every[k : k + each] for k in range(0, len(every), each)], rows
@@ -134,11 +153,15 @@ def parts(shape: tuple[int, ...], channels: int, itemsize: int) -> list[Part]:
     ]
 
 
-def transformed_kernels(w: Array) -> Array:
+def transformed_kernels(pool: BufferPool, w: Array) -> Array:
     """Kernels (out, channels, 3, 3) as 16 matrices (channels, out)."""
     out, channels = w.shape[:2]
-    rows = np.ascontiguousarray(w.transpose(2, 3, 1, 0)).reshape(9, -1)
-    return (_BOTH.astype(w.dtype) @ rows).reshape(16, channels, out)
+    kernels = pool.empty((16, channels, out), w.dtype)
+    both = _BOTH.astype(w.dtype)
+    for some in pieces_of(channels, out, w.itemsize):
+        rows = np.ascontiguousarray(w[:, some].transpose(2, 3, 1, 0)).reshape(9, -1)
+        kernels[:, some] = (both @ rows).reshape(16, -1, out)
+    return kernels
 
 
 def halves(room: Room, images: Array, part: Part, corner: tuple[int, int], size: tuple[int, int]) -> Array:
@@ -171,8 +194,8 @@ def halves(room: Room, images: Array, part: Part, corner: tuple[int, int], size:
 class Room:
     """A buffer that arrays are taken from one behind the other; with `used` at 0 again they are written over."""
 
-    def __init__(self, pool: BufferPool, numbers: int, dtype: Any) -> None:
-        self.memory = pool.empty((numbers,), dtype)
+    def __init__(self, arena: Arena, numbers: int, dtype: Any) -> None:
+        self.memory = arena.empty((numbers,), dtype)
         self.used = 0
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
@@ -192,17 +215,19 @@ def transformed(
     corner = (2 * part.rows.start - at.padding[0][0], -at.padding[1][0])
     both = halves(other, images, part, corner, (2 * rows + 2, across + 1))
     count, _, _, channels = both.shape[1:]
-    down = other.empty((some.stop - some.start, 2, count, rows, across + 1, channels), images.dtype)
-    differences([both[:, :, k : k + 2 * rows - 1 : 2] for k in range(4)], down, some)
-    found = own.empty((len(down), 4, count, rows, across, channels), images.dtype)
-    for (even, odd), target in zip(down, found, strict=True):
+    lines = [both[:, :, k : k + 2 * rows - 1 : 2] for k in range(4)]
+    down = other.empty((2, count, rows, across + 1, channels), images.dtype)
+    found = own.empty((some.stop - some.start, 4, count, rows, across, channels), images.dtype)
+    for (step, one, another), target in zip(_SUMS[some], found, strict=True):
+        step(lines[one], lines[another], out=down)
+        even, odd = down
         differences((even[:, :, :-1], odd[:, :, :-1], even[:, :, 1:], odd[:, :, 1:]), target)
     return found
 
 
-def differences(x: Any, out: Array, some: slice = _ALL) -> None:
+def differences(x: Any, out: Array) -> None:
     """Winograd's transformation of four neighbours."""
-    for target, (step, one, other) in zip(out, _SUMS[some], strict=True):
+    for target, (step, one, other) in zip(out, _SUMS, strict=True):
         step(x[one], x[other], out=target)
 
 
@@ -211,63 +236,55 @@ def transformed_gradient(own: Room, other: Room, given: Array, part: Part, some:
     rows, across = part.shape[1], -(-given.shape[2] // 2)
     both = halves(other, given, part, (2 * part.rows.start, 0), (2 * rows, across))
     count, _, _, channels = both.shape[1:]
-    down = other.empty((some.stop - some.start, 2, count, rows, across, channels), given.dtype)
-    spread((both[:, :, 0::2], both[:, :, 1::2]), down, some)
-    found = own.empty((len(down), 4, count, rows, across, channels), given.dtype)
-    for columns, target in zip(down, found, strict=True):
-        spread(columns, target)
+    down = other.empty((2, count, rows, across, channels), given.dtype)
+    found = own.empty((some.stop - some.start, 4, count, rows, across, channels), given.dtype)
+    for share_of, target in zip(_SHARES[some], found, strict=True):
+        spread(share_of, both[:, :, 0::2], both[:, :, 1::2], down)
+        for each, place in zip(_SHARES, target, strict=True):
+            spread(each, down[0], down[1], place)
     return found
 
 
-def spread(x: Any, out: Array, some: slice = _ALL) -> None:
-    """What each of two pixels gives to four products: the transposed of what `finish` does along an axis."""
-    for target, (one, other) in zip(out, _SHARES[some], strict=True):
-        if one and other:
-            (np.add if other > 0 else np.subtract)(x[0], x[1], out=target)
-        elif one:
-            np.copyto(target, x[0])
-        else:
-            np.negative(x[1], out=target)
+def spread(share_of: tuple[int, int], one: Array, other: Array, out: Array) -> None:
+    """What two pixels give to a product: the transposed of what `finish` does along an axis."""
+    if all(share_of):
+        (np.add if share_of[1] > 0 else np.subtract)(one, other, out=out)
+    elif share_of[0]:
+        np.copyto(out, one)
+    else:
+        np.negative(other, out=out)
 
 
-def finish(room: Room, products: Array, y: Array, part: Part) -> None:
-    """Tiles of 2 x 2 pixels from their 16 products."""
-    along = room.empty((2, *products.shape[1:]), y.dtype)
-    work = room.empty(products.shape[1:], y.dtype)
-    inner(products, along, work)
+def finish(products: Array, y: Array, part: Part) -> None:
+    """Tiles of 2 x 2 pixels from their 16 products, which are written over."""
+    one, two, three, four = products
+    one += two
+    one += three
+    two -= three
+    two -= four
     for row in range(2):
         target = y[:, 2 * part.rows.start + row : 2 * part.rows.stop : 2]
-        pixels = [target[:, :, column::2] for column in range(2)]
-        high, wide = target.shape[1], [p.shape[2] for p in pixels]
-        one, two, three, four = along[row][:, :, :high]
-        both = work[0][:, :high]
-        np.add(two, three, out=both)
-        np.add(one, both, out=both)
-        pixels[0][...] = both[:, :, : wide[0]]
-        np.subtract(two, three, out=both)
-        np.subtract(both, four, out=both)
-        pixels[1][...] = both[:, :, : wide[1]]
+        even, odd = target[:, :, 0::2], target[:, :, 1::2]
+        one, two, three, four = products[row][:, :, : target.shape[1]]
+        one += two
+        np.add(one[:, :, : even.shape[2]], three[:, :, : even.shape[2]], out=even)
+        two -= three
+        np.subtract(two[:, :, : odd.shape[2]], four[:, :, : odd.shape[2]], out=odd)
 
 
 def rooms(part: Part, across: int, channels: int, out: int) -> tuple[int, int]:
-    """Numbers in the two buffers of a part of `conv`: in turn each has what is read and what is written."""
+    """Numbers in the two buffers of a part of `conv`: transformed images, and what leads to them or the products."""
     tiles = 16 * part.shape[0] * part.shape[1] * across
-    return max(tiles * channels, tiles * out * 3 // 4), max(tiles * out, _before(part, across, channels, 4))
+    return tiles * channels, max(tiles * out, _before(part, across, channels))
 
 
 def rooms_back(part: Part, across: int, channels: int, out: int, rows: int) -> tuple[int, int, int]:
     """Numbers in the buffers of a part of `conv_weight`: for the images, for the gradient, and on the way to both."""
     tiles = 4 * rows * part.shape[0] * part.shape[1] * across
-    return tiles * channels, tiles * out, max(_before(part, across, c, rows) for c in (channels, out))
+    return tiles * channels, tiles * out, max(_before(part, across, c) for c in (channels, out))
 
 
-def _before(part: Part, across: int, channels: int, rows: int) -> int:
-    """Numbers that lead to a part's transformed images, of so many rows of a tile."""
+def _before(part: Part, across: int, channels: int) -> int:
+    """Numbers that lead to a part's transformed images."""
     count, down = part.shape
-    return 2 * count * (across + 1) * channels * (2 * down + 2 + rows * down)
-
-
-def inner(x: Array, out: Array, work: Array) -> None:
-    """Two pixels from four products, along the first axis."""
-    np.add(x[0], np.add(x[1], x[2], out=work), out=out[0])
-    np.subtract(np.subtract(x[1], x[2], out=work), x[3], out=out[1])
+    return 2 * count * (across + 1) * channels * (2 * down + 2 + down)

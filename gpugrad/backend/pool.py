@@ -59,6 +59,7 @@ class BufferPool:
         self.limit = limit
         self.threshold = threshold
         self._classes: dict[int, list[Array]] = {}
+        self._scratch: list[Array] = []
         self._held = 0
         self._hits = 0
         self._misses = 0
@@ -85,6 +86,44 @@ class BufferPool:
             # The view is made under the lock: from here on the buffer counts as seen.
             return np.ndarray(shape, dtype, buffer)
 
+    def scratch(self, nbytes: int) -> Array:
+        """Uninitialised bytes for as long as one call needs them.
+
+        Whoever asks next gets the same buffer where it is large enough; one that is too small is given up for a larger
+        one. So calls one after the other take what the largest of them needs, not a buffer of each one's size.
+        """
+        if nbytes < self.threshold:
+            return np.empty(nbytes, np.uint8)
+        with self._lock:
+            buffer = self._large_enough(nbytes)
+            if buffer is not None:
+                self._hits += 1
+                return buffer[:nbytes]
+            self._give_one_up()
+            # What is not written to takes no memory, so a little more does for calls of almost the same needs.
+            step = 1 << max(nbytes.bit_length() - 3, 17)
+            size = -(-nbytes // step) * step
+            if not self._make_room(size):
+                return np.empty(nbytes, np.uint8)
+            self._misses += 1
+            self._held += size
+            buffer = np.empty(size, np.uint8)
+            self._scratch.append(buffer)
+            return buffer[:nbytes]
+
+    def _large_enough(self, nbytes: int) -> Array | None:
+        for buffer in self._scratch:
+            if sys.getrefcount(buffer) <= _IDLE and buffer.nbytes >= nbytes:
+                return buffer
+        return None
+
+    def _give_one_up(self) -> None:
+        for buffer in self._scratch:
+            if sys.getrefcount(buffer) <= _IDLE:
+                self._scratch = [other for other in self._scratch if other is not buffer]
+                self._held -= buffer.nbytes
+                return
+
     def _idle(self, size: int) -> Array | None:
         for buffer in self._classes.get(size, ()):
             if sys.getrefcount(buffer) <= _IDLE:
@@ -98,16 +137,24 @@ class BufferPool:
 
     def _drop_idle(self) -> None:
         for size, buffers in list(self._classes.items()):
-            keep = []
-            for buffer in buffers:  # a plain loop: a comprehension may hold references of its own
-                if sys.getrefcount(buffer) > _IDLE:
-                    keep += [buffer]
-            self._held -= size * (len(buffers) - len(keep))
-            self._classes[size] = keep
+            self._classes[size] = self._seen(buffers)
+        self._scratch = self._seen(self._scratch)
+
+    def _seen(self, buffers: list[Array]) -> list[Array]:
+        """The buffers that are in use; the others are held no more."""
+        keep = []
+        for buffer in buffers:  # a plain loop: a comprehension may hold references of its own
+            if sys.getrefcount(buffer) > _IDLE:
+                keep += [buffer]
+            else:
+                self._held -= buffer.nbytes
+        return keep
 
     def holds(self, buffer: object) -> bool:
         """Whether an object is one of the pool's buffers, idle or in use."""
-        return type(buffer) is np.ndarray and any(b is buffer for b in self._classes.get(buffer.nbytes, ()))
+        if type(buffer) is not np.ndarray:
+            return False
+        return any(b is buffer for b in (*self._classes.get(buffer.nbytes, ()), *self._scratch))
 
     def clear(self) -> None:
         """Give the idle buffers back to the system."""
@@ -127,10 +174,10 @@ class BufferPool:
         """Sizes and counts as of now; `in_use_bytes` is found by looking at every buffer."""
         with self._lock:
             used = 0
-            for size, buffers in self._classes.items():
+            for buffers in (*self._classes.values(), self._scratch):
                 for buffer in buffers:
                     if sys.getrefcount(buffer) > _IDLE:
-                        used += size
+                        used += buffer.nbytes
             return PoolStats(self._held, used, self.limit, self.threshold, self._hits, self._misses)
 
 

@@ -30,12 +30,12 @@ def hollow(shape: Shape, dtype: Any) -> Any:
 
 
 class Record:
-    """One piece of memory in the ledger: its size, and the layer and direction that took it."""
+    """One piece of memory in the ledger: its size, the layer and direction that took it, whether it is scratch."""
 
-    __slots__ = ("nbytes", "tag")
+    __slots__ = ("nbytes", "scratch", "tag")
 
-    def __init__(self, nbytes: int, tag: Any) -> None:
-        self.nbytes, self.tag = nbytes, tag
+    def __init__(self, nbytes: int, tag: Any, scratch: bool = False) -> None:
+        self.nbytes, self.tag, self.scratch = nbytes, tag, scratch
 
 
 class Storage:

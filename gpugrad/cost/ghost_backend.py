@@ -99,10 +99,11 @@ class GhostBackend(Backend):
         self.new.append(record)
         return Ghost(value, self, Storage(self.events, record), values is not None)
 
-    def briefly(self, nbytes: int) -> None:
-        """Memory that is taken and given back at once."""
+    def briefly(self, nbytes: int, scratch: bool = False) -> None:
+        """Memory that is taken and given back at once; `scratch` is the pool's, which every call takes again."""
         if nbytes:
             self.fresh(nbytes, np.uint8)
+            self.new[-1].scratch = scratch
 
     def there(self, array: Any) -> Ghost:
         """An array that exists, without its data unless it is of integers or truth values."""

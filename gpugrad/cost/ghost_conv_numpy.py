@@ -25,7 +25,7 @@ def conv(home: Any, x: Ghost, w_shape: tuple[int, ...], at: Geometry, biased: bo
     most = max(scratch(seen, p, part, not _depthwise(w_shape, at)) for part in every)
     # A ufunc has buffers where its operands do not lie alike: one for a bias, three for a group's.
     buffers = biased * (1 if at.groups == 1 else 3) * np.getbufsize()
-    _parts(home, every, most + buffers * x.dtype.itemsize)
+    _parts(home, every, most + buffers * x.dtype.itemsize, lent=not _depthwise(w_shape, at))
     del matrices
     return home.xp.moveaxis(y, -1, 1)
 
@@ -50,7 +50,8 @@ def conv_input(home: Any, g: Ghost, w_shape: tuple[int, ...], size: tuple[int, .
     given = images * rows * p.size[1] * out
     found = given if _depthwise(w_shape, at) else images * rows * p.size[1] // p.block * p.patch
     again = 0 if np.moveaxis(g.value, 1, -1).flags.c_contiguous else given
-    _parts(home, every, (sums + found + again + 3 * np.getbufsize()) * g.dtype.itemsize)
+    nbytes = (sums + found + again + 3 * np.getbufsize()) * g.dtype.itemsize
+    _parts(home, every, nbytes, lent=not _depthwise(w_shape, at))
     del matrices
     return home.xp.moveaxis(x, -1, 1)
 
@@ -72,11 +73,8 @@ def conv_weight(home: Any, x: Ghost, g: Ghost, kernel: tuple[int, ...], at: Geom
         copy = None if given.flags.c_contiguous else home.fresh(given.shape, g.dtype)
         bundled, pieces = cpu_conv_numpy.shares(p, x.shape[0], at.groups, x.dtype.itemsize)
         sums = home.fresh((len(bundled) * at.groups * _matrix(p, w_shape, at),), x.dtype)
-        _, rows, channels = pieces[0]
-        some = p._replace(kernel=(rows.stop - rows.start, kernel[1]), inner=channels.stop - channels.start)
-        found = some.patch * p.block * p.out * x.dtype.itemsize
-        most = max(scratch(images[..., : some.inner], some, part) for part in bundled[0])
-        _parts(home, every if len(bundled) > 1 else pieces, most + found)
+        needs = cpu_conv_numpy.weight_scratch(images, p, bundled[0], pieces[0])
+        _parts(home, every if len(bundled) > 1 else pieces, needs, lent=True)
         total = home.fresh((sums.size // len(bundled),), x.dtype) if len(bundled) > 1 else sums
     gradient = home.fresh(w_shape, x.dtype)
     del sums, copy, total
@@ -89,10 +87,10 @@ def tiled_conv(home: Any, x: Ghost, w_shape: tuple[int, ...], at: Geometry) -> A
     size = at.output(x.shape[2:], w_shape[2:])
     across = -(-size[1] // 2)
     kernels = home.fresh((16, channels, out), x.dtype)
-    home.briefly(9 * channels * out * x.dtype.itemsize)
+    home.briefly((9 + 16) * _some(channels, out, x.dtype) * x.dtype.itemsize)
     y = home.fresh((x.shape[0], *size, out), x.dtype)
     every = cpu_winograd_numpy.parts(y.shape, channels + out, x.dtype.itemsize)
-    _parts(home, every, sum(cpu_winograd_numpy.rooms(every[0], across, channels, out)) * x.dtype.itemsize)
+    _parts(home, every, sum(cpu_winograd_numpy.rooms(every[0], across, channels, out)) * x.dtype.itemsize, lent=True)
     del kernels
     return home.xp.moveaxis(y, -1, 1)
 
@@ -112,12 +110,18 @@ def tiled_conv_weight(home: Any, x: Ghost, g: Ghost) -> Any:
     rows, across = pieces[0].stop - pieces[0].start, -(-width // 2)
     held = cpu_winograd_numpy.rooms_back(bundles[0][0], across, channels, out, rows)
     found = rows * 4 * channels * out
-    _parts(home, range(len(bundles) * len(pieces)), (found + sum(held)) * x.dtype.itemsize)
+    _parts(home, range(len(bundles) * len(pieces)), (found + sum(held)) * x.dtype.itemsize, lent=True)
     total = home.fresh(sums.shape[1:], x.dtype) if len(bundles) > 1 else sums
-    products = home.fresh((9, channels, out), x.dtype)
     gradient = home.fresh((out, channels, 3, 3), x.dtype)
-    del sums, total, products
+    home.briefly(9 * _some(channels, out, x.dtype) * x.dtype.itemsize)
+    del sums, total
     return gradient
+
+
+def _some(channels: int, out: int, dtype: Any) -> int:
+    """The kernels that are transformed at a time."""
+    some = cpu_winograd_numpy.pieces_of(channels, out, dtype.itemsize)[0]
+    return int((some.stop - some.start) * out)
 
 
 def _depthwise(w_shape: tuple[int, ...], at: Geometry) -> bool:
@@ -142,6 +146,6 @@ def _matrix(p: Plan, w_shape: tuple[int, ...], at: Geometry) -> int:
     return w_shape[2] * w_shape[3] * p.size[1] if _depthwise(w_shape, at) else p.patch * p.block * p.out
 
 
-def _parts(home: Any, every: Any, nbytes: int) -> None:
-    """What the parts take that are computed at the same time."""
-    home.briefly(nbytes * min(workers.num_threads(), len(every)))
+def _parts(home: Any, every: Any, nbytes: int, lent: bool = False) -> None:
+    """What the parts take that are computed at the same time; `lent`: in the pool's scratch memory."""
+    home.briefly(nbytes * min(workers.num_threads(), len(every)), scratch=lent)

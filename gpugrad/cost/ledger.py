@@ -302,11 +302,14 @@ class _Ledger:
 def reserved(events: Sequence[tuple[int, Record]], threshold: int = THRESHOLD) -> int:
     """The most that a process holds when buffers from `threshold` on are recycled by size and not given back."""
     idle: dict[int, int] = {}
-    held = small = most = 0
-    for change, _ in events:
+    held = small = most = scratch = 0
+    for change, record in events:
         nbytes = abs(change)
         if nbytes < threshold:
             small += change
+        elif record.scratch:
+            held += max(0, nbytes - scratch)
+            scratch = max(nbytes, scratch)
         else:
             size = size_class(nbytes)
             if change < 0:

@@ -189,9 +189,14 @@ class Arena:
         self._used = start + nbytes
         return np.ndarray(shape, dtype, self._memory, start)
 
-    def clear(self) -> None:
-        """The arrays given so far are not needed any more."""
-        self._used = 0
+    @property
+    def used(self) -> int:
+        """Bytes given so far, for `clear`."""
+        return self._used
+
+    def clear(self, used: int = 0) -> None:
+        """The arrays given so far are not needed any more, or those after the first `used` bytes."""
+        self._used = used
 
 
 def _nothing(number: int) -> None:

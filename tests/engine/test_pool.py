@@ -60,6 +60,34 @@ def test_the_bound_holds_and_idle_buffers_make_room():
     assert pool.stats().held_bytes == 0
 
 
+def test_scratch_memory_is_as_large_as_the_largest_need():
+    pool = BufferPool()
+    first, second = pool.scratch(N), pool.scratch(N)
+    where = address(first)
+    assert address(second) != where
+    del first
+    assert address(pool.scratch(N // 2)) == where
+    held = pool.stats().held_bytes
+    large = pool.scratch(3 * N)  # the idle one is given up for it
+    assert pool.stats().held_bytes == held - N + large.base.nbytes
+    assert pool.holds(large.base)
+    del second, large
+    pool.clear()
+    assert pool.stats().held_bytes == 0
+    assert pool.scratch(100).base is None
+    assert BufferPool(limit=N).scratch(2 * N).base is None
+
+
+def test_scratch_memory_in_sight_is_not_lent_again():
+    pool = BufferPool()
+    a = pool.scratch(N)
+    where, part = address(a), a[5:7]
+    del a
+    assert address(pool.scratch(N)) != where
+    del part
+    assert address(pool.scratch(N)) == where
+
+
 def test_threads_never_share_a_buffer():
     pool = BufferPool()
     errors = []
