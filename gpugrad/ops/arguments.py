@@ -63,8 +63,11 @@ def added(*tangents: Any) -> Any:
     return total
 
 
+MORE: Final = frozenset(("where", "initial", "mean"))  # what NumPy's reductions take beside their own arguments
+
+
 def reduction(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator of reductions: `spelled`, PyTorch's positional `sum(x, 1, True)`, NumPy's `where=` and `initial=`.
+    """Decorator of reductions: `spelled`, PyTorch's positional `sum(x, 1, True)`, NumPy's `where=` and its kin.
 
     A given `out=` is refused, and what no reduction has.
     """
@@ -78,7 +81,7 @@ def reduction(function: Callable[..., Any]) -> Callable[..., Any]:
                 return inner(x, *args, **kwargs)
         if kwargs or len(args) > 1:
             args, kwargs = settle(args, kwargs)
-            if "where" in kwargs or "initial" in kwargs:
+            if not MORE.isdisjoint(kwargs):
                 from .masked import restricted
 
                 return restricted(function, x, args, kwargs)
@@ -95,7 +98,7 @@ def reduction(function: Callable[..., Any]) -> Callable[..., Any]:
             args = args[:1]
         if kwargs.get("out") is not None or (len(args) > place and args[place] is not None):
             raise no_out(function.__name__)
-        unknown = [k for k in kwargs if k not in names and k not in ("where", "initial")]
+        unknown = [k for k in kwargs if k not in names and k not in MORE]
         if unknown:
             raise TypeError(
                 f"[{function.__name__}] {', '.join(unknown)}= is not supported; its arguments are {', '.join(names)}, "

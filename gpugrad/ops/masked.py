@@ -1,4 +1,4 @@
-"""Reductions of a part of the elements: NumPy's `where=` and `initial=`, as compositions of the plain reductions.
+"""NumPy's `where=`, `initial=` and `mean=` of reductions, as compositions of the plain reductions.
 
 Elements that `where` leaves out have the gradient 0.
 """
@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..backend import backend_of
 from ..primitive import FUNCTIONS
 from .arguments import bare, is_half, module, operand
 
@@ -25,28 +26,30 @@ _NAN_MOMENTS: Final = ("nanmean", "nanvar", "nanstd")
 
 
 def restricted(function: Callable[..., Any], x: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The reduction `function` with `where` or `initial` among its keyword arguments.
+    """The reduction `function` with `where`, `initial` or `mean` among its keyword arguments.
 
     Raises:
         TypeError: the reduction has no such argument.
         ValueError: an extreme of a part of the elements, without `initial`.
     """
     name = function.__name__
-    mask, initial = kwargs.pop("where", True), kwargs.pop("initial", None)
-    if mask is True and initial is None:
+    mask, initial, mean = kwargs.pop("where", True), kwargs.pop("initial", None), kwargs.pop("mean", None)
+    if mask is True and initial is None and mean is None:
         return function(x, *args, **kwargs)
+    if mean is not None and name not in ("var", "std"):
+        raise TypeError(f"[{name}] mean= is not supported; var and std take it")
     if (initial is not None and name not in _JOINED) or name not in (*_NEUTRAL, *_JOINED, *_MOMENTS, *_NAN_MOMENTS):
         what = "initial" if initial is not None else "where"
         raise TypeError(f"[{name}] {what}= is not supported; choose the elements with where(mask, x, value) before")
     x = operand(x)
-    if mask is not True:
-        mask = bare(mask)
+    if mask is not True or mean is not None:
+        mask = bare(mask) if mask is not True else backend_of(bare(x)).from_host(np.ones((), bool))
         if np.dtype(mask.dtype).kind != "b":
             raise TypeError(f"[{name}] where is {mask.dtype} of shape {tuple(mask.shape)}; expected truth values")
         if name in _MOMENTS:
             bound = inspect.signature(function).bind(x, *args, **kwargs)
             bound.apply_defaults()
-            return _moment(name, mask, **bound.arguments)
+            return _moment(name, mask, mean, **bound.arguments)
         x = FUNCTIONS["where"](mask, x, _left_out(name, initial))
     if name not in _JOINED:
         return function(x, *args, **kwargs)
@@ -78,6 +81,7 @@ def _of_nothing(x: Any, axis: Any, keepdims: bool, initial: Any) -> Any:
 def _moment(
     name: str,
     mask: Any,
+    mean: Any,
     x: Any,
     axis: Any,
     dtype: Any,
@@ -87,7 +91,7 @@ def _moment(
     correction: float | None = None,
     unbiased: bool | None = None,
 ) -> Any:
-    """Mean, variance or deviation of the elements under the mask; nan where there are none."""
+    """Mean, variance or deviation of the elements under the mask, from `mean` if given; nan where there are none."""
     if correction is not None:
         ddof = correction
     elif unbiased is not None:
@@ -96,7 +100,7 @@ def _moment(
     final = dtype if dtype is not None else x.dtype if x.dtype.kind in "fcV" else np.dtype(np.float64)
     wide = astype(x, np.float32 if is_half(np.dtype(final)) else final, copy=False)
     count = add_up(module(x).broadcast_to(mask, x.shape), axis, keepdims=True).astype(bare(wide).real.dtype)
-    mean = add_up(where(mask, wide, 0), axis, keepdims=True) / count
+    mean = add_up(where(mask, wide, 0), axis, keepdims=True) / count if mean is None else mean
     if name == "mean":
         result = mean if keepdims else mean.reshape(bare(x).sum(axis=axis).shape)
     else:

@@ -19,6 +19,8 @@ INDEX = numpy.array([[0, -3, 2], [5, 1, -1]])
 CALLS = """
 np.sum(a=x); np.sum(x, 0, None, None, True); np.sum(x, initial=1.0); np.sum(x, where=MASK); np.prod(x, initial=2.0)
 np.max(x, initial=0.0, where=MASK); np.mean(x, where=MASK); np.var(x, where=MASK); np.std(x, where=MASK)
+np.std(x, mean=np.mean(x, keepdims=True)); np.var(x, 0, ddof=1, mean=np.mean(x, 0, keepdims=True))
+np.var(x, axis=1, keepdims=True, mean=0.25)
 np.nansum(x, initial=0, where=MASK); np.nanmean(x, where=MASK); np.count_nonzero(a=x); np.percentile(a=x, q=50)
 np.array(x, copy=True); np.array(x, ndmin=3); np.array(x, order="F"); np.asarray(x, order="C")
 np.array([x, x], ndmin=4); np.concatenate([x, x], dtype=np.float64); np.concatenate([x, x], out=None)

@@ -96,7 +96,8 @@ def test_mistake_is_named(call: Callable[[Any], Any], kind: type[Exception], mes
         ),
         (lambda x: gg.mean(x, initial=1.0), TypeError, r"\[mean\] initial= is not supported"),
         (lambda x: gg.argmax(x, where=True, initial=2), TypeError, r"\[argmax\] initial= is not supported"),
-        (lambda x: np.var(x, mean=1.0), TypeError, r"\[var\] mean= is not supported; its arguments are x, axis, dtype"),
+        (lambda x: gg.var(x, median=1.0), TypeError, r"\[var\] median= is not supported; its arguments are x, axis"),
+        (lambda x: gg.sum(x, mean=1.0), TypeError, r"\[sum\] mean= is not supported; var and std take it"),
         (
             lambda x: np.quantile(x, 0.5, weights=np.ones((2, 2)), method="inverted_cdf"),
             TypeError,
