@@ -11,7 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..fusion import workers
 from ..fusion.numpy_compiler import rows_joined
+from . import blas
 from .base import Array
 from .conv import Geometry
 from .cpu_conv_numpy import dense, place, share, surroundings, with_height
@@ -104,10 +106,12 @@ def window_put(
         values, winners = (dense(pool, a[images]).reshape(shape) for a in (given, numbers))
         for k in range(kernel[0] * kernel[1]):
             target = seen[:, :, k // kernel[1], k % kernel[1]]
+            # Not a product with the truth values: an infinite cotangent is nan nowhere.
             if tiled:
-                np.multiply(values, winners == k, out=target)
+                target.fill(0)
+                np.copyto(target, values, where=winners == k)
             else:
-                target += values * (winners == k)
+                np.add(target, values, out=target, where=winners == k)
         if not whole:
             place(x[images], sums, p.low)
 
@@ -124,13 +128,13 @@ def statistics(rows: Array) -> tuple[Array, Array]:
     joined = wide.shape[1] // rows.shape[1]
     found = np.empty((2, count, rows.shape[1]), rows.dtype)
 
-    def compute(k: int) -> None:
+    def compute(k: int, room: Array) -> None:
         part = wide[k * step : (k + 1) * step]
         found[0, k] = _folded(_ones(len(part), rows.dtype) @ part, joined)
-        centred = part - np.tile(found[0, k] / (len(part) * joined), joined)
+        centred = np.subtract(part, np.tile(found[0, k] / (len(part) * joined), joined), room[: len(part)])
         found[1, k] = _folded(np.einsum("ij,ij->j", centred, centred), joined)
 
-    share(compute, count)
+    share(workers.lending(compute, _rooms(wide, step, count)), count)
     sums, squares = found.astype(np.float64)
     sizes = np.full((count, 1), step * joined, np.float64)
     sizes[-1] = len(rows) - (count - 1) * step * joined
@@ -146,12 +150,13 @@ def products(g: Array, rows: Array, mean: Array, scale: Array) -> tuple[Array, A
     given, middle = g.reshape(wide.shape), np.tile(mean, joined)
     found = np.empty((2, count, rows.shape[1]), rows.dtype)
 
-    def compute(k: int) -> None:
+    def compute(k: int, room: Array) -> None:
         part = slice(k * step, (k + 1) * step)
-        found[0, k] = _folded(_ones(len(wide[part]), rows.dtype) @ given[part], joined)
-        found[1, k] = _folded(np.einsum("ij,ij->j", given[part], wide[part] - middle), joined)
+        own = wide[part]
+        found[0, k] = _folded(_ones(len(own), rows.dtype) @ given[part], joined)
+        found[1, k] = _folded(np.einsum("ij,ij->j", given[part], np.subtract(own, middle, room[: len(own)])), joined)
 
-    share(compute, count)
+    share(workers.lending(compute, _rooms(wide, step, count)), count)
     total, along = found.sum(1, dtype=np.float64).astype(rows.dtype)
     return total, along * scale
 
@@ -177,9 +182,19 @@ def _folded(sums: Array, joined: int) -> Array:
 
 
 def scratch(rows: Array) -> int:
-    """Bytes that a part of `statistics` or `products` takes; of `rows` only the shape and the dtype are looked at."""
-    wide, step, _ = _in_parts(rows)
-    return min(step, len(wide)) * int(wide.strides[0])
+    """Bytes that `statistics` or `products` take for parts; of `rows` only the shape and the dtype are looked at."""
+    wide, step, count = _in_parts(rows)
+    return min(step, len(wide)) * int(wide.strides[0]) * _at_once(count)
+
+
+def _at_once(count: int) -> int:
+    """How many of the parts are computed at one time."""
+    return workers.takers(count) if blas.controlled() else 1
+
+
+def _rooms(wide: Array, step: int, count: int) -> list[Array]:
+    """Room for what is computed of a part, for each thread."""
+    return [np.empty((min(step, len(wide)), wide.shape[1]), wide.dtype) for _ in range(_at_once(count))]
 
 
 def _in_parts(rows: Array) -> tuple[Array, int, int]:

@@ -13,7 +13,7 @@ import numpy as np
 from ..backend import Backend, backend_of, cpu, cpu_images_numpy, cpu_row_blocks
 from ..backend.base import Kernel
 from ..backend.conv import Geometry
-from ..fusion import Formula, workers
+from ..fusion import Formula
 from . import ghost_conv, ghost_conv_gpu, ghost_conv_numpy, ghost_images
 from .errors import CostError
 from .ghost import Ghost, Record, Storage, bare, hollow
@@ -293,7 +293,7 @@ class GhostBackend(Backend):
     def statistics(self, rows: Any) -> Any:
         """Likewise."""
         if ghost_images.in_parts(self, 2, rows):
-            self.briefly(cpu_images_numpy.scratch(bare(rows)) * workers.num_threads())
+            self.briefly(cpu_images_numpy.scratch(bare(rows)))
         elif not ghost_images.compiled(self, 2, rows):
             return None
         if not rows.flags.c_contiguous:

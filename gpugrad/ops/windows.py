@@ -103,7 +103,7 @@ def _put_forward(
     wide = [max(n + lo, m) for n, (lo, _), m in zip(inner, at.padding, need, strict=True)]
     out = _images(backend, g.shape, wide, g.dtype, 0)
     for k, tap in enumerate(taps(kernel)):
-        out[(..., *reach(tap, size, at))] += g * (won == k)
+        out[(..., *reach(tap, size, at))] += backend.xp.where(won == k, g, 0)  # infinity by 0 would be nan
     return inside(out, inner, at), ()
 
 
@@ -119,7 +119,7 @@ def _pick_forward(needs: Needs, x: Any, *, arrays: Any, kernel: Shape, at: Geome
     wide = bordered(backend_of(x), x, at, needed(size, kernel, at), 0)
     total = None
     for k, tap in enumerate(taps(kernel)):
-        part = wide[(..., *reach(tap, size, at))] * (won == k)
+        part = backend_of(x).xp.where(won == k, wide[(..., *reach(tap, size, at))], 0)
         total = part if total is None else total + part
     return total, (x.shape[2:],)
 
