@@ -38,10 +38,9 @@ def two_threads(plain_memory: None) -> None:
 
 def measured(step: Callable[[], Any], leaves: list[Any]) -> tuple[int, int, int]:
     """(peak, when the backward pass begins, when all is over) of a step, in bytes above what was there before."""
-    for _ in range(2):  # compiles what is compiled once, fills what is kept from call to call
-        step().backward()
-        for leaf in leaves:
-            leaf.grad = None
+    step().backward()  # compiles what is compiled once, fills what is kept from call to call
+    for leaf in leaves:
+        leaf.grad = None
     # The table of Python's own strings may grow by two megabytes at any moment, but not in two steps that follow.
     return min(_once(step, leaves), _once(step, leaves))
 
