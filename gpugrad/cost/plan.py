@@ -114,10 +114,12 @@ def checkpoint_plan(
         raise CostError("[checkpoint_plan] the model has no parts to compute again: no Sequential, no blocks")
     groups, memory = found
     if memory.peak_bytes > allowed:
+        saves = memory.peak_bytes < before.peak_bytes
+        least = f"the leanest plan takes {scaled(memory.peak_bytes, 'B')}" if saves else "no plan saves memory"
         raise CostError(
-            f"[checkpoint_plan] budget = {budget}: the leanest plan takes {scaled(memory.peak_bytes, 'B')} (without "
-            f"one {scaled(before.peak_bytes, 'B')}, gradients alone {scaled(before.gradient_bytes, 'B')}); "
-            "use a smaller batch"
+            f"[checkpoint_plan] budget = {budget}: {least} (without one {scaled(before.peak_bytes, 'B')}, gradients "
+            f"alone {scaled(before.gradient_bytes, 'B')}); use a smaller "
+            f"{'batch' if 2 * before.gradient_bytes < before.peak_bytes else 'model'}"
         )
     extra = memory.forward_flops + memory.backward_flops - before.forward_flops - before.backward_flops
     moved = memory.nbytes - before.nbytes
