@@ -74,7 +74,12 @@ def conv_weight(home: Any, x: Ghost, g: Ghost, kernel: tuple[int, ...], at: Geom
         bundled, pieces = cpu_conv_numpy.shares(p, x.shape[0], at.groups, x.dtype.itemsize)
         sums = home.fresh((len(bundled) * at.groups * _matrix(p, w_shape, at),), x.dtype)
         needs = cpu_conv_numpy.weight_scratch(images, p, bundled[0], pieces[0])
-        _parts(home, every if len(bundled) > 1 else pieces, needs, lent=True)
+        at_once = every if len(bundled) > 1 else pieces
+        # Sums of a piece lie apart: adding to them takes three buffers of ufuncs. Whether threads do so at one time is
+        # chance; half of the others' are counted.
+        apart = 3 * np.getbufsize() * x.dtype.itemsize * (len(pieces) > 1)
+        threads = min(workers.num_threads(), len(at_once))
+        _parts(home, at_once, needs + apart * (1 + threads) // (2 * threads), lent=True)
         total = home.fresh((sums.size // len(bundled),), x.dtype) if len(bundled) > 1 else sums
     gradient = home.fresh(w_shape, x.dtype)
     del sums, copy, total
