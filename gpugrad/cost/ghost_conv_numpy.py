@@ -24,8 +24,8 @@ def conv(home: Any, x: Ghost, w_shape: tuple[int, ...], at: Geometry, biased: bo
     seen = images if _depthwise(w_shape, at) else images[..., : p.inner]
     most = max(scratch(seen, p, part, not _depthwise(w_shape, at)) for part in every)
     # A ufunc has buffers where its operands do not lie alike: one for a bias, three for a group's.
-    buffers = biased * (1 if at.groups == 1 else 3) * np.getbufsize()
-    _parts(home, every, most + buffers * x.dtype.itemsize, lent=not _depthwise(w_shape, at))
+    buffers = biased * (1 if at.groups == 1 else 3) * x.dtype.itemsize
+    _parts(home, every, most, not _depthwise(w_shape, at), buffers)
     del matrices
     return home.xp.moveaxis(y, -1, 1)
 
@@ -50,8 +50,7 @@ def conv_input(home: Any, g: Ghost, w_shape: tuple[int, ...], size: tuple[int, .
     given = images * rows * p.size[1] * out
     found = given if _depthwise(w_shape, at) else images * rows * p.size[1] // p.block * p.patch
     again = 0 if np.moveaxis(g.value, 1, -1).flags.c_contiguous else given
-    nbytes = (sums + found + again + 3 * np.getbufsize()) * g.dtype.itemsize
-    _parts(home, every, nbytes, lent=not _depthwise(w_shape, at))
+    _parts(home, every, (sums + found + again) * g.dtype.itemsize, not _depthwise(w_shape, at), 3 * g.dtype.itemsize)
     del matrices
     return home.xp.moveaxis(x, -1, 1)
 
@@ -74,12 +73,9 @@ def conv_weight(home: Any, x: Ghost, g: Ghost, kernel: tuple[int, ...], at: Geom
         bundled, pieces = cpu_conv_numpy.shares(p, x.shape[0], at.groups, x.dtype.itemsize)
         sums = home.fresh((len(bundled) * at.groups * _matrix(p, w_shape, at),), x.dtype)
         needs = cpu_conv_numpy.weight_scratch(images, p, bundled[0], pieces[0])
-        at_once = every if len(bundled) > 1 else pieces
-        # Sums of a piece lie apart: adding to them takes three buffers of ufuncs. Whether threads do so at one time is
-        # chance; half of the others' are counted.
-        apart = 3 * np.getbufsize() * x.dtype.itemsize * (len(pieces) > 1)
-        threads = min(workers.num_threads(), len(at_once))
-        _parts(home, at_once, needs + apart * (1 + threads) // (2 * threads), lent=True)
+        # The sums of a piece lie apart: adding to them takes three buffers of ufuncs.
+        apart = 3 * x.dtype.itemsize * (len(pieces) > 1)
+        _parts(home, every if len(bundled) > 1 else pieces, needs, True, apart)
         total = home.fresh((sums.size // len(bundled),), x.dtype) if len(bundled) > 1 else sums
     gradient = home.fresh(w_shape, x.dtype)
     del sums, copy, total
@@ -151,6 +147,16 @@ def _matrix(p: Plan, w_shape: tuple[int, ...], at: Geometry) -> int:
     return w_shape[2] * w_shape[3] * p.size[1] if _depthwise(w_shape, at) else p.patch * p.block * p.out
 
 
-def _parts(home: Any, every: Any, nbytes: int, lent: bool = False) -> None:
-    """What the parts take that are computed at the same time; `lent`: in the pool's scratch memory."""
-    home.briefly(nbytes * min(workers.num_threads(), len(every)), scratch=lent)
+def _parts(home: Any, every: Any, nbytes: int, lent: bool = False, buffers: int = 0) -> None:
+    """What the parts take that are computed at the same time.
+
+    Args:
+        home: the ledger's backend.
+        every: the parts.
+        nbytes: of one.
+        lent: in the pool's scratch memory.
+        buffers: bytes an element that a part's ufuncs take for a moment, for as many as NumPy converts at a time.
+            Whether threads do so at one time is chance: of all but the first half is counted.
+    """
+    threads = min(workers.num_threads(), len(every))
+    home.briefly(nbytes * threads + buffers * np.getbufsize() * (1 + threads) // 2, scratch=lent)
