@@ -25,6 +25,8 @@ _MOST_HELPERS: Final = 63
 _MOST_ARGUMENTS: Final = 64
 # The slot that says whether the first helper sleeps: ASLEEP of the compiled half.
 _FIRST: Final = 32
+# As many as the compiled half uses: DRAWN, and a LINE for each thread.
+_SLOTS: Final = 128 + 8 * (_MOST_HELPERS + 1)
 
 
 @functools.cache
@@ -37,7 +39,7 @@ class _Team:
 
     def __init__(self) -> None:
         self.leader = threading.Lock()
-        self.slots = np.zeros(128, np.int64)
+        self.slots = np.zeros(_SLOTS, np.int64)
         self.table = np.zeros(_MOST_ARGUMENTS, np.int64)
         self.numbers = self.table.view(np.float64)
         self.bells: list[threading.Lock] = []
