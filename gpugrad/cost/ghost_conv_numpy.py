@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,11 @@ def conv(home: Any, x: Ghost, w_shape: tuple[int, ...], at: Geometry, biased: bo
     y = home.fresh((x.shape[0], *p.size, w_shape[0]), x.dtype)
     seen = images if _depthwise(w_shape, at) else images[..., : p.inner]
     most = max(scratch(seen, p, part, not _depthwise(w_shape, at)) for part in every)
-    # A ufunc has buffers where its operands do not lie alike: one for a bias, three for a group's.
-    buffers = biased * (1 if at.groups == 1 else 3) * x.dtype.itemsize
+    # A bias has other strides than what it is added to; the output of one of several groups lies apart besides.
+    apart = 1 if p.out == w_shape[0] else 3
+    at_once = p.size[1] if _depthwise(w_shape, at) else p.block
+    rows = math.prod(every[0].shape) * p.size[1] // at_once
+    buffers = biased * _buffers(apart, rows, at_once * p.out) * x.dtype.itemsize
     _parts(home, every, most, not _depthwise(w_shape, at), buffers)
     del matrices
     return home.xp.moveaxis(y, -1, 1)
@@ -41,6 +45,7 @@ def conv_input(home: Any, g: Ghost, w_shape: tuple[int, ...], size: tuple[int, .
         x = conv(home, g, (inner * at.groups, out // at.groups, *kernel), turned)
         del copy
         return x
+    depthwise = _depthwise(w_shape, at)
     p, every = _plan(np.moveaxis(g.value, 1, -1), w_shape, at, g.shape[2:], spread=True)
     matrices = home.fresh((_matrix(p, w_shape, at) * at.groups,), g.dtype)
     x = home.fresh((g.shape[0], *size, inner * at.groups), g.dtype)
@@ -48,9 +53,16 @@ def conv_input(home: Any, g: Ghost, w_shape: tuple[int, ...], size: tuple[int, .
     full = [max(low + n, p.reach(axis, p.size[axis])) for axis, (low, n) in enumerate(zip(p.low, size, strict=True))]
     sums = images * full[0] * full[1] * x.shape[-1]
     given = images * rows * p.size[1] * out
-    found = given if _depthwise(w_shape, at) else images * rows * p.size[1] // p.block * p.patch
+    found = given if depthwise else images * rows * p.size[1] // p.block * p.patch
     again = 0 if np.moveaxis(g.value, 1, -1).flags.c_contiguous else given
-    _parts(home, every, (sums + found + again) * g.dtype.itemsize, not _depthwise(w_shape, at), 3 * g.dtype.itemsize)
+    # What is added at once: some neighbouring pixels of each patch, with all channels or a group's. Where those of the
+    # next patch follow in memory NumPy cannot tell that none is added to twice, and adds to a copy.
+    step = 1 if depthwise or p.dilation[1] > 1 else min(p.window, p.block * p.stride[1])
+    added = images * rows * p.size[1] // p.block * step * p.inner
+    copied = not depthwise and step == p.block * p.stride[1]
+    run = p.inner * (step if p.inner == x.shape[-1] else 1)
+    buffers = copied * added + _buffers(2 if depthwise or copied else 3, added // run, run)
+    _parts(home, every, (sums + found + again) * g.dtype.itemsize, not depthwise, buffers * g.dtype.itemsize)
     del matrices
     return home.xp.moveaxis(x, -1, 1)
 
@@ -73,9 +85,11 @@ def conv_weight(home: Any, x: Ghost, g: Ghost, kernel: tuple[int, ...], at: Geom
         bundled, pieces = cpu_conv_numpy.shares(p, x.shape[0], at.groups, x.dtype.itemsize)
         sums = home.fresh((len(bundled) * at.groups * _matrix(p, w_shape, at),), x.dtype)
         needs = cpu_conv_numpy.weight_scratch(images, p, bundled[0], pieces[0])
-        # The sums of a piece lie apart: adding to them takes three buffers of ufuncs.
-        apart = 3 * x.dtype.itemsize * (len(pieces) > 1)
-        _parts(home, every if len(bundled) > 1 else pieces, needs, True, apart)
+        # The sums of some of the input channels lie apart, those of a group do not.
+        channels = pieces[0][2].stop
+        run = channels * p.block * p.out
+        buffers = 0 if channels == p.inner else _buffers(2, p.window, run) * x.dtype.itemsize
+        _parts(home, every if len(bundled) > 1 else pieces, needs, True, buffers)
         total = home.fresh((sums.size // len(bundled),), x.dtype) if len(bundled) > 1 else sums
     gradient = home.fresh(w_shape, x.dtype)
     del sums, copy, total
@@ -91,7 +105,9 @@ def tiled_conv(home: Any, x: Ghost, w_shape: tuple[int, ...], at: Geometry) -> A
     home.briefly((9 + 16) * _some(channels, out, x.dtype) * x.dtype.itemsize)
     y = home.fresh((x.shape[0], *size, out), x.dtype)
     every = cpu_winograd_numpy.parts(y.shape, channels + out, x.dtype.itemsize)
-    _parts(home, every, sum(cpu_winograd_numpy.rooms(every[0], across, channels, out)) * x.dtype.itemsize, lent=True)
+    held = cpu_winograd_numpy.rooms(every[0], across, channels, out)
+    buffers = _tile_buffers(every[0], across, channels) * x.dtype.itemsize
+    _parts(home, every, sum(held) * x.dtype.itemsize, True, buffers)
     del kernels
     return home.xp.moveaxis(y, -1, 1)
 
@@ -111,7 +127,9 @@ def tiled_conv_weight(home: Any, x: Ghost, g: Ghost) -> Any:
     rows, across = pieces[0].stop - pieces[0].start, -(-width // 2)
     held = cpu_winograd_numpy.rooms_back(bundles[0][0], across, channels, out, rows)
     found = rows * 4 * channels * out
-    _parts(home, range(len(bundles) * len(pieces)), (found + sum(held)) * x.dtype.itemsize, lent=True)
+    given = _buffers(2, 2 * math.prod(bundles[0][0].shape), across * out)
+    buffers = max(_tile_buffers(bundles[0][0], across, channels), given) * x.dtype.itemsize
+    _parts(home, range(len(bundles) * len(pieces)), (found + sum(held)) * x.dtype.itemsize, True, buffers)
     total = home.fresh(sums.shape[1:], x.dtype) if len(bundles) > 1 else sums
     gradient = home.fresh((out, channels, 3, 3), x.dtype)
     home.briefly(9 * _some(channels, out, x.dtype) * x.dtype.itemsize)
@@ -147,6 +165,26 @@ def _matrix(p: Plan, w_shape: tuple[int, ...], at: Geometry) -> int:
     return w_shape[2] * w_shape[3] * p.size[1] if _depthwise(w_shape, at) else p.patch * p.block * p.out
 
 
+def _buffers(operands: int, *shape: int) -> int:
+    """Numbers in the buffers that a ufunc of NumPy takes for a moment (as NumPy 2.3 and later do).
+
+    Args:
+        operands: how many, the result included, do not lie in equal steps of memory.
+        shape: of each; along the last axis the steps are equal. A buffer has a place for whole runs of these, or whole
+            rows of runs; where no more fit than there are operands NumPy does without.
+    """
+    run = held = shape[-1]
+    for n in shape[-2::-1]:
+        held *= max(1, min(n, np.getbufsize() // held))
+    return operands * held if held // run > operands else 0
+
+
+def _tile_buffers(part: Part, across: int, channels: int) -> int:
+    """Numbers in the buffers in which images become sums of tiles: first of rows, then of pixels."""
+    count, rows = part.shape
+    return max(_buffers(2, 2 * count, rows, (across + 1) * channels), _buffers(2, count * rows, across * channels))
+
+
 def _parts(home: Any, every: Any, nbytes: int, lent: bool = False, buffers: int = 0) -> None:
     """What the parts take that are computed at the same time.
 
@@ -155,8 +193,8 @@ def _parts(home: Any, every: Any, nbytes: int, lent: bool = False, buffers: int 
         every: the parts.
         nbytes: of one.
         lent: in the pool's scratch memory.
-        buffers: bytes an element that a part's ufuncs take for a moment, for as many as NumPy converts at a time.
-            Whether threads do so at one time is chance: of all but the first half is counted.
+        buffers: bytes that the ufuncs of one take for a moment. Whether threads do so at one time is chance: of all but
+            the first half is counted.
     """
     threads = min(workers.num_threads(), len(every))
-    home.briefly(nbytes * threads + buffers * np.getbufsize() * (1 + threads) // 2, scratch=lent)
+    home.briefly(nbytes * threads + buffers * (1 + threads) // 2, scratch=lent)
