@@ -37,26 +37,34 @@ def fetch(address: Any, row: Any) -> Any:
     return 0
 
 
+@inline
+def go_along(
+    work: Any, r: Any, x: Any, y: Any, kernels: Any, init: Any, zeros: Any, height: Any, width: Any, pixel: Any
+) -> Any:
+    """Slide over row `r` of all images at `x` and of what has their shape at `y`, a vector of channels at a time."""
+    row, i = width * pixel, r % height
+    fetch(x + (r + 2) * row, row)
+    fetch(y + (r + 1) * row, row)
+    column = 0
+    while column < pixel:
+        above, s0 = line(x + column, zeros, r - 1, i - 1, height, row, pixel)
+        below, s2 = line(x + column, zeros, r + 1, i + 1, height, row, pixel)
+        own = r * row + column
+        column += work(
+            above, x + own, below, y + own, s0, pixel, s2, pixel, kernels + column, pixel, init + column, width,
+            pixel - column,
+        )  # fmt: skip
+    return 0
+
+
 @strip
 def forward(table: Any, start: Any, stop: Any) -> Any:
     """Rows `start` to `stop` of the output, counted over all images."""
     x, w, y, init = memory.load(table, 0), memory.load(table, 1), memory.load(table, 2), memory.load(table, 3)
     zeros, height = memory.load(table, 4), memory.load(table, 5)
     width, pixel = memory.load(table, 6), memory.load(table, 7)
-    row = width * pixel
     for r in range(start, stop):
-        i = r % height
-        fetch(x + (r + 2) * row, row)
-        fetch(y + (r + 1) * row, row)
-        column = 0
-        while column < pixel:
-            above, s0 = line(x + column, zeros, r - 1, i - 1, height, row, pixel)
-            below, s2 = line(x + column, zeros, r + 1, i + 1, height, row, pixel)
-            own = r * row + column
-            column += convolve(
-                above, x + own, below, y + own, s0, pixel, s2, pixel, w + column, pixel, init + column, width,
-                pixel - column,
-            )  # fmt: skip
+        go_along(convolve, r, x, y, w, init, zeros, height, width, pixel)
     return 0
 
 
@@ -67,21 +75,9 @@ def weight(table: Any, start: Any, stop: Any) -> Any:
     zeros, height = memory.load(table, 4), memory.load(table, 5)
     width, pixel = memory.load(table, 6), memory.load(table, 7)
     rows, each = memory.load(table, 8), memory.load(table, 9)
-    row = width * pixel
     for part in range(start, stop):
         total = sums + part * 9 * pixel
         memory.clear(total, 9 * pixel)
         for r in range(part * each, min(rows, (part + 1) * each)):
-            i = r % height
-            fetch(x + (r + 2) * row, row)
-            fetch(g + (r + 1) * row, row)
-            column = 0
-            while column < pixel:
-                above, s0 = line(x + column, zeros, r - 1, i - 1, height, row, pixel)
-                below, s2 = line(x + column, zeros, r + 1, i + 1, height, row, pixel)
-                own = r * row + column
-                column += correlate(
-                    above, x + own, below, g + own, s0, pixel, s2, pixel, total + column, pixel, 0, width,
-                    pixel - column,
-                )  # fmt: skip
+            go_along(correlate, r, x, g, total, 0, zeros, height, width, pixel)
     return 0

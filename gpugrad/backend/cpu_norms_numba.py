@@ -75,15 +75,22 @@ def turned(table: Any, block: Any) -> Any:
     return blocks_of(table) - 1 - block
 
 
+@inline
+def go_down(work: Any, table: Any, first: Any, rows: Any, line: Any, part: Any) -> Any:
+    """A `sweep` over `rows` rows and all columns."""
+    column = 0
+    while column < line:
+        column += work(table, ADDRESSES, first, rows, line, part, column)
+    return 0
+
+
 @strip
 def columns(table: Any, start: Any, stop: Any) -> Any:
     """Sums of the columns, of blocks `start` to `stop`."""
     line = memory.load(table, 1)
     for block in range(start, stop):
         first, rows = block_of(table, block)
-        column = 0
-        while column < line:
-            column += add_up(table, ADDRESSES, first, rows, line, block, column)
+        go_down(add_up, table, first, rows, line, block)
     return 0
 
 
@@ -99,14 +106,10 @@ def moments(table: Any, start: Any, stop: Any) -> Any:
         first, rows = block_of(table, block)
         few = min(rows, FEW)
         near = carray(at(memory.load(table, ADDRESSES + 1) + block * line), (line // ITEM,))
-        column = 0
-        while column < line:
-            column += add_up(table, ADDRESSES, first, few, line, block, column)
+        go_down(add_up, table, first, few, line, block)
         for c in range(line // ITEM):
             near[c] = near[c] / few
-        column = 0
-        while column < line:
-            column += add_moments(table, ADDRESSES, first, rows, line, block, column)
+        go_down(add_moments, table, first, rows, line, block)
     return 0
 
 
@@ -153,9 +156,7 @@ def products(table: Any, start: Any, stop: Any) -> Any:
     line = memory.load(table, 1)
     for block in range(start, stop):
         first, rows = block_of(table, block)
-        column = 0
-        while column < line:
-            column += add_products(table, ADDRESSES, first, rows, line, block, column)
+        go_down(add_products, table, first, rows, line, block)
     return 0
 
 
@@ -165,9 +166,7 @@ def normalise(table: Any, start: Any, stop: Any) -> Any:
     line = memory.load(table, 1)
     for block in range(start, stop):
         first, rows = block_of(table, turned(table, block))
-        column = 0
-        while column < line:
-            column += apply_row(table, ADDRESSES, first, rows, line, 0, column)
+        go_down(apply_row, table, first, rows, line, 0)
     return 0
 
 
@@ -177,7 +176,5 @@ def normalise_vjp(table: Any, start: Any, stop: Any) -> Any:
     line = memory.load(table, 1)
     for block in range(start, stop):
         first, rows = block_of(table, turned(table, block))
-        column = 0
-        while column < line:
-            column += apply_back(table, ADDRESSES, first, rows, line, 0, column)
+        go_down(apply_back, table, first, rows, line, 0)
     return 0

@@ -85,6 +85,13 @@ def kernels(table: Any, start: Any, stop: Any) -> Any:
 
 
 @inline
+def place_of(t: Any, down: Any, across: Any) -> Any:
+    """The image, row and column of tile `t`, where an image has `down` rows of `across` tiles."""
+    n = t // (down * across)
+    return n, t // across - n * down, t % across
+
+
+@inline
 def clipped(
     edge: Any, image: Any, row: Any, pixel: Any, height: Any, width: Any, i: Any, j: Any, count: Any, target: Any,
     down: Any, across: Any,
@@ -128,9 +135,7 @@ def results(
 ) -> Any:  # fmt: skip
     """A block of channels of `count` tiles from `first` on, out of products [place][most tiles][of the block]."""
     for t in range(count):
-        n = (first + t) // (down * across)
-        i = (first + t) // across - n * down
-        j = (first + t) % across
+        n, i, j = place_of(first + t, down, across)
         target = y + ((n * height + SIDE * i) * width + SIDE * j) * out
         rows, columns = min(SIDE, height - SIDE * i), min(SIDE, width - SIDE * j)
         for q in range(0, BYTES, VECTOR):
@@ -173,9 +178,7 @@ def forward(table: Any, start: Any, stop: Any) -> Any:
     for first in range(start, stop, most):
         count = min(most, stop - first)
         for t in range(count):
-            n = (first + t) // (down * across)
-            i = (first + t) // across - n * down
-            j = (first + t) % across
+            n, i, j = place_of(first + t, down, across)
             transformed(
                 x + n * x_image, x_row, pixel, in_height, in_width, SIDE * i - top, SIDE * j - left, v + t * pixel,
                 apart, zeros,
@@ -207,9 +210,7 @@ def gather(table: Any, start: Any, stop: Any) -> Any:
     height, width = memory.load(table, 19), memory.load(table, 20)
     pixel, out = channels * ITEM, blocks * BYTES
     for t in range(start, stop):
-        n = (first + t) // (down * across)
-        i = (first + t) // across - n * down
-        j = (first + t) % across
+        n, i, j = place_of(first + t, down, across)
         transformed(
             x + n * x_image, x_row, pixel, in_height, in_width, SIDE * i - top, SIDE * j - left, v + t * pixel,
             most, zeros,
