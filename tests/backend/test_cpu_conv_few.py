@@ -9,8 +9,8 @@ import gpugrad as gg
 from gpugrad.backend import backend_for, cpu_choice, cpu_conv_few
 from gpugrad.backend import conv as general
 from gpugrad.backend.conv import Geometry
-from gpugrad.fusion import workers
 from gpugrad.fusion.numba_cache import numba_wanted
+from tests.backend.threads import threads_change_no_bit
 
 pytestmark = pytest.mark.skipif(not numba_wanted(), reason="Numba is not installed")
 
@@ -51,12 +51,7 @@ def test_runs_of_every_width_and_the_bits_of_one_thread(channels, taps):
     g, w = (rng.standard_normal(s, dtype=np.float32) for s in ((3, 16, 12, 30), (16, channels, 3, taps)))
     if not cpu_conv_few.fits(g, w.shape, at):
         pytest.skip("wider than two vectors of this machine")
-    found = checked(g, w, (14, 29 + taps), at)
-    before = workers.set_num_threads(1)
-    try:
-        np.testing.assert_array_equal(checked(g, w, (14, 29 + taps), at), found)
-    finally:
-        workers.set_num_threads(before)
+    threads_change_no_bit(lambda: [checked(g, w, (14, 29 + taps), at)])
 
 
 def test_an_infinite_cotangent_reaches_the_pixels_of_its_patch_alone():

@@ -12,6 +12,7 @@ from gpugrad.backend import backend_for, blas, cpu_conv_numpy, cpu_depthwise_num
 from gpugrad.backend import conv as general
 from gpugrad.backend.conv import Geometry
 from gpugrad.fusion import workers
+from tests.backend.threads import threads_change_no_bit
 
 
 def by_definition(x, w, bias, at):
@@ -105,7 +106,7 @@ def test_large_ones_agree_with_the_general_way(name):
 
 
 @pytest.mark.parametrize("name", LARGE)
-def test_the_bits_do_not_depend_on_the_number_of_threads(name, monkeypatch):
+def test_the_bits_do_not_depend_on_the_number_of_threads(name):
     x, w, bias, g, at = large(name)
     pool = backend_for("cpu").pool
 
@@ -114,10 +115,7 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(name, monkeypatch):
         y, back = here.conv(pool, x, w, bias, at), here.conv_input(pool, g, w, x.shape[2:], at)
         return y, back, here.conv_weight(pool, x, g, w.shape[2:], at)
 
-    many = all_three()
-    monkeypatch.setattr(workers._Pool, "limit", 1)
-    for one, other in zip(all_three(), many, strict=True):
-        np.testing.assert_array_equal(one, other)
+    threads_change_no_bit(all_three)
 
 
 @pytest.mark.parametrize("groups", [1, 2, 6])
@@ -238,17 +236,12 @@ def test_errors_of_winograd_are_those_of_a_direct_convolution():
         assert tiles < 2 * patches
 
 
-def test_the_bits_of_winograd_do_not_depend_on_the_number_of_threads(monkeypatch):
+@pytest.mark.parametrize("channels", [32, 130], ids=["sums of their own", "rows of tiles one after the other"])
+def test_the_bits_of_winograd_do_not_depend_on_the_number_of_threads(channels):
     rng = np.random.default_rng(4)
-    at, pool = Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 1), backend_for("cpu").pool
-    for channels in (32, 130):  # sums of their own, and rows of tiles one after the other
-        x, w = rng.standard_normal((9, channels, 18, 18)), rng.standard_normal((channels, channels, 3, 3))
-        with monkeypatch.context() as patch:
-            many = cpu_winograd_numpy.conv(pool, x, w, None, at), cpu_winograd_numpy.conv_weight(pool, x, x, (3, 3), at)
-            patch.setattr(workers._Pool, "limit", 1)
-            one = cpu_winograd_numpy.conv(pool, x, w, None, at), cpu_winograd_numpy.conv_weight(pool, x, x, (3, 3), at)
-        for a, b in zip(one, many, strict=True):
-            np.testing.assert_array_equal(a, b)
+    at, pool, here = Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 1), backend_for("cpu").pool, cpu_winograd_numpy
+    x, w = rng.standard_normal((9, channels, 18, 18)), rng.standard_normal((channels, channels, 3, 3))
+    threads_change_no_bit(lambda: (here.conv(pool, x, w, None, at), here.conv_weight(pool, x, x, (3, 3), at)))
 
 
 def test_the_choice_without_numba(monkeypatch):

@@ -8,8 +8,8 @@ import pytest
 from gpugrad.backend import backend_for, cpu_choice, cpu_depthwise
 from gpugrad.backend import conv as general
 from gpugrad.backend.conv import Geometry
-from gpugrad.fusion import workers
 from gpugrad.fusion.numba_cache import numba_wanted
+from tests.backend.threads import threads_change_no_bit
 
 pytestmark = pytest.mark.skipif(not numba_wanted(), reason="Numba is not installed")
 
@@ -59,14 +59,7 @@ def test_all_three_agree_with_the_general_way(shape, dtype, last):
 
 def test_the_number_of_threads_changes_no_bit():
     arrays = drawn((6, 48, 20, 20), np.float32)
-    before = workers.set_num_threads(1)
-    try:
-        alone = all_three(*arrays)
-        workers.set_num_threads(3)
-        for one, other in zip(alone, all_three(*arrays), strict=True):
-            np.testing.assert_array_equal(one, other)
-    finally:
-        workers.set_num_threads(before)
+    threads_change_no_bit(lambda: all_three(*arrays))
 
 
 def test_an_infinite_pixel_reaches_its_neighbours_alone():

@@ -5,9 +5,9 @@ import pytest
 
 import gpugrad as gg
 from gpugrad.backend import backend_for, cpu_images, cpu_norms
-from gpugrad.fusion import workers
 from gpugrad.fusion.numba_cache import numba_wanted
 from gpugrad.nn import functional as F
+from tests.backend.threads import threads_change_no_bit
 
 pytestmark = pytest.mark.skipif(not numba_wanted(), reason="Numba is not installed")
 
@@ -94,14 +94,7 @@ def test_a_constant_channel_has_no_variance_and_nan_and_infinity_are_not_hidden(
 
 def test_the_number_of_threads_changes_no_bit():
     arrays = drawn((8, 64, 32, 32), np.float32)
-    before = workers.set_num_threads(1)
-    try:
-        alone = compiled(*arrays)
-        workers.set_num_threads(3)
-        for one, other in zip(alone, compiled(*arrays), strict=True):
-            np.testing.assert_array_equal(one, other)
-    finally:
-        workers.set_num_threads(before)
+    threads_change_no_bit(lambda: compiled(*arrays))
 
 
 def test_running_statistics_move_towards_those_of_the_batch():

@@ -9,7 +9,7 @@ from gpugrad.backend import conv as general
 from gpugrad.backend.conv import Geometry
 from gpugrad.backend.cpu_choice import chosen
 from gpugrad.backend.cpu_winograd import Tiles
-from gpugrad.fusion import workers
+from tests.backend.threads import threads_change_no_bit
 
 pytest.importorskip("numba", reason="Numba is not installed")
 
@@ -79,15 +79,14 @@ def test_tiles_of_two_are_as_accurate_as_the_direct_way(channels, positive):
 
 
 @pytest.mark.parametrize("side", [2, 4])
-def test_the_result_does_not_depend_on_the_number_of_threads(monkeypatch, side):
+def test_the_result_does_not_depend_on_the_number_of_threads(side):
     x, w, g, at = (a.astype(np.float32) if isinstance(a, np.ndarray) and a.ndim else a for a in layer(
         9, 64, 64, (13, 13), ((1, 1), (1, 1))
     ))  # fmt: skip
     pool = backend_for("cpu").pool
-    many = Tiles(side).conv(pool, x, w, None, at), Tiles(side).conv_weight(pool, x, g, (3, 3), at)
-    monkeypatch.setattr(workers._Pool, "limit", 1)
-    np.testing.assert_array_equal(Tiles(side).conv(pool, x, w, None, at), many[0])
-    np.testing.assert_array_equal(Tiles(side).conv_weight(pool, x, g, (3, 3), at), many[1])
+    threads_change_no_bit(
+        lambda: (Tiles(side).conv(pool, x, w, None, at), Tiles(side).conv_weight(pool, x, g, (3, 3), at))
+    )
 
 
 @pytest.mark.parametrize(
