@@ -12,12 +12,15 @@
 //       d = nesterov ? d + momentum buffer : buffer;  p -= lr d
 //   adam(..., lr, step, grad_scale, beta1, beta2, log_beta1, log_beta2, eps, weight_decay, decoupled, logs,
 //        found, skipped)
-//       fields p, g, m, v (Kingma and Ba, 2015; decoupled = AdamW, Loshchilov and Hutter, 2019):
-//       p -= lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps);  log_beta: the host's logarithms, because
-//       1 - 0.999^t in float32 has four digits; logs: null, or both in device memory, in place of the two
+//       fields p, g, m, v, top (null, or the largest v so far: AMSGrad, Reddi et al., 2018)
+//       (Kingma and Ba, 2015; decoupled = AdamW, Loshchilov and Hutter, 2019):
+//       p -= lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps), with top in v's place where there is one;
+//       log_beta: the host's logarithms, because 1 - 0.999^t in float32 has four digits; logs: null, or both in device
+//       memory, in place of the two
 //   rmsprop(..., lr, step, grad_scale, alpha, eps, weight_decay, momentum, found, skipped)
-//       fields p, g, v, buffer (may be null where momentum is 0):
-//       v = alpha v + (1 - alpha) d^2;  u = d / (sqrt(v) + eps);  buffer = momentum buffer + u;  p -= lr buffer
+//       fields p, g, v, buffer (may be null where momentum is 0), mean (null, or the mean of d: Graves, 2013):
+//       v = alpha v + (1 - alpha) d^2;  mean = alpha mean + (1 - alpha) d;  u = d / (sqrt(v - mean^2) + eps);
+//       buffer = momentum buffer + u;  p -= lr buffer
 //   found, skipped: null, or what a loss scale says: where found[0] is not 0 the update is left out; skipped[0] of the
 //       steps so far were, which `step` counts and the optimizer must not
 //   judge(total, found, any)
@@ -32,9 +35,11 @@
 //   scale(table, sizes, chunk_array, chunk_start, chunk, factor)
 //       one field, g:  g *= factor[0] (clipping by the norm, taking the loss scale off)
 //
-// p, g: storage type; all state and all scalars: compute type (float for halves); tables: unsigned long long; sizes,
-// chunk_start, step, skipped, good, interval: long long; chunk_array, chunk, fields, field, nesterov, decoupled, found,
-// any: int. Block (256,), grid (number of chunks,); judge, count_skip and loss_scale: one thread.
+// All fields of an array have the storage type, and are computed with in the compute type (float for halves), as all
+// scalars are given; tables: unsigned long long; sizes, chunk_start, step, skipped, good, interval: long long;
+// chunk_array, chunk, fields, field, nesterov, decoupled, found, any: int. chunk: a multiple of 8, so that chunks of
+// arrays on 16-byte boundaries begin on such. Block (256,), grid (number of chunks,); judge, count_skip and loss_scale:
+// one thread.
 #include "reduce.cuh"
 
 namespace gg {
@@ -47,16 +52,50 @@ struct Tables {
   int chunk;
 };
 
-// update(array's addresses, element) for every element of this block's chunk.
-template <int Fields, class F> __device__ __forceinline__ void each(const Tables& t, F update) {
+// update(values) for every element of this block's chunk: the fields' values (0 for a null field), which it changes in
+// place; all are written back but the second, the gradient. Arrays on 16-byte boundaries move 16 bytes at a time.
+template <int Fields, class T, class F> __device__ __forceinline__ void each(const Tables& t, F update) {
+  using C = real<T>;
+  constexpr int W = 16 / sizeof(T);
   const int array = t.chunk_array[blockIdx.x];
   const long long first = t.chunk_start[blockIdx.x], size = t.sizes[array];
   const long long last = first + t.chunk < size ? first + t.chunk : size;
-  const unsigned long long* fields = t.table + (long long)array * Fields;
-  for (long long i = first + threadIdx.x; i < last; i += blockDim.x) update(fields, i);
-}
-template <class T> __device__ __forceinline__ T* field(const unsigned long long* fields, int f) {
-  return reinterpret_cast<T*>(fields[f]);
+  T* at[Fields];
+  unsigned long long low = 0;
+#pragma unroll
+  for (int f = 0; f < Fields; ++f) {
+    const unsigned long long address = t.table[(long long)array * Fields + f];
+    at[f] = reinterpret_cast<T*>(address);
+    low |= address;
+  }
+  const long long wide = low & 15 ? first : first + (last - first) / W * W;
+  for (long long i = first + threadIdx.x * W; i < wide; i += blockDim.x * W) {
+    Pack<T, W> packs[Fields];
+#pragma unroll
+    for (int f = 0; f < Fields; ++f)
+      if (at[f]) packs[f] = Pack<T, W>(at[f] + i);
+#pragma unroll
+    for (int k = 0; k < W; ++k) {
+      C values[Fields];
+#pragma unroll
+      for (int f = 0; f < Fields; ++f) values[f] = at[f] ? load<C>(packs[f].v[k]) : C(0);
+      update(values);
+#pragma unroll
+      for (int f = 0; f < Fields; ++f) packs[f].v[k] = store<T>(values[f]);
+    }
+#pragma unroll
+    for (int f = 0; f < Fields; ++f)
+      if (at[f] && f != 1) packs[f].to(at[f] + i);
+  }
+  for (long long i = wide + threadIdx.x; i < last; i += blockDim.x) {
+    C values[Fields];
+#pragma unroll
+    for (int f = 0; f < Fields; ++f) values[f] = at[f] ? load<C>(at[f][i]) : C(0);
+    update(values);
+#pragma unroll
+    for (int f = 0; f < Fields; ++f)
+      if (at[f] && f != 1) at[f][i] = store<T>(values[f]);
+  }
 }
 
 // What a loss scale says of a step; both pointers may be null.
@@ -73,17 +112,15 @@ __device__ void sgd(const Tables& t, const C* lr, const long long* step, const C
   if (verdict.skip()) return;
   const C rate = lr[0], scale = grad_scale ? grad_scale[0] : C(1);
   const bool first = verdict.taken(step[0]) == 1;
-  each<3>(t, [=](const unsigned long long* f, long long i) {
-    T* p = field<T>(f, 0);
-    const C w = load<C>(p[i]);
-    C d = load<C>(field<T>(f, 1)[i]) * scale + weight_decay * w;
+  each<3, T>(t, [=](C* field) {
+    const C w = field[0];
+    C d = field[1] * scale + weight_decay * w;
     if (momentum != C(0)) {
-      C* buffer = field<C>(f, 2);
-      const C b = first ? d : momentum * buffer[i] + (C(1) - dampening) * d;
-      buffer[i] = b;
+      const C b = first ? d : momentum * field[2] + (C(1) - dampening) * d;
+      field[2] = b;
       d = nesterov ? d + momentum * b : b;
     }
-    p[i] = store<T>(w - rate * d);
+    field[0] = w - rate * d;
   });
 }
 
@@ -97,16 +134,17 @@ __device__ void adam(const Tables& t, const C* lr, const long long* step, const 
   const C rate = lr[0], scale = grad_scale ? grad_scale[0] : C(1), count = C(verdict.taken(step[0]));
   const C left1 = -expm1(count * a.log_beta1), left2 = -expm1(count * a.log_beta2);
   const C stride = rate / left1, root = rsqrt(left2);
-  each<4>(t, [=](const unsigned long long* f, long long i) {
-    T* p = field<T>(f, 0);
-    C *m = field<C>(f, 2), *v = field<C>(f, 3);
-    C w = load<C>(p[i]), d = load<C>(field<T>(f, 1)[i]) * scale;
+  const bool largest = t.table[(long long)t.chunk_array[blockIdx.x] * 5 + 4] != 0;
+  each<5, T>(t, [=](C* field) {
+    C w = field[0], d = field[1] * scale;
     if (decoupled) w -= rate * a.weight_decay * w;
     else d += a.weight_decay * w;
-    const C m1 = a.beta1 * m[i] + (C(1) - a.beta1) * d, v1 = a.beta2 * v[i] + (C(1) - a.beta2) * d * d;
-    m[i] = m1;
-    v[i] = v1;
-    p[i] = store<T>(w - stride * m1 / (sqrt(v1) * root + a.eps));
+    const C m = a.beta1 * field[2] + (C(1) - a.beta1) * d, v = a.beta2 * field[3] + (C(1) - a.beta2) * d * d;
+    const C top = largest ? maximum(field[4], v) : v;
+    field[2] = m;
+    field[3] = v;
+    field[4] = top;
+    field[0] = w - stride * m / (sqrt(top) * root + a.eps);
   });
 }
 
@@ -115,29 +153,41 @@ __device__ void rmsprop(const Tables& t, const C* lr, const C* grad_scale, C alp
                         Verdict verdict) {
   if (verdict.skip()) return;
   const C rate = lr[0], scale = grad_scale ? grad_scale[0] : C(1);
-  each<4>(t, [=](const unsigned long long* f, long long i) {
-    T* p = field<T>(f, 0);
-    C* v = field<C>(f, 2);
-    const C w = load<C>(p[i]), d = load<C>(field<T>(f, 1)[i]) * scale + weight_decay * w;
-    const C v1 = alpha * v[i] + (C(1) - alpha) * d * d;
-    v[i] = v1;
-    C u = d / (sqrt(v1) + eps);
-    if (momentum != C(0)) {
-      C* buffer = field<C>(f, 3);
-      u += momentum * buffer[i];
-      buffer[i] = u;
+  const bool centred = t.table[(long long)t.chunk_array[blockIdx.x] * 5 + 4] != 0;
+  each<5, T>(t, [=](C* field) {
+    const C w = field[0], d = field[1] * scale + weight_decay * w;
+    const C v = alpha * field[2] + (C(1) - alpha) * d * d;
+    field[2] = v;
+    C left = v;
+    if (centred) {
+      const C mean = alpha * field[4] + (C(1) - alpha) * d;
+      field[4] = mean;
+      left = maximum(v - mean * mean, C(0));  // rounding may leave less than nothing
     }
-    p[i] = store<T>(w - rate * u);
+    C u = d / (sqrt(left) + eps);
+    if (momentum != C(0)) {
+      u += momentum * field[3];
+      field[3] = u;
+    }
+    field[0] = w - rate * u;
   });
 }
 
 template <class T, class C> __device__ void norm_partials(const Tables& t, int fields, int which, C* part) {
+  constexpr int W = 16 / sizeof(T);
   const int array = t.chunk_array[blockIdx.x];
   const long long first = t.chunk_start[blockIdx.x], size = t.sizes[array];
   const long long last = first + t.chunk < size ? first + t.chunk : size;
-  const T* g = field<T>(t.table + (long long)array * fields, which);
+  const unsigned long long address = t.table[(long long)array * fields + which];
+  const T* g = reinterpret_cast<const T*>(address);
+  const long long wide = address & 15 ? first : first + (last - first) / W * W;
   C sum = C(0);
-  for (long long i = first + threadIdx.x; i < last; i += blockDim.x) sum += square(load<C>(g[i]));
+  for (long long i = first + threadIdx.x * W; i < wide; i += blockDim.x * W) {
+    const Pack<T, W> pack(g + i);
+#pragma unroll
+    for (int k = 0; k < W; ++k) sum += square(load<C>(pack.v[k]));
+  }
+  for (long long i = wide + threadIdx.x; i < last; i += blockDim.x) sum += square(load<C>(g[i]));
   sum = Team<true>::sum(sum);
   if (threadIdx.x == 0) part[blockIdx.x] = sum;
 }
@@ -166,10 +216,7 @@ __device__ void loss_scale(C* factors, long long* good, int* any, C growth, C ba
 
 template <class T, class C> __device__ void scale(const Tables& t, const C* factor) {
   const C by = factor[0];
-  each<1>(t, [=](const unsigned long long* f, long long i) {
-    T* g = field<T>(f, 0);
-    g[i] = store<T>(load<C>(g[i]) * by);
-  });
+  each<1, T>(t, [=](C* field) { field[0] *= by; });
 }
 
 }  // namespace gg

@@ -12,6 +12,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from ..fusion import Formula
 from . import scipys
 from .device import Device
@@ -101,6 +103,14 @@ class Backend(ABC):
     @abstractmethod
     def to_host(self, array: Array) -> Any:
         """A NumPy array with the values of `array` (itself where it is one); waits for the device."""
+
+    def queue(self) -> int:
+        """A number of what work is given to; one queue does not wait for what another was given. 0 on the CPU."""
+        return 0
+
+    def receive(self, array: Array, source: Backend) -> Array:
+        """A copy on this device, in C order, of an array on the device of `source`."""
+        return self.from_host(np.asarray(source.to_host(array), order="C"))
 
     @abstractmethod
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:

@@ -139,13 +139,14 @@ def _numpy_job(name: str, numbers: tuple[Any, ...]) -> Callable[[Sequence[Array]
 
 
 def _strided(name: str, arrays: Sequence[Array], numbers: tuple[Any, ...]) -> None:
-    """Any memory order and any float type: whole arrays, float16 parameters through float32."""
+    """Any memory order and any type: whole arrays, float16 through float32, complex numbers as pairs of reals."""
     kind = np.result_type(np.float32, arrays[0].dtype)
-    wide = [np.array(a, kind).reshape(-1) for a in arrays]
-    body = getattr(cpu_optim_numpy, name)(kind, *numbers)
+    real = np.zeros(0, kind).real.dtype
+    wide = [np.array(a, kind).reshape(-1).view(real) for a in arrays]
+    body = getattr(cpu_optim_numpy, name)(real, *numbers)
     body(*wide, np.empty_like(wide[0]), np.empty_like(wide[0]))
     for target, value in zip((arrays[0], *arrays[2:]), (wide[0], *wide[2:]), strict=True):
-        target[...] = value.reshape(target.shape)
+        target[...] = value.view(kind).reshape(target.shape)
 
 
 def _or_nothing(arrays: Sequence[Array] | None, params: Sequence[Array]) -> Sequence[Array]:
@@ -284,6 +285,7 @@ def squared_norm(arrays: Sequence[Array]) -> float:
     for a in arrays:
         flat = _flat([a]) if a.size else None
         flat_array = flat[0] if flat else np.ascontiguousarray(a, np.result_type(np.float32, a.dtype)).reshape(-1)
+        flat_array = flat_array.view(flat_array.real.dtype)  # a complex number is two
         blocks += [flat_array[i : i + LOOP_BLOCK] for i in range(0, flat_array.size, LOOP_BLOCK)]
     one = _fused().squared_norm if fused else cpu_optim_numpy.squared_norm
     sums = [0.0] * len(blocks)

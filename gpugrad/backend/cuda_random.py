@@ -13,7 +13,7 @@ import numpy as np
 
 from . import capturing
 from .base import Array
-from .cuda_rows import compute_type, flat_grid, function, stream_of
+from .cuda_rows import compute_type, current_stream, flat_grid, function, stream_of
 
 _BLOCK: Final = 256
 _OWN: Final = ("float16", "bfloat16", "float32", "float64")
@@ -38,7 +38,7 @@ def draw(backend: Any, kind: str, shape: tuple[int, ...], dtype: Any, low: Any, 
         seed, offset = backend.reserve_random(2 * n if wanted.itemsize == 8 else n)
         capture = capturing.current()
         if capture is None:
-            state = stream_of(seed, backend.device.index)
+            state = stream_of(seed, backend.device.index, current_stream())
         else:
             state, offset = capture.random_state(seed, offset)
         entry = function("random.cu", kind, "float32" if kind == "integers" else wanted.name)

@@ -48,6 +48,13 @@ def _new(shape: tuple[int, ...], dtype: Any) -> Any:
     return cupy.ndarray(shape, dtype)
 
 
+def current_stream() -> int:
+    """The address of the stream that work is given to."""
+    import cupy
+
+    return int(cupy.cuda.get_current_stream().ptr)
+
+
 def dense(x: Any) -> Any:
     """`x` in C order (itself, if it is)."""
     if x.flags.c_contiguous:
@@ -347,9 +354,12 @@ def maxout_vjp(g: Any, x: Any, y: Any, k: int) -> Any:
     return dx
 
 
-@functools.lru_cache(maxsize=8)
-def stream_of(seed: int, device: int) -> Any:
-    """Seed and offset 0 in device memory: uploaded once, and the launches count on from there."""
+@functools.lru_cache(maxsize=16)
+def stream_of(seed: int, device: int, stream: int) -> Any:
+    """Seed and offset 0 in device memory: uploaded once, and the launches count on from there.
+
+    Once for each CUDA stream: another one would not wait for the upload.
+    """
     import cupy
 
     with cupy.cuda.Device(device):
@@ -374,7 +384,7 @@ def dropout(x: Any, p: float, seed: int, offset: int = 0, out: Any = None) -> An
     elif x.size:
         capture = capturing.current()
         if capture is None:
-            state = stream_of(seed, x.device.id)
+            state = stream_of(seed, x.data.device_id, current_stream())
         else:
             state, offset = capture.random_state(seed, offset)
         threshold = np.uint32(min(round(p * 2.0**32), (1 << 32) - 1))

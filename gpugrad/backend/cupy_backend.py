@@ -100,8 +100,19 @@ class CupyBackend(ImagesBackend):
         self.seed(secrets.randbits(62))
 
     def place(self) -> Any:
-        """A context in which this GPU is the current one; free of cost where there is only one."""
-        return self.xp.cuda.Device(self.device.index) if self.many else HERE
+        """A context in which this GPU is the current one; free of cost where there is only one.
+
+        Raises:
+            CaptureError: a step on another GPU is being recorded, whose graph would not have this one's work.
+        """
+        if not self.many:
+            return HERE
+        capture = capturing.current()
+        if capture is not None and capture.recording and capture.backend is not self:
+            raise capturing.CaptureError(
+                f"it works on {capture.backend.device} and {self.device}; a graph is one GPU's"
+            )
+        return self.xp.cuda.Device(self.device.index)
 
     def compile(self, formula: Formula) -> Kernel:
         return CudaKernel(formula, self)
@@ -127,6 +138,33 @@ class CupyBackend(ImagesBackend):
         capturing.refuse("reads values of the device")
         with self.place():
             return array.get()
+
+    def queue(self) -> int:
+        with self.place():
+            return int(self.xp.cuda.get_current_stream().ptr)
+
+    def receive(self, array: Array, source: Any) -> Array:
+        """As the base class's; from another GPU without the host, and without waiting for either.
+
+        The copy is made by this GPU's stream once the other's has computed the array; the other's stream goes on
+        when it is made, so that nothing is written there, nor the memory given to others, before.
+        """
+        if not isinstance(source, CupyBackend):
+            return super().receive(array, source)
+        capturing.refuse(f"copies from {source.device} to {self.device}, and a graph is one GPU's")
+        cuda = self.xp.cuda
+        with source.place():
+            dense = source.xp.ascontiguousarray(array)
+            theirs = cuda.get_current_stream()
+            computed = theirs.record(cuda.Event(disable_timing=True))
+        with self.place():
+            ours = cuda.get_current_stream()
+            ours.wait_event(computed)
+            copy = dense.copy().reshape(array.shape)
+            copied = ours.record(cuda.Event(disable_timing=True))
+        with source.place():
+            theirs.wait_event(copied)
+        return copy
 
     @property
     def blas(self) -> Any:

@@ -425,7 +425,7 @@ def _as_array(value: Any) -> Any:
 def _moved(array: Any, backend: Backend) -> Any:
     """`array` on the device of `backend`."""
     home = backend_of(array)
-    return array if home.device == backend.device else backend.from_host(home.to_host(array))
+    return array if home.device == backend.device else backend.receive(array, home)
 
 
 @placed

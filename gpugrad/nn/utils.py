@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from .. import mutation
 from ..backend import backend_of
 from ..backend.placing import placed
@@ -64,7 +62,7 @@ def clip_grad_norm_(
         max_norm: the largest norm allowed.
         norm_type: p of the norm; `math.inf` for the largest absolute value.
         error_if_nonfinite: refuse a norm that is nan or infinite (reads it, which waits for a GPU; so do gradients on
-            several devices).
+            the CPU beside those on a GPU).
 
     Returns:
         The norm of all gradients together before clipping, a single number. The factor is
@@ -84,16 +82,18 @@ def clip_grad_norm_(
     groups = _by_device(grads)
     if len(groups) == 1:
         total = _norm(grads, norm_type)
-    else:  # their norms meet on the first device, by way of the host
-        norms = np.array([float(_norm(each, norm_type)) for each in groups])
-        total = backend_of(grads[0]).from_host(np.asarray(np.linalg.norm(norms, norm_type), grads[0].dtype))
+    else:  # their norms meet on the first device
+        home: Any = backend_of(grads[0])
+        norms = [home.receive(_norm(each, norm_type), backend_of(each[0])) for each in groups]
+        total = _norm([home.xp.stack([n.astype(grads[0].dtype) for n in norms])], norm_type)
     if error_if_nonfinite and not math.isfinite(float(total)):
         raise RuntimeError(
             f"[clip_grad_norm_] the norm of the gradients is {float(total)}; nothing was clipped. Find the first bad "
             "gradient with gg.detect_anomaly()"
         )
     for each in groups:
-        _scale_to(each, max_norm, total if each is groups[0] else float(total))
+        there = total if each is groups[0] else backend_of(each[0]).receive(total, backend_of(total))
+        _scale_to(each, max_norm, there)
     for g in grads:
         mutation.changed(g, "clip_grad_norm_")
     return new_tensor(total, None)

@@ -53,7 +53,7 @@ FUNCTIONS["copy"] = clone
 def _to_device_forward(needs: Needs, x: Any, *, where: Any) -> tuple[Any, tuple[Any, ...]]:
     source = backend_of(x)
     # In C order: the memory order that is best on one device (see Backend.weight_order) is not on the other.
-    return backend_for(where).from_host(np.asarray(source.to_host(x), order="C")), (source.device,)
+    return backend_for(where).receive(x, source), (source.device,)
 
 
 TO_DEVICE = Primitive(
@@ -67,7 +67,10 @@ TO_DEVICE = Primitive(
 
 @public
 def to_device(x: Any, where: Any) -> Any:
-    """`x` on another device ("cpu", "cuda:1"); waits for the copy. The gradient travels back."""
+    """`x` on another device ("cpu", "cuda:1"). The gradient travels back.
+
+    Copies to and from the CPU wait for the device; from one GPU to another they do not.
+    """
     return apply(TO_DEVICE, (x,), {"where": device(where)})
 
 

@@ -34,7 +34,7 @@ def _finish(array: Any, where: Any, requires_grad: bool) -> Tensor:
     """Place a NumPy or device array on the device asked for, and make it a tensor."""
     target = backend_for(where)
     if device_backend(array) is not target:
-        array = target.from_host(backend_of(array).to_host(array))
+        array = target.receive(array, device_backend(array))
     return Tensor(array, requires_grad)
 
 

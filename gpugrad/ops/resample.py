@@ -71,7 +71,7 @@ class Band:
     def values(self, backend: Any, dtype: Any) -> list[Any]:
         """The blocks on a device, in a dtype; brought there once."""
         root = getattr(backend, "root", backend)
-        of_backend, key = self._on.setdefault(root, {}), f"{root.device} {dtype}"
+        of_backend, key = self._on.setdefault(root, {}), f"{root.device} {dtype} {root.queue()}"
         if key not in of_backend:
             of_backend[key] = [root.from_host(values.astype(dtype)) for _, _, values in self.blocks]
         return of_backend[key]

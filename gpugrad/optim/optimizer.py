@@ -164,7 +164,7 @@ class Optimizer:
                 self._advance(bucket, gs, group, what, self._found)
                 if capture is not None:
                     self._captured(capture, i, bucket, gs, group, what)
-            if len(buckets) > 1 and capture is None:  # they may be at the same step from now on
+            if len(buckets) > 1 and capture is None and _one_soon(buckets):
                 self._keep_steps(buckets)
                 self._buckets[i] = None
         return loss
@@ -173,10 +173,7 @@ class Optimizer:
         """A step that the device leaves out where `found` is not 0; without waiting for it.
 
         Args:
-            found: (1,) int32 on the parameters' device, as `backend.loss_scale` finds it.
-
-        Raises:
-            ValueError: an update cannot be left out so; see `can_skip`.
+            found: by backend of the parameters, (1,) int32 there, as `backend.loss_scale` finds it; see `can_skip`.
         """
         self._found = found
         try:
@@ -184,17 +181,11 @@ class Optimizer:
         finally:
             self._found = None
 
-    def can_skip(self, backend: Backend) -> bool:
-        """Whether all updates are launches on the GPU of `backend` that `step_where_finite` can leave out."""
-        for group in self.param_groups:
-            nodes = [(p, p._node) for p in group["params"] if type(p._node) is Leaf and p._node.grad is not None]
-            given = [(p.data, node.grad.data) for p, node in nodes]
-            here = all(backend_of(p) is backend and type(g) is type(p) for p, g in given)
-            if not here or not self.skippable(group):
-                return False
-            if given and not backend.optim.one_launch(*zip(*given, strict=True)):
-                return False
-        return True
+    def can_skip(self) -> bool:
+        """Whether `step_where_finite` can leave all updates out: on GPUs, by an `update` of this module's own."""
+        given = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        ours = all(self.skippable(group) for group in self.param_groups)
+        return ours and all(backend_of(p.data).name == "cuda" for p in given)
 
     def skippable(self, group: Mapping[str, Any]) -> bool:
         """Whether the updates of a group, with its options, read the step's verdict on the device."""
@@ -209,10 +200,10 @@ class Optimizer:
             if bucket.skipped is None:
                 capturing.refuse("starts to count skipped steps, which a replay would start again")
                 bucket.skipped = bucket.backend.xp.zeros(1, np.int64)
-            optim = bucket.backend.optim
-            with optim.guarded(found, bucket.skipped, bucket.step + 1):
+            optim, here = bucket.backend.optim, found[bucket.backend]
+            with optim.guarded(here, bucket.skipped, bucket.step + 1):
                 self.update(bucket, grads, group)
-            optim.count_skip(found, bucket.skipped)
+            optim.count_skip(here, bucket.skipped)
         bucket.step += 1
         for array in bucket.arrays:
             changed(array, what)
@@ -335,7 +326,7 @@ class Optimizer:
                 "one shape"
             )
         backend = backend_of(p.data)
-        return new_tensor(backend.from_host(backend_of(array).to_host(array)).astype(p.dtype), None)
+        return new_tensor(backend.receive(array, backend_of(array)).astype(p.dtype), None)
 
     def __repr__(self) -> str:
         lines = [f"{self.name} ("]
@@ -343,3 +334,9 @@ class Optimizer:
             lines.append(f"Parameter Group {i}: {sum(p.data.size for p in group['params'])} values")
             lines += [f"    {k}: {v}" for k, v in sorted(group.items()) if k != "params"]
         return "\n".join([*lines, ")"])
+
+
+def _one_soon(buckets: list[Bucket]) -> bool:
+    """Whether some are of one kind and at the same step by now; after steps under a loss scale only a device knows."""
+    kinds = [(b.backend, b.arrays[0].dtype, b.step) for b in buckets if b.skipped is None]
+    return len(set(kinds)) < len(kinds)

@@ -130,8 +130,8 @@ class Adam(Optimizer):
         return (*names, "max_exp_avg_sq") if group["amsgrad"] else names
 
     def skippable(self, group: Mapping[str, Any]) -> bool:
-        """Yes, but for AMSGrad, which is no single launch."""
-        return type(self).update is Adam.update and not group["amsgrad"]
+        """Yes."""
+        return type(self).update is Adam.update
 
     def update(self, bucket: Bucket, grads: list[Any], group: dict[str, Any]) -> None:
         """One kernel for all arrays."""
@@ -226,8 +226,8 @@ class RMSprop(Optimizer):
         return (*names, "grad_avg") if group["centered"] else tuple(names)
 
     def skippable(self, group: Mapping[str, Any]) -> bool:
-        """Yes, but for the centred form, which is no single launch."""
-        return type(self).update is RMSprop.update and not group["centered"]
+        """Yes."""
+        return type(self).update is RMSprop.update
 
     def update(self, bucket: Bucket, grads: list[Any], group: dict[str, Any]) -> None:
         """One kernel for all arrays."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import mutation
-from ..backend import backend_of, capturing, is_array
+from ..backend import backend_of, capturing
 from ..nodes import Leaf
 from ..tensor import Tensor, new_tensor
 from .optimizer import Optimizer
@@ -28,10 +28,10 @@ class GradScaler:
     et al. 2018, "Mixed Precision Training".)
 
     On a GPU the scale lies in device memory, as float32, and so does what was found: the update kernels leave the step
-    out themselves, nothing waits, and a whole iteration (`scale` to `update`) can be captured by `gg.compile`.
-    `get_scale`, `state_dict` and the optimizer's `state_dict` wait. Optimizers whose update is no single launch
-    (AMSGrad, centred RMSprop, parameters in half precision or on several devices) wait once an iteration, and cannot
-    be captured.
+    out themselves, nothing waits, and a whole iteration (`scale` to `update`) can be captured by `gg.compile`. Each of
+    several GPUs has its copy, and they tell each other what they found. `get_scale`, `state_dict` and the optimizer's
+    `state_dict` wait. Where there are arrays of the CPU beside those of a GPU, and with optimizers that define their
+    own `update`, the host decides, which waits once an iteration and cannot be captured.
 
     Args:
         init_scale: the first scale.
@@ -73,20 +73,24 @@ class GradScaler:
         self._enabled = enabled
         self._scale, self._good_steps = float(init_scale), 0
         self._growth, self._backoff, self._interval = growth_factor, backoff_factor, growth_interval
-        # By optimizer: what its gradients showed (arrays on their devices, then one truth), and whether it has stepped.
+        # By optimizer: what its gradients showed (sums of squares, then one truth; on GPUs flags by backend), and
+        # whether it has stepped.
         self._found: dict[int, Any] = {}
         self._stepped: set[int] = set()
-        self._there: Any = None  # the scale in a device's memory, where it is the true one
-        self._many = False  # losses or gradients on several devices: the host keeps the scale
+        self._there: Any = None  # the scale in the memory of GPUs, where it is the true one
+        self._mixed = False  # losses or gradients on the CPU too: the host keeps the scale
 
-    def _on(self, array: Any) -> Any:
-        """The scale in the memory of an array's device; None where the host keeps it."""
-        backend = backend_of(array)
-        if self._there is None and not self._many:
-            self._there = backend.loss_scale(self._scale, self._good_steps)
-        elif self._there is not None and self._there.backend is not backend:
+    def _on(self, arrays: Iterable[Any]) -> Any:
+        """The scale in the memory of the arrays' GPUs; None where the host keeps it."""
+        backends: Any = [backend_of(a) for a in arrays]
+        everywhere = all(backend.name == "cuda" for backend in backends)
+        if self._there is None:
+            self._mixed = self._mixed or len({backend.name for backend in backends}) > 1
+            if backends and everywhere and not self._mixed:
+                self._there = backends[0].loss_scale(self._scale, self._good_steps)
+        elif not everywhere:
             self._scale, self._good_steps = self._there.read()
-            self._there, self._many = None, True
+            self._there, self._mixed = None, True
         return self._there
 
     def _now(self) -> tuple[float, int]:
@@ -106,8 +110,10 @@ class GradScaler:
                 f"[GradScaler.scale] the loss is {outputs.dtype}, in which the scaled one overflows; compute it "
                 "in float32 (the losses do so under gg.autocast), or convert: loss.astype('float32')"
             )
-        there = self._on(outputs.data)
-        return outputs * (self._scale if there is None else new_tensor(there.factor(False, outputs.dtype), None))
+        there = self._on([outputs.data])
+        if there is None:
+            return outputs * self._scale
+        return outputs * new_tensor(there.factor(False, outputs.dtype, backend_of(outputs.data)), None)
 
     def unscale_(self, optimizer: Optimizer) -> None:
         """Divide the gradients of the optimizer's parameters by the scale, in place: what clipping by norm wants.
@@ -126,9 +132,7 @@ class GradScaler:
         if capture is not None:  # where a recording fails, the iteration begins anew
             capture.repeat(lambda: None, self._begin, lambda: True)
         sorted_ = list(_gradients(optimizer))
-        there = None
-        for grads in sorted_:
-            there = self._on(grads[0])
+        there = self._on([grads[0] for grads in sorted_])
         if there is not None:
             self._found[id(optimizer)] = there.unscale(sorted_)
         else:
@@ -166,8 +170,7 @@ class GradScaler:
             self.unscale_(optimizer)
         self._stepped.add(key)
         found = self._found[key]
-        there = self._there if is_array(found) and not args and not kwargs else None
-        if there is not None and optimizer.can_skip(there.backend):
+        if isinstance(found, dict) and not args and not kwargs and optimizer.can_skip():
             optimizer.step_where_finite(found)
             return None
         return None if self._overflowed(key) else optimizer.step(*args, **kwargs)
@@ -177,8 +180,8 @@ class GradScaler:
         found = self._found[key]
         if isinstance(found, list):
             found = self._found[key] = not all(math.isfinite(float(flag)) for flag in found)
-        elif is_array(found):
-            return bool(backend_of(found).to_host(found)[0])
+        elif isinstance(found, dict):  # the same on all devices
+            return any(bool(backend.to_host(flag)[0]) for backend, flag in list(found.items())[:1])
         return bool(found)
 
     def update(self, new_scale: float | None = None) -> None:
@@ -200,7 +203,8 @@ class GradScaler:
             raise RuntimeError("[GradScaler.update] no gradients were unscaled since the last one; call step() first")
         elif self._there is not None:
             self._there.adapt(self._growth, self._backoff, self._interval)
-            mutation.changed(self._there.factors, "GradScaler.update")
+            for factors in self._there.factors:
+                mutation.changed(factors, "GradScaler.update")
         elif any(self._overflowed(key) for key in list(self._found)):
             self._scale, self._good_steps = self._scale * self._backoff, 0
         else:

@@ -89,6 +89,17 @@ def test_wide_accesses_stay_whole() -> None:
 
 
 @needs_nvrtc
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_updates_move_16_bytes_at_a_time(dtype: str) -> None:
+    ptx = compile_source(row_source("optim.cu", dtype), 90, ptx=True).decode()
+    tag = SOURCES["optim.cu"].entry("adam", dtype)
+    body = ptx[ptx.index(f"{tag}(") :].partition(".entry")[0]
+    wide = [line.split()[0] for line in body.splitlines() if re.search(r"\.v4\.\S?32|\.v2\.\S?64", line)]
+    assert sum(move.startswith("ld") for move in wide) == 5  # p, g, m, v and the largest v
+    assert sum(move.startswith("st") for move in wide) == 4
+
+
+@needs_nvrtc
 @pytest.mark.parametrize("file", SOURCES)
 def test_a_row_source_compiles_for_float32(file: str) -> None:
     check_lint(compile_source(row_source(file, "float32"), 90, ptx=True).decode(), "float32")

@@ -15,7 +15,7 @@ from scipy.special import log_softmax, logsumexp, softmax
 from gpugrad.backend import cpu_rows_numpy
 from gpugrad.fusion.cuda_sources import SOURCES
 from tests.cuda.hostexec import missing_compiler
-from tests.cuda.launching import Array, Rows, aligned
+from tests.cuda.launching import Array, Rows, aligned, storage, stored_as
 
 pytestmark = pytest.mark.skipif(missing_compiler() is not None, reason=str(missing_compiler()))
 I64 = np.int64
@@ -274,23 +274,32 @@ def test_random_integers_are_the_high_half_of_a_product(k: Rows) -> None:
 
 
 class Parameters:
-    """Arrays of different lengths with their states, and the tables that the optimizer kernels take."""
+    """Arrays of different lengths with their states, and the tables that the optimizer kernels take.
 
-    def __init__(self, k: Rows, rng: np.random.Generator, states: int) -> None:
+    `states` names the fields: "-" for a null pointer. The last array is on no boundary of 16 bytes.
+    """
+
+    def __init__(self, k: Rows, rng: np.random.Generator, states: str) -> None:
         self.k = k
-        shapes, self.chunk = [(1,), (300,), (700,)], 256
+        shapes, self.chunk = [(1,), (300,), (700,), (258,)], 256
         self.p, self.exact_p = map(list, zip(*(k.given(rng.uniform(-1, 1, s)) for s in shapes), strict=True))
         self.g, self.exact_g = map(list, zip(*(k.given(rng.uniform(-1, 1, s)) for s in shapes), strict=True))
-        self.states = [[aligned(s, k.real, 0) for s in shapes] for _ in range(states)]
-        sizes = [int(np.prod(s)) for s in shapes]
+        self.p[-1], self.exact_p[-1] = self.p[-1][1:], self.exact_p[-1][1:]
+        self.g[-1], self.exact_g[-1] = self.g[-1][1:], self.exact_g[-1][1:]
+        sizes = [p.size for p in self.p]
+        self.states = [None if s == "-" else [aligned((n,), storage(k.dtype), 0) for n in sizes] for s in states]
         pieces = [(i, start) for i, n in enumerate(sizes) for start in range(0, n, self.chunk)]
         fields = [self.p, self.g, *self.states]
-        self.table = np.array([[f[i].ctypes.data for f in fields] for i in range(len(shapes))], np.uint64)
+        self.table = np.array([[0 if f is None else f[i].ctypes.data for f in fields] for i in range(4)], np.uint64)
         self.blocks = len(pieces)
         self.tables = (
             self.table, np.array(sizes, I64), np.array([i for i, _ in pieces], np.int32),
             np.array([start for _, start in pieces], I64), np.int32(self.chunk),
         )  # fmt: skip
+
+    def zeros(self) -> list[Array]:
+        """Something to compute a state's exact values in."""
+        return [np.zeros_like(p) for p in self.exact_p]
 
     def launch(self, kernel: str, *args: Any) -> None:
         source = SOURCES["optim.cu"]
@@ -305,9 +314,9 @@ class Parameters:
 @pytest.mark.parametrize("nesterov", [0, 1])
 def test_sgd(k: Rows, momentum: float, nesterov: int, rng: np.random.Generator) -> None:
     damp, decay, rate = 0.1 * (1 - nesterov), 0.01, 0.05
-    given = Parameters(k, rng, 1)
+    given = Parameters(k, rng, "b" if momentum else "-")
     scale = np.array([0.5], k.real)
-    buffers = [np.zeros_like(p) for p in given.exact_p]
+    buffers = given.zeros()
     for step in (1, 2, 3):
         given.launch(
             "sgd", np.array([rate], k.real), np.array([step], I64), scale, k.scalar(momentum), k.scalar(damp),
@@ -322,30 +331,44 @@ def test_sgd(k: Rows, momentum: float, nesterov: int, rng: np.random.Generator) 
     given.check(given.exact_p, 3)
 
 
+@pytest.mark.parametrize("largest", [False, True])
 @pytest.mark.parametrize("decoupled", [0, 1])
-def test_adam(k: Rows, decoupled: int, rng: np.random.Generator) -> None:
-    b1, b2, eps, decay, rate = 0.9, 0.999, 1e-8, 0.01, 0.02
-    given = Parameters(k, rng, 2)
-    m, v = ([np.zeros_like(p) for p in given.exact_p] for _ in range(2))
-    for step in (1, 2, 3):
+def test_adam(k: Rows, decoupled: int, largest: bool, rng: np.random.Generator) -> None:
+    b1, b2, eps, decay, rate = 0.9, 0.9 if largest else 0.99, 3e-2, 0.01, 0.02
+    given = Parameters(k, rng, "mvt" if largest else "mv-")
+    m, v, top = given.zeros(), given.zeros(), given.zeros()
+    for step, scale in ((1, 1.0), (2, 0.25), (3, 0.5)):
         given.launch(
-            "adam", np.array([rate], k.real), np.array([step], I64), None, k.scalar(b1), k.scalar(b2),
-            k.scalar(np.log(b1)), k.scalar(np.log(b2)), k.scalar(eps), k.scalar(decay), np.int32(decoupled), None,
-            None, None,
+            "adam", np.array([rate], k.real), np.array([step], I64), np.array([scale], k.real), k.scalar(b1),
+            k.scalar(b2), k.scalar(np.log(b1)), k.scalar(np.log(b2)), k.scalar(eps), k.scalar(decay),
+            np.int32(decoupled), None, None, None,
         )  # fmt: skip
         for i, (p, g) in enumerate(zip(given.exact_p, given.exact_g, strict=True)):
-            d = g if decoupled else g + decay * p
+            d = scale * g if decoupled else scale * g + decay * p
             p -= rate * decay * p * decoupled
             m[i], v[i] = b1 * m[i] + (1 - b1) * d, b2 * v[i] + (1 - b2) * d * d
-            p -= rate * (m[i] / (1 - b1**step)) / (np.sqrt(v[i] / (1 - b2**step)) + eps)
+            top[i] = np.maximum(top[i], v[i])
+            root = np.sqrt((top[i] if largest else v[i]) / (1 - b2**step))
+            p -= rate * (m[i] / (1 - b1**step)) / (root + eps)
     given.check(given.exact_p, 5)
 
 
+def test_the_largest_square_keeps_a_nan(k: Rows, rng: np.random.Generator) -> None:
+    given = Parameters(k, rng, "mvt")
+    given.states[2][1][:] = stored_as(np.full(300, np.nan), k.dtype)  # type: ignore[index]
+    numbers = (*map(k.scalar, (0.9, 0.9, np.log(0.9), np.log(0.9), 1e-4, 0.0)), np.int32(0), None, None, None)
+    given.launch("adam", np.array([0.1], k.real), np.array([1], I64), None, *numbers)
+    assert np.isnan(k.read(given.states[2][1])).all()  # type: ignore[index]
+    assert np.isnan(k.read(given.p[1])).all()
+    assert np.isfinite(k.read(given.p[2])).all()
+
+
+@pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
-def test_rmsprop(k: Rows, momentum: float, rng: np.random.Generator) -> None:
-    alpha, eps, decay, rate = 0.99, 1e-8, 0.01, 0.002
-    given = Parameters(k, rng, 2)
-    v, b = ([np.zeros_like(p) for p in given.exact_p] for _ in range(2))
+def test_rmsprop(k: Rows, momentum: float, centred: bool, rng: np.random.Generator) -> None:
+    alpha, eps, decay, rate = 0.9, 1e-2, 0.01, 0.002
+    given = Parameters(k, rng, ("vb" if momentum else "v-") + ("a" if centred else "-"))
+    v, b, a = given.zeros(), given.zeros(), given.zeros()
     for step in (1, 2):
         given.launch(
             "rmsprop", np.array([rate], k.real), np.array([step], I64), None, k.scalar(alpha), k.scalar(eps),
@@ -353,10 +376,18 @@ def test_rmsprop(k: Rows, momentum: float, rng: np.random.Generator) -> None:
         )  # fmt: skip
         for i, (p, g) in enumerate(zip(given.exact_p, given.exact_g, strict=True)):
             d = g + decay * p
-            v[i] = alpha * v[i] + (1 - alpha) * d * d
-            b[i] = momentum * b[i] + d / (np.sqrt(v[i]) + eps)
+            v[i], a[i] = alpha * v[i] + (1 - alpha) * d * d, alpha * a[i] + (1 - alpha) * d
+            b[i] = momentum * b[i] + d / (np.sqrt(v[i] - a[i] ** 2 * centred) + eps)
             p -= rate * b[i]
     given.check(given.exact_p, 5)
+
+
+def test_a_variance_that_rounding_made_negative_counts_as_none(k: Rows, rng: np.random.Generator) -> None:
+    given = Parameters(k, rng, "v-a")
+    given.states[2][1][:] = stored_as(np.full(300, 8.0), k.dtype)  # type: ignore[index]
+    numbers = (*map(k.scalar, (0.9, 1.0, 0, 0)), None, None)
+    given.launch("rmsprop", np.array([0.1], k.real), np.array([1], I64), None, *numbers)
+    k.check(given.p[1], given.exact_p[1] - 0.1 * given.exact_g[1], 3)
 
 
 @pytest.mark.parametrize("kernel", ["sgd", "adam", "rmsprop"])
@@ -364,7 +395,7 @@ def test_a_step_that_a_loss_scale_leaves_out_changes_nothing_and_does_not_count(
     k: Rows, kernel: str, rng: np.random.Generator
 ) -> None:
     def run(steps: list[tuple[int, bool]], skipped: int) -> list[Array]:
-        given = Parameters(k, np.random.default_rng(5), 1 if kernel == "sgd" else 2)
+        given = Parameters(k, np.random.default_rng(5), {"sgd": "b", "adam": "mvt", "rmsprop": "vba"}[kernel])
         count, found = np.array([0], I64), np.array([0], np.int32)
         for step, bad in steps:
             found[0] = bad
@@ -376,7 +407,7 @@ def test_a_step_that_a_loss_scale_leaves_out_changes_nothing_and_does_not_count(
             given.launch(kernel, np.array([0.1], k.real), np.array([step], I64), None, *rest, found, count)
             k.run("count_skip", (1,), (1,), (found, count))
         assert count[0] == skipped
-        return [*given.p, *(a for state in given.states for a in state)]
+        return [*given.p, *(a for state in given.states for a in state or ())]
 
     with_skips = run([(1, True), (2, False), (3, True), (4, False)], 2)
     for a, b in zip(with_skips, run([(1, False), (2, False)], 0), strict=True):
@@ -403,7 +434,15 @@ def test_the_loss_scale_moves(k: Rows) -> None:
 
 
 def test_the_norm_of_all_gradients(k: Rows, rng: np.random.Generator) -> None:
-    given = Parameters(k, rng, 0)
+    given = Parameters(k, rng, "")
     part = aligned((given.blocks,), k.real)
     given.launch("norm_partials", np.int32(2), np.int32(1), part)
     np.testing.assert_allclose(part.sum(), sum((g * g).sum() for g in given.exact_g), rtol=1e-5)
+
+
+def test_scaling_all_gradients(k: Rows, rng: np.random.Generator) -> None:
+    given = Parameters(k, rng, "")
+    given.tables = (np.ascontiguousarray(given.table[:, 1]), *given.tables[1:])
+    given.launch("scale", np.array([0.37], k.real))
+    for g, exact in zip(given.g, given.exact_g, strict=True):
+        k.check(g, 0.37 * exact)

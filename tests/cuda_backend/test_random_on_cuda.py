@@ -79,3 +79,23 @@ def test_checkpoint_draws_the_same_numbers_again(gpu: State) -> None:
     gg.manual_seed(6)
     gg.randn(50, device="cuda")
     assert [gg.rand(3, device="cuda").tolist() for _ in range(2)] == [between, after]
+
+
+def test_what_another_stream_uploaded_is_uploaded_anew(gpu: State) -> None:
+    """Streams do not wait for each other: what one has brought to the device is not there for the other yet."""
+    import cupy
+
+    x, image = gg.ones(8, device="cuda"), gg.ones(1, 1, 4, 4, device="cuda")
+    calls = (
+        lambda: gg.rand(3, device="cuda"),
+        lambda: gg.nn.functional.dropout(x),
+        lambda: gg.nn.functional.interpolate(image, size=6, mode="bilinear"),
+    )
+    for call in calls:
+        call()
+        gpu.clear()
+        call()
+        assert not gpu.calls["array"]
+        with cupy.cuda.Stream(non_blocking=True):
+            call()
+        assert gpu.calls["array"]

@@ -47,6 +47,7 @@ def two(two_gpus: State) -> Iterator[State]:
     backend_for(A)
     yield two_gpus
     assert two_gpus.device == 0, "the current device was left changed"
+    assert two_gpus.borrowed == [], "memory may be written, or given to others, while another GPU still copies it"
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.name not in ELSEWHERE], ids=lambda row: row.name)
@@ -212,16 +213,103 @@ def test_a_captured_step_on_the_second_gpu(two: State) -> None:
     assert step.graphs == 1
 
 
-def test_devices_that_differ_leave_the_loss_scale_to_the_host(two: State) -> None:
+def test_what_is_copied_between_them_waits_for_the_work_on_it_and_not_the_host(two: State) -> None:
+    x = gg.tensor(np.arange(6, dtype=np.float32).reshape(2, 3), device=A)
+    two.clear()
+    y = (x * 2.0).T.to(B)
+    back = (y + 1.0).to(A)
+    assert two.syncs == []
+    assert two.uploads == []
+    # Each copy: its stream waits for the other's work, and afterwards the other's for the copy.
+    assert [kind for kind, *_ in two.order] == ["wait"] * 4
+    np.testing.assert_array_equal(y.numpy(), 2 * np.arange(6.0).reshape(2, 3).T)
+    np.testing.assert_array_equal(back.numpy(), y.numpy() + 1)
+    assert (y.data.device.id, back.data.device.id) == (1, 0)
+    assert gg.zeros(0, 3, device=A).to(B).shape == (0, 3)
+
+
+def test_streams_of_ones_own_are_waited_for_too(two: State) -> None:
+    import cupy
+
+    x = gg.arange(5, device=A)
+    with cupy.cuda.Stream(non_blocking=True):
+        y = x * 2
+        with cupy.cuda.Device(1), cupy.cuda.Stream(non_blocking=True):
+            z = y.to(B) + 1
+    assert z.tolist() == [1, 3, 5, 7, 9]
+
+
+def test_the_stand_in_shows_a_copy_that_does_not_wait(two: State) -> None:
+    import cupy
+
+    x = backend_for(A).from_host(np.ones(3, np.float32))
+    with cupy.cuda.Device(1):
+        assert not (x.copy().get() == 1).any()
+    assert two.borrowed
+    two.borrowed.clear()
+
+
+def test_a_capture_says_that_a_graph_is_one_gpus(two: State) -> None:
     ws = [gg.ones(3, device=d, requires_grad=True) for d in (A, B)]
-    optimizer, scaler = gg.optim.SGD(ws, lr=1.0), gg.GradScaler(init_scale=4.0)
-    for bad, want, scale in ((1.0, 0.75, 4.0), (np.inf, 0.75, 2.0), (1.0, 0.25, 2.0)):
-        for w, factor in zip(ws, (1.0, bad), strict=True):
-            w.grad = gg.full((3,), factor, device=w.device)
-        scaler.step(optimizer)
-        scaler.update()
-        assert [w.detach().numpy().tolist() for w in ws] == [[want] * 3] * 2
-        assert scaler.get_scale() == scale
+
+    def across(x: Any) -> Any:
+        return ((x * ws[0]).to(B) * ws[1]).sum()
+
+    def beside(x: Any) -> Any:
+        (ws[1] * 2.0).sum()
+        return (x * ws[0]).sum()
+
+    for function, why in ((across, "copies from cuda:0 to cuda:1"), (beside, "works on cuda:0 and cuda:1")):
+        step = gg.compile(function, warmup=1)
+        assert step(gg.ones(3, device=A)).item() == 3.0
+        with pytest.warns(RuntimeWarning, match=why):
+            assert step(gg.ones(3, device=A)).item() == 3.0
+
+
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
+def test_the_loss_scale_and_its_verdict_are_the_same_on_both_without_waiting(two: State, name: str) -> None:
+    found = []
+    for devices in ((A, B), ("cpu", "cpu")):
+        ws = [gg.ones(3, device=d, requires_grad=True) for d in devices]
+        optimizer, scaler = OPTIMIZERS[name](ws), gg.GradScaler(init_scale=4.0, growth_interval=2)
+        two.clear()
+        for bad in ((1, 1), (1, np.inf), (1, 1), (np.nan, 1), (1, 1), (1, 1)):
+            for w, factor in zip(ws, bad, strict=True):
+                w.grad = scaler.scale(gg.full((), float(factor), device=w.device)).detach() * gg.ones_like(w)
+            scaler.step(optimizer)
+            scaler.update()
+        assert two.syncs == []
+        state = optimizer.state_dict()["state"]
+        found.append((scaler.state_dict(), [s["step"] for s in state.values()], [w.detach().numpy() for w in ws]))
+    assert found[0][:2] == found[1][:2]
+    for a, b in zip(found[0][2], found[1][2], strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5)
+    assert found[0][0]["scale"] == 2.0
+
+
+def test_the_loss_scale_goes_to_the_host_where_the_cpu_has_parameters(two: State) -> None:
+    for devices in ((A, "cpu"), ("cpu", A)):
+        ws = [gg.ones(3, device=d, requires_grad=True) for d in devices]
+        optimizer, scaler = gg.optim.SGD(ws, lr=1.0), gg.GradScaler(init_scale=4.0)
+        for bad, want, scale in ((1.0, 0.75, 4.0), (np.inf, 0.75, 2.0), (1.0, 0.25, 2.0)):
+            for w, factor in zip(ws, (1.0, bad), strict=True):
+                w.grad = gg.full((3,), factor, device=w.device)
+            scaler.step(optimizer)
+            scaler.update()
+            assert [w.detach().numpy().tolist() for w in ws] == [[want] * 3] * 2
+            assert scaler.get_scale() == scale
+
+
+def test_clipping_over_both_does_not_wait(two: State) -> None:
+    ws = [gg.ones(3, device=d, requires_grad=True) for d in (A, B)]
+    for w in ws:
+        w.grad = gg.full((3,), 2.0, device=w.device)
+    two.clear()
+    total = gg.nn.utils.clip_grad_norm_(ws, 1.0)
+    assert two.syncs == []
+    assert total.item() == pytest.approx(24**0.5)
+    for w in ws:
+        np.testing.assert_allclose(w.grad.numpy(), 2 / 24**0.5, rtol=1e-5)
 
 
 def test_with_one_gpu_nothing_is_asked(gpu: State) -> None:

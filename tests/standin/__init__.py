@@ -156,6 +156,7 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
     sys.modules["cudnn"] = _front_end() if cudnn else None  # type: ignore[assignment]
     STATE.device, STATE.devices, STATE.capturing = 0, devices, False
     STATE.unsupported.clear()
+    STATE.seen.clear()
     if STATE.graph:  # graphs and what they hold go in cycles with the functions that were compiled
         STATE.graph, STATE.kept = [], []
         gc.collect()

@@ -64,7 +64,10 @@ class Device:
 
 
 class Stream:
-    """A stream; work on it happens at once. A capture enforces what a device refuses, and notes what to replay."""
+    """A stream of the device that is current when it is made; the null stream is that of the current one at each use.
+
+    Work on it happens at once. A capture enforces what a device refuses, and notes what to replay.
+    """
 
     _numbers = itertools.count(1)
 
@@ -73,6 +76,7 @@ class Stream:
     ) -> None:
         self.null = null
         self.ptr = 0 if null else next(self._numbers)
+        self.device_id = -1 if null else STATE.device
         self._pending: list[Any] = []  # copies from pinned memory, which happen when somebody waits for them
 
     def _happen(self, count: int) -> None:
@@ -82,16 +86,28 @@ class Stream:
                 copy()
                 self._pending[i] = None
 
+    def _key(self, device: int | None = None) -> tuple[int, int]:
+        """Device and number; a null stream is `device`'s, the current one's unless that is given."""
+        return ((STATE.device if device is None else device) if self.null else self.device_id), self.ptr
+
     def __enter__(self) -> "Stream":
-        STATE.streams.append(self)
+        STATE.streams.append((self._device(), self))
         return self
 
     def __exit__(self, *_: Any) -> None:
         STATE.streams.pop()
 
     def use(self) -> "Stream":
-        STATE.streams.append(self)
+        STATE.streams.append((self._device(), self))
         return self
+
+    def _device(self) -> int:
+        if self.device_id not in (-1, STATE.device):
+            raise RuntimeError(
+                f"The device that the stream is created on ({self.device_id}) does not match with the current device "
+                f"({STATE.device})"
+            )
+        return STATE.device
 
     def synchronize(self) -> None:
         STATE.sync("Stream.synchronize")
@@ -124,6 +140,8 @@ class Stream:
 
     def wait_event(self, event: "Event") -> None:
         STATE.order.append(("wait", self.ptr, event._where.ptr if event._where else None))
+        if event.key is not None:
+            STATE.waited(self._key(), event.key, event.asked)
         event._happen()
 
 
@@ -162,13 +180,19 @@ class Event:
 
     def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
         self.time = 0.0
+        self.device_id = STATE.device
+        self.key: Any = None  # the stream, and how much its device had been asked for
+        self.asked = 0
         self._where: Any = None
         self._asked = 0
 
     def record(self, stream: Any = None) -> None:
         self.time = float(next(self._clock))
         self._where = stream or get_current_stream()
-        self._asked = len(self._where._pending)
+        self.key = self._where._key()
+        if self.key[0] != self.device_id:
+            raise CUDARuntimeError("cudaErrorInvalidResourceHandle: event and stream are of different devices")
+        self._asked, self.asked = len(self._where._pending), STATE.asked[self.device_id]
 
     def _happen(self) -> None:
         """Let all that its stream was asked for before it happen."""
@@ -191,8 +215,9 @@ def get_elapsed_time(start: Event, end: Event) -> float:
 
 
 def get_current_stream(device_id: int = -1) -> Stream:
-    """The stream that work is given to."""
-    return STATE.streams[-1] if STATE.streams else Stream(null=True)
+    """The stream that work on a device (the current one) is given to."""
+    device = STATE.device if device_id == -1 else device_id
+    return next((s for d, s in reversed(STATE.streams) if d == device), None) or Stream(null=True)
 
 
 class MemoryPool:

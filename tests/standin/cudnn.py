@@ -14,6 +14,7 @@ import numpy as np
 
 from . import cudnn_ops
 from .cublaslt import alive
+from .cuda import get_current_stream
 from .state import STATE
 
 __version__ = "1.28.0"
@@ -236,7 +237,7 @@ class pygraph:  # noqa: N801 - the front end's name
         """Run the plan on addresses."""
         if self.stage < 5 or handle is not self.handle or handle.device != STATE.device:
             raise RuntimeError("the stand-in: a plan that is built, and its own handle on the current device")
-        stream = STATE.streams[-1].ptr if STATE.streams else 0
+        stream = get_current_stream().ptr
         if handle.stream != stream:
             raise RuntimeError(f"the stand-in: the handle works on stream {handle.stream}, current is {stream}")
         seen = {t.uid: t for t in self.tensors if not t.is_virtual}

@@ -240,6 +240,7 @@ def array(
     obj: Any, dtype: Any = None, copy: Any = True, order: str = "K", ndmin: int = 0, *, blocking: bool = False
 ) -> Any:
     """A device array from host or device data."""
+    STATE.calls["array"] += 1
     if isinstance(obj, ndarray):
         same = dtype is None or obj.dtype == np.dtype(dtype)
         return obj if same and not copy else obj.astype(dtype or obj.dtype)

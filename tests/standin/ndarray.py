@@ -223,8 +223,22 @@ class ndarray:  # noqa: N801 - CuPy's name
             return computed(lambda: self._a.astype(dtype, order=order, copy=True))
 
     def copy(self, order: str = "C") -> "ndarray":
-        check_device(self)
-        return computed(lambda: self._a.copy(order))
+        """A copy on the current device; from another one on the current stream, which waits for nothing by itself."""
+        if self._id == STATE.device:
+            return computed(lambda: self._a.copy(order))
+        from .cuda import get_current_stream
+
+        if STATE.capturing:
+            raise RuntimeError("the stand-in: a copy between devices while a stream is captured")
+        if order in "KA" and not self._a.flags.forc:
+            raise NotImplementedError("CuPy cannot copy non-contiguous array between devices.")
+        # What CuPy makes contiguous over there it gives back before it is copied.
+        with_gaps = order == "C" and not self._a.flags.c_contiguous
+        fresh = allocate(self.shape, self.dtype, order)
+        ordered = STATE.lend(self._id, get_current_stream()._key(), get_current_stream(self._id)._key(self._id))
+        if ordered and not with_gaps:
+            fresh[...] = self._a
+        return own(fresh)
 
     def set(self, arr: np.ndarray, stream: Any = None) -> None:
         """Copy from the host; with a stream it does not wait."""
@@ -313,6 +327,7 @@ def own(a: Any) -> ndarray:
             made = allocate(tuple(a.shape[i] for i in order), a.dtype).transpose(np.argsort(order))
         made[...] = a
         a = made
+    STATE.asked[STATE.device] += 1
     used, limit = STATE.used_bytes[STATE.device], STATE.limits[STATE.device]
     if limit and used + rounded(a.nbytes) > limit:
         raise OutOfMemoryError(a.nbytes, used, limit)
@@ -354,14 +369,18 @@ def result(found: Any, *operands: Any, compute: Any = None) -> ndarray:
 
     `compute` gives it again, for the replays of a graph.
     """
-    if isinstance(found, np.ndarray) and found.base is not None:
+    if isinstance(found, np.ndarray):
         for operand in operands:
-            if isinstance(operand, ndarray) and np.may_share_memory(found, operand._a):
+            if isinstance(operand, ndarray) and (found is operand._a or _of(found, operand._a)):
                 return view(found, operand)
     out = own(found)
     if compute is not None:
         STATE.again(out._a, compute)
     return out
+
+
+def _of(found: np.ndarray, a: np.ndarray) -> bool:
+    return found.base is not None and np.may_share_memory(found, a)
 
 
 def check_device(*values: Any) -> None:

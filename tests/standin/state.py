@@ -34,6 +34,11 @@ class State:
         pinned: start and size of page-locked memory of the host.
         order: waits of streams for events and copies from pinned memory, in order: ("wait", stream, the event's stream)
             and ("copy", stream, address).
+        asked: how much each device was asked for so far.
+        seen: by two streams (device and number each), what the device of the second had been asked for when it recorded
+            the last event that the first waited for.
+        borrowed: memory that a copy to another device may still read: (device of the memory, stream that copies, what
+            that stream's device had been asked for). A stream of the first device that waits for the copy clears it.
         backwards: run the threads of each block in the opposite order: a result that changes lacks a barrier.
     """
 
@@ -56,16 +61,35 @@ class State:
 
     pinned: dict[int, int] = field(default_factory=dict)
     order: list[tuple[Any, ...]] = field(default_factory=list)
+    asked: Counter[int] = field(default_factory=Counter)
+    seen: dict[tuple[Any, Any], int] = field(default_factory=dict)
+    borrowed: list[tuple[int, tuple[int, int], int]] = field(default_factory=list)
     graph: list[Callable[[], None]] = field(default_factory=list)
     kept: list[Any] = field(default_factory=list)
     allocators: list[Callable[[int], Any]] = field(default_factory=list)
 
     def work(self, compute: Callable[[], None]) -> None:
         """What a device would do now; while capturing, only in each replay of the graph."""
+        self.asked[self.device] += 1
         if self.capturing:
             self.graph.append(compute)
         else:
             compute()
+
+    def waited(self, stream: tuple[int, int], other: tuple[int, int], asked: int) -> None:
+        """Note that a stream waits for what the device of another one had been `asked` for."""
+        self.seen[stream, other] = max(asked, self.seen.get((stream, other), 0))
+        self.borrowed = [
+            (device, copier, since)
+            for device, copier, since in self.borrowed
+            if not (device == stream[0] and copier == other and asked >= since)
+        ]
+
+    def lend(self, device: int, ours: tuple[int, int], theirs: tuple[int, int]) -> bool:
+        """Note a copy from a device on the stream `ours`; whether it waits for all that `theirs` was asked for."""
+        self.asked[self.device] += 1
+        self.borrowed.append((device, ours, self.asked[self.device]))
+        return self.seen.get((ours, theirs), 0) >= self.asked[device]
 
     def again(self, array: Any, compute: Callable[[], Any]) -> None:
         """While capturing: `compute()` gives the contents of the NumPy array `array` in each replay."""
@@ -110,6 +134,7 @@ class State:
         self.launches.clear()
         self.calls.clear()
         self.order.clear()
+        self.borrowed.clear()
 
 
 STATE = State()
