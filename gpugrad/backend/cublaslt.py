@@ -179,6 +179,10 @@ class Products:
             found = self._workspaces[stream] = self.backend.empty((_WORKSPACE,), np.uint8)
         return found
 
+    def release(self, stream: int) -> None:
+        """Forget the scratch memory of a stream that is no more."""
+        self._workspaces.pop(stream, None)
+
     # Plans
 
     def _plan(self, a: Array, b: Array, out: Array, epilogue: str, beside: Beside) -> _Plan | int | None:

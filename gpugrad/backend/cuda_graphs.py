@@ -7,6 +7,7 @@ each replay writes there again. What changes between replays is `capturing`'s bu
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -53,7 +54,9 @@ class Recorder:
             self.stream = cuda.Stream(non_blocking=True)
             self.pool = cuda.MemoryPool()
             if backend.blas is not None:
-                backend.blas.workspace(self.stream.ptr)  # now, so that no recorded run is the one that asks for it
+                with self.stream, cuda.using_allocator(self.pool.malloc):
+                    backend.blas.workspace(self.stream.ptr)  # now, so that no recorded run is the one that asks for it
+                weakref.finalize(self, backend.blas.release, self.stream.ptr).atexit = False
         self._sizes: list[int] = []
         self._before: list[int] | None = None
 

@@ -1,5 +1,6 @@
 """`gg.compile` on the GPU branch: the bits of the plain step, what changes between replays, refusals, the CPU."""
 
+import gc
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -318,3 +319,20 @@ def test_a_step_on_the_cpu_gives_the_same_numbers() -> None:
 def test_options_out_of_range_are_refused(options: Any) -> None:
     with pytest.raises(ValueError, match=r"\[compile\] warmup = "):
         gg.compile(lambda x: x, **options)
+
+
+def test_the_scratch_memory_of_a_step_goes_with_it(gpu: State) -> None:
+    w = gg.ones(4, 4, device="cuda")
+
+    def take_steps() -> None:
+        step = gg.compile(lambda x: x @ w)
+        for _ in range(5):
+            step(w)
+        assert step.graphs == 1
+
+    held = []
+    for _ in range(3):
+        take_steps()
+        gc.collect()
+        held.append(gpu.used_bytes[0])
+    assert held[0] == held[1] == held[2]
