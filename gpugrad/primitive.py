@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 Shape = tuple[int, ...]
 Needs = tuple[bool, ...]
+T = TypeVar("T")
 
 OUT: Final = -1  # in `keeps`: the output itself
 
 REGISTRY: Final[dict[str, Primitive]] = {}
 ELEMENTWISE: Final[dict[str, Any]] = {}  # the elementwise operations: they have a formula in place of a rule
 FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {}  # every public function by name: what methods and protocols call
+
+
+class Operation(Protocol):
+    """A public function as most methods see it: called with a tensor, it gives one."""
+
+    def __call__(self, x: T, /, *args: Any, **kwargs: Any) -> T:
+        """The result, of the kind of `x`."""
 
 
 def public(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,11 +12,13 @@ import functools
 import inspect
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
 from .primitive import FUNCTIONS
+
+T = TypeVar("T")
 
 _BY_PLACE: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 # What NumPy's ufuncs take beside their operands, with the values that change nothing.
@@ -49,14 +51,15 @@ def adopt(space: dict[str, Any], theirs: Any, holds: Callable[[Any], bool]) -> N
             space[name] = numpys(own, other, holds)
 
 
-def called(function: Callable[..., Any], theirs: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def called(function: Callable[..., T], theirs: Callable[..., Any], args: Any, kwargs: Any) -> T:
     """The result of `function` for a call of NumPy's function `theirs` that has tensors among its arguments."""
     try:
         return function(*args, **kwargs)
     except TypeError as error:
         if _meant(function, error, args, kwargs):
             raise
-        return as_numpy(function, theirs, args, kwargs, error, True)
+        found: T = as_numpy(function, theirs, args, kwargs, error, True)
+        return found
 
 
 def _meant(function: Callable[..., Any], error: TypeError, args: Any, kwargs: Any) -> bool:

@@ -7,18 +7,18 @@ shorter way of their own, in `arithmetic`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
-from ..primitive import FUNCTIONS
+from ..primitive import FUNCTIONS, Operation
 from .elementwise import ElementwiseMethods
 from .numeric import NumericMethods
 from .reduce import ReduceMethods
 from .shape import ShapeMethods
 
-_CALL: Final[dict[str, Callable[..., Any]]] = FUNCTIONS
+_CALL: Final[Mapping[str, Operation]] = FUNCTIONS
 # Within the class `int` and `bool` are methods.
 Integer = int
 Truth = bool
@@ -43,16 +43,16 @@ class Methods(ElementwiseMethods, NumericMethods, ReduceMethods, ShapeMethods):
     # Operators that have no short way in `arithmetic`.
 
     def __neg__(self) -> Self:
-        return _CALL["negative"](self)  # type: ignore[no-any-return]
+        return _CALL["negative"](self)
 
     def __pos__(self) -> Self:
-        return _CALL["positive"](self)  # type: ignore[no-any-return]
+        return _CALL["positive"](self)
 
     def __abs__(self) -> Self:
-        return _CALL["absolute"](self)  # type: ignore[no-any-return]
+        return _CALL["absolute"](self)
 
     def __pow__(self, exponent: Any) -> Self:
-        return _CALL["power"](self, exponent)  # type: ignore[no-any-return]
+        return _CALL["power"](self, exponent)
 
     def __rpow__(self, base: Any) -> Self:
         return _CALL["power"](base, self)  # type: ignore[no-any-return]
@@ -64,104 +64,104 @@ class Methods(ElementwiseMethods, NumericMethods, ReduceMethods, ShapeMethods):
         return _CALL["divide"](other, self)  # type: ignore[no-any-return]
 
     def __floordiv__(self, other: Any) -> Self:
-        return _CALL["floor_divide"](self, other)  # type: ignore[no-any-return]
+        return _CALL["floor_divide"](self, other)
 
     def __rfloordiv__(self, other: Any) -> Self:
         return _CALL["floor_divide"](other, self)  # type: ignore[no-any-return]
 
     def __mod__(self, other: Any) -> Self:
-        return _CALL["remainder"](self, other)  # type: ignore[no-any-return]
+        return _CALL["remainder"](self, other)
 
     def __rmod__(self, other: Any) -> Self:
         return _CALL["remainder"](other, self)  # type: ignore[no-any-return]
 
     def __matmul__(self, other: Any) -> Self:
-        return _CALL["matmul"](self, other)  # type: ignore[no-any-return]
+        return _CALL["matmul"](self, other)
 
     def __rmatmul__(self, other: Any) -> Self:
         return _CALL["matmul"](other, self)  # type: ignore[no-any-return]
 
     def __lt__(self, other: Any) -> Self:
-        return _CALL["less"](self, other)  # type: ignore[no-any-return]
+        return _CALL["less"](self, other)
 
     def __le__(self, other: Any) -> Self:
-        return _CALL["less_equal"](self, other)  # type: ignore[no-any-return]
+        return _CALL["less_equal"](self, other)
 
     def __gt__(self, other: Any) -> Self:
-        return _CALL["greater"](self, other)  # type: ignore[no-any-return]
+        return _CALL["greater"](self, other)
 
     def __ge__(self, other: Any) -> Self:
-        return _CALL["greater_equal"](self, other)  # type: ignore[no-any-return]
+        return _CALL["greater_equal"](self, other)
 
     # Element by element, as NumPy; `Tensor` hashes by identity.
     def __eq__(self, other: Any) -> Self:  # type: ignore[override]
-        return _CALL["equal"](self, other)  # type: ignore[no-any-return]
+        return _CALL["equal"](self, other)
 
     def __ne__(self, other: Any) -> Self:  # type: ignore[override]
-        return _CALL["not_equal"](self, other)  # type: ignore[no-any-return]
+        return _CALL["not_equal"](self, other)
 
     __hash__ = object.__hash__
 
     def __and__(self, other: Any) -> Self:
-        return _CALL["bitwise_and"](self, other)  # type: ignore[no-any-return]
+        return _CALL["bitwise_and"](self, other)
 
     def __rand__(self, other: Any) -> Self:
         return _CALL["bitwise_and"](other, self)  # type: ignore[no-any-return]
 
     def __or__(self, other: Any) -> Self:
-        return _CALL["bitwise_or"](self, other)  # type: ignore[no-any-return]
+        return _CALL["bitwise_or"](self, other)
 
     def __ror__(self, other: Any) -> Self:
         return _CALL["bitwise_or"](other, self)  # type: ignore[no-any-return]
 
     def __xor__(self, other: Any) -> Self:
-        return _CALL["bitwise_xor"](self, other)  # type: ignore[no-any-return]
+        return _CALL["bitwise_xor"](self, other)
 
     def __rxor__(self, other: Any) -> Self:
         return _CALL["bitwise_xor"](other, self)  # type: ignore[no-any-return]
 
     def __invert__(self) -> Self:
-        return _CALL["bitwise_not"](self)  # type: ignore[no-any-return]
+        return _CALL["bitwise_not"](self)
 
     def __lshift__(self, other: Any) -> Self:
-        return _CALL["left_shift"](self, other)  # type: ignore[no-any-return]
+        return _CALL["left_shift"](self, other)
 
     def __rshift__(self, other: Any) -> Self:
-        return _CALL["right_shift"](self, other)  # type: ignore[no-any-return]
+        return _CALL["right_shift"](self, other)
 
     # Dtypes under PyTorch's names.
 
     def half(self) -> Self:
         """With dtype float16."""
-        return _CALL["astype"](self, np.float16)  # type: ignore[no-any-return]
+        return _CALL["astype"](self, np.float16)
 
     def float(self) -> Self:
         """With dtype float32."""
-        return _CALL["astype"](self, np.float32)  # type: ignore[no-any-return]
+        return _CALL["astype"](self, np.float32)
 
     def double(self) -> Self:
         """With dtype float64."""
-        return _CALL["astype"](self, np.float64)  # type: ignore[no-any-return]
+        return _CALL["astype"](self, np.float64)
 
     def int(self) -> Self:
         """With dtype int32, towards 0."""
-        return _CALL["astype"](self, np.int32)  # type: ignore[no-any-return]
+        return _CALL["astype"](self, np.int32)
 
     def long(self) -> Self:
         """With dtype int64, towards 0."""
-        return _CALL["astype"](self, np.int64)  # type: ignore[no-any-return]
+        return _CALL["astype"](self, np.int64)
 
     def bool(self) -> Self:
         """Whether the elements are not 0."""
-        return _CALL["astype"](self, np.bool_)  # type: ignore[no-any-return]
+        return _CALL["astype"](self, np.bool_)
 
     def type_as(self, other: Self) -> Self:
         """With the dtype of `other`."""
-        return _CALL["astype"](self, other.data.dtype)  # type: ignore[no-any-return]
+        return _CALL["astype"](self, other.data.dtype)
 
     def copy(self, order: str = "C") -> Self:
         """`clone` under NumPy's name; its order in memory is the tensor's own choice."""
-        return _CALL["clone"](self)  # type: ignore[no-any-return]
+        return _CALL["clone"](self)
 
     def contiguous(self) -> Self:
         """The tensor on C-contiguous memory: itself where it is so already."""
