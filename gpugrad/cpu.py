@@ -77,8 +77,9 @@ def convolution_algorithm(
 
     Returns:
         "winograd4" (what "fast" allows), "winograd2", "direct", "shifted" (depthwise without Numba) or "im2col",
-        forward and for both gradients; only the gradient by the images with a stride and a dilation above 1 on one
-        axis is "im2col" where this says "direct".
+        forward and for both gradients, but for two: where this says "direct" the gradient by the images with a stride
+        and a dilation above 1 on one axis is "im2col", and where it says "winograd2" the gradient by the kernels is
+        without Numba up to 191 channels.
 
     Raises:
         ValueError: the kernel is larger than the padded input, or the numbers of axes do not fit.

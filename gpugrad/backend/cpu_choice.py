@@ -33,7 +33,9 @@ _known: Final[dict[Any, str]] = {}
 _MOST: Final = 4096
 
 
-def chosen(work: int, w_shape: tuple[int, ...], at: Geometry, *arrays: Array, back: bool = False) -> str:
+def chosen(
+    work: int, w_shape: tuple[int, ...], at: Geometry, *arrays: Array, back: bool = False, weight: bool = False
+) -> str:
     """The way of a convolution or one of its gradients.
 
     Args:
@@ -42,6 +44,7 @@ def chosen(work: int, w_shape: tuple[int, ...], at: Geometry, *arrays: Array, ba
         at: where the patches lie.
         arrays: its operands; of their elements nothing is read.
         back: it is the gradient by the images.
+        weight: it is the gradient by the kernels.
 
     Returns:
         A key of `WAYS`; "general" for types and axes that none of them takes.
@@ -50,17 +53,17 @@ def chosen(work: int, w_shape: tuple[int, ...], at: Geometry, *arrays: Array, ba
     large = work >= cpu_conv.COMPILED
     kinds = tuple([(a.dtype, a.ndim, a.size > 0) for a in arrays])
     asked = cpu_conv.algorithm.get()
-    key = (asked, numba_wanted(), large, w_shape, at, back, kinds)
+    key = (asked, numba_wanted(), large, w_shape, at, back, weight, kinds)
     found = _known.get(key)
     if found is None:
         if len(_known) >= _MOST:
             _known.clear()
-        found = _known[key] = _decided(asked, work, w_shape, at, arrays, back)
+        found = _known[key] = _decided(asked, work, w_shape, at, arrays, back, weight)
     return found
 
 
 def _decided(
-    asked: str, work: int, w_shape: tuple[int, ...], at: Geometry, arrays: tuple[Array, ...], back: bool
+    asked: str, work: int, w_shape: tuple[int, ...], at: Geometry, arrays: tuple[Array, ...], back: bool, weight: bool
 ) -> str:
     large = work >= cpu_conv.COMPILED
     if (asked == "winograd2" or (asked in ("auto", "fast") and large)) and cpu_winograd.fits(arrays[0], w_shape, at):
@@ -81,7 +84,8 @@ def _decided(
         return "general"
     if w_shape[1] == 1 and w_shape[0] == at.groups > 1:
         return "shifted"
-    return "winograd2 in NumPy" if tiled and asked != "im2col" and large else "im2col"
+    pays = tiled and large and cpu_winograd_numpy.pays(w_shape, weight)
+    return "winograd2 in NumPy" if pays and asked != "im2col" else "im2col"
 
 
 def name_of(way: str) -> str:

@@ -16,7 +16,8 @@ from numpy.lib.stride_tricks import as_strided
 
 from .base import Array
 from .conv import Geometry, turned_kernels
-from .cpu_conv_numpy import Part, Plan, dense, place, share, surroundings, turned, with_height
+from .cpu_conv_numpy import share, turned, with_height
+from .cpu_patches import Part, Plan, dense, place, surroundings
 from .pool import BufferPool
 
 # Bytes of the output that are computed at a time; how many sums of their own the parts have for the gradient.

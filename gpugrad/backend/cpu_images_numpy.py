@@ -16,8 +16,9 @@ from ..fusion.numpy_compiler import rows_joined
 from . import blas
 from .base import Array
 from .conv import Geometry
-from .cpu_conv_numpy import dense, place, share, surroundings, with_height
+from .cpu_conv_numpy import share, with_height
 from .cpu_depthwise_numpy import parts, plan, taps
+from .cpu_patches import dense, place, surroundings
 from .pool import BufferPool
 
 # Elements from which on parts are worth while; bytes and rows, at most, of one whose sums are one part: few enough that

@@ -16,16 +16,19 @@ import numpy as np
 from ..fusion.workers import Arena
 from .base import Array
 from .conv import Geometry, turned_kernels
-from .cpu_conv_numpy import Part, share_with_room, turned
+from .cpu_conv_numpy import share, share_with_room, turned
+from .cpu_patches import Part
 from .pool import BufferPool
 
 # Bytes of transformed images and products that a part has at a time, and tiles at least: fewer make products slow.
 CHUNK: Final = 1 << 21
 LEAST: Final = 64
-# Bytes of all sums of the kernels' gradient up to which PARTS parts have their own; channels from which on it pays.
+# Bytes of all sums of the kernels' gradient up to which PARTS parts have their own.
 SMALL_GRADIENT: Final = 1 << 21
 PARTS: Final = 8
+# Channels from which on it pays; for the gradient by the kernels both images and output are transformed.
 CHANNELS: Final = 64
+CHANNELS_WEIGHT: Final = 192
 # Bytes of kernels that are transformed at a time.
 PIECE: Final = 1 << 18
 
@@ -43,6 +46,11 @@ _SHARES: Final[tuple[tuple[int, int], ...]] = ((1, 0), (1, 1), (1, -1), (0, -1))
 def fits(w_shape: tuple[int, ...], at: Geometry) -> bool:
     """Whether a convolution of two spatial axes is one of 3 x 3 kernels in steps of 1, with enough channels."""
     return w_shape[2:] == (3, 3) and at == Geometry((1, 1), at.padding, (1, 1), 1) and min(w_shape[:2]) >= CHANNELS
+
+
+def pays(w_shape: tuple[int, ...], weight: bool) -> bool:
+    """Whether what `fits` takes less time this way than as patches; `weight`: the gradient by the kernels."""
+    return not weight or min(w_shape[:2]) >= CHANNELS_WEIGHT
 
 
 def conv(pool: BufferPool, x: Array, w: Array, bias: Array | None, at: Geometry) -> Array:
@@ -68,7 +76,7 @@ def conv(pool: BufferPool, x: Array, w: Array, bias: Array | None, at: Geometry)
             flat[5] += bias  # the one that each pixel of a tile has once
         finish(products, y[part.images], part)
 
-    share_with_room(pool, compute, len(every), sum(sizes) * x.itemsize)
+    share_with_room(pool, compute, len(every), sum(sizes) * x.itemsize, Arena)
     return np.moveaxis(y, -1, 1)
 
 
@@ -101,13 +109,16 @@ def conv_weight(pool: BufferPool, x: Array, g: Array, kernel: tuple[int, ...], a
             np.add(total if k else 0, found, out=total)
 
     nbytes = (sum(sizes) + 4 * high * channels * out) * x.itemsize
-    share_with_room(pool, compute, len(bundles) * len(pieces), nbytes)
+    share_with_room(pool, compute, len(bundles) * len(pieces), nbytes, Arena)
     total = (sums[0] if len(sums) == 1 else sums.sum(axis=0)).reshape(16, channels, out)
     gradient = np.empty((out, channels, *kernel), x.dtype)
-    back = _BOTH.T.astype(x.dtype)
-    for some in pieces_of(channels, out, x.itemsize):
-        each = back @ total[:, some].reshape(16, -1)
-        gradient[:, some] = each.reshape(*kernel, -1, out).transpose(3, 2, 0, 1)
+    back, some = _BOTH.T.astype(x.dtype), pieces_of(channels, out, x.itemsize)
+
+    def collect(number: int) -> None:
+        each = back @ total[:, some[number]].reshape(16, -1)
+        gradient[:, some[number]] = each.reshape(*kernel, -1, out).transpose(3, 2, 0, 1)
+
+    share(collect, len(some))
     return gradient
 
 
@@ -157,10 +168,13 @@ def transformed_kernels(pool: BufferPool, w: Array) -> Array:
     """Kernels (out, channels, 3, 3) as 16 matrices (channels, out)."""
     out, channels = w.shape[:2]
     kernels = pool.empty((16, channels, out), w.dtype)
-    both = _BOTH.astype(w.dtype)
-    for some in pieces_of(channels, out, w.itemsize):
-        rows = np.ascontiguousarray(w[:, some].transpose(2, 3, 1, 0)).reshape(9, -1)
-        kernels[:, some] = (both @ rows).reshape(16, -1, out)
+    both, some = _BOTH.astype(w.dtype), pieces_of(channels, out, w.itemsize)
+
+    def transform(number: int) -> None:
+        rows = np.ascontiguousarray(w[:, some[number]].transpose(2, 3, 1, 0)).reshape(9, -1)
+        kernels[:, some[number]] = (both @ rows).reshape(16, -1, out)
+
+    share(transform, len(some))
     return kernels
 
 

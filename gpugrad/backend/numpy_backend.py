@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _BLAS = (np.dtype(np.float32), np.dtype(np.float64))
 _KEPT_ONES = 65_536  # the longest vector of ones that is kept from call to call
+_ONE_THREAD = 1 << 15  # the largest matrix times a vector for which OpenBLAS wakes none of its threads
 # Multiply-adds: up to the first OpenBLAS uses one thread of its own accord, up to the second another would save it
 # less than it takes from loops beside it.
 _SHARED, _ALONE = 1 << 18, 1 << 22
@@ -121,8 +123,11 @@ class NumpyBackend(Backend):
     def column_sum(self, x: Array) -> Array:
         if x.dtype in _BLAS and x.flags.c_contiguous:
             # A product with a vector of ones: up to three times faster than NumPy's reduction along the first axis.
+            # On one thread: it waits for memory, and OpenBLAS's other threads would stay on the cores afterwards.
             rows = x.shape[0]
-            return np.asarray((_ones(rows, x.dtype) if rows <= _KEPT_ONES else np.ones(rows, x.dtype)) @ x)
+            ones = _ones(rows, x.dtype) if rows <= _KEPT_ONES else np.ones(rows, x.dtype)
+            with blas.one_thread() if x.size > _ONE_THREAD else nullcontext():
+                return np.asarray(ones @ x)
         half = x.dtype.itemsize == 2 and x.dtype.kind in "fV"
         return np.asarray(np.add.reduce(x, 0, np.float32 if half else x.dtype)).astype(x.dtype, copy=False)
 
@@ -151,7 +156,7 @@ class NumpyBackend(Backend):
 
     def conv_weight(self, x: Array, g: Array, kernel: tuple[int, ...], at: Geometry) -> Array:
         w_shape = (g.shape[1], x.shape[1] // at.groups, *kernel)
-        way = cpu_choice.chosen(g.size * math.prod(w_shape[1:]), w_shape, at, x, g)
+        way = cpu_choice.chosen(g.size * math.prod(w_shape[1:]), w_shape, at, x, g, weight=True)
         if way == "general":
             return super().conv_weight(x, g, kernel, at)
         return np.asarray(cpu_choice.WAYS[way].conv_weight(self.pool, x, g, kernel, at))

@@ -251,7 +251,7 @@ class GhostBackend(Backend):
     def conv_weight(self, x: Any, g: Any, kernel: tuple[int, ...], at: Geometry) -> Any:
         """Likewise."""
         w_shape = (g.shape[1], x.shape[1] // at.groups, *kernel)
-        way = ghost_conv.way(self, g.size * math.prod(w_shape[1:]), w_shape, at, x, g)
+        way = ghost_conv.way(self, g.size * math.prod(w_shape[1:]), w_shape, at, x, g, weight=True)
         if way in ghost_conv.TILED:
             return ghost_conv.tiled_conv_weight(self, way, x, g, at)
         if way == "winograd2 in NumPy":

@@ -18,11 +18,19 @@ from .ghost import Ghost
 TILED = ("winograd2", "winograd4")
 
 
-def way(home: Any, work: int, w_shape: tuple[int, ...], at: Geometry, *arrays: Ghost, back: bool = False) -> str:
+def way(
+    home: Any,
+    work: int,
+    w_shape: tuple[int, ...],
+    at: Geometry,
+    *arrays: Ghost,
+    back: bool = False,
+    weight: bool = False,
+) -> str:
     """How a convolution of `work` multiply-adds is computed on the CPU; "general" on a GPU."""
     if home.device.type != "cpu":
         return "general"
-    return cpu_choice.chosen(work, w_shape, at, *[a.value for a in arrays], back=back)
+    return cpu_choice.chosen(work, w_shape, at, *[a.value for a in arrays], back=back, weight=weight)
 
 
 def tiled_conv(home: Any, way: str, x: Ghost, w_shape: tuple[int, ...], at: Geometry) -> Any:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..backend import cpu_conv_numpy, cpu_depthwise_numpy, cpu_winograd_numpy
 from ..backend.conv import Geometry
-from ..backend.cpu_conv_numpy import Part, Plan, scratch, with_height
+from ..backend.cpu_conv_numpy import with_height
+from ..backend.cpu_patches import Part, Plan, parts, plan, scratch
 from ..fusion import workers
 from .ghost import Ghost
 
@@ -39,13 +41,16 @@ def conv_input(home: Any, g: Ghost, w_shape: tuple[int, ...], size: tuple[int, .
     if g.ndim == 3:
         return conv_input(home, g[:, :, None], (*w_shape[:2], 1, w_shape[2]), (1, *size), with_height(at))[:, :, 0]
     out, inner, *kernel = w_shape
-    if at.stride == (1, 1):
+    depthwise = _depthwise(w_shape, at)
+    spread = at.stride != (1, 1)
+    if not depthwise:
+        spread = cpu_conv_numpy.spreads(g.shape[2:], w_shape, size, at, g.dtype.itemsize)
+    if not spread:
         turned = cpu_conv_numpy.turned(size, g.shape[2:], kernel, at)
         copy = home.fresh((out * inner, *kernel), g.dtype) if at.groups > 1 else None
         x = conv(home, g, (inner * at.groups, out // at.groups, *kernel), turned)
         del copy
         return x
-    depthwise = _depthwise(w_shape, at)
     p, every = _plan(np.moveaxis(g.value, 1, -1), w_shape, at, g.shape[2:], spread=True)
     matrices = home.fresh((_matrix(p, w_shape, at) * at.groups,), g.dtype)
     x = home.fresh((g.shape[0], *size, inner * at.groups), g.dtype)
@@ -57,9 +62,9 @@ def conv_input(home: Any, g: Ghost, w_shape: tuple[int, ...], size: tuple[int, .
     again = 0 if np.moveaxis(g.value, 1, -1).flags.c_contiguous else given
     # What is added at once: some neighbouring pixels of each patch, with all channels or a group's. Where those of the
     # next patch follow in memory NumPy cannot tell that none is added to twice, and adds to a copy.
-    step = 1 if depthwise or p.dilation[1] > 1 else min(p.window, p.block * p.stride[1])
+    step = 1 if depthwise else min(p.window, p.apart)
     added = images * rows * p.size[1] // p.block * step * p.inner
-    copied = not depthwise and step == p.block * p.stride[1]
+    copied = not depthwise and step == p.block * p.stride[1] and p.block < p.size[1]
     run = p.inner * (step if p.inner == x.shape[-1] else 1)
     buffers = copied * added + _buffers(2 if depthwise or copied else 3, added // run, run)
     _parts(home, every, (sums + found + again) * g.dtype.itemsize, not depthwise, buffers * g.dtype.itemsize)
@@ -138,9 +143,9 @@ def tiled_conv_weight(home: Any, x: Ghost, g: Ghost) -> Any:
 
 
 def _some(channels: int, out: int, dtype: Any) -> int:
-    """The kernels that are transformed at a time."""
-    some = cpu_winograd_numpy.pieces_of(channels, out, dtype.itemsize)[0]
-    return int((some.stop - some.start) * out)
+    """The kernels that are transformed at one time, by all threads."""
+    pieces = cpu_winograd_numpy.pieces_of(channels, out, dtype.itemsize)
+    return int((pieces[0].stop - pieces[0].start) * out) * min(workers.num_threads(), len(pieces))
 
 
 def _depthwise(w_shape: tuple[int, ...], at: Geometry) -> bool:
@@ -149,15 +154,15 @@ def _depthwise(w_shape: tuple[int, ...], at: Geometry) -> bool:
 
 def _plan(
     images: Any, w_shape: tuple[int, ...], at: Geometry, size: tuple[int, ...], spread: bool = False
-) -> tuple[Plan, list[Part]]:
+) -> tuple[Plan, Sequence[Part]]:
     """The plan, and the parts of the batch."""
     if _depthwise(w_shape, at):
         p = cpu_depthwise_numpy.plan(size, w_shape, at)
         if spread:
             return p, [Part(slice(k, k + 1), slice(0, p.size[0])) for k in range(len(images))]
         return p, cpu_depthwise_numpy.parts((len(images), *p.size, w_shape[0]), images.itemsize)
-    p = cpu_conv_numpy.plan(size, w_shape, at, images.itemsize, spread)
-    return p, cpu_conv_numpy.parts(p, len(images), images.itemsize)
+    p = plan(size, w_shape, at, images.itemsize, spread)
+    return p, parts(p, len(images), images.itemsize)
 
 
 def _matrix(p: Plan, w_shape: tuple[int, ...], at: Geometry) -> int:

@@ -9,8 +9,9 @@ import numpy as np
 
 from ..backend import cpu_depthwise_numpy, cpu_images_numpy, cpu_norms, cuda_windows
 from ..backend.conv import Geometry
-from ..backend.cpu_conv_numpy import scratch, with_height
+from ..backend.cpu_conv_numpy import with_height
 from ..backend.cpu_images import takes
+from ..backend.cpu_patches import scratch
 from ..backend.cuda_rows import compute_type
 from ..backend.cuda_windows import FLOATS
 from ..fusion import workers

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gpugrad as gg
-from gpugrad.backend import backend_for, blas, cpu_conv_numpy, cpu_depthwise_numpy, cpu_winograd_numpy
+from gpugrad.backend import backend_for, blas, cpu_choice, cpu_conv_numpy, cpu_depthwise_numpy, cpu_winograd_numpy
 from gpugrad.backend import conv as general
 from gpugrad.backend.conv import Geometry
 from gpugrad.fusion import workers
@@ -76,6 +76,7 @@ def test_all_three_are_what_the_definition_and_the_general_way_say(seed, axes):
 LARGE = {
     "rows of one image": ((1, 3, 200, 200), (16, 3, 7, 7), 2, 3, 1),
     "several pixels to a patch": ((16, 1, 28, 28), (6, 1, 5, 5), 1, 2, 1),
+    "gradient by images of patches added up": ((16, 6, 14, 14), (16, 6, 5, 5), 1, 0, 1),
     "kernels in pieces": ((8, 96, 12, 12), (80, 96, 3, 3), 1, 1, 1),
     "kernels in pieces, one row": ((8, 300, 8, 8), (260, 300, 1, 1), 1, 0, 1),
     "large groups": ((4, 128, 10, 10), (192, 64, 3, 3), 1, 1, 2),
@@ -244,6 +245,14 @@ def test_the_bits_of_winograd_do_not_depend_on_the_number_of_threads(channels):
     threads_change_no_bit(lambda: (here.conv(pool, x, w, None, at), here.conv_weight(pool, x, x, (3, 3), at)))
 
 
+def test_the_gradient_by_images_is_added_up_where_that_is_less_work():
+    bare = Geometry((1, 1), ((0, 0),) * 2, (1, 1), 1)
+    assert cpu_conv_numpy.spreads((10, 10), (16, 6, 5, 5), (14, 14), bare, 4)
+    same = Geometry((1, 1), ((1, 1),) * 2, (1, 1), 1)
+    assert not cpu_conv_numpy.spreads((32, 32), (16, 16, 3, 3), (32, 32), same, 4)
+    assert cpu_conv_numpy.spreads((16, 16), (16, 16, 3, 3), (32, 32), same._replace(stride=(2, 2)), 4)
+
+
 def test_the_choice_without_numba(monkeypatch):
     monkeypatch.setenv("GPUGRAD_NUMBA", "0")
     name, images, square = gg.cpu.convolution_algorithm, (8, 64, 16, 16), (64, 64, 3, 3)
@@ -260,6 +269,10 @@ def test_the_choice_without_numba(monkeypatch):
     assert name((8, 4, 9, 9, 9), (4, 4, 3, 3, 3)) == "im2col"
     with gg.cpu.convolution("im2col"):
         assert name(images, square, padding=1) == "im2col"
+    for channels, way in ((64, "im2col"), (192, "winograd2 in NumPy")):
+        x, at = np.empty((8, channels, 16, 16), np.float32), Geometry((1, 1), ((1, 1),) * 2, (1, 1), 1)
+        assert cpu_choice.chosen(1 << 30, (channels, channels, 3, 3), at, x, x) == "winograd2 in NumPy"
+        assert cpu_choice.chosen(1 << 30, (channels, channels, 3, 3), at, x, x, weight=True) == way
     monkeypatch.setenv("GPUGRAD_NUMBA", "")
     with gg.cpu.convolution("winograd2"):
         assert name(images, square, padding=1) == "winograd2", "with Numba too"
