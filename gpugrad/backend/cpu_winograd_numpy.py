@@ -20,8 +20,10 @@ from .cpu_conv_numpy import share, share_with_room, turned
 from .cpu_patches import Part
 from .pool import BufferPool
 
-# Bytes of transformed images and products that a part has at a time, and tiles at least: fewer make products slow.
+# Bytes of transformed images and products that a part has at a time, as a share of the layer's where that is less, and
+# tiles at least: fewer make products slow.
 CHUNK: Final = 1 << 21
+SHARE: Final = 5
 LEAST: Final = 64
 # Bytes of all sums of the kernels' gradient up to which PARTS parts have their own.
 SMALL_GRADIENT: Final = 1 << 21
@@ -154,7 +156,8 @@ def parts(shape: tuple[int, ...], channels: int, itemsize: int) -> list[Part]:
     """
     count, height, width, _ = shape
     down, across = -(-height // 2), -(-width // 2)
-    rows = max(CHUNK // (16 * channels * itemsize), LEAST) // across
+    nbytes = min(CHUNK, count * height * width * channels * itemsize // SHARE)
+    rows = max(nbytes // (16 * channels * itemsize), LEAST) // across
     images = max(1, min(rows // down, -(-count // PARTS)))
     rows = max(1, min(rows, down))
     return [
