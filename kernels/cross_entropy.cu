@@ -12,7 +12,7 @@
 // rows, columns, ignore_index, g_step: long long; smoothing: compute type. g is read at row * g_step: 0 for one
 // cotangent for all rows. A row whose target is ignore_index has loss and gradient 0; a target out of range has loss and
 // gradient nan. `_warp` and `_block` as in softmax.cu.
-#include "reduce.cuh"
+#include "rows.cuh"
 
 namespace gg {
 
@@ -21,32 +21,28 @@ __device__ void cross_entropy(const T* x, const long long* target, const C* weig
                               long long columns, long long ignore_index, C smoothing) {
   const long long row = By::row();
   if (row >= rows) return;
-  x += row * columns;
-  C top = -infinity<C>();
-  for (long long c = By::rank(); c < columns; c += By::size()) top = maximum(top, load<C>(x[c]));
-  top = By::template reduce<Maximum, C>(top);
-  C sum = C(0), weights = C(0), weighted = C(0);
-  for (long long c = By::rank(); c < columns; c += By::size()) {
-    const C v = load<C>(x[c]), w = weight ? weight[c] : C(1);
-    sum += exp(v - top);
-    weights += w;
-    weighted += w * (v - top);
-  }
-  sum = By::sum(sum);
+  Line<By, T, 1> line({x}, row, columns, nullptr);
+  const MaxSum<C> seen = max_sum(line);
+  const C top = seen.m, log_sum = log(seen.s);
+  C weights = C(0), weighted = C(0);
   if (smoothing > C(0)) {
+    line.each([&](const C* v, long long c, int) {
+      const C w = weight ? weight[c] : C(1);
+      weights += w;
+      weighted += w * (v[0] - top);
+    });
     weights = By::sum(weights);
     weighted = By::sum(weighted);
   }
   if (By::rank()) return;
   const long long t = target[row];
-  const C log_sum = log(sum);
   lse[row] = top + log_sum;
   if (t == ignore_index) {
     loss[row] = C(0);
   } else if (t < 0 || t >= columns) {
     loss[row] = quiet_nan<C>();
   } else {
-    C v = (C(1) - smoothing) * (weight ? weight[t] : C(1)) * (log_sum - (load<C>(x[t]) - top));
+    C v = (C(1) - smoothing) * (weight ? weight[t] : C(1)) * (log_sum - (load<C>(x[row * columns + t]) - top));
     if (smoothing > C(0)) v += smoothing / C(columns) * (weights * log_sum - weighted);
     loss[row] = v;
   }
@@ -58,8 +54,6 @@ __device__ void cross_entropy_vjp(const C* g, const T* x, const long long* targe
                                   long long g_step) {
   const long long row = By::row();
   if (row >= rows) return;
-  x += row * columns;
-  dx += row * columns;
   const long long t = target[row];
   const bool inside = t >= 0 && t < columns;
   const C slope = t == ignore_index ? C(0) : inside ? g[row * g_step] : quiet_nan<C>();
@@ -71,14 +65,12 @@ __device__ void cross_entropy_vjp(const C* g, const T* x, const long long* targe
     weights = By::sum(weights);
   }
   const C level = lse[row], both = hit + share * weights;
-  for (long long c = By::rank(); c < columns; c += By::size()) {
-    if (t == ignore_index) {
-      dx[c] = store<T>(C(0));
-      continue;
-    }
-    const C p = exp(load<C>(x[c]) - level);
-    dx[c] = store<T>(slope * (both * p - (c == t ? hit : C(0)) - share * (weight ? weight[c] : C(1))));
-  }
+  Line<By, T, 1> line({x}, row, columns, dx);
+  line.write(dx + row * columns, [=](const C* v, long long c, int) {
+    if (t == ignore_index) return C(0);
+    const C p = exp(v[0] - level);
+    return slope * (both * p - (c == t ? hit : C(0)) - share * (weight ? weight[c] : C(1)));
+  });
 }
 
 }  // namespace gg

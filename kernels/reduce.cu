@@ -5,10 +5,10 @@
 //   total(part, y, n)                           y[0] = sum of part[0..n); block (256,), grid (1,)
 //   column_parts(x, part, rows, columns, rows_a_chunk)   first stage over the first axis: part[chunk, column];
 //                                               block (32, 8), grid (ceil(columns / 32), chunks)
-//   column_sum(part, y, chunks, columns)        y[column] = sum over the chunks; block (k,), grid any
+//   column_sum(part, y, chunks, columns)        y[column] = sum over the chunks; block (32, 8), grid (ceil(columns / 32),)
 //
 // x, y: the storage type, x C-contiguous; part: the compute type (float for halves); sizes: long long.
-#include "reduce.cuh"
+#include "rows.cuh"
 
 namespace gg {
 
@@ -16,17 +16,24 @@ template <class By, class T> __device__ void row_sum(const T* x, T* y, long long
   using C = real<T>;
   const long long row = By::row();
   if (row >= rows) return;
-  x += row * columns;
+  Line<By, T, 1> line({x}, row, columns, nullptr);
   C sum = C(0);
-  for (long long c = By::rank(); c < columns; c += By::size()) sum += load<C>(x[c]);
+  line.each([&](const C* v, long long, int) { sum += v[0]; });
   sum = By::sum(sum);
   if (By::rank() == 0) y[row] = store<T>(sum);
 }
 
 template <class T, class C> __device__ void total_parts(const T* x, C* part, long long n) {
-  const long long threads = (long long)gridDim.x * blockDim.x;
+  constexpr int W = 16 / sizeof(T);
+  const long long threads = (long long)gridDim.x * blockDim.x, wide = (unsigned long long)x & 15 ? 0 : n / W;
+  const long long thread = (long long)blockIdx.x * blockDim.x + threadIdx.x;
   C sum = C(0);
-  for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += threads) sum += load<C>(x[i]);
+  for (long long i = thread; i < wide; i += threads) {
+    const Pack<T, W> pack(x + i * W);
+#pragma unroll
+    for (int k = 0; k < W; ++k) sum += load<C>(pack.v[k]);
+  }
+  for (long long i = wide * W + thread; i < n; i += threads) sum += load<C>(x[i]);
   sum = Team<true>::sum(sum);
   if (threadIdx.x == 0) part[blockIdx.x] = sum;
 }
@@ -47,12 +54,9 @@ __device__ void column_parts(const T* x, C* part, long long rows, long long colu
 
 template <class T, class C>
 __device__ void column_sum(const C* part, T* y, long long chunks, long long columns) {
-  const long long threads = (long long)gridDim.x * blockDim.x;
-  for (long long c = (long long)blockIdx.x * blockDim.x + threadIdx.x; c < columns; c += threads) {
-    C sum = C(0);
-    for (long long k = 0; k < chunks; ++k) sum += part[k * columns + c];
-    y[c] = store<T>(sum);
-  }
+  const long long c = (long long)blockIdx.x * 32 + threadIdx.x;
+  const C sum = column_chunk<C>(chunks, chunks, c < columns, [=](long long k) { return part[k * columns + c]; });
+  if (threadIdx.y == 0 && c < columns) y[c] = store<T>(sum);
 }
 
 }  // namespace gg

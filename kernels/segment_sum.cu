@@ -18,8 +18,10 @@ __device__ void segment_sum(const T* g, const long long* order, const long long*
   const long long c = (long long)blockIdx.x * blockDim.x + threadIdx.x;
   if (c >= columns) return;
   for (long long s = blockIdx.y; s < segments; s += gridDim.y) {
+    const long long first = starts[s], last = starts[s + 1];
+    if (first == last) continue;  // most rows of a large table
     C sum = C(0);
-    for (long long k = starts[s]; k < starts[s + 1]; ++k) sum += load<C>(g[order[k] * columns + c]);
+    for (long long k = first; k < last; ++k) sum += load<C>(g[order[k] * columns + c]);
     T* to = y + target[s] * columns + c;
     *to = store<T>(load<C>(*to) + sum);
   }

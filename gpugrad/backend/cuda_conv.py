@@ -14,7 +14,7 @@ import numpy as np
 
 from .base import Array
 from .conv import Geometry, turned_geometry, turned_kernels
-from .cuda_rows import compute_type, function
+from .cuda_launch import compute_type, function
 from .cuda_settings import memory_limit
 from .cuda_windows import (
     INDEX_LIMIT,

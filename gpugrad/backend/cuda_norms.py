@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from .base import Array
-from .cuda_rows import compute_type, function
+from .cuda_launch import compute_type, function
 from .cuda_windows import row_chunks
 
 _THREADS: Final = 256

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from . import capturing
-from .cuda_rows import compute_type, current_stream, function
+from .cuda_launch import compute_type, current_stream, function
 from .placing import placed
 
 Array = Any

@@ -13,7 +13,8 @@ import numpy as np
 
 from . import capturing
 from .base import Array
-from .cuda_rows import compute_type, current_stream, flat_grid, function, stream_of
+from .cuda_launch import compute_type, current_stream, flat_grid, function
+from .cuda_rows import stream_of
 
 _BLOCK: Final = 256
 _OWN: Final = ("float16", "bfloat16", "float32", "float64")

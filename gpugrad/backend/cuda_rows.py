@@ -11,57 +11,29 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..fusion.cuda_compiler import SOURCES, row_source
 from . import capturing
-from .cuda_kernels import load
+from .cuda_launch import (
+    BLOCK,
+    MAX_GRID,
+    WARP_COLUMNS,
+    compute_type,
+    current_stream,
+    dense,
+    flat_grid,
+    function,
+    launch_rows,
+    new,
+    result,
+    size,
+    sizes,
+    target,
+)
 
-_WARP_COLUMNS: Final = 1024  # up to here one warp has a row, beyond it a block
-_WARPS: Final = 4  # rows a block in the warp form
-_BLOCK: Final = 256
-_MAX_GRID: Final = 65535
 _ROWS_A_CHUNK: Final = 128
 _TOTAL_BLOCKS: Final = 1024  # blocks that share the sum of everything
-
-
-@functools.lru_cache(maxsize=512)
-def function(file: str, kernel: str, dtype: str) -> Any:
-    """The entry point `kernel` of `kernels/<file>` for arrays of `dtype`, as a `RawKernel`.
-
-    Raises:
-        TypeError: there is no such kernel for this dtype.
-    """
-    source = SOURCES[file]
-    if dtype not in source.dtypes:
-        raise TypeError(f"[{kernel}] dtype = {dtype}; expected {', '.join(source.dtypes)}, convert with x.astype(...)")
-    return load(row_source(file, dtype)).get_function(source.entry(kernel, dtype))
-
-
-@functools.lru_cache(maxsize=64)
-def compute_type(dtype: Any) -> Any:
-    """The scalar type that kernels on arrays of `dtype` compute in: float64 for itself, else float32."""
-    return np.float64 if dtype == np.float64 else np.float32
-
-
-def _new(shape: tuple[int, ...], dtype: Any) -> Any:
-    import cupy
-
-    return cupy.ndarray(shape, dtype)
-
-
-def current_stream() -> int:
-    """The address of the stream that work is given to."""
-    import cupy
-
-    return int(cupy.cuda.get_current_stream().ptr)
-
-
-def dense(x: Any) -> Any:
-    """`x` in C order (itself, if it is)."""
-    if x.flags.c_contiguous:
-        return x
-    import cupy
-
-    return cupy.ascontiguousarray(x)
+_MAX_LINES: Final = 256  # lines of sums that are added up in one go: eight threads share a column
+_ROWS_A_TEAM: Final = 8  # at least, where a line of sums is kept for each team
+_TEAMS: Final = 2048  # at most
 
 
 def _check(op: str, x: Any) -> None:
@@ -71,46 +43,14 @@ def _check(op: str, x: Any) -> None:
         )
 
 
-def _size(x: Any) -> tuple[int, int]:
-    return x.size // x.shape[-1], x.shape[-1]
-
-
-def _sizes(rows: int, columns: int) -> tuple[Any, Any]:
-    return np.int64(rows), np.int64(columns)
-
-
-def _target(x: Any, out: Any) -> Any:
-    """Where a kernel writes a result like `x`: `out` itself where it can take the work, else a new array."""
-    usable = out is not None and out.dtype == x.dtype and out.shape == x.shape and out.flags.c_contiguous
-    return out if usable else _new(x.shape, x.dtype)
-
-
-def _result(y: Any, out: Any) -> Any:
-    if out is None or out is y:
-        return y
-    out[...] = y.reshape(out.shape)
-    return out
-
-
-def _launch_rows(file: str, kernel: str, dtype: Any, rows: int, columns: int, args: tuple[Any, ...]) -> None:
-    """Launch the warp or the block form of a kernel over rows; `args` in its own order, sizes included."""
-    if not rows:
-        return
-    if columns <= _WARP_COLUMNS:
-        run = function(file, f"{kernel}_warp", dtype.name)
-        run((-(-rows // _WARPS),), (32 * _WARPS,), args)
-    else:
-        function(file, f"{kernel}_block", dtype.name)((rows,), (_BLOCK,), args)
-
-
 def _along_rows(op: str, inputs: tuple[Any, ...], out: Any) -> Any:
     """A kernel of softmax.cu that takes arrays of one shape and writes one more."""
     _check(op, inputs[0])
     inputs = tuple(map(dense, inputs))
-    y = _target(inputs[0], out)
-    rows, columns = _size(y)
-    _launch_rows("softmax.cu", op, y.dtype, rows, columns, (*inputs, y, *_sizes(rows, columns)))
-    return _result(y, out)
+    y = target(inputs[0], out)
+    rows, columns = size(y)
+    launch_rows("softmax.cu", op, y.dtype, rows, columns, (*inputs, y, *sizes(rows, columns)))
+    return result(y, out)
 
 
 def softmax(x: Any, out: Any = None) -> Any:
@@ -141,9 +81,9 @@ def logsumexp(x: Any) -> Any:
     """`log(sum(exp(x)))` over the last axis, shape `x.shape[:-1]`; -inf for rows of -inf. Raises as `softmax`."""
     _check("logsumexp", x)
     x = dense(x)
-    out = _new(x.shape[:-1], x.dtype)
-    rows, columns = _size(x)
-    _launch_rows("softmax.cu", "logsumexp", x.dtype, rows, columns, (x, out, *_sizes(rows, columns)))
+    out = new(x.shape[:-1], x.dtype)
+    rows, columns = size(x)
+    launch_rows("softmax.cu", "logsumexp", x.dtype, rows, columns, (x, out, *sizes(rows, columns)))
     return out
 
 
@@ -190,11 +130,11 @@ def cross_entropy(
     """
     _check("cross_entropy", logits)
     x, labels = dense(logits), _labels(labels, logits)
-    (rows, columns), wide = _size(x), compute_type(x.dtype)
-    loss, lse = _new(x.shape[:-1], wide), _new(x.shape[:-1], wide)
+    (rows, columns), wide = size(x), compute_type(x.dtype)
+    loss, lse = new(x.shape[:-1], wide), new(x.shape[:-1], wide)
     options = (np.int64(ignore_index), wide(label_smoothing))
-    args = (x, labels, _affine("cross_entropy", weight, x, wide), loss, lse, *_sizes(rows, columns), *options)
-    _launch_rows("cross_entropy.cu", "cross_entropy", x.dtype, rows, columns, args)
+    args = (x, labels, _affine("cross_entropy", weight, x, wide), loss, lse, *sizes(rows, columns), *options)
+    launch_rows("cross_entropy.cu", "cross_entropy", x.dtype, rows, columns, args)
     return loss.astype(x.dtype, copy=False), lse
 
 
@@ -211,13 +151,13 @@ def cross_entropy_vjp(
     """The cotangent of the logits from those of the row losses (one for each, or one for all)."""
     x, labels, wide = dense(logits), _labels(labels, logits), compute_type(logits.dtype)
     g = dense(g.astype(wide, copy=False))
-    dx = _target(x, out)
-    rows, columns = _size(x)
+    dx = target(x, out)
+    rows, columns = size(x)
     options = (np.int64(ignore_index), wide(label_smoothing), np.int64(g.size != 1))
     weight = _affine("cross_entropy", weight, x, wide)
-    args = (g, x, labels, weight, dense(lse), dx, *_sizes(rows, columns), *options)
-    _launch_rows("cross_entropy.cu", "cross_entropy_vjp", x.dtype, rows, columns, args)
-    return _result(dx, out)
+    args = (g, x, labels, weight, dense(lse), dx, *sizes(rows, columns), *options)
+    launch_rows("cross_entropy.cu", "cross_entropy_vjp", x.dtype, rows, columns, args)
+    return result(dx, out)
 
 
 def layer_norm(x: Any, weight: Any, bias: Any, eps: float = 1e-5, out: Any = None) -> tuple[Any, Any, Any]:
@@ -231,23 +171,19 @@ def layer_norm(x: Any, weight: Any, bias: Any, eps: float = 1e-5, out: Any = Non
     """
     _check("layer_norm", x)
     x = dense(x)
-    (rows, columns), wide = _size(x), compute_type(x.dtype)
-    y, mean, rstd = _target(x, out), _new(x.shape[:-1], wide), _new(x.shape[:-1], wide)
+    (rows, columns), wide = size(x), compute_type(x.dtype)
+    y, mean, rstd = target(x, out), new(x.shape[:-1], wide), new(x.shape[:-1], wide)
     weight, bias = (_affine("layer_norm", a, x, x.dtype) for a in (weight, bias))
-    args = (x, weight, bias, y, mean, rstd, *_sizes(rows, columns), wide(eps))
-    _launch_rows("layer_norm.cu", "layer_norm", x.dtype, rows, columns, args)
-    return _result(y, out), mean, rstd
+    args = (x, weight, bias, y, mean, rstd, *sizes(rows, columns), wide(eps))
+    launch_rows("layer_norm.cu", "layer_norm", x.dtype, rows, columns, args)
+    return result(y, out), mean, rstd
 
 
 def layer_norm_vjp(g: Any, x: Any, mean: Any, rstd: Any, weight: Any, out: Any = None) -> tuple[Any, Any, Any]:
     """The cotangents (dx, dweight, dbias) of layer_norm; the last two have the shape of the last axis."""
-    g, x = dense(g), dense(x)
-    rows, columns = _size(x)
-    dx = _target(x, out)
-    args = (g, x, _affine("layer_norm", weight, x, x.dtype), mean, rstd, dx, *_sizes(rows, columns))
-    _launch_rows("layer_norm.cu", "layer_norm_vjp", x.dtype, rows, columns, args)
-    dweight, dbias = _column_sums("layer_norm.cu", "layer_norm_vjp_weight", (g, x, mean, rstd), 2)
-    return _result(dx, out), dweight, dbias
+    arrays = dense(g), dense(x), _affine("layer_norm", weight, x, x.dtype)
+    dx, dweight, dbias = _normalised_vjp("layer_norm", arrays, (mean, rstd), out)
+    return dx, dweight, dbias
 
 
 def rms_norm(x: Any, weight: Any, eps: float = 1e-6, out: Any = None) -> tuple[Any, Any]:
@@ -261,22 +197,18 @@ def rms_norm(x: Any, weight: Any, eps: float = 1e-6, out: Any = None) -> tuple[A
     """
     _check("rms_norm", x)
     x = dense(x)
-    (rows, columns), wide = _size(x), compute_type(x.dtype)
-    y, rstd = _target(x, out), _new(x.shape[:-1], wide)
-    args = (x, _affine("rms_norm", weight, x, x.dtype), y, rstd, *_sizes(rows, columns), wide(eps))
-    _launch_rows("rms_norm.cu", "rms_norm", x.dtype, rows, columns, args)
-    return _result(y, out), rstd
+    (rows, columns), wide = size(x), compute_type(x.dtype)
+    y, rstd = target(x, out), new(x.shape[:-1], wide)
+    args = (x, _affine("rms_norm", weight, x, x.dtype), y, rstd, *sizes(rows, columns), wide(eps))
+    launch_rows("rms_norm.cu", "rms_norm", x.dtype, rows, columns, args)
+    return result(y, out), rstd
 
 
 def rms_norm_vjp(g: Any, x: Any, rstd: Any, weight: Any, out: Any = None) -> tuple[Any, Any]:
     """The cotangents (dx, dweight) of rms_norm."""
-    g, x = dense(g), dense(x)
-    rows, columns = _size(x)
-    dx = _target(x, out)
-    args = (g, x, _affine("rms_norm", weight, x, x.dtype), rstd, dx, *_sizes(rows, columns))
-    _launch_rows("rms_norm.cu", "rms_norm_vjp", x.dtype, rows, columns, args)
-    (dweight,) = _column_sums("rms_norm.cu", "rms_norm_vjp_weight", (g, x, rstd), 1)
-    return _result(dx, out), dweight
+    arrays = dense(g), dense(x), _affine("rms_norm", weight, x, x.dtype)
+    dx, dweight = _normalised_vjp("rms_norm", arrays, (rstd,), out)
+    return dx, dweight
 
 
 def column_sum(x: Any) -> Any:
@@ -289,42 +221,75 @@ def row_sum(x: Any) -> Any:
     """The sums over the last axis, shape `x.shape[:-1]`; halves add up in float32. Raises as `softmax`."""
     _check("row_sum", x)
     x = dense(x)
-    out = _new(x.shape[:-1], x.dtype)
-    rows, columns = _size(x)
-    _launch_rows("reduce.cu", "row_sum", x.dtype, rows, columns, (x, out, *_sizes(rows, columns)))
+    out = new(x.shape[:-1], x.dtype)
+    rows, columns = size(x)
+    launch_rows("reduce.cu", "row_sum", x.dtype, rows, columns, (x, out, *sizes(rows, columns)))
     return out
 
 
 def total(x: Any) -> Any:
     """The sum of all elements, a 0-d array; halves add up in float32."""
     x = dense(x)
-    blocks = max(1, min(-(-x.size // (8 * _BLOCK)), _TOTAL_BLOCKS))
-    part, out = _new((blocks,), compute_type(x.dtype)), _new((), x.dtype)
-    function("reduce.cu", "total_parts", x.dtype.name)((blocks,), (_BLOCK,), (x, part, np.int64(x.size)))
-    function("reduce.cu", "total", x.dtype.name)((1,), (_BLOCK,), (part, out, np.int64(blocks)))
+    blocks = max(1, min(-(-x.size // (8 * BLOCK)), _TOTAL_BLOCKS))
+    part, out = new((blocks,), compute_type(x.dtype)), new((), x.dtype)
+    function("reduce.cu", "total_parts", x.dtype.name)((blocks,), (BLOCK,), (x, part, np.int64(x.size)))
+    function("reduce.cu", "total", x.dtype.name)((1,), (BLOCK,), (part, out, np.int64(blocks)))
     return out
 
 
 def _column_sums(file: str, kernel: str, inputs: tuple[Any, ...], count: int) -> list[Any]:
     """Sums over rows of what `kernel` computes for each column: chunks of rows first, then the chunks."""
-    dtype, (rows, columns) = inputs[0].dtype, _size(inputs[0])
-    wide, a_chunk = compute_type(dtype), max(_ROWS_A_CHUNK, -(-rows // _MAX_GRID))
+    dtype, (rows, columns) = inputs[0].dtype, size(inputs[0])
+    wide, a_chunk = compute_type(dtype), max(_ROWS_A_CHUNK, -(-rows // _MAX_LINES))
     chunks = max(1, -(-rows // a_chunk))
-    parts = [_new((chunks, columns), wide) for _ in range(count)]
+    parts = [new((chunks, columns), wide) for _ in range(count)]
     grid = (-(-columns // 32), chunks)
-    function(file, kernel, dtype.name)(grid, (32, 8), (*inputs, *parts, *_sizes(rows, columns), np.int64(a_chunk)))
-    if chunks == 1 and dtype == wide:
-        return [part.reshape(columns) for part in parts]
-    sums = [_new((columns,), dtype) for _ in range(count)]
+    function(file, kernel, dtype.name)(grid, (32, 8), (*inputs, *parts, *sizes(rows, columns), np.int64(a_chunk)))
+    return [_lines_added(part, dtype) for part in parts]
+
+
+def _lines_added(part: Any, dtype: Any) -> Any:
+    """Lines of sums, (lines, columns) in the compute type, as their sum in a dtype: (columns,)."""
+    lines, columns = part.shape
+    if lines > _MAX_LINES:  # a thread would walk through too many
+        a_chunk = -(-lines // _MAX_LINES)
+        whole, lines = part, -(-lines // a_chunk)
+        part = new((lines, columns), whole.dtype)
+        args = (whole, part, *sizes(whole.shape[0], columns), np.int64(a_chunk))
+        function("reduce.cu", "column_parts", whole.dtype.name)((-(-columns // 32), lines), (32, 8), args)
+    if lines == 1 and dtype == part.dtype:
+        return part.reshape(columns)
+    sums = new((columns,), dtype)
     finish = function("reduce.cu", "column_sum", dtype.name)
-    for part, sum_ in zip(parts, sums, strict=True):
-        finish((-(-columns // _BLOCK),), (_BLOCK,), (part, sum_, *_sizes(chunks, columns)))
+    finish((-(-columns // 32),), (32, 8), (part, sums, *sizes(lines, columns)))
     return sums
 
 
-def flat_grid(n: int) -> tuple[int]:
-    """A grid in which `n` threads, or as many as fit, have one thing each to do."""
-    return (min(-(-n // _BLOCK), _MAX_GRID),)
+def _normalised_vjp(name: str, arrays: tuple[Any, ...], saved: tuple[Any, ...], out: Any) -> list[Any]:
+    """The cotangents of a normalisation's input, weight and, for layer_norm, bias.
+
+    Args:
+        name: layer_norm or rms_norm.
+        arrays: cotangent, input and weight (or None), dense and of one dtype.
+        saved: what the forward kernel saved.
+        out: memory for the first result, or None.
+    """
+    (g, x, _), count = arrays, len(saved)
+    file, dx, (rows, columns) = f"{name}.cu", target(x, out), size(x)
+    team = 32 if columns <= WARP_COLUMNS else BLOCK
+    fits = columns <= team * (16 if x.itemsize == 8 else 32) and not columns * x.itemsize % 16
+    if not rows or not fits or any(a.data.ptr % 16 for a in (*arrays, dx) if a is not None):
+        # Registers do not hold a row (see rows.cuh).
+        launch_rows(file, f"{name}_vjp", x.dtype, rows, columns, (*arrays, *saved, dx, *sizes(rows, columns)))
+        sums = _column_sums(file, f"{name}_vjp_weight", (g, x, *saved), count)
+        return [result(dx, out), *sums]
+    a_team = max(_ROWS_A_TEAM, -(-rows // _TEAMS))
+    teams = -(-rows // a_team)
+    part = new((teams, count * columns), compute_type(x.dtype))
+    args = (*arrays, *saved, dx, part, *sizes(rows, columns), np.int64(a_team))
+    launch_rows(file, f"{name}_vjp_all", x.dtype, teams, columns, args)
+    sums = _lines_added(part, x.dtype)
+    return [result(dx, out), *(sums[i * columns : (i + 1) * columns] for i in range(count))]
 
 
 def maxout(x: Any, k: int) -> Any:
@@ -337,20 +302,20 @@ def maxout(x: Any, k: int) -> Any:
     if k < 1 or x.shape[-1] % k:
         raise ValueError(f"[maxout] k = {k} for x: {x.shape}; expected a divisor of its last axis, {x.shape[-1]}")
     x = dense(x)
-    y = _new((*x.shape[:-1], x.shape[-1] // k), x.dtype)
+    y = new((*x.shape[:-1], x.shape[-1] // k), x.dtype)
     if y.size:
-        args = (x, y, *_sizes(y.size, k))
-        function("maxout.cu", "maxout", x.dtype.name)(flat_grid(y.size), (_BLOCK,), args)
+        args = (x, y, *sizes(y.size, k))
+        function("maxout.cu", "maxout", x.dtype.name)(flat_grid(y.size), (BLOCK,), args)
     return y
 
 
 def maxout_vjp(g: Any, x: Any, y: Any, k: int) -> Any:
     """The cotangent of maxout's input: pieces that tie for the output `y` share its cotangent equally."""
     g, x, y = dense(g), dense(x), dense(y)
-    dx = _new(x.shape, x.dtype)
+    dx = new(x.shape, x.dtype)
     if y.size:
-        args = (g, x, y, dx, *_sizes(y.size, k))
-        function("maxout.cu", "maxout_vjp", x.dtype.name)(flat_grid(y.size), (_BLOCK,), args)
+        args = (g, x, y, dx, *sizes(y.size, k))
+        function("maxout.cu", "maxout_vjp", x.dtype.name)(flat_grid(y.size), (BLOCK,), args)
     return dx
 
 
@@ -378,7 +343,7 @@ def dropout(x: Any, p: float, seed: int, offset: int = 0, out: Any = None) -> An
     if not 0 <= p <= 1:
         raise ValueError(f"[dropout] p = {p}; expected a probability between 0 and 1")
     x = dense(x)
-    y = _target(x, out)
+    y = target(x, out)
     if p == 1:
         y[...] = 0
     elif x.size:
@@ -390,8 +355,8 @@ def dropout(x: Any, p: float, seed: int, offset: int = 0, out: Any = None) -> An
         threshold = np.uint32(min(round(p * 2.0**32), (1 << 32) - 1))
         args = (x, y, np.int64(x.size), state, np.uint64(offset), threshold, compute_type(x.dtype)(1.0 / (1.0 - p)))
         grid = flat_grid(-(-(x.size + 1) * x.itemsize // 16))
-        function("dropout.cu", "dropout", x.dtype.name)(grid, (_BLOCK,), args)
-    return _result(y, out)
+        function("dropout.cu", "dropout", x.dtype.name)(grid, (BLOCK,), args)
+    return result(y, out)
 
 
 def scatter_add_rows(target: Any, index: Any, source: Any) -> None:
@@ -422,7 +387,7 @@ def scatter_add_rows(target: Any, index: Any, source: Any) -> None:
     numbers = cupy.arange(rows + 1, dtype=np.int64)
     starts = cupy.searchsorted(index[order], numbers)
     columns = target.size // rows
-    args = (dense(source), order, starts, numbers, target, *_sizes(rows, columns))
-    threads = min(_BLOCK, 32 * -(-columns // 32))
-    grid = (-(-columns // threads), min(rows, _MAX_GRID))
+    args = (dense(source), order, starts, numbers, target, *sizes(rows, columns))
+    threads = min(BLOCK, 32 * -(-columns // 32))
+    grid = (-(-columns // threads), min(rows, MAX_GRID))
     function("segment_sum.cu", "segment_sum", target.dtype.name)(grid, (threads,), args)

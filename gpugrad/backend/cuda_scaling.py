@@ -12,7 +12,7 @@ import numpy as np
 
 from . import backend_of, capturing
 from .base import Array
-from .cuda_rows import function
+from .cuda_launch import function
 
 
 class _Copy:

@@ -14,7 +14,7 @@ import numpy as np
 
 from .base import Array
 from .conv import Geometry
-from .cuda_rows import function
+from .cuda_launch import function
 
 INDEX_LIMIT: Final = 1 << 31  # of what a kernel numbers with 32 bits
 _BLOCK: Final = 256

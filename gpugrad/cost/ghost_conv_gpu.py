@@ -12,7 +12,7 @@ import numpy as np
 
 from ..backend import cuda_conv, cuda_settings
 from ..backend.conv import Geometry, turned_geometry, turned_kernels
-from ..backend.cuda_rows import compute_type
+from ..backend.cuda_launch import compute_type
 from .ghost import Ghost
 
 

@@ -12,7 +12,7 @@ from ..backend.conv import Geometry
 from ..backend.cpu_conv_numpy import with_height
 from ..backend.cpu_images import takes
 from ..backend.cpu_patches import scratch
-from ..backend.cuda_rows import compute_type
+from ..backend.cuda_launch import compute_type
 from ..backend.cuda_windows import FLOATS
 from ..fusion import workers
 from .ghost import Ghost, bare

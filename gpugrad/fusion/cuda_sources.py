@@ -44,8 +44,8 @@ SOURCES: Final[dict[str, RowSource]] = {
     for source in (
         RowSource("softmax.cu", _both("softmax log_softmax logsumexp softmax_vjp log_softmax_vjp")),
         RowSource("cross_entropy.cu", _both("cross_entropy cross_entropy_vjp")),
-        RowSource("layer_norm.cu", (*_both("layer_norm layer_norm_vjp"), "layer_norm_vjp_weight")),
-        RowSource("rms_norm.cu", (*_both("rms_norm rms_norm_vjp"), "rms_norm_vjp_weight")),
+        RowSource("layer_norm.cu", (*_both("layer_norm layer_norm_vjp layer_norm_vjp_all"), "layer_norm_vjp_weight")),
+        RowSource("rms_norm.cu", (*_both("rms_norm rms_norm_vjp rms_norm_vjp_all"), "rms_norm_vjp_weight")),
         RowSource("dropout.cu", ("dropout",)),
         RowSource("random.cu", ("uniform", "normal", "integers")),
         RowSource("maxout.cu", ("maxout", "maxout_vjp")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -126,3 +127,9 @@ class Rows:
         """Launch a kernel that has one warp or one block for each row."""
         grid = (-(-rows // 4),) if way == "warp" else (rows,)
         self.run(f"{kernel}_{way}", grid, (128,), args)
+
+
+@functools.cache
+def rows_of(dtype: str) -> Rows:
+    """All hand-written kernels of a dtype, built once."""
+    return Rows(dtype)

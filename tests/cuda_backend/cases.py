@@ -37,7 +37,7 @@ INTEGERS: list[Formula] = [
 
 # ---- row kernels: one row a warp, a block for each row, and a single element
 
-SHAPES = [(5, 7), (2, 3, 40), (3, 1030), (1, 1)]
+SHAPES = [(5, 7), (2, 3, 40), (3, 1030), (2, 1040), (1, 1)]
 
 
 def normal(rng: np.random.Generator, shape: Any, dtype: Any = np.float32) -> Any:

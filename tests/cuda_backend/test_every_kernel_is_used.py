@@ -54,7 +54,7 @@ def use_everything(rng: np.random.Generator, rows: int, columns: int) -> None:
 
 
 def test_every_kernel_is_launched_by_something(rng: np.random.Generator, gpu: State) -> None:
-    for shape in ((300, 6), (2, 1030)):  # a warp for each row, a block for each row
+    for shape in ((300, 6), (2, 1030), (300, 8), (2, 1032)):  # a warp for each row, a block; rows on 16 bytes
         use_everything(rng, *shape)
     unused = {
         kernel

@@ -89,6 +89,27 @@ def test_cross_entropy(cuda: Backend, rng: np.random.Generator, shape: Any, smoo
         )  # fmt: skip
 
 
+def test_the_gradients_of_a_norm_are_one_look_at_its_rows(cuda: Backend, gpu: State, rng: np.random.Generator) -> None:
+    x, g, w = (normal(rng, shape) for shape in ((20, 16), (20, 16), (16,)))
+    for start, way in ((0, ["layer_norm_vjp_all_warp"]), (1, ["layer_norm_vjp_warp", "layer_norm_vjp_weight"])):
+        memory = cuda.empty((x.size + 1,), np.float32)
+        there = memory[start:][: x.size].reshape(x.shape)  # on 16 bytes or not
+        there[...] = cuda.from_host(x)
+        _, mean, rstd = cuda_rows.layer_norm(there, None, None)
+        gpu.clear()
+        found = cuda_rows.layer_norm_vjp(cuda.from_host(g), there, mean, rstd, cuda.from_host(w))
+        assert [n.removeprefix("gg_").removesuffix("_f32") for n in gpu.launches if "norm" in n] == way
+        want = cpu_rows.layer_norm_vjp(g, x, mean.get(), rstd.get(), w)
+        same("layer_norm_vjp", [f.get() for f in found], list(want), 2e-4)
+
+
+def test_sums_of_many_rows_are_added_up_in_two_steps(cuda: Backend, gpu: State, rng: np.random.Generator) -> None:
+    x = normal(rng, (40000, 3))
+    gpu.clear()
+    same("sum", [cuda_rows.column_sum(cuda.from_host(x)).get()], [x.sum(0, dtype=np.float64).astype(np.float32)], 1e-3)
+    assert gpu.launches == ["gg_column_parts_f32", "gg_column_sum_f32"]
+
+
 def test_a_label_out_of_range_gives_nan_and_does_not_wait(cuda: Backend, gpu: State) -> None:
     x, labels = cuda.from_host(np.zeros((2, 3), np.float32)), cuda.from_host(np.array([1, 3]))
     loss, _ = cuda_rows.cross_entropy(x, labels)
@@ -97,7 +118,7 @@ def test_a_label_out_of_range_gives_nan_and_does_not_wait(cuda: Backend, gpu: St
 
 
 @pytest.mark.parametrize("affine", [False, True])
-@pytest.mark.parametrize("shape", [(300, 6), (2, 3, 33), (2, 1030)])
+@pytest.mark.parametrize("shape", [(300, 6), (2, 3, 33), (2, 1030), (300, 8), (2, 3, 32), (3, 1032), (2500, 4)])
 def test_layer_and_rms_norm(cuda: Backend, rng: np.random.Generator, shape: Any, affine: bool) -> None:
     x, g = normal(rng, shape) + 1, normal(rng, shape)
     w, b = (normal(rng, shape[-1:]) if affine else None for _ in range(2))

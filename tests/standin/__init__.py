@@ -123,7 +123,7 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
     """
     from gpugrad import backend
     from gpugrad import cuda as gg_cuda
-    from gpugrad.backend import cuda_kernels, cuda_optim, cuda_probe, cuda_rows, cupy_backend, placing
+    from gpugrad.backend import cuda_kernels, cuda_launch, cuda_optim, cuda_probe, cuda_rows, cupy_backend, placing
     from gpugrad.bridges.cupy import hints
     from gpugrad.transforms import compiling
 
@@ -136,7 +136,7 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
         cupy_backend._used.clear()
         for cached in (
             cuda_kernels.load,
-            cuda_rows.function,
+            cuda_launch.function,
             cuda_rows.stream_of,
             cuda_optim._uploaded,
             cuda_optim._chunks,
