@@ -26,6 +26,7 @@ from ..tensor import Tensor, new_tensor
 from .tree import flatten
 
 _LIBRARIES: Final = {"gpugrad", "cupy", "cupyx", "nvmath", "numpy", "contextlib"}  # whose lines are not the user's
+_MAX_KINDS: Final = 64  # of arguments that are remembered, with the memory that a graph would read them from
 _ABSENT: Final = object()
 _UNKNOWN: Final = object()
 
@@ -145,7 +146,7 @@ class Compiled:
         except CaptureError as error:
             self._say(error)
             return self.function(*args, **kwargs)
-        kind = self._kinds.setdefault(key, _Kind())
+        kind = self._kinds.get(key) or self._new_kind(key)
         if kind.plain:
             return self.function(*args, **kwargs)
         given = self._place(kind, leaves, backend)
@@ -155,6 +156,14 @@ class Compiled:
             return self.function(*own_args, **own_kwargs)
 
         return self._run(kind, run, backend, lambda: self.function(*args, **kwargs))
+
+    def _new_kind(self, key: Hashable) -> _Kind:
+        """A kind of arguments that was not met yet, or was forgotten: the oldest without a graph is, beyond a bound."""
+        if len(self._kinds) >= _MAX_KINDS:
+            without = [k for k, kind in self._kinds.items() if not kind.graphs]
+            self._kinds.pop(without[0] if without else next(iter(self._kinds)))
+        kind = self._kinds[key] = _Kind()
+        return kind
 
     def _look(self, args: Any, kwargs: Any) -> Any:
         """Call the function as it is, and note the GPU that it works on: none of its arguments says it."""
@@ -184,6 +193,7 @@ class Compiled:
                 graph = self._record(kind, run, recorder)
             except Exception as error:
                 kind.plain = True
+                kind.inputs, kind.held = [], []
                 self._say(error)
                 return plainly()
         with recorder.running():
@@ -227,7 +237,7 @@ class Compiled:
 
     def _place(self, kind: _Kind, leaves: list[Any], backend: Any) -> list[Any]:
         """The arguments with the arrays where the graph reads them, which get this call's values."""
-        first = not kind.held
+        first = not kind.inputs
         given = []
         for i, leaf in enumerate(leaves):
             moves = is_array(leaf) or (isinstance(leaf, Tensor) and leaf._node is None)
@@ -239,7 +249,8 @@ class Compiled:
                 with backend.place():
                     static[...] = leaf.data if isinstance(leaf, Tensor) else leaf
             given.append(leaf if static is None else new_tensor(static, None) if isinstance(leaf, Tensor) else static)
-        kind.held = kind.held or [leaves]  # tensors that are told by their identity must stay
+        if first:  # tensors that are told by their identity must stay
+            kind.held = [leaf for leaf, static in zip(leaves, kind.inputs, strict=True) if static is None]
         return given
 
     def _say(self, error: Exception) -> None:

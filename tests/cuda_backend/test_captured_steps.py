@@ -336,3 +336,26 @@ def test_the_scratch_memory_of_a_step_goes_with_it(gpu: State) -> None:
         gc.collect()
         held.append(gpu.used_bytes[0])
     assert held[0] == held[1] == held[2]
+
+
+def test_ever_new_shapes_take_no_more_and_more_memory(gpu: State) -> None:
+    w = gg.ones(100, 4, device="cuda")
+    step = gg.compile(lambda x: x @ w, warmup=1, max_graphs=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(3):
+            step(w.T)
+        held = []
+        for n in range(1, 201):
+            for _ in range(2):  # the second call would record a graph, were there not one already
+                step(gg.ones(n, 100, device="cuda"))
+            held.append(gpu.used_bytes[0])
+        for n in range(1, 201):  # and these never come to it
+            step(gg.ones(n, 1, 100, device="cuda"))
+            held.append(gpu.used_bytes[0])
+    assert step.graphs == 1
+    assert max(held[100:200]) <= held[0] + 100 * 512, "what runs as it is needs no memory to be read from"
+    assert held[-1] <= held[199] + 64 * 100 * 4 * 201, "and of what is seen once, the last ones only are kept"
+    gpu.clear()
+    step(w.T)
+    assert gpu.calls["graph.launch"] == 1, "the graph is kept"

@@ -153,3 +153,33 @@ def test_arrays_belong_to_the_device_they_were_made_on(two_gpus: State) -> None:
         assert cupy.ones(1).device.id == 1
         with pytest.raises(ValueError, match="Array device must be same as the current device"):
             x + 1
+
+
+@pytest.mark.parametrize(
+    ("grid", "block", "shared"),
+    [((1, 65536), (32,), 0), ((2**31,), (32,), 0), ((1,), (64, 32), 0), ((1,), (32,), 65536)],
+)
+def test_launches_beyond_a_devices_limits_are_refused(gpu: State, grid: Any, block: Any, shared: int) -> None:
+    import cupy
+
+    kernel = cupy.RawModule(code='extern "C" __global__ void f(int n) {}').get_function("f")
+    with pytest.raises(RuntimeError, match="INVALID_VALUE"):
+        kernel(grid, block, (np.int32(1),), shared_mem=shared)
+
+
+def test_the_largest_matrices_stay_within_the_limits_of_a_launch(gpu: State) -> None:
+    """Grids for more rows, columns and elements than 16 or 32 bits count; nothing runs."""
+    from gpugrad.backend import cuda_launch, cuda_norms, cuda_windows
+    from gpugrad.fusion.cuda_compiler import CudaLauncher, cuda_source
+    from tests.cuda_backend.cases import AXPY
+
+    launcher = CudaLauncher(cuda_source(AXPY, ("float32",) * 3, ("float32",)))
+    for shape, strides in (((2**33,), (4,)), ((2**20, 2**12), (4, 2**23)), ((2**33, 3), (0, 4)), ((3, 2**33), (4, 0))):
+        given = launcher.plan(shape, [strides, None, None, None], [0] * 4)
+        assert given is not None
+        assert given.grid[0] < 2**31
+        assert given.grid[1] <= 65535
+    assert cuda_launch.flat_grid(2**40)[0] <= 65535
+    assert cuda_windows.flat_grid(2**31 - 1)[0] < 2**31
+    for rows, columns in ((2**33, 1), (1, 2**33), (2**20, 2**12)):
+        assert cuda_norms.row_chunks(rows, columns)[1] <= 65535

@@ -18,6 +18,7 @@ from .ndarray import SCALARS, Memory, MemoryPointer, check_device, ndarray
 from .state import STATE
 
 TOTAL_BYTES = 8 << 30
+_GRID, _BLOCK, _THREADS = (2**31 - 1, 65535, 65535), (1024, 1024, 64), 1024
 
 
 class CUDARuntimeError(RuntimeError):
@@ -311,11 +312,20 @@ class RawKernel:
             raise TypeError(f"grid and block must be tuples, got {type(grid).__name__} and {type(block).__name__}")
         values = [self._argument(a) for a in args]
         grid = tuple(max(1, int(n)) for n in grid)
+        self._check_sizes(grid, block, shared_mem)
         STATE.launches.append(self.name)
         if STATE.recording is not None:
             STATE.recording.append(self.module.code)
             return
         STATE.work(lambda: self.kernel(grid, block, values, shared_mem=shared_mem, backwards=STATE.backwards))
+
+    def _check_sizes(self, grid: tuple[int, ...], block: tuple[int, ...], shared_mem: int) -> None:
+        """The limits of every device since compute capability 3."""
+        sizes = zip((*grid, *block), (*_GRID[: len(grid)], *_BLOCK[: len(block)]), strict=True)
+        if any(n > most for n, most in sizes) or np.prod(block) > _THREADS:
+            raise CUDARuntimeError(f"CUDA_ERROR_INVALID_VALUE: grid {grid}, block {block} ({self.name})")
+        if shared_mem > self.max_dynamic_shared_size_bytes:
+            raise CUDARuntimeError(f"CUDA_ERROR_INVALID_VALUE: {shared_mem} bytes of shared memory ({self.name})")
 
     def _argument(self, given: Any) -> Any:
         if isinstance(given, ndarray):
