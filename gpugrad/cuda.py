@@ -216,7 +216,10 @@ def set_cupy_hints(on: bool) -> None:
 
 
 def memory_stats(where: Any = None) -> Any:
-    """What a GPU's allocator holds: `in_use_bytes`, `held_bytes`, `free_bytes`, `total_bytes`, `limit_bytes`."""
+    """What a GPU's allocator holds: `in_use_bytes`, `held_bytes`, `free_bytes`, `total_bytes`, `limit_bytes`.
+
+    `graph_bytes` is what compiled steps (`gg.compile`) took for themselves; no other number has it.
+    """
     return backend_for(_gpu(where)).memory_stats()
 
 
@@ -303,13 +306,14 @@ def set_per_process_memory_fraction(fraction: float, where: Any = None) -> None:
 
 
 def memory_summary(where: Any = None) -> str:
-    """A table of a GPU's memory: arrays, the pool, the limit, the device, and the peak where it is watched."""
+    """A table of a GPU's memory: arrays, the pool, compiled steps, the limit, the device; the peak if it is watched."""
     target = _gpu(where)
     stats = memory_stats(target)
     idle = stats.held_bytes - stats.in_use_bytes
     rows = [("in arrays", stats.in_use_bytes), ("idle in the pool", idle), ("held by the pool", stats.held_bytes)]
     peak = None if not _watches else _watches[0].peak(target)
     rows += [] if peak is None else [("most in arrays", peak)]
+    rows += [("in compiled steps", stats.graph_bytes)] if stats.graph_bytes else []
     rows += [("limit of the pool", stats.limit_bytes)] if stats.limit_bytes else []
     rows += [("free on the device", stats.free_bytes), ("on the device", stats.total_bytes)]
     lines = [f"{what:<20}{nbytes / 2**20:>14,.1f} MiB" for what, nbytes in rows]

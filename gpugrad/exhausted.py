@@ -89,9 +89,10 @@ def _pool(arrays: list[Any]) -> str:
     if backend is None or backend.name != "cuda":
         return ""
     s = backend.memory_stats()
+    graphs = f"{_mib(s.graph_bytes)} taken by compiled steps, " if s.graph_bytes else ""
     return (
-        f"; {_mib(s.in_use_bytes)} are in arrays, {_mib(s.held_bytes)} held by the pool, {_mib(s.free_bytes)} of "
-        f"{_mib(s.total_bytes)} free for all programs"
+        f"; {_mib(s.in_use_bytes)} are in arrays, {_mib(s.held_bytes)} held by the pool, {graphs}"
+        f"{_mib(s.free_bytes)} of {_mib(s.total_bytes)} free for all programs"
     )
 
 

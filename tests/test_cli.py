@@ -209,7 +209,8 @@ def test_info_names_versions_devices_and_what_is_missing(capsys):
     assert gpugrad.__version__ in out
     assert np.__version__ in out
     assert "BLAS" in out
-    assert "CuPy" in out
+    for name in ("CuPy", "cuBLASLt", "cuDNN", "NCCL"):  # with a GPU or without one
+        assert f"\n{name} " in out
 
 
 def test_info_gives_the_command_for_each_missing_extra(capsys, monkeypatch):

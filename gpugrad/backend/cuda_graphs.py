@@ -10,11 +10,19 @@ import gc
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from .capturing import Capture, CaptureError, entered
 
-__all__ = ["Recorder", "Recording"]
+__all__ = ["Recorder", "Recording", "held_bytes"]
+
+_recorders: Final[weakref.WeakSet[Recorder]] = weakref.WeakSet()
+
+
+def held_bytes(backend: Any) -> int:
+    """What the private pools of all recorders on a GPU have taken of its memory."""
+    with backend.place():
+        return sum(recorder.pool.total_bytes() for recorder in list(_recorders) if recorder.backend is backend)
 
 
 class Recording:
@@ -59,6 +67,7 @@ class Recorder:
                 weakref.finalize(self, backend.blas.release, self.stream.ptr).atexit = False
         self._sizes: list[int] = []
         self._before: list[int] | None = None
+        _recorders.add(self)
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..fusion import Formula
 from ..fusion.cuda_compiler import cuda_source
-from . import capturing, cuda_probe, scipys
+from . import capturing, cuda_graphs, cuda_probe, scipys
 from .base import HERE, Array, Kernel
 from .cublaslt import relu_row
 from .cuda_kernels import CudaKernel
@@ -62,6 +62,7 @@ class CudaMemoryStats:
         free_bytes: free on the device, for all programs.
         total_bytes: the device's memory.
         limit_bytes: the bound of the pool; 0 for none.
+        graph_bytes: taken by the private pools of compiled steps (`gg.compile`), which the other numbers leave out.
     """
 
     in_use_bytes: int
@@ -69,6 +70,7 @@ class CudaMemoryStats:
     free_bytes: int
     total_bytes: int
     limit_bytes: int
+    graph_bytes: int = 0
 
 
 class CupyBackend(ImagesBackend):
@@ -374,7 +376,8 @@ class CupyBackend(ImagesBackend):
         with self.place():
             pool = self.xp.get_default_memory_pool()
             free, total = self._where.mem_info
-            return CudaMemoryStats(pool.used_bytes(), pool.total_bytes(), free, total, pool.get_limit())
+            of_pool = pool.used_bytes(), pool.total_bytes()
+            return CudaMemoryStats(*of_pool, free, total, pool.get_limit(), cuda_graphs.held_bytes(self))
 
 
 

@@ -23,6 +23,12 @@ SUMMARY = "print versions and devices, and what is missing"
 DESCRIPTION = "Print the versions and devices that gpugrad finds, what is missing, and the command that installs it."
 
 CUPY_DISTRIBUTIONS = ("cupy-cuda12x", "cupy-cuda13x", "cupy")
+# What is used with a GPU beside CuPy, and the packages that bring it.
+BESIDE_CUPY = (
+    ("cuBLASLt", ("nvmath-python",)),
+    ("cuDNN", ("nvidia-cudnn-frontend", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13")),
+    ("NCCL", ("nvidia-nccl-cu12", "nvidia-nccl-cu13")),
+)
 INSTALL_CUPY = 'pip install "gpugrad[cuda12]"  (or "gpugrad[cuda13]" with a driver for CUDA 13)'
 OPTIONAL = (
     ("Numba", "numba", "cpu", "fused multi-threaded kernels on the CPU"),
@@ -96,6 +102,7 @@ def _report_cuda(found: list[Row], missing: list[Row]) -> None:
     reason, _, command = cuda_probe.why_unavailable().partition("; ")
     if not count:
         found.append(("GPU", "none that gpugrad can use"))
+        found += [(label, _installed(names)) for label, names in BESIDE_CUPY]
         missing.append((f"training on an NVIDIA GPU: {reason}", command))
         return
     try:
@@ -128,6 +135,12 @@ def _report_libraries(found: list[Row], missing: list[Row]) -> None:
     found.append(("NCCL", nccl or "not installed"))
     if nccl is None:
         missing.append(("NCCL (several GPUs)", f"pip install nvidia-nccl-cu{extra}"))
+
+
+def _installed(names: tuple[str, ...]) -> str:
+    """The packages of these names that are here, with their versions."""
+    versions = [(name, _version(name)) for name in names]
+    return ", ".join(f"{version} ({name})" for name, version in versions if version) or "not installed"
 
 
 def _describe(properties: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Memory on the GPU branch: statistics, limits, peaks, errors that name what the tape holds, buffers given back."""
 
+import gc
 from typing import Any
 
 import pytest
@@ -58,6 +59,22 @@ def test_the_summary_is_a_table_for_people(gpu: State) -> None:
         assert line in text
     assert "most in arrays" in text
     assert kept.nbytes == 4 * MIB
+
+
+def test_what_compiled_steps_take_is_told(gpu: State) -> None:
+    w = gg.zeros(MIB, device="cuda", requires_grad=True)
+    assert gg.cuda.memory_stats().graph_bytes == 0
+    assert "compiled" not in gg.cuda.memory_summary()
+    step = gg.compile(lambda x: (w * x).sum(), warmup=1)
+    step(gg.ones(1, device="cuda"))
+    assert gg.cuda.memory_stats().graph_bytes >= 4 * MIB
+    assert "in compiled steps" in gg.cuda.memory_summary()
+    gg.cuda.set_memory_limit(gg.cuda.memory_allocated() + 1)
+    with pytest.raises(gg.OutOfMemoryError, match="MiB taken by compiled steps"):
+        gg.exp(w)
+    del step
+    gc.collect()
+    assert gg.cuda.memory_stats().graph_bytes == 0
 
 
 def test_a_fraction_is_a_limit_of_the_device(gpu: State) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import itertools
 import weakref
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -222,16 +223,20 @@ def get_current_stream(device_id: int = -1) -> Stream:
 
 
 class MemoryPool:
-    """Statistics of the arrays that are alive on the current device."""
+    """The common pool knows the arrays that are alive on the current device, another one what it was ever asked for."""
+
+    def __init__(self) -> None:
+        self._asked = Counter[int]()
 
     def malloc(self, size: int) -> MemoryPointer:
+        self._asked[STATE.device] += size
         return MemoryPointer(Memory(0, size, STATE.device), 0)
 
     def used_bytes(self) -> int:
-        return STATE.used_bytes[STATE.device]
+        return STATE.used_bytes[STATE.device] if self is _POOL else self._asked[STATE.device]
 
     def total_bytes(self) -> int:
-        return STATE.used_bytes[STATE.device]
+        return self.used_bytes()
 
     def free_bytes(self) -> int:
         return 0
