@@ -76,9 +76,12 @@ class Recorder:
         with self.backend.place():
             outside = cuda.get_current_stream()
             self.stream.wait_event(outside.record())
-            with self.stream, cuda.using_allocator(self._malloc):
-                yield
-            outside.wait_event(self.stream.record())
+            try:
+                with self.stream, cuda.using_allocator(self._malloc):
+                    yield
+            finally:  # what ran before an error must be over for the caller's work too
+                if not self.stream.is_capturing():
+                    outside.wait_event(self.stream.record())
 
     def _malloc(self, nbytes: int) -> Any:
         at, before = len(self._sizes), self._before

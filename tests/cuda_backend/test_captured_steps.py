@@ -359,3 +359,18 @@ def test_ever_new_shapes_take_no_more_and_more_memory(gpu: State) -> None:
     gpu.clear()
     step(w.T)
     assert gpu.calls["graph.launch"] == 1, "the graph is kept"
+
+
+def test_after_an_error_the_callers_stream_waits_for_what_ran(gpu: State) -> None:
+    """An update may be under way on the private stream when the function fails."""
+
+    @gg.compile
+    def step(x: Any) -> Any:
+        x.add_(1.0)
+        raise KeyError("of the user")
+
+    gpu.clear()
+    with pytest.raises(KeyError, match="of the user"):
+        step(gg.ones(3, device="cuda"))
+    (_, private, _), (kind, outside, of) = (each for each in gpu.order if each[0] == "wait")
+    assert (kind, outside, of) == ("wait", 0, private)
