@@ -16,7 +16,7 @@ import numpy as np
 from ..fusion.workers import Arena
 from .base import Array
 from .conv import Geometry, turned_kernels
-from .cpu_conv_numpy import share, share_with_room, turned
+from .cpu_conv_numpy import share_with_room, turned
 from .cpu_patches import Part
 from .pool import BufferPool
 
@@ -116,17 +116,20 @@ def conv_weight(pool: BufferPool, x: Array, g: Array, kernel: tuple[int, ...], a
     gradient = np.empty((out, channels, *kernel), x.dtype)
     back, some = _BOTH.T.astype(x.dtype), pieces_of(channels, out, x.itemsize)
 
-    def collect(number: int) -> None:
-        each = back @ total[:, some[number]].reshape(16, -1)
+    def collect(number: int, arena: Arena) -> None:
+        arena.clear()
+        given = total[:, some[number]].reshape(16, -1)
+        each = np.matmul(back, given, out=arena.empty((9, given.shape[1]), x.dtype))
         gradient[:, some[number]] = each.reshape(*kernel, -1, out).transpose(3, 2, 0, 1)
 
-    share(collect, len(some))
+    share_with_room(pool, collect, len(some), 9 * some[0].stop * out * x.itemsize, Arena)
     return gradient
 
 
 def pieces_of(channels: int, out: int, itemsize: int) -> list[slice]:
-    """Channels of which kernels are transformed at a time: those whose 9 numbers take PIECE bytes."""
+    """Channels of which kernels are transformed at a time: as many each time, 9 numbers each, PIECE bytes at most."""
     step = max(1, PIECE // (9 * out * itemsize))
+    step = -(-channels // -(-channels // step))
     return [slice(c, min(c + step, channels)) for c in range(0, channels, step)]
 
 
@@ -173,11 +176,14 @@ def transformed_kernels(pool: BufferPool, w: Array) -> Array:
     kernels = pool.empty((16, channels, out), w.dtype)
     both, some = _BOTH.astype(w.dtype), pieces_of(channels, out, w.itemsize)
 
-    def transform(number: int) -> None:
-        rows = np.ascontiguousarray(w[:, some[number]].transpose(2, 3, 1, 0)).reshape(9, -1)
-        kernels[:, some[number]] = (both @ rows).reshape(16, -1, out)
+    def transform(number: int, arena: Arena) -> None:
+        arena.clear()
+        given = w[:, some[number]].transpose(2, 3, 1, 0)
+        rows = arena.empty(given.shape, w.dtype)
+        np.copyto(rows, given)
+        np.matmul(both, rows.reshape(9, -1), out=kernels[:, some[number]].reshape(16, -1))
 
-    share(transform, len(some))
+    share_with_room(pool, transform, len(some), 9 * some[0].stop * out * w.itemsize, Arena)
     return kernels
 
 

@@ -97,6 +97,8 @@ def conv_weight(home: Any, x: Ghost, g: Ghost, kernel: tuple[int, ...], at: Geom
         _parts(home, every if len(bundled) > 1 else pieces, needs, True, buffers)
         total = home.fresh((sums.size // len(bundled),), x.dtype) if len(bundled) > 1 else sums
     gradient = home.fresh(w_shape, x.dtype)
+    # The sums have the kernels' axes in another order.
+    home.briefly(_buffers(1, gradient.size // kernel[1], kernel[1]) * x.dtype.itemsize)
     del sums, copy, total
     return gradient
 
@@ -107,7 +109,7 @@ def tiled_conv(home: Any, x: Ghost, w_shape: tuple[int, ...], at: Geometry) -> A
     size = at.output(x.shape[2:], w_shape[2:])
     across = -(-size[1] // 2)
     kernels = home.fresh((16, channels, out), x.dtype)
-    home.briefly((9 + 16) * _some(channels, out, x.dtype) * x.dtype.itemsize)
+    _kernels(home, channels, out, x.dtype)
     y = home.fresh((x.shape[0], *size, out), x.dtype)
     every = cpu_winograd_numpy.parts(y.shape, channels + out, x.dtype.itemsize)
     held = cpu_winograd_numpy.rooms(every[0], across, channels, out)
@@ -137,15 +139,15 @@ def tiled_conv_weight(home: Any, x: Ghost, g: Ghost) -> Any:
     _parts(home, range(len(bundles) * len(pieces)), (found + sum(held)) * x.dtype.itemsize, True, buffers)
     total = home.fresh(sums.shape[1:], x.dtype) if len(bundles) > 1 else sums
     gradient = home.fresh((out, channels, 3, 3), x.dtype)
-    home.briefly(9 * _some(channels, out, x.dtype) * x.dtype.itemsize)
+    _kernels(home, channels, out, x.dtype)
     del sums, total
     return gradient
 
 
-def _some(channels: int, out: int, dtype: Any) -> int:
-    """The kernels that are transformed at one time, by all threads."""
-    pieces = cpu_winograd_numpy.pieces_of(channels, out, dtype.itemsize)
-    return int((pieces[0].stop - pieces[0].start) * out) * min(workers.num_threads(), len(pieces))
+def _kernels(home: Any, channels: int, out: int, dtype: Any) -> None:
+    """What it takes to transform kernels, or back."""
+    some = cpu_winograd_numpy.pieces_of(channels, out, dtype.itemsize)
+    _parts(home, some, 9 * some[0].stop * out * dtype.itemsize, lent=True)
 
 
 def _depthwise(w_shape: tuple[int, ...], at: Geometry) -> bool:
