@@ -57,6 +57,7 @@ from .losses import (
     perceptron_loss,
     smooth_l1_loss,
 )
+from .torch_calls import adopt
 
 if TYPE_CHECKING:
     from ..ops.attention import scaled_dot_product_attention
@@ -243,3 +244,6 @@ def one_hot(labels: Any, num_classes: int = -1) -> Any:
         num_classes = int(labels.max()) + 1
     values = bare(labels)
     return constant(labels, (values[..., None] == module(labels).arange(num_classes)).astype(values.dtype))
+
+
+adopt(globals())

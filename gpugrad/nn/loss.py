@@ -43,7 +43,7 @@ class MSELoss(_Loss):
 
     def forward(self, input: Any, target: Any) -> Any:
         """Predictions and targets of one shape."""
-        return F.mse_loss(input, target, self.reduction)
+        return F.mse_loss(input, target, reduction=self.reduction)
 
 
 class L1Loss(_Loss):
@@ -51,7 +51,7 @@ class L1Loss(_Loss):
 
     def forward(self, input: Any, target: Any) -> Any:
         """Predictions and targets of one shape."""
-        return F.l1_loss(input, target, self.reduction)
+        return F.l1_loss(input, target, reduction=self.reduction)
 
 
 class HuberLoss(_Loss):
@@ -75,7 +75,7 @@ class SmoothL1Loss(_Loss):
 
     def forward(self, input: Any, target: Any) -> Any:
         """Predictions and targets of one shape."""
-        return F.smooth_l1_loss(input, target, self.reduction, self.beta)
+        return F.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
 
 
 class CrossEntropyLoss(_Loss):
@@ -93,8 +93,9 @@ class CrossEntropyLoss(_Loss):
     def forward(self, input: Any, target: Any) -> Any:
         """(batch, classes, *axes) against (batch, *axes), or probabilities of the input's shape."""
         return F.cross_entropy(
-            input, target, self.weight, self.ignore_index, self.reduction, label_smoothing=self.label_smoothing
-        )
+            input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction,
+            label_smoothing=self.label_smoothing,
+        )  # fmt: skip
 
 
 class NLLLoss(_Loss):
@@ -109,7 +110,9 @@ class NLLLoss(_Loss):
 
     def forward(self, input: Any, target: Any) -> Any:
         """(batch, classes, *axes) against (batch, *axes)."""
-        return F.nll_loss(input, target, self.weight, self.ignore_index, self.reduction)
+        return F.nll_loss(
+            input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction
+        )
 
 
 class BCELoss(_Loss):
@@ -123,7 +126,7 @@ class BCELoss(_Loss):
 
     def forward(self, input: Any, target: Any) -> Any:
         """Probabilities and targets of one shape."""
-        return F.binary_cross_entropy(input, target, self.weight, self.reduction)
+        return F.binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
 
 
 class BCEWithLogitsLoss(_Loss):
@@ -139,7 +142,9 @@ class BCEWithLogitsLoss(_Loss):
 
     def forward(self, input: Any, target: Any) -> Any:
         """Scores and targets of one shape."""
-        return F.binary_cross_entropy_with_logits(input, target, self.weight, self.reduction, self.pos_weight)
+        return F.binary_cross_entropy_with_logits(
+            input, target, self.weight, reduction=self.reduction, pos_weight=self.pos_weight
+        )
 
 
 class KLDivLoss(_Loss):
@@ -153,7 +158,7 @@ class KLDivLoss(_Loss):
 
     def forward(self, input: Any, target: Any) -> Any:
         """Logarithms of probabilities, and probabilities of the same shape."""
-        return F.kl_div(input, target, self.reduction, self.log_target)
+        return F.kl_div(input, target, reduction=self.reduction, log_target=self.log_target)
 
 
 class HingeLoss(_Loss):

@@ -45,7 +45,7 @@ def test_cross_entropy_of_indices_is_pytorchs(shape, reduction, torch, rng):
     ignored = int(labels.flat[0]) if len(shape) > 1 else -100
     for w, smoothing, ignore in itertools.product((None, weight), (0, 0.1, 1.0), (-100, ignored)):
         same(
-            lambda x, w=w, s=smoothing, i=ignore: F.cross_entropy(x, gg.tensor(labels), w, i, reduction, s),
+            lambda x, w=w, s=smoothing, i=ignore: F.cross_entropy(x, gg.tensor(labels), w, None, i, None, reduction, s),
             lambda x, w=w, s=smoothing, i=ignore: torch.nn.functional.cross_entropy(
                 x,
                 torch.tensor(labels),
@@ -84,7 +84,7 @@ def test_nll_loss_is_pytorchs(shape, reduction, torch, rng):
     x, labels, weight = rng.normal(size=shape), labels_for(shape, rng), rng.uniform(0.1, 2, CLASSES)
     for w, ignore in itertools.product((None, weight), (-100, 2)):
         same(
-            lambda x, w=w, i=ignore: F.nll_loss(x, gg.tensor(labels), w, i, reduction),
+            lambda x, w=w, i=ignore: F.nll_loss(x, gg.tensor(labels), w, None, i, None, reduction),
             lambda x, w=w, i=ignore: torch.nn.functional.nll_loss(
                 x,
                 torch.tensor(labels),
@@ -188,7 +188,7 @@ def test_binary_cross_entropies_are_pytorchs(reduction, torch, rng):
     )
     for w, pw in itertools.product((None, weight), (None, positive)):
         same(
-            lambda x, t, w=w, pw=pw: F.binary_cross_entropy_with_logits(x, t, w, reduction, pw),
+            lambda x, t, w=w, pw=pw: F.binary_cross_entropy_with_logits(x, t, w, None, None, reduction, pw),
             lambda x, t, w=w, pw=pw: torch.nn.functional.binary_cross_entropy_with_logits(
                 x,
                 t,
@@ -222,7 +222,7 @@ def test_kl_div_is_pytorchs(reduction, torch, rng):
     x, t = rng.normal(size=(5, 4)), rng.uniform(0.1, 1, (5, 4))
     for log_target in (False, True):
         same(
-            lambda x, t, lt=log_target: F.kl_div(x, t, reduction, lt),
+            lambda x, t, lt=log_target: F.kl_div(x, t, None, None, reduction, lt),
             lambda x, t, lt=log_target: torch.nn.functional.kl_div(x, t, reduction=reduction, log_target=lt),
             [x, t],
             torch,

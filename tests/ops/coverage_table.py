@@ -19,6 +19,7 @@ import gpugrad as gg
 import gpugrad.numpy as gnp
 import gpugrad.scipy as gsp
 from gpugrad import signatures
+from gpugrad.nn import torch_calls
 from gpugrad.primitive import ELEMENTWISE, FUNCTIONS, REGISTRY
 from tests.cuda_backend.test_ops_table import ELSEWHERE
 from tests.ops import table
@@ -117,11 +118,11 @@ def _of_a_face(name: str) -> Callable[..., Any] | None:
 
 
 # Where the thin functions are written that take calls under another signature.
-_THIN = (signatures.__file__, gsp.linalg.__file__)
+_THIN = (signatures.__file__, torch_calls.__file__, gsp.linalg.__file__)
 
 
 def own(function: Any) -> Any:
-    """The function behind one that takes calls under NumPy's or SciPy's signature."""
+    """The function behind one that takes calls under NumPy's, SciPy's or PyTorch's signature."""
     thin = isinstance(function, FunctionType) and function.__code__.co_filename in _THIN
     return getattr(function, "__wrapped__", function) if thin else function
 
