@@ -8,16 +8,18 @@ float32 and float64, any stride, padding and dilation.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ..fusion.workers import Arena
 from .base import Array
 from .conv import Geometry, turned_kernels
-from .cpu_conv_numpy import share, turned, with_height
-from .cpu_patches import Part, Plan, dense, place, surroundings
+from .cpu_conv_numpy import share_with_room, turned, with_height
+from .cpu_patches import Cutter, Part, Plan, dense, most_scratch, place
 from .pool import BufferPool
 
 # Bytes of the output that are computed at a time; how many sums of their own the parts have for the gradient.
@@ -35,15 +37,17 @@ def conv(pool: BufferPool, x: Array, w: Array, bias: Array | None, at: Geometry)
     y = pool.empty((x.shape[0], *p.size, w.shape[0]), x.dtype)
     every = parts(y.shape, x.itemsize)
 
-    def compute(number: int) -> None:
+    def compute(number: int, cutter: Cutter) -> None:
         part = every[number]
-        seen = taps(surroundings(pool, images, p, part), p, part)
+        cutter.room.clear()
+        cutter.begin(p, copied=False)
+        seen = taps(cutter.seen(images, part), p, part)
         target = y[part].reshape(*seen.shape[:2], *seen.shape[4:])
         np.einsum("nyab...,ab...->ny...", seen, lines.reshape(seen.shape[2:]), out=target)
         if start is not None:
             target += start.reshape(target.shape[2:])
 
-    share(compute, len(every))
+    share_with_room(pool, compute, len(every), most_scratch(images, p, every, copied=False), Cutter)
     return np.moveaxis(y, -1, 1)
 
 
@@ -58,19 +62,20 @@ def conv_input(pool: BufferPool, g: Array, w: Array, size: tuple[int, ...], at: 
     x = pool.empty((g.shape[0], *size, w.shape[0]), g.dtype)
     full = [max(low + n, p.reach(axis, p.size[axis])) for axis, (low, n) in enumerate(zip(p.low, size, strict=True))]
 
-    def compute(image: int) -> None:
-        sums = pool.empty((1, *full, w.shape[0]), g.dtype)
+    def compute(image: int, room: Arena) -> None:
+        room.clear()
+        sums = room.empty((1, *full, w.shape[0]), g.dtype)
         sums.fill(0)
         part = Part(slice(image, image + 1), slice(0, p.size[0]))
-        rows = dense(pool, given[part])
-        work = pool.empty(rows.shape, g.dtype)
+        rows = dense(room, given[part])
+        work = room.empty(rows.shape, g.dtype)
         for row, column in itertools.product(*map(range, p.kernel)):
             np.multiply(rows, lines[row, column], out=work)
             target = taps(sums, p, part)[:, :, row, column]
             target += work.reshape(target.shape)
         place(x[part.images], sums, p.low)
 
-    share(compute, len(x))
+    share_with_room(pool, compute, len(x), spread_scratch(given, p, full), Arena)
     return np.moveaxis(x, -1, 1)
 
 
@@ -85,16 +90,31 @@ def conv_weight(pool: BufferPool, x: Array, g: Array, kernel: tuple[int, ...], a
     each = -(-len(every) // PARTS)
     sums = np.zeros((-(-len(every) // each), *kernel, p.size[1], channels), x.dtype)
 
-    def compute(number: int) -> None:
+    def compute(number: int, cutter: Cutter) -> None:
         for part in every[number * each : (number + 1) * each]:
-            seen = taps(surroundings(pool, images, p, part), p, part)
-            rows = dense(pool, given[part]).reshape(*seen.shape[:2], *seen.shape[4:])
+            cutter.room.clear()
+            rows = dense(cutter.room, given[part])
+            cutter.begin(p, copied=False)
+            seen = taps(cutter.seen(images, part), p, part)
+            rows = rows.reshape(*seen.shape[:2], *seen.shape[4:])
             for row, column in itertools.product(*map(range, kernel)):
                 found = np.einsum("ny...,ny...->...", seen[:, :, row, column], rows)
                 sums[number, row, column] += found.reshape(p.size[1], channels)
 
-    share(compute, len(sums))
+    share_with_room(pool, compute, len(sums), weight_scratch(images, given, p, every), Cutter)
     return np.ascontiguousarray(np.moveaxis(sums.sum(axis=(0, 3)), -1, 0))[:, None]
+
+
+def spread_scratch(given: Array, p: Plan, full: Sequence[int]) -> int:
+    """Bytes that an image of `conv_input` with steps takes: sums, a product, a copy of what is given."""
+    rows, copied = p.size[0] * p.size[1], not given[:1].flags.c_contiguous
+    return int((math.prod(full) + (1 + copied) * rows) * given.shape[-1] * given.itemsize)
+
+
+def weight_scratch(images: Array, given: Array, p: Plan, every: Sequence[Part]) -> int:
+    """Bytes that a part of `conv_weight` takes: what it sees, a copy of what is given."""
+    first = given[every[0]]
+    return most_scratch(images, p, every, copied=False) + (0 if first.flags.c_contiguous else first.nbytes)
 
 
 def plan(size: Sequence[int], w_shape: Sequence[int], at: Geometry) -> Plan:

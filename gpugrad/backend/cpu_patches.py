@@ -147,10 +147,10 @@ def parts(p: Plan, count: int, itemsize: int) -> tuple[Part, ...]:
 
 
 class Cutter:
-    """Cuts parts of images into patches, in a room of one thread.
+    """Cuts out what parts see of images, with a border and as patches, in a room of one thread.
 
     What parts of a kind have in common, buffers, the zeros around them and views, is made once: for small layers that
-    takes as long as the copying.
+    takes as long as the copying. All images of one plan have the same shape and lie alike in memory.
     """
 
     def __init__(self, memory: Array) -> None:
@@ -159,26 +159,29 @@ class Cutter:
         self._p: Plan | None = None
         self._kind: tuple[int, slice] | None = None
 
-    def begin(self, p: Plan) -> None:
-        """From now on cut by this plan, behind what is taken from the room now."""
+    def begin(self, p: Plan, copied: bool = True) -> None:
+        """From now on cut by this plan, behind what is taken from the room now; `copied`: patches are asked for."""
         if p != self._p or self.room.used != self._kept:
-            self._p, self._kept, self._kind = p, self.room.used, None
+            self._p, self._kept, self._copied, self._kind = p, self.room.used, copied, None
 
-    def patches(self, images: Array, part: Part) -> Array:
-        """The patches of a part as a matrix, good until the next; where they lie in memory as they are, no copy.
-
-        All images of one plan have the same shape and lie alike in memory.
-        """
+    def seen(self, images: Array, part: Part) -> Array:
+        """What a part sees, (n, rows, pixels, channels), good until the next; no copy where it lies so in memory."""
         assert self._p is not None
         kind = (part.images.stop - part.images.start, part.rows)
         if kind != self._kind:
             self._prepare(self._p, images, part)
             self._kind = kind
-        seen, view = images[part.images, self._rows, self._columns], self._view
-        if self._inside is None:
-            view = patch_view(seen, self._p, part)
-        else:
-            self._inside[...] = seen
+        some = images[part.images, self._rows, self._columns]
+        if self._bordered is None:
+            return some
+        self._inside[...] = some
+        return self._bordered
+
+    def patches(self, images: Array, part: Part) -> Array:
+        """The patches of a part as a matrix, good until the next; no copy where they lie so in memory."""
+        assert self._p is not None
+        seen = self.seen(images, part)
+        view = self._view if seen is self._bordered else patch_view(seen, self._p, part)
         if self._found is None:
             return view.reshape(-1, self._p.patch)
         np.copyto(self._found, view)
@@ -192,15 +195,16 @@ class Cutter:
             common(f, n, size) for f, n, size in zip(first, reach, images.shape[1:3], strict=True)
         )
         seen = images[part.images, self._rows, self._columns]
-        self._inside: Array | None = None
+        self._bordered: Array | None = None
         if not inside or seen.strides[-1] != seen.itemsize:
-            bordered = room.empty((len(seen), *reach, p.inner), images.dtype)
+            seen = self._bordered = room.empty((len(seen), *reach, p.inner), images.dtype)
             if not inside:
-                bordered.fill(0)
-            self._inside = bordered[:, up, left]
-            seen = bordered
-        self._view = patch_view(seen, p, part)
+                seen.fill(0)
+            self._inside = seen[:, up, left]
         self._found: Array | None = None
+        if not self._copied:
+            return
+        self._view = patch_view(seen, p, part)
         if not self._view.flags.c_contiguous:
             self._found = room.empty(self._view.shape, images.dtype)
             self._matrix = self._found.reshape(-1, p.patch)

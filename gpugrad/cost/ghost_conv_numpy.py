@@ -11,7 +11,7 @@ import numpy as np
 from ..backend import cpu_conv_numpy, cpu_depthwise_numpy, cpu_winograd_numpy
 from ..backend.conv import Geometry
 from ..backend.cpu_conv_numpy import with_height
-from ..backend.cpu_patches import Part, Plan, parts, plan, scratch
+from ..backend.cpu_patches import Part, Plan, most_scratch, parts, plan
 from ..fusion import workers
 from .ghost import Ghost
 
@@ -25,13 +25,13 @@ def conv(home: Any, x: Ghost, w_shape: tuple[int, ...], at: Geometry, biased: bo
     matrices = home.fresh((_matrix(p, w_shape, at) * at.groups,), x.dtype)
     y = home.fresh((x.shape[0], *p.size, w_shape[0]), x.dtype)
     seen = images if _depthwise(w_shape, at) else images[..., : p.inner]
-    most = max(scratch(seen, p, part, not _depthwise(w_shape, at)) for part in every)
+    most = most_scratch(seen, p, every, not _depthwise(w_shape, at))
     # A bias has other strides than what it is added to; the output of one of several groups lies apart besides.
     apart = 1 if p.out == w_shape[0] else 3
     at_once = p.size[1] if _depthwise(w_shape, at) else p.block
     rows = math.prod(every[0].shape) * p.size[1] // at_once
     buffers = biased * _buffers(apart, rows, at_once * p.out) * x.dtype.itemsize
-    _parts(home, every, most, not _depthwise(w_shape, at), buffers)
+    _parts(home, every, most, buffers)
     del matrices
     return home.xp.moveaxis(y, -1, 1)
 
@@ -67,7 +67,7 @@ def conv_input(home: Any, g: Ghost, w_shape: tuple[int, ...], size: tuple[int, .
     copied = not depthwise and step == p.block * p.stride[1] and p.block < p.size[1]
     run = p.inner * (step if p.inner == x.shape[-1] else 1)
     buffers = copied * added + _buffers(2 if depthwise or copied else 3, added // run, run)
-    _parts(home, every, (sums + found + again) * g.dtype.itemsize, not depthwise, buffers * g.dtype.itemsize)
+    _parts(home, every, (sums + found + again) * g.dtype.itemsize, buffers * g.dtype.itemsize)
     del matrices
     return home.xp.moveaxis(x, -1, 1)
 
@@ -83,8 +83,7 @@ def conv_weight(home: Any, x: Ghost, g: Ghost, kernel: tuple[int, ...], at: Geom
     if _depthwise(w_shape, at):
         bundles = -(-len(every) // -(-len(every) // cpu_depthwise_numpy.PARTS))
         sums = home.fresh((bundles, *kernel, p.size[1], w_shape[0]), x.dtype)
-        again = 0 if given.flags.c_contiguous else given[every[0]].nbytes
-        _parts(home, every, again + max(scratch(images, p, part, copied=False) for part in every))
+        _parts(home, range(bundles), cpu_depthwise_numpy.weight_scratch(images, given, p, every))
     else:
         copy = None if given.flags.c_contiguous else home.fresh(given.shape, g.dtype)
         bundled, pieces = cpu_conv_numpy.shares(p, x.shape[0], at.groups, x.dtype.itemsize)
@@ -94,7 +93,7 @@ def conv_weight(home: Any, x: Ghost, g: Ghost, kernel: tuple[int, ...], at: Geom
         channels = pieces[0][2].stop
         run = channels * p.block * p.out
         buffers = 0 if channels == p.inner else _buffers(2, p.window, run) * x.dtype.itemsize
-        _parts(home, every if len(bundled) > 1 else pieces, needs, True, buffers)
+        _parts(home, every if len(bundled) > 1 else pieces, needs, buffers)
         total = home.fresh((sums.size // len(bundled),), x.dtype) if len(bundled) > 1 else sums
     gradient = home.fresh(w_shape, x.dtype)
     # The sums have the kernels' axes in another order.
@@ -114,7 +113,7 @@ def tiled_conv(home: Any, x: Ghost, w_shape: tuple[int, ...], at: Geometry) -> A
     every = cpu_winograd_numpy.parts(y.shape, channels + out, x.dtype.itemsize)
     held = cpu_winograd_numpy.rooms(every[0], across, channels, out)
     buffers = _tile_buffers(every[0], across, channels) * x.dtype.itemsize
-    _parts(home, every, sum(held) * x.dtype.itemsize, True, buffers)
+    _parts(home, every, sum(held) * x.dtype.itemsize, buffers)
     del kernels
     return home.xp.moveaxis(y, -1, 1)
 
@@ -136,7 +135,7 @@ def tiled_conv_weight(home: Any, x: Ghost, g: Ghost) -> Any:
     found = rows * 4 * channels * out
     given = _buffers(2, 2 * math.prod(bundles[0][0].shape), across * out)
     buffers = max(_tile_buffers(bundles[0][0], across, channels), given) * x.dtype.itemsize
-    _parts(home, range(len(bundles) * len(pieces)), (found + sum(held)) * x.dtype.itemsize, True, buffers)
+    _parts(home, range(len(bundles) * len(pieces)), (found + sum(held)) * x.dtype.itemsize, buffers)
     total = home.fresh(sums.shape[1:], x.dtype) if len(bundles) > 1 else sums
     gradient = home.fresh((out, channels, 3, 3), x.dtype)
     _kernels(home, channels, out, x.dtype)
@@ -147,7 +146,7 @@ def tiled_conv_weight(home: Any, x: Ghost, g: Ghost) -> Any:
 def _kernels(home: Any, channels: int, out: int, dtype: Any) -> None:
     """What it takes to transform kernels, or back."""
     some = cpu_winograd_numpy.pieces_of(channels, out, dtype.itemsize)
-    _parts(home, some, 9 * some[0].stop * out * dtype.itemsize, lent=True)
+    _parts(home, some, 9 * some[0].stop * out * dtype.itemsize)
 
 
 def _depthwise(w_shape: tuple[int, ...], at: Geometry) -> bool:
@@ -192,16 +191,15 @@ def _tile_buffers(part: Part, across: int, channels: int) -> int:
     return max(_buffers(2, 2 * count, rows, (across + 1) * channels), _buffers(2, count * rows, across * channels))
 
 
-def _parts(home: Any, every: Any, nbytes: int, lent: bool = False, buffers: int = 0) -> None:
-    """What the parts take that are computed at the same time.
+def _parts(home: Any, every: Any, nbytes: int, buffers: int = 0) -> None:
+    """What the parts take that are computed at the same time, in the pool's scratch memory.
 
     Args:
         home: the ledger's backend.
         every: the parts.
         nbytes: of one.
-        lent: in the pool's scratch memory.
         buffers: bytes that the ufuncs of one take for a moment. Whether threads do so at one time is chance: of all but
             the first half is counted.
     """
     threads = min(workers.num_threads(), len(every))
-    home.briefly(nbytes * threads + buffers * (1 + threads) // 2, scratch=lent)
+    home.briefly(nbytes * threads + buffers * (1 + threads) // 2, scratch=True)

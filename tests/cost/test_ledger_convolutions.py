@@ -30,8 +30,7 @@ LAYERS: dict[str, tuple[tuple[int, ...], tuple[int, ...], int, int, int]] = {
     "broad": ((8, 64, 16, 16), (64, 64, 5, 5), 1, 2, 1),
     "one by one": ((32, 256, 8, 8), (64, 256, 1, 1), 1, 0, 1),
 }
-# With NumPy alone the parts of depthwise convolutions take memory of their own: on two threads at one time or not.
-CASES = [(name, 1) for name in LAYERS] + [(name, 2) for name in LAYERS if not name.startswith("depthwise")]
+CASES = [(name, threads) for name in LAYERS for threads in (1, 2)]
 MODES = [
     "0",
     pytest.param("1", marks=pytest.mark.skipif(not find_spec("numba"), reason="Numba is not installed")),
