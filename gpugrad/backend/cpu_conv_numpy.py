@@ -244,7 +244,9 @@ def weight_scratch(images: Array, p: Plan, bundle: Sequence[Part], piece: Piece)
 
 
 def bands(p: Plan, w: Array) -> list[Array]:
-    """The kernels of each group as a matrix."""
+    """The kernels of each group as a matrix; of one pixel as they lie in memory."""
+    if p.patch == p.inner and w.flags.forc:
+        return [w[k : k + p.out].reshape(p.out, -1).T for k in range(0, len(w), p.out)]
     return [band(p, w[k : k + p.out]) for k in range(0, len(w), p.out)]
 
 

@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from ..fusion.workers import Arena
 from .base import Array
 from .conv import Geometry, turned_kernels
 from .cpu_conv_numpy import share_with_room, turned, with_height
-from .cpu_patches import Cutter, Part, Plan, dense, most_scratch, place
+from .cpu_patches import Cutter, Part, Plan, dense, most_scratch, place, strided
 from .pool import BufferPool
 
 # Bytes of the output that are computed at a time; how many sums of their own the parts have for the gradient.
@@ -149,5 +148,5 @@ def taps(seen: Array, p: Plan, part: Part) -> Array:
     image, line, pixel, item = seen.strides
     steps = (image, line * p.stride[0], line * p.dilation[0], pixel * p.dilation[1])
     if p.stride[1] == 1 and pixel == seen.shape[-1] * item:
-        return as_strided(seen, (count, rows, *p.kernel, p.size[1] * seen.shape[-1]), (*steps, item))
-    return as_strided(seen, (count, rows, *p.kernel, p.size[1], seen.shape[-1]), (*steps, pixel * p.stride[1], item))
+        return strided(seen, (count, rows, *p.kernel, p.size[1] * seen.shape[-1]), (*steps, item))
+    return strided(seen, (count, rows, *p.kernel, p.size[1], seen.shape[-1]), (*steps, pixel * p.stride[1], item))

@@ -224,10 +224,15 @@ def patch_view(seen: Array, p: Plan, part: Part) -> Array:
     """A view (n, rows, blocks of pixels, kernel rows, window, channels) of what a part sees."""
     count, rows = part.shape
     image, line, pixel, item = seen.strides
-    return as_strided(
+    return strided(
         seen, (count, rows, p.size[1] // p.block, p.kernel[0], p.window, p.inner),
         (image, line * p.stride[0], pixel * p.stride[1] * p.block, line * p.dilation[0], pixel * p.dilation[1], item),
     )  # fmt: skip
+
+
+def strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+    """`as_strided`, which takes ten times as long, where `x` is contiguous."""
+    return np.ndarray(shape, x.dtype, x, 0, strides) if x.flags.c_contiguous else as_strided(x, shape, strides)
 
 
 def surroundings(pool: BufferPool | Arena, images: Array, p: Plan, part: Part, border: float = 0.0) -> Array:
@@ -262,13 +267,23 @@ def place(target: Array, source: Array, first: Sequence[int]) -> None:
 
 def scratch(images: Array, p: Plan, part: Part, copied: bool = True) -> int:
     """Bytes that what a part sees and, where they are `copied`, its patches take; no element is read."""
+    images = images[part.images]
+    return _scratch(images.shape, images.strides, images.itemsize, p, part.rows.start, part.rows.stop, copied)
+
+
+@functools.lru_cache(maxsize=1024)
+def _scratch(
+    shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int, p: Plan, start: int, stop: int, copied: bool
+) -> int:
+    # Arrays that are only looked at: pages that nobody touches take no memory.
+    images = as_strided(np.empty(1, f"V{itemsize}"), shape, strides)
+    part, taken = Part(slice(0, shape[0]), slice(start, stop)), 0
     _, reach, inside = seen_by(images, p, part)
-    count, taken, seen = part.shape[0], 0, images[part.images]
-    if not inside or seen.strides[-1] != seen.itemsize:
-        taken = count * math.prod(reach) * seen.shape[-1] * seen.itemsize
-        seen = np.empty((count, *reach, seen.shape[-1]), seen.dtype)  # only looked at: its pages take no memory
-    if copied and not patch_view(seen, p, part).flags.c_contiguous:
-        taken += math.prod(part.shape) * p.size[1] // p.block * p.patch * images.itemsize
+    if not inside or strides[-1] != itemsize:
+        images = np.empty((shape[0], *reach, shape[-1]), images.dtype)
+        taken = images.nbytes
+    if copied and not patch_view(images, p, part).flags.c_contiguous:
+        taken += math.prod(part.shape) * p.size[1] // p.block * p.patch * itemsize
     return taken
 
 
@@ -289,7 +304,7 @@ def add_patches(sums: Array, found: Array, p: Plan, part: Part) -> None:
     for row, start in itertools.product(range(p.kernel[0]), range(0, p.window, p.apart)):
         some = taken[:, :, :, row, start : start + p.apart]
         base = corner[:, row * p.dilation[0] :, start * p.dilation[1] :]
-        target = as_strided(
+        target = strided(
             base, some.shape, (image, line * p.stride[0], pixel * p.block * p.stride[1], pixel, sums.itemsize)
         )
         target += some

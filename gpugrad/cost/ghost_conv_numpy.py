@@ -22,7 +22,7 @@ def conv(home: Any, x: Ghost, w_shape: tuple[int, ...], at: Geometry, biased: bo
         return conv(home, x[:, :, None], (*w_shape[:2], 1, w_shape[2]), with_height(at), biased)[:, :, 0]
     images = np.moveaxis(x.value, 1, -1)
     p, every = _plan(images, w_shape, at, at.output(x.shape[2:], w_shape[2:]))
-    matrices = home.fresh((_matrix(p, w_shape, at) * at.groups,), x.dtype)
+    matrices = _matrices(home, p, w_shape, at, x.dtype)
     y = home.fresh((x.shape[0], *p.size, w_shape[0]), x.dtype)
     seen = images if _depthwise(w_shape, at) else images[..., : p.inner]
     most = most_scratch(seen, p, every, not _depthwise(w_shape, at))
@@ -52,7 +52,7 @@ def conv_input(home: Any, g: Ghost, w_shape: tuple[int, ...], size: tuple[int, .
         del copy
         return x
     p, every = _plan(np.moveaxis(g.value, 1, -1), w_shape, at, g.shape[2:], spread=True)
-    matrices = home.fresh((_matrix(p, w_shape, at) * at.groups,), g.dtype)
+    matrices = _matrices(home, p, w_shape, at, g.dtype)
     x = home.fresh((g.shape[0], *size, inner * at.groups), g.dtype)
     images, rows = every[0].shape
     full = [max(low + n, p.reach(axis, p.size[axis])) for axis, (low, n) in enumerate(zip(p.low, size, strict=True))]
@@ -164,6 +164,13 @@ def _plan(
         return p, cpu_depthwise_numpy.parts((len(images), *p.size, w_shape[0]), images.itemsize)
     p = plan(size, w_shape, at, images.itemsize, spread)
     return p, parts(p, len(images), images.itemsize)
+
+
+def _matrices(home: Any, p: Plan, w_shape: tuple[int, ...], at: Geometry, dtype: Any) -> Any:
+    """What the kernels become for products; those of one pixel are matrices as they lie in memory."""
+    if p.patch == p.inner and not _depthwise(w_shape, at):
+        return None
+    return home.fresh((_matrix(p, w_shape, at) * at.groups,), dtype)
 
 
 def _matrix(p: Plan, w_shape: tuple[int, ...], at: Geometry) -> int:
