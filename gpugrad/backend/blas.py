@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
@@ -54,19 +54,20 @@ def controlled() -> bool:
     return _controls() is not None
 
 
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
+class one_thread:  # noqa: N801 - a context manager
     """Matrix products take one thread each, in the whole process, until the last such block ends.
 
     Without it the products of several threads wait for one another, and OpenBLAS's helpers keep the cores busy with
     waiting for more work long after a product, where the next loop would run. Results are those of one thread.
     """
-    controls = _controls()
-    if controls is None:
-        yield
-        return
-    _blocks.enter(*controls)
-    try:
-        yield
-    finally:
-        _blocks.leave(controls[1])
+
+    __slots__ = ("_controls",)
+
+    def __enter__(self) -> None:
+        self._controls = _controls()
+        if self._controls is not None:
+            _blocks.enter(*self._controls)
+
+    def __exit__(self, *exc: object) -> None:
+        if self._controls is not None:
+            _blocks.leave(self._controls[1])

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..fusion import Formula, numba_team
+from ..fusion import Formula
 from ..fusion.numba_cache import numba_wanted
 from ..fusion.numpy_compiler import NumpyKernel, compile_numpy
-from . import blas, cpu_choice, cpu_images, cpu_images_numpy, cpu_norms, scipys
+from . import blas, cpu_choice, cpu_images, cpu_images_numpy, cpu_norms, cpu_products, scipys
 from .base import Array, Backend, Kernel
 from .device import CPU
 from .pool import BufferPool, PoolStats
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 _BLAS = (np.dtype(np.float32), np.dtype(np.float64))
 _KEPT_ONES = 65_536  # the longest vector of ones that is kept from call to call
 _ONE_THREAD = 1 << 15  # the largest matrix times a vector for which OpenBLAS wakes none of its threads
-# Multiply-adds: up to the first OpenBLAS uses one thread of its own accord, up to the second another would save it
-# less than it takes from loops beside it.
-_SHARED, _ALONE = 1 << 18, 1 << 22
+# Multiply-adds of products that take one thread: up to the first they do of OpenBLAS's own accord. Above it the second
+# thread saves at most some 30 microseconds, where its core is free and near; where it is not, it costs hundreds, and
+# what it wrote has to come out of another core's cache for the next operation.
+_SHARED, _ALONE = 1 << 18, cpu_products.MOST
 
 
 @lru_cache(maxsize=64)
@@ -89,14 +90,28 @@ class NumpyBackend(Backend):
                 return wide.astype(a.dtype)
             out[...] = wide
             return out
-        if out is None and a.ndim > 1 and b.ndim == 2 and a.size * b.shape[1] >= self.pool.threshold:
+        return self._product(a, b, out, None)
+
+    def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        if bias is None or x.dtype.itemsize == 2:
+            return super().linear(x, weight, bias)
+        return self._product(x, weight.T, None, bias)
+
+    def _product(self, a: Array, b: Array, out: Array | None, bias: Array | None) -> Array:
+        """`a @ b`, in `out` where it is given, with `bias` added where there is one."""
+        work = a.size * b.shape[1] if b.ndim == 2 else 0
+        if out is None and a.ndim > 1 and work >= self.pool.threshold:
             out = self.pool.empty((*a.shape[:-1], b.shape[1]), a.dtype)
-        # OpenBLAS's helpers look for more work for milliseconds, on the cores that our own team wants next.
-        if b.ndim == 2 and _SHARED < a.size * b.shape[1] <= _ALONE and numba_team.formed():
+            if cpu_products.LEAST <= work <= cpu_products.MOST and cpu_products.takes(a, b, bias):
+                cpu_products.product(a, b, bias, out)
+                return out
+        if _SHARED < work <= _ALONE:
             with blas.one_thread():
-                result = np.matmul(a, b) if out is None else np.matmul(a, b, out)
+                result = np.matmul(a, b, out)
         else:
-            result = np.matmul(a, b) if out is None else np.matmul(a, b, out)
+            result = np.matmul(a, b, out)
+        if bias is not None:
+            result += bias
         return result if type(result) is np.ndarray else np.asarray(result)
 
     def special(self, name: str, *arrays: Array) -> Array:

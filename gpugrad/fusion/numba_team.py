@@ -67,11 +67,6 @@ def _helper(team: _Team, bell: threading.Lock, number: int) -> None:
         serve(team.state, number)
 
 
-def formed() -> bool:
-    """Whether there are helpers: from the first job on that a team shared."""
-    return bool(_team.bells)
-
-
 def run(function: int, addresses: Sequence[int], numbers: Sequence[float], count: int, step: int) -> int:
     """Call the C function `int64 f(table, start, stop)` over 0..count in strips of `step`, on all threads.
 

@@ -14,7 +14,6 @@ import pytest
 
 pytest.importorskip("numba")
 
-from gpugrad.backend import backend_for, blas
 from gpugrad.fusion import numba_team, trace, workers
 from gpugrad.fusion.expr import call
 from gpugrad.fusion.numba_compiler import NumbaKernel, compile_numba
@@ -208,21 +207,3 @@ def test_a_forked_child_gathers_a_team_of_its_own():
         fine = _jobs() == 0 and bool((kernel(x) == 2.0).all()) and _jobs() == 1
         os._exit(0 if fine else 1)
     assert os.waitpid(child, 0)[1] == 0
-
-
-def test_beside_a_team_small_products_take_one_thread_of_openblas(monkeypatch):
-    if not blas.controlled():
-        pytest.skip("NumPy has another library for products")
-    backend, rng = backend_for("cpu"), np.random.default_rng(0)
-    entered = []
-    monkeypatch.setattr(blas._blocks, "enter", lambda *controls: entered.append(1))
-    monkeypatch.setattr(blas._blocks, "leave", lambda *controls: None)
-    small, large, tiny = (rng.standard_normal((n, n), dtype=np.float32) for n in (128, 256, 32))
-    monkeypatch.setattr(numba_team, "_team", numba_team._Team())
-    for a in (small, large, tiny):
-        backend.matmul(a, a)
-    assert not entered
-    _kernel(lambda x: call("tanh", x))(rng.standard_normal(N, dtype=np.float32))
-    for a, count in ((small, 1), (large, 1), (tiny, 1), (small, 2)):
-        np.testing.assert_allclose(backend.matmul(a, a), a.astype(np.float64) @ a, rtol=1e-3, atol=1e-3)
-        assert len(entered) == count
