@@ -66,13 +66,24 @@ def _pair(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Array, Array]:
 def _flat(arrays: Sequence[Array]) -> list[Array] | None:
     """Flat views of arrays of one type and memory order, else None."""
     dtype = arrays[0].dtype
-    if dtype not in _NATIVE:
+    if dtype not in _NATIVE or any(a.dtype != dtype for a in arrays):
         return None
-    if all(a.dtype == dtype and a.flags.c_contiguous for a in arrays):
-        return [a if a.ndim == 1 else a.reshape(-1) for a in arrays]
-    if all(a.dtype == dtype and a.flags.f_contiguous for a in arrays):
-        return [a.reshape(-1, order="F") for a in arrays]
+    for order in "CF":
+        if all(a.flags.c_contiguous if order == "C" else a.flags.f_contiguous for a in arrays):
+            return [a.reshape(-1, order=order) for a in arrays]  # type: ignore[call-overload]
     return None
+
+
+def _alike(arrays: Sequence[Array]) -> bool:
+    """Whether all have one shape, type and memory order, without gaps, or no elements: the usual case."""
+    first = arrays[0]
+    dtype, strides, shape = first.dtype, first.strides, first.shape
+    if dtype not in _NATIVE or not first.flags.forc:
+        return False
+    for a in arrays:
+        if a.dtype is not dtype or ((a.strides != strides or a.shape != shape) and a.shape != (0,)):
+            return False
+    return True
 
 
 def _update(name: str, lists: Sequence[Sequence[Array]], maximize: bool, *numbers: Any) -> None:
@@ -84,20 +95,14 @@ def _update(name: str, lists: Sequence[Sequence[Array]], maximize: bool, *number
     jobs: list[Sequence[Array]] = []
     step = LOOP_BLOCK if fused else PASSES_BLOCK
     for arrays in zip(*lists, strict=True):
-        p = arrays[0]
-        shape, size, dtype = p.shape, p.size, p.dtype
-        plain = not fused and size <= step
-        for a in arrays:
-            if a.shape != shape and a.shape != (0,):
-                _mismatch(name, arrays)
-            if plain and (a.dtype is not dtype or not a.flags.c_contiguous):
-                plain = False
+        size = arrays[0].size
+        if _alike(arrays):
+            whole: list[Array] | None = [a if a.ndim == 1 else a.ravel("K") for a in arrays]
+        else:
+            _check(name, arrays)
+            whole = _flat(arrays)
         if not size:
             continue
-        if plain and dtype in _NATIVE:
-            jobs.append(arrays)
-            continue
-        whole = _flat(arrays)
         if whole is None:
             _strided(name, arrays, numbers)
         elif size <= step:
@@ -112,15 +117,25 @@ def _update(name: str, lists: Sequence[Sequence[Array]], maximize: bool, *number
             run(job)
 
 
-def _mismatch(name: str, arrays: Sequence[Array]) -> None:
-    shown = ", ".join(f"{a.shape} {a.dtype}" for a in arrays)
-    raise ValueError(f"[{name}] parameter, gradient and states: {shown}; expected one shape")
+def _check(name: str, arrays: Sequence[Array]) -> None:
+    shape = arrays[0].shape
+    if any(a.shape not in (shape, (0,)) for a in arrays):
+        shown = ", ".join(f"{a.shape} {a.dtype}" for a in arrays)
+        raise ValueError(f"[{name}] parameter, gradient and states: {shown}; expected one shape")
 
 
 def _numba_job(name: str, numbers: tuple[Any, ...]) -> Callable[[Sequence[Array]], None]:
     loop = getattr(_fused(), name)
-    typed = {d: [n if isinstance(n, bool) else d.type(n) for n in numbers] for d in _NATIVE}
-    return lambda arrays: loop(*arrays, *typed[arrays[0].dtype])
+    typed: dict[Any, list[Any]] = {}
+
+    def run(arrays: Sequence[Array]) -> None:
+        dtype = arrays[0].dtype
+        values = typed.get(dtype)
+        if values is None:
+            values = typed[dtype] = [n if isinstance(n, bool) else dtype.type(n) for n in numbers]
+        loop(*arrays, *values)
+
+    return run
 
 
 def _numpy_job(name: str, numbers: tuple[Any, ...]) -> Callable[[Sequence[Array]], None]:
@@ -151,7 +166,12 @@ def _strided(name: str, arrays: Sequence[Array], numbers: tuple[Any, ...]) -> No
 
 def _or_nothing(arrays: Sequence[Array] | None, params: Sequence[Array]) -> Sequence[Array]:
     """`arrays`, or for each parameter an array of no elements, which the bodies take for none."""
-    return [np.empty(0, p.dtype) for p in params] if arrays is None else arrays
+    return [_nothing(p.dtype) for p in params] if arrays is None else arrays
+
+
+@functools.cache
+def _nothing(dtype: np.dtype[Any]) -> Array:
+    return np.empty(0, dtype)
 
 
 def sgd(
