@@ -27,6 +27,8 @@ class _Change:
 
 # id of the memory's owner -> the last changes of parts of it; empty as long as nothing is ever changed in place
 changes: Final[dict[int, list[_Change]]] = {}
+# The moment of the last change of any memory (0: there was none): what was recorded later needs no search.
+latest: Final = [0]
 
 
 def changed(array: Any, what: str) -> None:
@@ -34,22 +36,23 @@ def changed(array: Any, what: str) -> None:
     array = memory(array) if isinstance(array, WrappedArray) else array
     owner = array if type(array) is np.ndarray and array.base is None else backend_of(array).storage(array)
     key = id(owner)
+    latest[0] = now = tick()
     known = changes.get(key)
     if known is not None and known[0].owner() is owner:
         for change in known:
             if change.array() is array:
-                change.seq, change.what = tick(), what
+                change.seq, change.what = now, what
                 return
         if len(known) < 256:
-            known.append(_Change(known[0].owner, _weak(array), tick(), what))
+            known.append(_Change(known[0].owner, _weak(array), now, what))
         else:  # many views of one buffer: from here on the buffer counts as a whole
-            known[:] = [_Change(known[0].owner, _weak(owner), tick(), what)]
+            known[:] = [_Change(known[0].owner, _weak(owner), now, what)]
         return
     try:
         reference = weakref.ref(owner, lambda _: changes.pop(key, None))
     except TypeError:
         return  # memory of a foreign owner that cannot be watched
-    changes[key] = [_Change(reference, _weak(array), tick(), what)]
+    changes[key] = [_Change(reference, _weak(array), now, what)]
 
 
 def _weak(array: Any) -> Any:

@@ -113,7 +113,10 @@ class PrimitiveNode(Node):
         return self.prim.fresh
 
     def vjp(self, g: Any) -> Any:
-        return self._rule(g, self.needs, self.saved)
+        rule = self.prim.rule
+        if USED or rule is None:
+            return self._rule(g, self.needs, self.saved)
+        return rule(g, self.needs, *self.saved, **self.static)
 
     def vjp_graph(self, g: Any) -> Any:
         """The rule on tensors: what was kept is tied to the graph again, so that the result can be differentiated."""

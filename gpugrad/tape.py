@@ -113,7 +113,7 @@ class _Walk:
     def run(self) -> None:
         """Walk until nothing waits. Along a chain the cotangent is handed on bare, without the heap."""
         heap, pending, targets, graph, active = self.heap, self.pending, self.targets, self.graph, self.active
-        changes, retain, watched = mutation.changes, self.retain, anomaly.watching() or self.observer is not None
+        latest, retain, watched = mutation.latest, self.retain, anomaly.watching() or self.observer is not None
         while heap:
             entry = heappop(heap)[1]
             node = entry if isinstance(entry, Node) else entry.node
@@ -126,7 +126,7 @@ class _Walk:
                     if node.leaf or not self.beyond:
                         break
                 saved = node.saved
-                if saved is not None and (saved is FREED or changes or watched):
+                if saved is not None and (saved is FREED or watched or latest[0] > node.seq):
                     check_usable(node)
                 if node.single:
                     parent = node.parents

@@ -379,7 +379,8 @@ def apply(prim: Primitive, args: tuple[Any, ...], static: dict[str, Any]) -> Any
         if isinstance(a, Tensor):
             tensors = True
             node = a._node
-            recorded = recorded or node is not None
+            if node is not None:
+                recorded = True
             arrays.append(a.data)
             parents.append(node)
         else:
@@ -402,7 +403,7 @@ def apply(prim: Primitive, args: tuple[Any, ...], static: dict[str, Any]) -> Any
 
 
 def _record(prim: Primitive, arrays: list[Any], parents: tuple[Node | None, ...], static: dict[str, Any]) -> Any:
-    needs = tuple(p is not None for p in parents)
+    needs = tuple([p is not None for p in parents])
     out, extras = prim.forward(needs, *arrays, **static)
     node = _new(PrimitiveNode)
     node.prim, node.needs, node.static, node.parents = prim, needs, static, parents

@@ -112,9 +112,9 @@ def _forward(
     xp = backend.xp
     if reduction == "none":
         return losses, (lse, None, index)
-    total = xp.asarray(losses.sum())
+    total = losses.sum()
     if reduction == "sum":
-        return total, (lse, None, index)
+        return xp.asarray(total), (lse, None, index)
     divisor: Any = labels.size - ignored
     if weight is not None or ignored < 0:
         divisor = xp.asarray(label_weights(labels, weight, ignore_index, losses.dtype)[0].sum())
