@@ -1,8 +1,10 @@
 """A pytest plugin that rehearses the tests marked `gpu` without a GPU: `pytest -p tests.standin.plugin -m gpu`.
 
-They then run on the stand-in. It shows that the tests themselves are in order before a device is at hand.
+They then run on the stand-in. It shows that the tests themselves are in order before a device is at hand. With
+STANDIN_GPUS=2 in the environment there are two GPUs, and the tests that need them run too.
 """
 
+import os
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ _here: list[Any] = []
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Put the stand-in in CuPy's place for the whole run."""
-    context = installed(cudnn=True)
+    context = installed(int(os.environ.get("STANDIN_GPUS", "1")), cudnn=True)
     context.__enter__()
     _here.append(context)
 
