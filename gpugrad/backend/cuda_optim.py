@@ -147,36 +147,50 @@ def _check(name: str, lists: Sequence[Sequence[Array] | None]) -> None:
 def _launch(
     name: str, lists: Sequence[Sequence[Array] | None], lr: float, step: int, maximize: bool, *rest: Any
 ) -> None:
-    """Launch the kernel `name` of optim.cu for each dtype of the parameters."""
-    for part in _parts(lists):
-        _launch_part(name, part, lr, step, maximize, *rest)
+    """Launch the kernel `name` of optim.cu for each dtype of the parameters; floats in `rest` go in the compute type.
 
-
-def _launch_part(name: str, lists: Any, lr: float, step: int, maximize: bool, *rest: Any) -> None:
-    """Launch for parameters of one dtype; floats in `rest` go in the compute type, integers as int."""
-    verdict = _state.verdict
-    if verdict is not None:
-        step = verdict.step
-    stored = lists[0][0].dtype
-    kind = stored if stored.kind != "c" else lists[0][0].real.dtype
-    wide, device = compute_type(kind), lists[0][0].data.device_id
-    numbers = [np.int32(r) if isinstance(r, bool) else wide(r) for r in rest]
+    Before a replay only the numbers are written that the graph reads.
+    """
+    step = step if _state.verdict is None else _state.verdict.step
     capture = capturing.current()
-    live = np.array([lr, step, *rest[2:4]], wide) if name == "adam" else np.array([lr, step], wide)
     if capture is not None and capture.refilling:
-        capture.number(live)
-        capture.number(np.array([step], np.int64))
+        for stored in dict.fromkeys([p.dtype for p in lists[0] if p.size]):  # type: ignore[union-attr]
+            _live(capture, name, stored, lr, step, rest)
         return
+    _check(name, lists)
+    for part in _parts(lists):
+        _launch_part(name, part, lr, step, maximize, rest)
+
+
+def _live(capture: Any, name: str, stored: Any, lr: float, step: int, rest: Sequence[Any]) -> tuple[Any, Any]:
+    """Rate (for adam also the corrections' logarithms) and step, in memory that each replay writes anew."""
+    numbers = [lr, step, *rest[2:4]] if name == "adam" else [lr, step]
+    rate = capture.number(np.array(numbers, compute_type(_real(stored))))
+    return rate, capture.number(np.array([step], np.int64))
+
+
+def _real(dtype: Any) -> Any:
+    return dtype if dtype.kind != "c" else np.empty(0, dtype).real.dtype
+
+
+def _launch_part(name: str, lists: Any, lr: float, step: int, maximize: bool, rest: Sequence[Any]) -> None:
+    """Launch for parameters of one dtype."""
+    stored = lists[0][0].dtype
+    kind, device = _real(stored), lists[0][0].data.device_id
+    wide = compute_type(kind)
+    numbers = [np.int32(r) if isinstance(r, bool) else wide(r) for r in rest]
     dense = [None if each is None else [_dense(a, stored) for a in each] for each in lists]
     tables, count = _tables(dense)
     sign = _upload(np.array([-1], wide).tobytes(), np.dtype(wide).name, device) if maximize else None
+    capture = capturing.current()
     if capture is None:
         rate = _upload(np.array([lr], wide).tobytes(), np.dtype(wide).name, device)
         steps, logs = _upload(np.array([step], np.int64).tobytes(), "int64", device), None
-    else:  # what changes from step to step is read from memory that each replay writes first
-        rate, steps = capture.number(live), capture.number(np.array([step], np.int64))
+    else:
+        rate, steps = _live(capture, name, stored, lr, step, rest)
         logs = rate[2:]
-    extra = (*((logs,) if name == "adam" else ()), *((None, None) if verdict is None else verdict[:2]))
+    verdict = (None, None) if _state.verdict is None else _state.verdict[:2]
+    extra = (*((logs,) if name == "adam" else ()), *verdict)
     function("optim.cu", name, kind.name)((count,), (_BLOCK,), (*tables, rate, steps, sign, *numbers, *extra))
     for k, each in enumerate(lists):
         if each is not None and k != 1:  # all but the gradients
@@ -210,7 +224,6 @@ def sgd(
     if not momentum:
         buffers = None
     lists = (params, grads, buffers)
-    _check("sgd", lists)
     # The kernel's first step sets the buffers, as `first` asks.
     numbers = (momentum if buffers is not None else 0.0, dampening, weight_decay, nesterov)
     _launch("sgd", lists, lr, 1 if first else 2, maximize, *numbers)
@@ -242,7 +255,6 @@ def adam(
     if not params:
         return
     lists = (params, grads, means, squares, largest)
-    _check("adam", lists)
     # The kernel takes the logarithms of the betas and a step t, and uses 1 - beta^t: with t = 1 and the logarithms of
     # 1 - bias it gets the corrections themselves.
     logs = [math.log1p(-b) if b < 1 else -math.inf for b in (bias1, bias2)]
@@ -274,7 +286,6 @@ def rmsprop(
     if not params:
         return
     lists = (params, grads, squares, buffers, means)
-    _check("rmsprop", lists)
     _launch("rmsprop", lists, lr, 1, maximize, alpha, eps, weight_decay, momentum if buffers is not None else 0.0)
 
 
