@@ -13,8 +13,9 @@
 //       each chunk of rows; `column_sum` of reduce.cu adds the lines.
 //
 // x, y, g, dx, weight, bias: the storage type, (rows, columns) C-contiguous or (columns,); weight and bias may be null.
-// mean, rstd: (rows,), part_*: (chunks, columns), part: (teams, 2, columns), eps: compute type; sizes: long long. `_warp` and `_block` as in
-// softmax.cu; vjp_weight: block (32, 8), grid (ceil(columns / 32), chunks), chunks = ceil(rows / rows_a_chunk).
+// mean, rstd: (rows,), part_*: (chunks, columns), part: (teams, 2, columns), eps: compute type; sizes: long long.
+// `_warp` and `_block` as in softmax.cu; vjp_weight: block (32, 8), grid (ceil(columns / 32), chunks), with
+// chunks = ceil(rows / rows_a_chunk).
 #include "rows.cuh"
 
 namespace gg {

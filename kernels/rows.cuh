@@ -13,34 +13,39 @@ template <class T> constexpr int held_elements = sizeof(T) == 8 ? 16 : 32;
 //   each(f)          f(values, column, k) for every element of this thread's: the N + M values, k its number here
 //   write(y, f)      y[column] = f(values, column, k); y: the row of an output, which may be an input
 //
-// Rows that begin on 16 bytes and are short enough are in registers once the line is made (`held`); then k tells the
-// elements apart. Others are read again by each pass, 16 bytes at a time if their rows allow it.
+// Where the arrays begin on 16 bytes, 16 bytes are moved at a time, but for what a row has before its first boundary
+// and behind its last one. Short rows are in registers once the line is made (`held`), and k tells their elements apart
+// where rows begin on a boundary. Others are read again by each pass.
 template <class By, class T, int N, int M = 0> struct Line {
   using C = real<T>;
   static constexpr int W = 16 / sizeof(T), Held = held_elements<T>, Packs = Held / W;
   const T* at[N + M];
-  long long columns;
+  long long columns, packs;
+  int head;  // elements before the first boundary
   bool wide, held;
   C kept[N][Held];
 
   __device__ __forceinline__ Line(const T* const (&given)[N + M], long long row, long long columns, const T* out)
       : columns(columns) {
-    unsigned long long low = (unsigned long long)out | columns * sizeof(T);
+    unsigned long long low = (unsigned long long)out;
 #pragma unroll
     for (int a = 0; a < N + M; ++a) {
       low |= (unsigned long long)given[a];
       at[a] = a < N ? given[a] + row * columns : given[a];
     }
     wide = !(low & 15);
-    held = wide && columns <= (long long)Held * By::size();
+    head = (int)(-(row * columns) & (W - 1));
+    if (head > columns) head = (int)columns;
+    packs = (columns - head) / W;
+    held = wide && packs <= (long long)Packs * By::size();
     if (!held) return;
 #pragma unroll
     for (int k = 0; k < Packs; ++k) {
-      const int c = (k * By::size() + By::rank()) * W;
-      if (c >= columns) break;
+      const int p = k * By::size() + By::rank();
+      if (p >= packs) break;
 #pragma unroll
       for (int a = 0; a < N; ++a) {
-        const Pack<T, W> pack(at[a] + c);
+        const Pack<T, W> pack(at[a] + head + p * W);
 #pragma unroll
         for (int j = 0; j < W; ++j) kept[a][k * W + j] = load<C>(pack.v[j]);
       }
@@ -54,21 +59,25 @@ template <class By, class T, int N, int M = 0> struct Line {
     if (held) {
 #pragma unroll
       for (int k = 0; k < Packs; ++k) {
-        const int c = (k * By::size() + By::rank()) * W;
-        if (c >= columns) break;
-        pack<Store, true>(y, f, c, k);
+        const int p = k * By::size() + By::rank();
+        if (p >= packs) break;
+        pack<Store, true>(y, f, head + p * W, k);
       }
     } else if (wide) {
-      for (long long c = (long long)By::rank() * W; c < columns; c += By::size() * W) pack<Store, false>(y, f, c, 0);
-    } else {
-      for (long long c = By::rank(); c < columns; c += By::size()) {
-        C values[N + M];
-#pragma unroll
-        for (int a = 0; a < N + M; ++a) values[a] = at[a] ? load<C>(at[a][c]) : C(0);
-        if constexpr (Store) y[c] = store<T>(f(values, c, 0));
-        else f(values, c, 0);
-      }
+      for (long long p = By::rank(); p < packs; p += By::size()) pack<Store, false>(y, f, head + p * W, 0);
     }
+    // All of a row without packs; else what is left at both ends, at most 2 (W - 1) elements.
+    const long long skip = wide ? packs * W : 0;
+    for (long long i = By::rank(); i < columns - skip; i += By::size())
+      one<Store>(y, f, i < head || !wide ? i : i + skip);
+  }
+
+  template <bool Store, class F> __device__ __forceinline__ void one(T* y, F f, long long c) {
+    C values[N + M];
+#pragma unroll
+    for (int a = 0; a < N + M; ++a) values[a] = at[a] ? load<C>(at[a][c]) : C(0);
+    if constexpr (Store) y[c] = store<T>(f(values, c, 0));
+    else f(values, c, 0);
   }
 
   // The W elements from column c on, the k-th ones of this thread.
@@ -77,13 +86,14 @@ template <class By, class T, int N, int M = 0> struct Line {
     Pack<T, W> from[N + M], to;
 #pragma unroll
     for (int a = Kept ? N : 0; a < N + M; ++a)
-      if (at[a]) from[a] = Pack<T, W>(at[a] + c);
+      if (at[a] && (a < N || !head)) from[a] = Pack<T, W>(at[a] + c);
 #pragma unroll
     for (int j = 0; j < W; ++j) {
       C values[N + M];
 #pragma unroll
       for (int a = 0; a < N + M; ++a) {
         if (Kept && a < N) values[a] = kept[a][k * W + j];
+        else if (a >= N && head) values[a] = at[a] ? load<C>(at[a][c + j]) : C(0);  // on another boundary than rows
         else values[a] = at[a] ? load<C>(from[a].v[j]) : C(0);
       }
       if constexpr (Store) to.v[j] = store<T>(f(values, c + j, k * W + j));
@@ -115,8 +125,8 @@ struct MergeMaxSum {
   }
 };
 
-// Both of a line's first array. What registers hold is looked at twice, with one exponential each; anything else is read
-// once, rescaling as it goes.
+// Both of a line's first array. What registers hold is looked at twice, with one exponential each; anything else is
+// read once, rescaling as it goes.
 template <class By, class T, int N, int M> __device__ __forceinline__ MaxSum<real<T>> max_sum(Line<By, T, N, M>& line) {
   using C = real<T>;
   MaxSum<C> v = {-infinity<C>(), C(0)};

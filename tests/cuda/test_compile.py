@@ -88,15 +88,29 @@ def test_wide_accesses_stay_whole() -> None:
     assert len(re.findall(r"st\.global\S*\.v4", body)) == 3
 
 
+def wide_moves(body: str) -> tuple[int, int]:
+    """How many instructions of a kernel load and store 16 bytes."""
+    wide = [line.split()[0] for line in body.splitlines() if re.search(r"\.v4\.\S?32|\.v2\.\S?64", line)]
+    return sum(move.startswith("ld") for move in wide), sum(move.startswith("st") for move in wide)
+
+
 @needs_nvrtc
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_updates_move_16_bytes_at_a_time(dtype: str) -> None:
     ptx = compile_source(row_source("optim.cu", dtype), 90, ptx=True).decode()
     tag = SOURCES["optim.cu"].entry("adam", dtype)
     body = ptx[ptx.index(f"{tag}(") :].partition(".entry")[0]
-    wide = [line.split()[0] for line in body.splitlines() if re.search(r"\.v4\.\S?32|\.v2\.\S?64", line)]
-    assert sum(move.startswith("ld") for move in wide) == 5  # p, g, m, v and the largest v
-    assert sum(move.startswith("st") for move in wide) == 4
+    assert wide_moves(body) == (5, 4)  # p, g, m, v and the largest v; all but g are written
+
+
+@needs_nvrtc
+@pytest.mark.parametrize(("dtype", "packs"), [("float32", 8), ("float16", 4)])
+def test_rows_move_16_bytes_at_a_time(dtype: str, packs: int) -> None:
+    ptx = compile_source(row_source("softmax.cu", dtype), 90, ptx=True).decode()
+    body = ptx[ptx.index(f"{SOURCES['softmax.cu'].entry('softmax_vjp_warp', dtype)}(") :].partition(".entry")[0]
+    loads, stores = wide_moves(body)
+    assert loads >= 2 * packs  # two arrays in registers, and what longer rows need
+    assert stores >= packs
 
 
 @needs_nvrtc
