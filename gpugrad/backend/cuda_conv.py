@@ -14,7 +14,7 @@ import numpy as np
 
 from .base import Array
 from .conv import Geometry, turned_geometry, turned_kernels
-from .cuda_launch import compute_type, function
+from .cuda_launch import MAX_GRID, compute_type, function
 from .cuda_settings import memory_limit
 from .cuda_windows import (
     INDEX_LIMIT,
@@ -34,7 +34,12 @@ _THREADS: Final = 256
 
 
 def fits(x: Array, w_shape: tuple[int, ...], groups: int, *sizes: tuple[int, ...]) -> bool:
-    """Whether the kernels take such images, kernels and sizes of results: their numbers stay within 32 bits."""
+    """Whether the kernels take such images, kernels and sizes of results: their numbers stay within 32 bits.
+
+    The elements of a kernel are the third axis of a grid, which has 16 bits.
+    """
+    if math.prod(w_shape[2:]) > MAX_GRID:
+        return False
     patch = math.prod(w_shape[2:]) * max(w_shape[0], w_shape[1] * groups)
     places = max(map(math.prod, (x.shape[2:], *sizes)))
     return bool(math.prod(w_shape)) and takes(x, *sizes) and patch * places < INDEX_LIMIT

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import gpugrad as gg
 from tests.standin import State, module, real_cupy
 
 cupy = module()
@@ -169,7 +170,7 @@ def test_launches_beyond_a_devices_limits_are_refused(gpu: State, grid: Any, blo
 
 def test_the_largest_matrices_stay_within_the_limits_of_a_launch(gpu: State) -> None:
     """Grids for more rows, columns and elements than 16 or 32 bits count; nothing runs."""
-    from gpugrad.backend import cuda_launch, cuda_norms, cuda_windows
+    from gpugrad.backend import cuda_conv, cuda_launch, cuda_norms, cuda_windows
     from gpugrad.fusion.cuda_compiler import CudaLauncher, cuda_source
     from tests.cuda_backend.cases import AXPY
 
@@ -181,5 +182,7 @@ def test_the_largest_matrices_stay_within_the_limits_of_a_launch(gpu: State) -> 
         assert given.grid[1] <= 65535
     assert cuda_launch.flat_grid(2**40)[0] <= 65535
     assert cuda_windows.flat_grid(2**31 - 1)[0] < 2**31
+    image = gg.zeros(1, 2, 3, 3, device="cuda").data
+    assert [cuda_conv.fits(image, (2, 1, n, 256), 2, (1, 1)) for n in (255, 256)] == [True, False]
     for rows, columns in ((2**33, 1), (1, 2**33), (2**20, 2**12)):
         assert cuda_norms.row_chunks(rows, columns)[1] <= 65535
