@@ -113,7 +113,8 @@ class _Walk:
     def run(self) -> None:
         """Walk until nothing waits. Along a chain the cotangent is handed on bare, without the heap."""
         heap, pending, targets, graph, active = self.heap, self.pending, self.targets, self.graph, self.active
-        latest, retain, watched = mutation.latest, self.retain, anomaly.watching() or self.observer is not None
+        changes, latest, retain = mutation.changes, mutation.latest, self.retain
+        watched = anomaly.watching() or self.observer is not None
         while heap:
             entry = heappop(heap)[1]
             node = entry if isinstance(entry, Node) else entry.node
@@ -126,7 +127,7 @@ class _Walk:
                     if node.leaf or not self.beyond:
                         break
                 saved = node.saved
-                if saved is not None and (saved is FREED or watched or latest[0] > node.seq):
+                if saved is not None and (saved is FREED or watched or (changes and latest[0] > node.seq)):
                     check_usable(node)
                 if node.single:
                     parent = node.parents
