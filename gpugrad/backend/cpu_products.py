@@ -42,10 +42,12 @@ def _zeros(dtype: Any, count: int) -> Array:
 
 def takes(a: Array, b: Array, bias: Array | None = None) -> bool:
     """Whether `product` is the way for these: whole blocks of columns, which lie side by side, of one float type."""
+    if not numba_wanted():
+        return False
     dtype, item, columns = a.dtype, b.itemsize, b.shape[-1]
     if b.strides[-1] != item or columns % 16 or dtype is not b.dtype or dtype not in (np.float32, np.float64):
         return False
-    if not (a.ndim == 2 == b.ndim and len(a) >= ROWS and LEAST <= a.size * columns <= MOST and numba_wanted()):
+    if not (a.ndim == 2 == b.ndim and len(a) >= ROWS and LEAST <= a.size * columns <= MOST):
         return False
     if bias is not None and (bias.dtype is not dtype or not bias.flags.c_contiguous):
         return False
