@@ -7,18 +7,21 @@ types, small arrays, three spatial axes) goes the general way, `ops.windows` and
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from ..fusion import workers
 from ..fusion.numpy_compiler import rows_joined
+from ..fusion.workers import Arena
 from . import blas
 from .base import Array
 from .conv import Geometry
-from .cpu_conv_numpy import share, with_height
+from .cpu_conv_numpy import share, share_with_room, with_height
 from .cpu_depthwise_numpy import parts, plan, taps
-from .cpu_patches import dense, place, surroundings
+from .cpu_patches import Cutter, Part, Plan, dense, most_scratch, place
 from .pool import BufferPool
 
 # Elements from which on parts are worth while; bytes and rows, at most, of one whose sums are one part: few enough that
@@ -57,9 +60,12 @@ def max_pool(
     every = parts(y.shape, x.itemsize)
     nan = []
 
-    def compute(number: int) -> None:
-        part = every[number]
-        seen = taps(surroundings(pool, images, p, part, -np.inf), p, part)
+    def compute(number: int, cutter: Cutter) -> None:
+        part, room = every[number], cutter.room
+        room.clear()
+        less, other = (room.empty((math.prod(part.shape) * p.size[1] * channels,), bool) for _ in range(2))
+        cutter.begin(p, copied=False, border=-np.inf)
+        seen = taps(cutter.seen(images, part), p, part)
         values = [seen[:, :, row, column] for row in range(kernel[0]) for column in range(kernel[1])]
         best, place_of = y[part].reshape(values[0].shape), won[part].reshape(values[0].shape)
         np.maximum(values[0], values[-1], out=best)
@@ -69,13 +75,14 @@ def max_pool(
             nan.append(number)
             return
         # The first of equals wins: its number is how many before it are less.
-        less = np.not_equal(values[0], best)
+        less, other = less.reshape(best.shape), other.reshape(best.shape)
+        np.not_equal(values[0], best, out=less)
         place_of[...] = less
         for value in values[1:-1]:
-            less &= value != best
+            less &= np.not_equal(value, best, out=other)
             place_of += less
 
-    share(compute, len(every))
+    share_with_room(pool, compute, len(every), pool_scratch(images, p, every), Cutter)
     return None if nan else (np.moveaxis(y, -1, 1), np.moveaxis(won, -1, 1))
 
 
@@ -94,30 +101,47 @@ def window_put(
     # Where windows lie side by side each pixel is written once.
     covered = all(n == k * m for n, k, m in zip(inner, kernel, g.shape[2:], strict=True))
     tiled = whole and covered and kernel == at.stride
-    every = [part for part in parts(x.shape, g.itemsize) if part.rows.start == 0]
+    every = [part._replace(rows=slice(0, p.size[0])) for part in parts(x.shape, g.itemsize) if part.rows.start == 0]
 
-    def compute(number: int) -> None:
-        images = every[number].images
-        part = every[number]._replace(rows=slice(0, p.size[0]))
-        sums = x[images] if whole else pool.empty((part.shape[0], *full, channels), g.dtype)
+    def compute(number: int, room: Arena) -> None:
+        room.clear()
+        part = every[number]
+        images = part.images
+        sums = x[images] if whole else room.empty((part.shape[0], *full, channels), g.dtype)
         if not tiled:
             sums.fill(0)
         seen = taps(sums, p, part)
         shape = seen.shape[:2] + seen.shape[4:]
-        values, winners = (dense(pool, a[images]).reshape(shape) for a in (given, numbers))
+        values, winners = (dense(room, a[images]).reshape(shape) for a in (given, numbers))
+        won_here = room.empty(shape, bool)
         for k in range(kernel[0] * kernel[1]):
             target = seen[:, :, k // kernel[1], k % kernel[1]]
             # Not a product with the truth values: an infinite cotangent is nan nowhere.
             if tiled:
                 target.fill(0)
-                np.copyto(target, values, where=winners == k)
+                np.copyto(target, values, where=np.equal(winners, k, out=won_here))
             else:
-                np.add(target, values, out=target, where=winners == k)
+                np.add(target, values, out=target, where=np.equal(winners, k, out=won_here))
         if not whole:
             place(x[images], sums, p.low)
 
-    share(compute, len(every))
+    nbytes = put_scratch([given, numbers], p, every[0], 0 if whole else math.prod(full) * channels)
+    share_with_room(pool, compute, len(every), nbytes, Arena)
     return np.moveaxis(x, -1, 1)
+
+
+def pool_scratch(images: Array, p: Plan, every: Sequence[Part]) -> int:
+    """Bytes that a part of `max_pool` takes: what it sees, and two truth values for each result."""
+    results = math.prod(every[0].shape) * p.size[1] * p.inner
+    return most_scratch(images, p, every, copied=False) + 2 * results + 128  # arrays begin at multiples of 64 bytes
+
+
+def put_scratch(given: Sequence[Array], p: Plan, part: Part, sums: int) -> int:
+    """Bytes that a part of `window_put` takes: `sums` numbers an image, copies of what is given, a truth value each."""
+    count = part.shape[0]
+    values = count * math.prod(p.size) * p.inner
+    copied = sum(values * a.itemsize for a in given if not a[:count].flags.c_contiguous)
+    return int(count * sums * given[0].itemsize + copied + values + 128)
 
 
 def statistics(rows: Array) -> tuple[Array, Array]:

@@ -159,10 +159,16 @@ class Cutter:
         self._p: Plan | None = None
         self._kind: tuple[int, slice] | None = None
 
-    def begin(self, p: Plan, copied: bool = True) -> None:
-        """From now on cut by this plan, behind what is taken from the room now; `copied`: patches are asked for."""
+    def begin(self, p: Plan, copied: bool = True, border: float = 0.0) -> None:
+        """From now on cut by this plan, behind what is taken from the room now.
+
+        Args:
+            p: the plan.
+            copied: whether patches are asked for.
+            border: what lies around the images.
+        """
         if p != self._p or self.room.used != self._kept:
-            self._p, self._kept, self._copied, self._kind = p, self.room.used, copied, None
+            self._p, self._kept, self._copied, self._border, self._kind = p, self.room.used, copied, border, None
 
     def seen(self, images: Array, part: Part) -> Array:
         """What a part sees, (n, rows, pixels, channels), good until the next; no copy where it lies so in memory."""
@@ -199,7 +205,7 @@ class Cutter:
         if not inside or seen.strides[-1] != seen.itemsize:
             seen = self._bordered = room.empty((len(seen), *reach, p.inner), images.dtype)
             if not inside:
-                seen.fill(0)
+                seen.fill(self._border)
             self._inside = seen[:, up, left]
         self._found: Array | None = None
         if not self._copied:
@@ -233,19 +239,6 @@ def patch_view(seen: Array, p: Plan, part: Part) -> Array:
 def strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
     """`as_strided`, which takes ten times as long, where `x` is contiguous."""
     return np.ndarray(shape, x.dtype, x, 0, strides) if x.flags.c_contiguous else as_strided(x, shape, strides)
-
-
-def surroundings(pool: BufferPool | Arena, images: Array, p: Plan, part: Part, border: float = 0.0) -> Array:
-    """What a part of the output sees of the images, (n, rows, pixels, channels), with `border` around them."""
-    first, reach, inside = seen_by(images, p, part)
-    some = images[part.images]
-    if inside and some.strides[-1] == some.itemsize:
-        return some[:, first[0] : first[0] + reach[0], first[1] : first[1] + reach[1]]
-    found = pool.empty((len(some), *reach, some.shape[-1]), images.dtype)
-    if not inside:
-        found.fill(border)
-    place(found, some, first)
-    return found
 
 
 def seen_by(images: Array, p: Plan, part: Part) -> tuple[tuple[int, int], tuple[int, int], bool]:

@@ -11,7 +11,7 @@ from ..backend import cpu_depthwise_numpy, cpu_images_numpy, cpu_norms, cuda_win
 from ..backend.conv import Geometry
 from ..backend.cpu_conv_numpy import with_height
 from ..backend.cpu_images import takes
-from ..backend.cpu_patches import scratch
+from ..backend.cpu_patches import Part
 from ..backend.cuda_launch import compute_type
 from ..backend.cuda_windows import FLOATS
 from ..fusion import workers
@@ -42,9 +42,8 @@ def max_pool(home: Any, x: Ghost, kernel: tuple[int, ...], size: tuple[int, ...]
     y = home.fresh((x.shape[0], *size, x.shape[1]), x.dtype)
     won = home.fresh(y.shape, np.uint8)
     every = cpu_depthwise_numpy.parts(y.shape, x.dtype.itemsize)
-    most = max(scratch(seen, p, part, copied=False) for part in every)
-    bits = 2 * math.prod(every[0].shape) * math.prod(y.shape[2:])  # of a comparison, and of what was less so far
-    home.briefly((most + bits) * min(workers.num_threads(), len(every)))
+    most = cpu_images_numpy.pool_scratch(seen, p, every)
+    home.briefly(most * min(workers.num_threads(), len(every)), scratch=True)
     return home.xp.moveaxis(y, -1, 1), home.xp.moveaxis(won, -1, 1)
 
 
@@ -59,11 +58,12 @@ def window_put(home: Any, g: Ghost, inner: tuple[int, ...], kernel: tuple[int, .
     full = [max(low + n, p.reach(axis, p.size[axis])) for axis, (low, n) in enumerate(zip(p.low, inner, strict=True))]
     covered = all(n == k * m for n, k, m in zip(inner, kernel, g.shape[2:], strict=True))
     tiled = list(inner) == full and covered and kernel == at.stride
-    values = count * math.prod(given.shape[1:])
-    taken = 0 if list(inner) == full else count * math.prod(full) * g.shape[1] * item
-    taken += values + (0 if tiled else values * item) + (0 if given.flags.c_contiguous else values * item)
-    buffers = 2 * np.getbufsize() * item  # in which truth values become numbers
-    home.briefly((taken + buffers) * min(workers.num_threads(), -(-g.shape[0] // count)))
+    threads = min(workers.num_threads(), -(-g.shape[0] // count))
+    sums = 0 if list(inner) == full else math.prod(full) * g.shape[1]
+    taken = cpu_images_numpy.put_scratch([given], p, Part(slice(0, count), slice(0, p.size[0])), sums)
+    # Truth values become numbers in buffers, and where windows meet NumPy adds to a copy: at one time or not.
+    taken_at_times = 2 * np.getbufsize() * item + (0 if tiled else count * math.prod(given.shape[1:]) * item)
+    home.briefly(taken * threads + taken_at_times * (1 + threads) // 2, scratch=True)
     return home.xp.moveaxis(x, -1, 1)
 
 
