@@ -64,7 +64,7 @@ def _step(cols: int) -> int:
 
 
 def _longer_step(rows: int, cols: int) -> int:
-    """The rows of a block that has column sums of its own: fewer blocks, and larger, than elsewhere."""
+    """The rows of a block that has column sums of its own, or is compiled: fewer blocks, and larger, than elsewhere."""
     return max(1, 2 * BLOCK // max(1, cols), -(-rows // 64))
 
 
@@ -79,8 +79,9 @@ def by_rows(work: Callable[..., None], *arrays: Array, share: float = 0.0) -> No
     The blocks depend on the shapes alone, so that results do not depend on the number of threads. With a `share`
     `work` takes its temporary arrays, so many times the bytes of a block of the first array, from an argument `new`.
     """
-    rows = arrays[0].shape[0]
-    step = _step(arrays[0].shape[1] if arrays[0].ndim > 1 else 1)
+    rows, cols = arrays[0].shape[0], arrays[0].shape[1] if arrays[0].ndim > 1 else 1
+    # Compiled bodies go over a row at a time; blocks need not fit a cache, and each costs some microseconds of Python.
+    step = _longer_step(rows, cols) if compiled(arrays[0]) else _step(cols)
     if rows <= step:
         work(*arrays)
         return

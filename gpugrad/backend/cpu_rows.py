@@ -2,14 +2,14 @@
 
 Here are the checks, the choice between the NumPy bodies (`cpu_rows_numpy`) and the Numba bodies
 (`cpu_rows_numba`); `cpu_row_blocks` shares the rows out. float16 computes in float32. Arrays have any number of leading
-axes; results are new C-contiguous arrays unless `out` is given.
+axes; results are new C-contiguous arrays, large ones of recycled memory, unless `out` is given.
 """
 
 from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,10 @@ import numpy.typing as npt
 from ..fusion.numba_cache import load_file
 from . import cpu_rows_numpy
 from .cpu_row_blocks import BLOCK, FUSE, by_rows, compiled, each, partial_sums, share_of
+
+if TYPE_CHECKING:
+    from .numpy_backend import NumpyBackend
+    from .pool import BufferPool
 
 Array = npt.NDArray[Any]
 
@@ -58,9 +62,16 @@ def _result(y: Array, dtype: Any, out: Array | None) -> Array:
 
 
 def _target(x: Array, wide: Array, out: Array | None) -> Array:
-    """Where to write: `out` itself when it can take the work, else a new array."""
+    """Where to write: `out` itself when it can take the work, else a new array, from recycled memory if it is large."""
     usable = out is not None and out.dtype == wide.dtype and out.shape == x.shape and out.flags.c_contiguous
-    return out if usable and out is not None else np.empty(x.shape, wide.dtype)
+    return out if usable and out is not None else _pool().empty(x.shape, wide.dtype)
+
+
+@functools.cache
+def _pool() -> BufferPool:
+    from . import backend_for
+
+    return cast("NumpyBackend", backend_for("cpu")).pool
 
 
 def _map_rows(op: str, name: str, arrays: tuple[Array, ...], out: Array | None) -> Array:
