@@ -209,19 +209,21 @@ def layer_norm_vjp(g: Any, x: Any, mean: Any, rstd: Any, weight: Any, dx: Any, d
         first, second = ZERO(mu), ZERO(mu)
         if weight.size > 0:
             for j in range(n):
+                d = x[r, j] - mu
                 gw = g[r, j] * weight[j]
                 first += gw
-                second += gw * (x[r, j] - mu)
+                second += gw * d
+                dw[j] += g[r, j] * (d * scale)
+                db[j] += g[r, j]
         else:
             for j in range(n):
+                d = x[r, j] - mu
                 first += g[r, j]
-                second += g[r, j] * (x[r, j] - mu)
+                second += g[r, j] * d
+                dw[j] += g[r, j] * (d * scale)
+                db[j] += g[r, j]
         first *= inverse
         second *= inverse * scale * scale
-        for j in range(n):
-            d = x[r, j] - mu
-            dw[j] += g[r, j] * (d * scale)
-            db[j] += g[r, j]
         if weight.size > 0:
             for j in range(n):
                 dx[r, j] = scale * (g[r, j] * weight[j] - first - (x[r, j] - mu) * second)
