@@ -221,12 +221,12 @@ def share_with_room(
     compute: Callable[[int, Room], object],
     count: int,
     nbytes: int,
-    room: Callable[[Array], Room],
+    room_in: Callable[[Array], Room],
 ) -> None:
-    """`share`, with a room of `nbytes` for the arrays of one call at a time, as `room` makes of memory."""
-    rooms = workers.takers(count) if blas.controlled() else 1
+    """`share`, with a room in `nbytes` of memory for the arrays of one call at a time, an `Arena` or a `Cutter`."""
+    threads = workers.takers(count) if blas.controlled() else 1
     # Arrays begin at multiples of 64 bytes.
-    share(workers.lending(compute, [room(pool.scratch(nbytes + 256)) for _ in range(rooms)]), count)
+    share(workers.lending(compute, [room_in(pool.scratch(nbytes + 256)) for _ in range(threads)]), count)
 
 
 def spread_scratch(given: Array, p: Plan, part: Part, full: Sequence[int], channels: int) -> int:

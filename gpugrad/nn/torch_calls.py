@@ -105,7 +105,7 @@ def _translated(name: str, bound: dict[str, Any], own: tuple[str, ...]) -> dict[
         if _ours(argument, own) in own:
             found[_ours(argument, own)] = value
         elif argument in ("size_average", "reduce", "weight") and value is not None:
-            _refuse(name, argument, value, found)
+            found |= _reduction(name, argument, value)
         elif argument == "dtype" and value is not None:
             found[own[0]] = FUNCTIONS["astype"](operand, value)
     if found.get("axis", 0) is None:
@@ -113,13 +113,16 @@ def _translated(name: str, bound: dict[str, Any], own: tuple[str, ...]) -> dict[
     return found
 
 
-def _refuse(name: str, argument: str, value: Any, found: dict[str, Any]) -> None:
-    """PyTorch's older words for a reduction; a reduction given in their place is one."""
+def _reduction(name: str, argument: str, value: Any) -> dict[str, str]:
+    """A reduction given by its name in the place of `size_average`, where PyTorch's older words for one stood.
+
+    Raises:
+        TypeError: the value of an argument that is not supported.
+    """
     if argument == "size_average" and isinstance(value, str):
-        found["reduction"] = value
-        return
+        return {"reduction": value}
     shown = repr(value) if isinstance(value, (bool, int, float, str)) else type(value).__name__
-    hint = 'multiply the losses of reduction="none" with it' if argument == "weight" else (
-        'say reduction="mean", "sum" or "none"'
-    )  # fmt: skip
+    hint = 'say reduction="mean", "sum" or "none"'
+    if argument == "weight":
+        hint = 'multiply the losses of reduction="none" with it'
     raise TypeError(f"[{name}] {argument} = {shown} is not supported; {hint}")
