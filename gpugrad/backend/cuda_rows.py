@@ -1,4 +1,4 @@
-"""The row kernels on the GPU: softmax, cross entropy, norms, maxout, dropout, sums, rows added by index.
+"""The row kernels on the GPU: softmax, cross entropy, norms, maxout, dropout, rows added by index.
 
 The same names, arguments and results as `cpu_rows`; the arithmetic is in `kernels/*.cu`, whose heads say what each
 entry point takes. Here are checks, allocation and launch geometry. Nothing waits for the device.
@@ -28,10 +28,8 @@ from .cuda_launch import (
     sizes,
     target,
 )
+from .cuda_sums import column_sums, lines_added
 
-_ROWS_A_CHUNK: Final = 128
-_TOTAL_BLOCKS: Final = 1024  # blocks that share the sum of everything
-_MAX_LINES: Final = 256  # lines of sums that are added up in one go: eight threads share a column
 _ROWS_A_TEAM: Final = 8  # at least, where a line of sums is kept for each team
 _TEAMS: Final = 2048  # at most
 
@@ -211,60 +209,6 @@ def rms_norm_vjp(g: Any, x: Any, rstd: Any, weight: Any, out: Any = None) -> tup
     return dx, dweight
 
 
-def column_sum(x: Any) -> Any:
-    """The sums over all axes but the last; halves add up in float32. Raises as `softmax`."""
-    _check("column_sum", x)
-    return _column_sums("reduce.cu", "column_parts", (dense(x),), 1)[0]
-
-
-def row_sum(x: Any) -> Any:
-    """The sums over the last axis, shape `x.shape[:-1]`; halves add up in float32. Raises as `softmax`."""
-    _check("row_sum", x)
-    x = dense(x)
-    out = new(x.shape[:-1], x.dtype)
-    rows, columns = size(x)
-    launch_rows("reduce.cu", "row_sum", x.dtype, rows, columns, (x, out, *sizes(rows, columns)))
-    return out
-
-
-def total(x: Any) -> Any:
-    """The sum of all elements, a 0-d array; halves add up in float32."""
-    x = dense(x)
-    blocks = max(1, min(-(-x.size // (8 * BLOCK)), _TOTAL_BLOCKS))
-    part, out = new((blocks,), compute_type(x.dtype)), new((), x.dtype)
-    function("reduce.cu", "total_parts", x.dtype.name)((blocks,), (BLOCK,), (x, part, np.int64(x.size)))
-    function("reduce.cu", "total", x.dtype.name)((1,), (BLOCK,), (part, out, np.int64(blocks)))
-    return out
-
-
-def _column_sums(file: str, kernel: str, inputs: tuple[Any, ...], count: int) -> list[Any]:
-    """Sums over rows of what `kernel` computes for each column: chunks of rows first, then the chunks."""
-    dtype, (rows, columns) = inputs[0].dtype, size(inputs[0])
-    wide, a_chunk = compute_type(dtype), max(_ROWS_A_CHUNK, -(-rows // _MAX_LINES))
-    chunks = max(1, -(-rows // a_chunk))
-    parts = [new((chunks, columns), wide) for _ in range(count)]
-    grid = (-(-columns // 32), chunks)
-    function(file, kernel, dtype.name)(grid, (32, 8), (*inputs, *parts, *sizes(rows, columns), np.int64(a_chunk)))
-    return [_lines_added(part, dtype) for part in parts]
-
-
-def _lines_added(part: Any, dtype: Any) -> Any:
-    """Lines of sums, (lines, columns) in the compute type, as their sum in a dtype: (columns,)."""
-    lines, columns = part.shape
-    if lines > _MAX_LINES:  # a thread would walk through too many
-        a_chunk = -(-lines // _MAX_LINES)
-        whole, lines = part, -(-lines // a_chunk)
-        part = new((lines, columns), whole.dtype)
-        args = (whole, part, *sizes(whole.shape[0], columns), np.int64(a_chunk))
-        function("reduce.cu", "column_parts", whole.dtype.name)((-(-columns // 32), lines), (32, 8), args)
-    if lines == 1 and dtype == part.dtype:
-        return part.reshape(columns)
-    sums = new((columns,), dtype)
-    finish = function("reduce.cu", "column_sum", dtype.name)
-    finish((-(-columns // 32),), (32, 8), (part, sums, *sizes(lines, columns)))
-    return sums
-
-
 def _normalised_vjp(name: str, arrays: tuple[Any, ...], saved: tuple[Any, ...], out: Any) -> list[Any]:
     """The cotangents of a normalisation's input, weight and, for layer_norm, bias.
 
@@ -281,14 +225,14 @@ def _normalised_vjp(name: str, arrays: tuple[Any, ...], saved: tuple[Any, ...], 
     if not rows or not fits or any(a.data.ptr % 16 for a in (*arrays, dx) if a is not None):
         # Registers do not hold a row (see rows.cuh).
         launch_rows(file, f"{name}_vjp", x.dtype, rows, columns, (*arrays, *saved, dx, *sizes(rows, columns)))
-        sums = _column_sums(file, f"{name}_vjp_weight", (g, x, *saved), count)
+        sums = column_sums(file, f"{name}_vjp_weight", (g, x, *saved), count)
         return [result(dx, out), *sums]
     a_team = max(_ROWS_A_TEAM, -(-rows // _TEAMS))
     teams = -(-rows // a_team)
     part = new((teams, count * columns), compute_type(x.dtype))
     args = (*arrays, *saved, dx, part, *sizes(rows, columns), np.int64(a_team))
     launch_rows(file, f"{name}_vjp_all", x.dtype, teams, columns, args)
-    sums = _lines_added(part, x.dtype)
+    sums = lines_added(part, x.dtype)
     return [result(dx, out), *(sums[i * columns : (i + 1) * columns] for i in range(count))]
 
 

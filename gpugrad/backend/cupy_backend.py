@@ -15,7 +15,7 @@ import numpy as np
 
 from ..fusion import Formula
 from ..fusion.cuda_compiler import cuda_source
-from . import capturing, cuda_graphs, cuda_probe, scipys
+from . import capturing, cuda_graphs, cuda_probe, cuda_sums, scipys
 from .base import HERE, Array, Kernel
 from .cublaslt import relu_row
 from .cuda_kernels import CudaKernel
@@ -290,7 +290,7 @@ class CupyBackend(ImagesBackend):
         if x.dtype.kind not in "fV" or not x.shape[1]:
             return x.sum(0, dtype=x.dtype)
         with self.place():
-            return self.rows.column_sum(x)
+            return cuda_sums.column_sum(x)
 
     def sum_to(self, array: Array, shape: tuple[int, ...]) -> Array:
         """As the base class's, with our own kernels where the axes that go are the first or the last ones."""
@@ -302,11 +302,11 @@ class CupyBackend(ImagesBackend):
             kept_size = math.prod(shape)
             with self.place():
                 if kept_size == 1:
-                    return self.rows.total(array).reshape(shape)
+                    return cuda_sums.total(array).reshape(shape)
                 if kept_size == columns:
-                    return self.rows.column_sum(array.reshape(-1, columns)).reshape(shape)
+                    return cuda_sums.column_sum(array.reshape(-1, columns)).reshape(shape)
                 if kept_size == rows:
-                    return self.rows.row_sum(array.reshape(rows, -1)).reshape(shape)
+                    return cuda_sums.row_sum(array.reshape(rows, -1)).reshape(shape)
         return super().sum_to(array, shape)
 
     def scatter_add(self, target: Array, index: Any, source: Array) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import gpugrad as gg
-from gpugrad.backend import Backend, backend_for, cpu_rows, cuda_rows
+from gpugrad.backend import Backend, backend_for, cpu_rows, cuda_rows, cuda_sums
 from tests.cuda_backend.cases import (
     DROPOUTS,
     INDICES,
@@ -106,7 +106,7 @@ def test_the_gradients_of_a_norm_are_one_look_at_its_rows(cuda: Backend, gpu: St
 def test_sums_of_many_rows_are_added_up_in_two_steps(cuda: Backend, gpu: State, rng: np.random.Generator) -> None:
     x = normal(rng, (40000, 3))
     gpu.clear()
-    same("sum", [cuda_rows.column_sum(cuda.from_host(x)).get()], [x.sum(0, dtype=np.float64).astype(np.float32)], 1e-3)
+    same("sum", [cuda_sums.column_sum(cuda.from_host(x)).get()], [x.sum(0, dtype=np.float64).astype(np.float32)], 1e-3)
     assert gpu.launches == ["gg_column_parts_f32", "gg_column_sum_f32"]
 
 
