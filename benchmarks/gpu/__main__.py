@@ -4,8 +4,8 @@
 
 Parity with the CPU first, then each job with PyTorch (eager, compiled, in CUDA graphs) and JAX beside it, in turns, and
 the share of the measured ceilings. What does not fit into the time is listed as left out, what fails as failed with its
-error; the rest is measured. Writes `gpu-figures.json` and `gpu-figures.md`. Jobs are in `jobs`, how the others do them
-in `torch_jobs` and `jax_jobs`.
+error; the rest is measured. Writes `gpu-figures.json` and `gpu-figures.md`, the goals first. Jobs are in `jobs`, how
+the others do them in `torch_jobs` and `jax_jobs`, what is asked of us in `goals`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.gpu import jax_jobs, jobs, torch_jobs
+from benchmarks.gpu import goals, jax_jobs, jobs, torch_jobs
 from benchmarks.paired import RESULTS
 from gpugrad.cli import check, info
 from gpugrad.cli.check_cases import cases
 
 ROUNDS = 3  # each side in turn, of which the fastest counts
-_SECONDS = {"conv": 0.06}  # of a round, where there are many short jobs; 0.4 for the others
+_ELEMENTS = 97_657 * 1024  # 10^8, of the arrays that kernels' bandwidth is measured on
+_SECONDS = {"conv": 0.06, "kernel": 0.2}  # of a round, where there are many short jobs; 0.4 for the others
 
 
 def parity(device: str, pattern: str) -> dict[str, Any]:
@@ -91,6 +92,7 @@ def table(record: dict[str, Any]) -> str:
     lines += [f"- WRONG {w['name']}: {w['forward']:.1e}, {w['backward']} {w['error']}" for w in wrong]
     ceilings = record["ceilings"]
     lines += ["", "Ceilings: " + ", ".join(f"{name} {value / 1e12:.3g} T/s" for name, value in ceilings.items()) + "."]
+    lines += ["", *goals.table(record["goals"])]
     lines += ["", "| job | side | ms a step | of the ceiling | peak MiB |", "|---|---|---|---|---|"]
     for name, job in record["jobs"].items():
         for side, found in job["sides"].items():
@@ -139,12 +141,13 @@ def main(arguments: list[str] | None = None) -> int:
         "parity": parity(options.device, options.parity),
         "ceilings": jobs.ceilings(options.device, options.tiny),
     }
-    found = check.bandwidths(options.device, 1 << 12 if options.tiny else 1 << 26)
+    found = check.bandwidths(options.device, 1 << 12 if options.tiny else _ELEMENTS)
     record["bandwidth"] = [vars(b) for b in found]
     record["jobs"] = {}
     for job in chosen:
         record["jobs"][job.name] = {**measure(job, options.device, options.tiny, deadline), "ceiling": job.ceiling}
         print(job.name, json.dumps(record["jobs"][job.name]["sides"]), flush=True)
+    record["goals"] = goals.verdicts(record)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "gpu-figures.json").write_text(json.dumps(record, indent=1) + "\n")
     (options.out / "gpu-figures.md").write_text(table(record))

@@ -125,7 +125,7 @@ def _kernel(job: Job, sizes: tuple[int, ...], device: str, rng: Any) -> Callable
         "cross_entropy": lambda x, w, b, y: -jnp.take_along_axis(jax.nn.log_softmax(x), y[:, None], 1).mean(),
     }
     function = functions[job.part]
-    x, g, w, b, y = jax.device_put(kernel_data(job, sizes, rng), _devices(device)[0])
+    x, g, w, b, y = jax.device_put(kernel_data(job, sizes), _devices(device)[0])
 
     def both(x: Any, g: Any, w: Any, b: Any) -> Any:
         out, pullback = jax.vjp(lambda *inputs: function(*inputs, y), x, w, b)

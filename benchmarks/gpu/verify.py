@@ -130,6 +130,7 @@ def summary(results: dict[str, Any]) -> str:
     lines.append(f"tests: {counts or 'no report'}; {_how(found)}")
     lines += [f"  FAILED {failure['test']}" for failure in found.get("failures", [])]
     lines.append(f"figures: {_how(results['figures'])}")
+    lines += [f"  {each['verdict']}: {each['goal']} ({each['worst']}, {each['where']})" for each in results["goals"]]
     lines += [f"benchmarks, {suite}: {_how(one)}" for suite, one in results["benchmarks"].items()]
     return "\n".join(lines) + "\n"
 
@@ -168,6 +169,8 @@ def main(arguments: list[str] | None = None) -> int:
         "tests": tests(folder, options.seconds * _TESTS_SHARE, options),
     }
     results["figures"] = figures(folder, started + options.seconds, options)
+    written = folder / "gpu-figures.json"
+    results["goals"] = json.loads(written.read_text())["goals"] if written.is_file() else []
     results["benchmarks"] = benchmarks(folder, started + options.seconds, options)
     results["seconds"] = round(time.monotonic() - started, 1)
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")

@@ -1,6 +1,7 @@
 """`python -m benchmarks.gpu` in its smallest sizes on the stand-in: so that the first run on a device works."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 import gpugrad as gg
 from benchmarks.gpu import __main__ as figures
-from benchmarks.gpu import jobs
+from benchmarks.gpu import goals, jobs
 from tests.standin import State
 
 
@@ -28,10 +29,13 @@ def test_every_kind_of_job_runs_on_the_gpu_and_is_reported(gpu_with_cudnn: State
     )
     assert {"resnet50 bf16, gpugrad cudnn", "resnet50 bf16, gpugrad im2col"} <= sides.keys()
     assert sides["mlp small, gpugrad eager"]["peak_bytes"] > 0
-    assert sides["softmax forward and backward, gpugrad captured"]["seconds"] > 0
+    assert sides["softmax 10^7, gpugrad captured"]["seconds"] > 0
     text = (tmp_path / "gpu-figures.md").read_text()
     assert "| mlp small | gpugrad eager |" in text
     assert "| softmax backward |" in text
+    assert "gpugrad captured: time at most 0.5x torch eager" in text
+    assert {goal["verdict"] for goal in record["goals"]} <= {"met", "missed", "not measured"}
+    assert sides["mlp small, gpugrad captured"]["peak_bytes"] > 0
 
 
 def test_a_job_that_fails_or_has_no_time_is_told_and_the_others_run(gpu: State, tmp_path: Path) -> None:
@@ -65,10 +69,57 @@ def test_both_sides_compute_the_same_convolution(part: str, precision: str) -> N
     np.testing.assert_allclose(np.asarray(ours, np.float32), theirs.float().numpy(), rtol=near, atol=near)
 
 
+def _job(ours: float, theirs: float | None, peak: int = 1) -> dict[str, object]:
+    sides = {"gpugrad eager": {"seconds": ours, "peak_bytes": peak}, "gpugrad captured": {"error": "none"}}
+    if theirs is not None:
+        sides["torch eager"] = {"seconds": theirs, "peak_bytes": 2}
+    return {"sides": sides, "flops": 8, "bytes": 0, "ceiling": "products"}
+
+
+def test_each_goal_is_met_missed_or_not_measured_by_its_worst_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = (
+        goals.Goal("a", ("gpugrad eager",), "time", 1.2, "torch eager"),
+        goals.Goal("a|b", ("gpugrad eager",), "time", 1.2, "torch eager"),
+        goals.Goal("a|c", ("gpugrad eager",), "time", 1.2, "torch eager"),
+        goals.Goal("b|c", ("gpugrad eager",), "time", 1.2, "torch eager"),
+        goals.Goal("a", ("gpugrad captured",), "time", 9, "torch eager"),
+        goals.Goal("a|b", ("gpugrad captured", "gpugrad eager"), "ceiling", 0.5),
+        goals.Goal("a|b", ("gpugrad eager",), "peak", 1.0, "torch eager"),
+        goals.Goal("sum", ("kernels",), "copy", 0.85),
+    )
+    monkeypatch.setattr(goals, "GOALS", asked)
+    record = {
+        "jobs": {"a": _job(1.1, 1.0, 2), "b": _job(2.0, 1.0), "c": _job(1.0, None)},
+        "ceilings": {"products": 8.0},
+        "bandwidth": [{"name": "copy", "share_of_copy": 1.0}, {"name": "sum", "share_of_copy": 0.8}],
+    }
+    found = goals.verdicts(record)
+    assert [each["verdict"] for each in found] == [
+        "met", "missed", "not measured", "missed", "not measured", "met", "met", "missed",
+    ]  # fmt: skip
+    assert [each["where"] for each in found] == ["a", "b", "a", "b", "", "b", "a", "sum"]
+    assert found[1]["worst"] == 2.0
+    assert found[5]["worst"] == 0.5
+    assert (found[3]["measured"], found[3]["are"]) == (1, 2)
+
+
+def test_every_goal_names_jobs_and_sides_that_there_are() -> None:
+    from benchmarks.gpu import torch_jobs
+
+    for goal in goals.GOALS:
+        if goal.figure == "copy":
+            continue
+        named = [job for job in jobs.JOBS if re.search(goal.jobs, job.name)]
+        assert named
+        for job in named:
+            ways = {f"gpugrad {way}" for way in job.ways} | {f"torch {way}" for way in torch_jobs.ways(job, "cuda")}
+            assert {*goal.ours, *filter(None, [goal.peer])} <= ways, (goal, job.name)
+
+
 KERNELS = [job for job in jobs.JOBS if job.kind == "kernel"]
 
 
-@pytest.mark.parametrize("job", KERNELS, ids=lambda job: job.part)
+@pytest.mark.parametrize("job", KERNELS, ids=lambda job: job.name)
 @pytest.mark.parametrize("other", ["torch", "jax"])
 def test_all_sides_compute_the_same_of_a_kernel(job: jobs.Job, other: str) -> None:
     pytest.importorskip(other)
@@ -114,13 +165,13 @@ def test_pytorch_is_compiled_in_both_modes_on_a_gpu() -> None:
 
     by_name = {job.name: torch_jobs.ways(job, "cuda") for job in jobs.JOBS}
     assert by_name["mlp small"] == ("eager", "compiled", "reduced", "graph")
-    assert by_name["mlp large bf16"] == by_name["softmax forward and backward"] == ("eager", "compiled", "reduced")
+    assert by_name["mlp large bf16"] == by_name["softmax 10^7"] == ("eager", "compiled", "reduced")
     assert {torch_jobs.ways(job, "cpu") for job in jobs.JOBS} == {("eager",)}
 
 
 def test_bytes_of_a_kernel_are_counted_by_hand() -> None:
-    by_part = {job.part: job.bytes(tiny=True) for job in KERNELS}
-    assert by_part == {**dict.fromkeys(by_part, 5 * 4 * 24), "cross_entropy": 3 * 4 * 24}
+    for job in KERNELS:
+        assert job.bytes(tiny=True) == (3 if job.part == "cross_entropy" else 5) * 4 * 24
 
 
 def test_the_network_beside_ours_is_as_large() -> None:
