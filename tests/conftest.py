@@ -4,6 +4,7 @@ Helpers of one family of tests live beside them, not here.
 """
 
 import functools
+import gc
 import os
 import zlib
 from types import ModuleType
@@ -42,6 +43,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(skip)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector away from the tests themselves and from the modules they imported.
+
+    They are some millions of objects, and a test that collects garbage would go through all of them each time.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
