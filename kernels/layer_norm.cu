@@ -10,7 +10,7 @@
 //       hold only (rows.cuh)
 //   layer_norm_vjp_weight(g, x, mean, rstd, part_weight, part_bias, rows, columns, rows_a_chunk)
 //       first stage of dweight = sum over rows of g h and dbias = sum over rows of g: one line of `columns` sums for
-//       each chunk of rows; `column_sum` of reduce.cu adds the lines.
+//       each chunk of rows; `sum_finish` of reduce.cu adds the lines.
 //
 // x, y, g, dx, weight, bias: the storage type, (rows, columns) C-contiguous or (columns,); weight and bias may be null.
 // mean, rstd: (rows,), part_*: (chunks, columns), part: (teams, 2, columns), eps: compute type; sizes: long long.

@@ -31,7 +31,7 @@
 //       the scale factors[0] and 1 / scale = factors[1] after a step: times backoff where any[0], which starts anew; times
 //       growth after `interval` good steps, below the largest that a scaled loss may have
 //   norm_partials(table, sizes, chunk_array, chunk_start, chunk, fields, field, part)
-//       part[block] = sum of squares of the block's chunk of `field`; `total` of reduce.cu adds them up
+//       part[block] = sum of squares of the block's chunk of `field`; `sum_finish` of reduce.cu adds them up
 //   scale(table, sizes, chunk_array, chunk_start, chunk, factor)
 //       one field, g:  g *= factor[0] (clipping by the norm, taking the loss scale off)
 //

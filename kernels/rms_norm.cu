@@ -5,7 +5,7 @@
 //   rms_norm_vjp_all(g, x, weight, rstd, dx, part, rows, columns, rows_a_team)
 //       dx and the first stage of dweight, as layer_norm_vjp_all
 //   rms_norm_vjp_weight(g, x, rstd, part_weight, rows, columns, rows_a_chunk)
-//       first stage of dweight = sum over rows of g h, finished by `column_sum` of reduce.cu
+//       first stage of dweight = sum over rows of g h, finished by `sum_finish` of reduce.cu
 //
 // Types, sizes and launch as in layer_norm.cu; weight may be null.
 #include "rows.cuh"

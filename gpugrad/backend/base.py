@@ -7,6 +7,7 @@ The array module `xp` has NumPy's functions, so only what the two libraries do d
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -55,6 +56,7 @@ class Backend(ABC):
         weight_order: memory order of the matrices of layers, "C" or "F".
         rows: the row kernels (softmax, cross_entropy, layer_norm, dropout, ...), one function each.
         optim: the multi-tensor update kernels (sgd, adam, rmsprop, squared_norm).
+        reduces: whether `reduce` has kernels of its own; where not, the array module's functions are as good.
         epilogues: the activations that a product may have as its end (`linear_activated`).
     """
 
@@ -65,6 +67,7 @@ class Backend(ABC):
     epilogues: frozenset[str] = frozenset()
     rows: Any
     optim: Any
+    reduces: bool = False
 
     def __init__(self) -> None:
         self._kernels: dict[Formula, Kernel] = {}
@@ -272,6 +275,27 @@ class Backend(ABC):
     def column_sum(self, x: Array) -> Array:
         """The sums of the columns of a matrix, in its dtype; half precision adds up in float32."""
 
+    def reduce(self, name: str, x: Array, axes: tuple[int, ...] | None, keepdims: bool) -> Array:
+        """A reduction of `x` over axes; half precision adds up and multiplies in float32 and is rounded once.
+
+        Args:
+            name: "sum", "mean", "prod", "max" or "min"; a nan is the extreme of its slice.
+            x: any dtype for which the array module has the function.
+            axes: numbers from 0 on; None for all.
+            keepdims: leave the axes with length 1.
+
+        Returns:
+            The values, in the dtype that the array module answers with; a single one may be a number.
+        """
+        if name in ("max", "min"):
+            return getattr(x, name)(axes, None, keepdims)
+        half = x.dtype.itemsize == 2 and x.dtype.kind in "fV"
+        total = self.xp.multiply if name == "prod" else self.xp.add
+        out = total.reduce(x, axes, "float32" if half else None, None, keepdims)
+        if name == "mean":
+            out = out / math.prod(x.shape if axes is None else [x.shape[i] for i in axes])
+        return out.astype(x.dtype) if half else out
+
     def channel_sum(self, x: Array) -> Array:
         """The sums of (n, channels, *size) over all axes but the channels'."""
         rows = self.xp.moveaxis(x, 1, -1)
@@ -287,8 +311,7 @@ class Backend(ABC):
         axes = tuple(range(extra)) + tuple(
             i + extra for i, n in enumerate(shape) if n == 1 and array.shape[i + extra] != 1
         )
-        wide = "float32" if array.dtype.itemsize == 2 and array.dtype.kind in "fV" else None
-        total = array.sum(axis=axes, keepdims=True, dtype=wide) if axes else array
+        total = self.reduce("sum", array, axes, True) if axes else array
         return total.reshape(shape).astype(array.dtype, copy=False)
 
     def conv(self, x: Array, w: Array, at: Geometry, bias: Array | None = None) -> Array:

@@ -18,6 +18,7 @@ import numpy as np
 
 from . import capturing
 from .cuda_launch import compute_type, current_stream, function
+from .cuda_sums import lines_added
 from .placing import placed
 
 Array = Any
@@ -312,10 +313,9 @@ def _squared_norm(arrays: Any) -> Any:
     tables, count = _tables((arrays,))
     kind = arrays[0].dtype
     wide = compute_type(kind)
-    part, total = cupy.ndarray((count,), wide), cupy.ndarray((), wide)
+    part = cupy.ndarray((count, 1), wide)
     function("optim.cu", "norm_partials", kind.name)((count,), (_BLOCK,), (*tables, np.int32(1), np.int32(0), part))
-    function("reduce.cu", "total", np.dtype(wide).name)((1,), (_BLOCK,), (part, total, np.int64(count)))
-    return total
+    return lines_added(part, np.dtype(wide)).reshape(())
 
 
 @placed

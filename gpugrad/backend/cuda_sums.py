@@ -1,43 +1,138 @@
-"""Sums on the GPU: of rows, of columns, of everything, each in one order of addition; nothing waits for the device.
+"""Reductions on the GPU: sums, means, products and extremes over any axes, in one order; nothing waits for the device.
 
-The arithmetic is in `kernels/reduce.cu`. Gradients of weights that row kernels make by lines are added up here, too.
+The arithmetic is in `kernels/axes.cuh`, the geometry in `cuda_axes`; here are plans and launches. Gradients of weights
+that row kernels make by lines are added up here, too.
 """
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import Any, Final
 
 import numpy as np
 
-from .cuda_launch import BLOCK, compute_type, dense, function, launch_rows, new, size, sizes
+from . import cuda_axes
+from .cuda_axes import Axes, Launch
+from .cuda_launch import compute_type, dense, function, new, size, sizes
 
 _ROWS_A_CHUNK: Final = 128
-_TOTAL_BLOCKS: Final = 1024  # blocks that share the sum of everything
-_MAX_LINES: Final = 256  # lines of sums that are added up in one go: eight threads share a column
+_MAX_LINES: Final = 256
+_FILES: Final = {"sum": "reduce.cu", "max": "extremes.cu", "min": "extremes.cu", "prod": "extremes.cu"}
+_WORDS: Final = np.dtype([("words", "i8", (9,))])
 
 
-def column_sum(x: Any) -> Any:
-    """The sums over all axes but the last, which has elements; halves add up in float32."""
-    return column_sums("reduce.cu", "column_parts", (dense(x),), 1)[0]
+def reduce(name: str, x: Any, axes: tuple[int, ...] | None, keepdims: bool) -> Any:
+    """The sum, mean, prod, max or min of `x` over axes, in its dtype; halves are reduced in float32 and rounded once.
+
+    Largest group of neighbouring axes first; where several are apart (the first and the last of three), one pass
+    follows the other on what is left, in the compute type. An array with gaps whose axes do not come to (outer,
+    reduced, inner) is made dense first.
+
+    Args:
+        name: "sum", "mean", "prod", "max" or "min".
+        x: floating point, with elements, in any memory order.
+        axes: numbers from 0 on; None for all.
+        keepdims: leave the axes with length 1.
+
+    Returns:
+        The values, in the memory order of `x`.
+    """
+    return planned(name, x.dtype, x.shape, x.strides, x.data.ptr & 15, axes, keepdims)(x)
 
 
-def row_sum(x: Any) -> Any:
-    """The sums over the last axis, which has elements, shape `x.shape[:-1]`; halves add up in float32."""
-    x = dense(x)
-    out = new(x.shape[:-1], x.dtype)
-    rows, columns = size(x)
-    launch_rows("reduce.cu", "row_sum", x.dtype, rows, columns, (x, out, *sizes(rows, columns)))
-    return out
+@functools.lru_cache(maxsize=4096)
+def planned(
+    name: str,
+    dtype: Any,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    low: int,
+    axes: tuple[int, ...] | None,
+    keepdims: bool,
+) -> Any:
+    """A reduction of arrays of one kind, everything decided but the addresses: a function of the array."""
+    gone = tuple(range(len(shape))) if axes is None else axes
+    steps = [s // dtype.itemsize for s in strides]
+    if all(shape[i] == 1 for i in gone):
+        kept = tuple(n for i, n in enumerate(shape) if keepdims or i not in gone)
+        return lambda x: x.copy().reshape(kept)
+    passes = cuda_axes.passes(cuda_axes.grouped(shape, steps, gone))
+    if passes is None:
+        return lambda x: reduce(name, dense(x), axes, keepdims)
+    return _Plan(name, dtype, passes, low, _Result(shape, steps, gone, keepdims))
 
 
-def total(x: Any) -> Any:
-    """The sum of all elements, a 0-d array; halves add up in float32."""
-    x = dense(x)
-    blocks = max(1, min(-(-x.size // (8 * BLOCK)), _TOTAL_BLOCKS))
-    part, out = new((blocks,), compute_type(x.dtype)), new((), x.dtype)
-    function("reduce.cu", "total_parts", x.dtype.name)((blocks,), (BLOCK,), (x, part, np.int64(x.size)))
-    function("reduce.cu", "total", x.dtype.name)((1,), (BLOCK,), (part, out, np.int64(blocks)))
-    return out
+class _Result:
+    """The shape of what is left, in memory order, and the way back from there."""
+
+    def __init__(self, shape: tuple[int, ...], steps: list[int], gone: tuple[int, ...], keepdims: bool) -> None:
+        order = [i for i in cuda_axes.in_memory_order(steps) if keepdims or i not in gone]
+        self.made = tuple(1 if i in gone else shape[i] for i in order)
+        back = tuple(int(i) for i in np.argsort(order))
+        self.back = None if back == tuple(range(len(back))) else back
+
+
+class _Plan:
+    """The passes of a reduction, for arrays of one kind."""
+
+    __slots__ = ("back", "made", "passes")
+
+    def __init__(self, name: str, dtype: Any, passes: list[Axes], low: int, result: _Result) -> None:
+        wide = np.dtype(compute_type(dtype))
+        of = "sum" if name == "mean" else name
+        divisor = wide.type(math.prod(p.reduced for p in passes) if name == "mean" else 1)
+        self.passes = []
+        for k, axes in enumerate(passes):
+            last = k == len(passes) - 1
+            source, target = wide if k else dtype, dtype if last else wide
+            shape = result.made if last else (axes.outputs,)
+            by = divisor if last else wide.type(1)
+            self.passes.append(_Pass(of, axes, source, target, shape, by, k == 0 and low))
+        self.back = result.back
+
+    def __call__(self, x: Any) -> Any:
+        for each in self.passes:
+            x = each(x)
+        return x if self.back is None else x.transpose(self.back)
+
+
+class _Pass:
+    """One reduction of a (outer, reduced, inner) array: a stage, and a second one where there are chunks."""
+
+    __slots__ = ("divisor", "dtype", "finish", "first", "lines", "shape", "straight", "wide")
+
+    def __init__(
+        self, of: str, axes: Axes, source: Any, target: Any, shape: tuple[int, ...], divisor: Any, low: int
+    ) -> None:
+        first = cuda_axes.first_stage(axes, source.itemsize, not low)
+        self.first = _entry(of, first, source)
+        self.dtype, self.shape, self.divisor = target, shape, divisor
+        self.wide = divisor.dtype
+        self.straight = source == target  # results of one chunk are stored as such, not in the compute type
+        self.finish: Any = None
+        if first.chunks > 1 or target not in (source, self.wide):
+            self.finish = _entry(of, cuda_axes.finish(first.chunks, axes.outputs), target)
+        self.lines = (first.chunks * axes.outputs,)
+
+    def __call__(self, x: Any) -> Any:
+        run, grid, block, words = self.first
+        out = new(self.shape, self.dtype)
+        if self.finish is None:
+            y, part = (out, None) if self.straight else (None, out)
+            run(grid, block, (x, y, part, words, self.divisor))
+            return out
+        part = new(self.lines, self.wide)
+        run(grid, block, (x, None, part, words, self.divisor))
+        run, grid, block, words = self.finish
+        run(grid, block, (part, out, None, words, self.divisor))
+        return out
+
+
+def _entry(of: str, launch: Launch, dtype: Any) -> tuple[Any, ...]:
+    """The kernel of a launch for arrays of a dtype, its geometry, and its axes as it takes them."""
+    run = function(_FILES[of], f"{of}_{launch.form}", dtype.name)
+    return run, launch.grid, launch.block, np.array(launch.words, np.int64).view(_WORDS)
 
 
 def column_sums(file: str, kernel: str, inputs: tuple[Any, ...], count: int) -> list[Any]:
@@ -54,15 +149,9 @@ def column_sums(file: str, kernel: str, inputs: tuple[Any, ...], count: int) -> 
 def lines_added(part: Any, dtype: Any) -> Any:
     """Lines of sums, (lines, columns) in the compute type, as their sum in a dtype: (columns,)."""
     lines, columns = part.shape
-    if lines > _MAX_LINES:  # a thread would walk through too many
-        a_chunk = -(-lines // _MAX_LINES)
-        whole, lines = part, -(-lines // a_chunk)
-        part = new((lines, columns), whole.dtype)
-        args = (whole, part, *sizes(whole.shape[0], columns), np.int64(a_chunk))
-        function("reduce.cu", "column_parts", whole.dtype.name)((-(-columns // 32), lines), (32, 8), args)
     if lines == 1 and dtype == part.dtype:
         return part.reshape(columns)
     sums = new((columns,), dtype)
-    finish = function("reduce.cu", "column_sum", dtype.name)
-    finish((-(-columns // 32),), (32, 8), (part, sums, *sizes(lines, columns)))
+    run, grid, block, words = _entry("sum", cuda_axes.finish(lines, columns), dtype)
+    run(grid, block, (part, sums, None, words, part.dtype.type(1)))
     return sums

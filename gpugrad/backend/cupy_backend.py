@@ -78,6 +78,7 @@ class CupyBackend(ImagesBackend):
 
     name = "cuda"
     epilogues = frozenset(("relu", "gelu_tanh"))
+    reduces = True
 
     def __init__(self, device: Device) -> None:
         super().__init__()
@@ -287,27 +288,17 @@ class CupyBackend(ImagesBackend):
         return result
 
     def column_sum(self, x: Array) -> Array:
-        if x.dtype.kind not in "fV" or not x.shape[1]:
-            return x.sum(0, dtype=x.dtype)
-        with self.place():
-            return cuda_sums.column_sum(x)
+        return self.reduce("sum", x, (0,), False).astype(x.dtype, copy=False)
 
-    def sum_to(self, array: Array, shape: tuple[int, ...]) -> Array:
-        """As the base class's, with our own kernels where the axes that go are the first or the last ones."""
-        if array.dtype.kind in "fV" and array.size and array.flags.c_contiguous and array.shape != shape:
-            whole = (1,) * (array.ndim - len(shape)) + shape
-            kept = [i for i, n in enumerate(array.shape) if n != 1 and whole[i] == n]
-            first, last = (kept[0], kept[-1] + 1) if kept else (0, 0)
-            columns, rows = math.prod(array.shape[first:]), math.prod(array.shape[:last])
-            kept_size = math.prod(shape)
-            with self.place():
-                if kept_size == 1:
-                    return cuda_sums.total(array).reshape(shape)
-                if kept_size == columns:
-                    return cuda_sums.column_sum(array.reshape(-1, columns)).reshape(shape)
-                if kept_size == rows:
-                    return cuda_sums.row_sum(array.reshape(rows, -1)).reshape(shape)
-        return super().sum_to(array, shape)
+    def channel_sum(self, x: Array) -> Array:
+        return self.reduce("sum", x, (0, *range(2, x.ndim)), False)
+
+    def reduce(self, name: str, x: Array, axes: tuple[int, ...] | None, keepdims: bool) -> Array:
+        """By kernels of our own for floating-point arrays; integers, complex numbers and nothing are CuPy's."""
+        if x.dtype.kind not in "fV" or not x.size:
+            return super().reduce(name, x, axes, keepdims)
+        with self.place():
+            return cuda_sums.reduce(name, x, axes, keepdims)
 
     def scatter_add(self, target: Array, index: Any, source: Array) -> None:
         with self.place():

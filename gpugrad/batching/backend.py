@@ -93,6 +93,7 @@ class BatchBackend(Backend):
         self.chain = (level, *self.beneath)
         self.device = root.device
         self.weight_order = root.weight_order
+        self.reduces = root.reduces
         USED.append(True)
 
     def over(self, base: BatchBackend | None) -> BatchBackend:
@@ -242,6 +243,13 @@ class BatchBackend(Backend):
     def column_sum(self, x: Any) -> Any:
         """The sums of the columns of each example's matrix."""
         return x.reshape(x.shape[1:]) if x.shape[0] == 1 else self._added(x, 0)
+
+    def reduce(self, name: str, x: Any, axes: tuple[int, ...] | None, keepdims: bool) -> Any:
+        """A reduction of each example, all at once."""
+        if not holds(self, x):
+            return self._one_by_one("reduce", (name, x, axes, keepdims), {})
+        of_all = tuple(i + 1 for i in (range(len(x.shape)) if axes is None else axes))
+        return wrap(self, under(self, (x.value,)).reduce(name, x.value, of_all, keepdims))
 
     def _added(self, x: Any, axis: int) -> Any:
         half = x.dtype.itemsize == 2 and x.dtype.kind in "fV"

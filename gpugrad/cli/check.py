@@ -191,6 +191,8 @@ def bandwidths(device: str, elements: int) -> list[Bandwidth]:
         x, g = (gg.ones(*rows, device=device) for _ in range(2))
         labels = gg.zeros(rows[0], dtype="int64", device=device)
     kernels, data, target = backend.rows, x.data, (x * 1).data
+    narrow = data.reshape(-1)[: elements // 10 * 10].reshape(-1, 10)
+    middle = data.reshape(-1, 16, 64)
     y = kernels.softmax(data)
     derivative = ELEMENTWISE["gelu_erf"].plan((True,)).run
     calls: list[tuple[str, int, Callable[[], Any]]] = [
@@ -201,6 +203,9 @@ def bandwidths(device: str, elements: int) -> list[Bandwidth]:
         ("gelu backward", 3, lambda: derivative(g.data, (data,))),
         ("sum", 1, lambda: backend.sum_to(data, ())),
         ("bias gradient", 1, lambda: backend.column_sum(data)),
+        ("bias gradient of 10 columns", 1, lambda: backend.column_sum(narrow)),
+        ("sum over an axis in the middle", 1, lambda: backend.reduce("sum", middle, (1,), False)),
+        ("max of rows", 1, lambda: backend.reduce("max", data, (1,), False)),
         ("softmax", 2, lambda: kernels.softmax(data)),
         ("softmax backward", 3, lambda: kernels.softmax_vjp(g.data, y)),
         ("layer norm", 2, lambda: kernels.layer_norm(data, None, None, 1e-5)),

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Backend, backend_of, cpu, cpu_images_numpy, cpu_row_blocks
+from ..backend import Backend, backend_of, cpu, cpu_images_numpy, cpu_row_blocks, cuda_axes
 from ..backend.base import Kernel
 from ..backend.conv import Geometry
 from ..fusion import Formula
@@ -74,7 +74,7 @@ class GhostBackend(Backend):
         self.root = root
         self.device = root.device
         self.weight_order = root.weight_order
-        self.epilogues = root.epilogues
+        self.epilogues, self.reduces = root.epilogues, root.reduces
         self.xp = Namespace(self)
         self.rows = _Rows(self)
         self.restart_stream(0)  # random numbers are not drawn, and the device's stream stays where it is
@@ -338,6 +338,17 @@ class GhostBackend(Backend):
     def column_sum(self, x: Any) -> Ghost:
         """New memory for the sums."""
         return self.fresh(x.shape[1:], x.dtype)
+
+    def reduce(self, name: str, x: Any, axes: tuple[int, ...] | None, keepdims: bool) -> Any:
+        """As the device would: kernels of its own leave one result, and take memory between their stages."""
+        if not self.reduces or x.dtype.kind not in "fV" or not x.size:
+            return super().reduce(name, x, axes, keepdims)
+        gone = range(x.ndim) if axes is None else axes
+        kept = [1 if i in gone else n for i, n in enumerate(x.shape) if keepdims or i not in gone]
+        result = self.fresh(kept, x.dtype)
+        self.briefly(cuda_axes.scratch(x.shape, [s // x.itemsize for s in x.strides], gone, x.itemsize))
+        order = [i for i in cuda_axes.in_memory_order(x.strides) if keepdims or i not in gone]
+        return in_order(result, [sorted(order).index(i) for i in order])
 
 
 class _Rows:

@@ -36,6 +36,11 @@ def _both(names: str) -> tuple[str, ...]:
     return tuple(f"{name}_{way}" for way in ("warp", "block") for name in names.split())
 
 
+def _reductions(names: str) -> tuple[str, ...]:
+    forms = "rows_warp rows_block columns columns_wide finish".split()
+    return tuple(f"{name}_{form}" for name in names.split() for form in forms)
+
+
 _OPTIM: Final = ("sgd", "adam", "rmsprop", "norm_partials", "scale", "judge", "count_skip", "loss_scale")
 
 # Every hand-written source; the tests compile and run what is listed here, and a file that is not listed fails them.
@@ -49,7 +54,8 @@ SOURCES: Final[dict[str, RowSource]] = {
         RowSource("dropout.cu", ("dropout",)),
         RowSource("random.cu", ("uniform", "normal", "integers")),
         RowSource("maxout.cu", ("maxout", "maxout_vjp")),
-        RowSource("reduce.cu", (*_both("row_sum"), "total_parts", "total", "column_parts", "column_sum")),
+        RowSource("reduce.cu", _reductions("sum")),
+        RowSource("extremes.cu", _reductions("max min prod")),
         RowSource("segment_sum.cu", ("segment_sum",)),
         RowSource(
             "conv.cu", ("im2col", "im2col_wide", "col2im", "depthwise", "depthwise_input", "depthwise_weight")

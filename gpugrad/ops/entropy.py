@@ -112,7 +112,7 @@ def _forward(
     xp = backend.xp
     if reduction == "none":
         return losses, (lse, None, index)
-    total = losses.sum()
+    total = backend.reduce("sum", losses, None, False)
     if reduction == "sum":
         return xp.asarray(total), (lse, None, index)
     divisor: Any = labels.size - ignored

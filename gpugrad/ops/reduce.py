@@ -42,19 +42,15 @@ def _array(x: Any, out: Any) -> Any:
     return out if type(out) is type(x) else backend_of(x).xp.asarray(out)
 
 
-def _total(x: Any, axis: Axes | None, keepdims: bool, dtype: Any) -> Any:
-    return backend_of(x).xp.add.reduce(x, axis, dtype, None, keepdims)
-
-
 # ---- sum and mean
 
 
 def _sum_forward(needs: Needs, x: Any, *, axis: Axes | None, keepdims: bool, dtype: Any) -> tuple[Any, tuple[Any, ...]]:
-    if dtype is None and x.itemsize == 2 and is_half(x.dtype):
-        return _array(x, _total(x, axis, keepdims, _FLOAT32)).astype(x.dtype), (x.shape,)
-    xp = backend_of(x).xp
-    out = xp.add.reduce(x, axis, dtype, None, keepdims)
-    return (out if type(out) is type(x) else xp.asarray(out)), (x.shape,)
+    on = backend_of(x)
+    if dtype is None and (on.reduces or x.itemsize == 2):
+        return _array(x, on.reduce("sum", x, axis, keepdims)), (x.shape,)
+    out = on.xp.add.reduce(x, axis, dtype, None, keepdims)  # as `reduce`, without the cost of a call
+    return (out if type(out) is type(x) else on.xp.asarray(out)), (x.shape,)
 
 
 def _sum_rule(g: Any, needs: Needs, shape: Shape, *, axis: Axes | None, keepdims: bool, dtype: Any) -> tuple[Any, ...]:
@@ -88,10 +84,11 @@ def sum(x: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims:
 
 
 def _mean_forward(needs: Needs, x: Any, *, axis: Axes | None, keepdims: bool) -> tuple[Any, tuple[Any, ...]]:
-    n = count(x.shape, axis)
-    if is_half(x.dtype):
-        return _array(x, _total(x, axis, keepdims, _FLOAT32) / n).astype(x.dtype), (x.shape, n)
-    return _array(x, _total(x, axis, keepdims, np.float64 if x.dtype.kind in "iub" else None) / n), (x.shape, n)
+    n, on = count(x.shape, axis), backend_of(x)
+    if x.dtype.kind in "fV" and (on.reduces or x.itemsize == 2):
+        return _array(x, on.reduce("mean", x, axis, keepdims)), (x.shape, n)
+    wide = np.float64 if x.dtype.kind in "iub" else None
+    return _array(x, on.xp.add.reduce(x, axis, wide, None, keepdims) / n), (x.shape, n)
 
 
 def _mean_rule(g: Any, needs: Needs, shape: Shape, n: int, *, axis: Axes | None, keepdims: bool) -> tuple[Any, ...]:
@@ -125,9 +122,9 @@ def mean(x: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims
 
 
 def _prod_forward(needs: Needs, x: Any, *, axis: Axes | None, keepdims: bool) -> tuple[Any, tuple[Any, ...]]:
-    wide = _FLOAT32 if is_half(x.dtype) else None
-    out = _array(x, backend_of(x).xp.multiply.reduce(x, axis, wide, None, keepdims))
-    return (out if wide is None else out.astype(x.dtype)), ()
+    on = backend_of(x)
+    out = on.reduce("prod", x, axis, keepdims)
+    return (out if type(out) is type(x) else on.xp.asarray(out)), ()
 
 
 def _prod_rule(g: Any, needs: Needs, x: Any, *, axis: Axes | None, keepdims: bool) -> tuple[Any, ...]:
@@ -178,11 +175,15 @@ def prod(x: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims
 
 
 def _max_forward(needs: Needs, x: Any, *, axis: Axes | None, keepdims: bool) -> tuple[Any, tuple[Any, ...]]:
-    return _array(x, x.max(axis, None, keepdims)), ()
+    on = backend_of(x)
+    out = on.reduce("max", x, axis, keepdims) if on.reduces else on.xp.maximum.reduce(x, axis, None, None, keepdims)
+    return (out if type(out) is type(x) else on.xp.asarray(out)), ()
 
 
 def _min_forward(needs: Needs, x: Any, *, axis: Axes | None, keepdims: bool) -> tuple[Any, tuple[Any, ...]]:
-    return _array(x, x.min(axis, None, keepdims)), ()
+    on = backend_of(x)
+    out = on.reduce("min", x, axis, keepdims) if on.reduces else on.xp.minimum.reduce(x, axis, None, None, keepdims)
+    return (out if type(out) is type(x) else on.xp.asarray(out)), ()
 
 
 def _extreme_rule(g: Any, needs: Needs, x: Any, y: Any, *, axis: Axes | None, keepdims: bool) -> tuple[Any, ...]:
@@ -297,12 +298,13 @@ def std(
 
 
 def _norm_forward(needs: Needs, x: Any, *, p: float, axis: Axes | None, keepdims: bool) -> tuple[Any, tuple[Any, ...]]:
-    xp = backend_of(x).xp
+    on = backend_of(x)
+    xp = on.xp
     wide = x.astype(_FLOAT32) if is_half(x.dtype) else x
     if p == 2:
-        out = xp.sqrt(_total(xp.square(wide), axis, keepdims, None))
+        out = xp.sqrt(on.reduce("sum", xp.square(wide), axis, keepdims))
     else:
-        out = _total(xp.abs(wide) ** p, axis, keepdims, None) ** (1 / p)
+        out = on.reduce("sum", xp.abs(wide) ** p, axis, keepdims) ** (1 / p)
     return _array(x, out).astype(x.dtype, copy=False), ()
 
 

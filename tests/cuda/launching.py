@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gpugrad.backend.cuda_axes import Launch
 from gpugrad.fusion.cuda_compiler import SCALAR, CudaLauncher, CudaSource
 from gpugrad.fusion.cuda_sources import SOURCES, row_source
 from tests.cuda.hostexec import HostKernel, HostModule
@@ -84,6 +85,21 @@ def elementwise(
     kernels[plan.entry](plan.grid, plan.block, (plan.first, *scalars, *outputs))
 
 
+def _twin(a: Array) -> Array:
+    """A copy that begins as far from a 16-byte boundary as `a` does, if `a` has no gaps."""
+    if a.dtype.fields is not None or not a.flags.c_contiguous or not a.size:
+        return a.copy()
+    off = a.ctypes.data % 16 // a.itemsize
+    twin = aligned((off + a.size,), a.dtype)[off:].reshape(a.shape)
+    twin[...] = a
+    return twin
+
+
+def packed_words(launch: Launch) -> Array:
+    """The axes of a reduction's launch as its kernel takes them: one struct, by value."""
+    return np.array(launch.words, np.int64).view([("words", "i8", (len(launch.words),))])
+
+
 class Rows:
     """The hand-written kernels of one dtype: of some files, or of all of them.
 
@@ -116,7 +132,7 @@ class Rows:
     def run(self, kernel: str, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any]) -> None:
         """Launch `kernel`; arrays in `args` are written to."""
         entry = next(s for s in SOURCES.values() if kernel in s.kernels).entry(kernel, self.dtype)
-        before = [a.copy() if isinstance(a, np.ndarray) else a for a in args]
+        before = [_twin(a) if isinstance(a, np.ndarray) else a for a in args]
         self.kernels[entry](grid, block, before, backwards=True)
         self.kernels[entry](grid, block, args)
         for a, b in zip(args, before, strict=True):

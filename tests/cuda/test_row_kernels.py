@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, logsumexp, softmax
 
-from gpugrad.backend import cpu_rows_numpy
+from gpugrad.backend import cpu_rows_numpy, cuda_axes
 from gpugrad.fusion.cuda_sources import SOURCES
 from tests.cuda.hostexec import missing_compiler
-from tests.cuda.launching import Array, Rows, rows_of
+from tests.cuda.launching import Array, Rows, packed_words, rows_of
 
 pytestmark = pytest.mark.skipif(missing_compiler() is not None, reason=str(missing_compiler()))
 I64 = np.int64
@@ -156,7 +156,8 @@ def test_normalisations(k: Rows, way: str, affine: bool, shape: tuple[int, int],
         )  # fmt: skip
         for part, wanted in zip(parts, (g * h, g), strict=False):
             total = k.empty((columns,))
-            k.run("column_sum", (-(-columns // 32),), (32, 8), (part, total, I64(chunks), I64(columns)))
+            launch = cuda_axes.finish(chunks, columns)
+            k.run("sum_finish", launch.grid, launch.block, (part, total, None, packed_words(launch), k.scalar(1)))
             k.check(total, wanted.sum(0), 3)
 
 
@@ -201,24 +202,6 @@ def test_maxout_shares_a_tie_and_gives_a_nans_cotangent_to_the_nan(k: Rows, rng:
     k.run("maxout_vjp", (1,), (32,), (g_stored, stored, y, dx, I64(7), I64(4)))
     top = (x == x.max(1, keepdims=True)) | np.isnan(x)
     k.check(dx, top * (g / top.sum(1))[:, None])
-
-
-def test_sums_of_rows_of_columns_and_of_everything(k: Rows, rng: np.random.Generator) -> None:
-    for rows, columns in ((1, 1), (19, 45), (3, 500)):
-        stored, x = k.given(rng.uniform(0.9, 1.1, (rows, columns)))
-        for way in ("warp", "block"):
-            y = k.empty((rows,))
-            k.run_rows("row_sum", way, rows, (stored, y, I64(rows), I64(columns)))
-            k.check(y, x.sum(1), 4)
-        chunks = -(-rows // 8)
-        part, y = k.empty((chunks, columns), k.real), k.empty((columns,))
-        k.run("column_parts", (-(-columns // 32), chunks), (32, 8), (stored, part, I64(rows), I64(columns), I64(8)))
-        k.run("column_sum", (-(-columns // 32),), (32, 8), (part, y, I64(chunks), I64(columns)))
-        k.check(y, x.sum(0), 4)
-        part, y = k.empty((3,), k.real), k.empty((1,))
-        k.run("total_parts", (3,), (256,), (stored, part, I64(x.size)))
-        k.run("total", (1,), (256,), (part, y, I64(3)))
-        k.check(y, [x.sum()], 10)
 
 
 def test_segment_sum_adds_rows_by_index(k: Rows, rng: np.random.Generator) -> None:

@@ -35,6 +35,10 @@ def use_everything(rng: np.random.Generator, rows: int, columns: int) -> None:
     backward(x + tensor(columns))
     backward(x + tensor(rows, 1))
     backward(x * tensor())
+    for reduction in (gg.sum, gg.max, gg.min, gg.prod):
+        for axis in (None, 0, 1):
+            reduction(x.detach(), axis)
+        reduction(gg.ones(40_000, device="cuda"))
     backward(x[gg.tensor(np.array([0, 0, 1]), device="cuda")])
     images, kernels = tensor(2, 8, 6, 6), tensor(4, 8, 3, 3)
     backward(gg.conv2d(images, kernels, stride=2, padding=1))

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 
 import gpugrad as gg
-from gpugrad.backend import Backend, backend_for, cpu_rows, cuda_rows, cuda_sums
+from gpugrad.backend import Backend, backend_for, cpu_rows, cuda_rows
 from tests.cuda_backend.cases import (
     DROPOUTS,
     INDICES,
     MAXOUTS,
     SHAPES,
-    SUMS,
     both,
     check_dropout,
     check_maxout,
@@ -103,13 +102,6 @@ def test_the_gradients_of_a_norm_are_one_look_at_its_rows(cuda: Backend, gpu: St
         same("layer_norm_vjp", [f.get() for f in found], list(want), 2e-4)
 
 
-def test_sums_of_many_rows_are_added_up_in_two_steps(cuda: Backend, gpu: State, rng: np.random.Generator) -> None:
-    x = normal(rng, (40000, 3))
-    gpu.clear()
-    same("sum", [cuda_sums.column_sum(cuda.from_host(x)).get()], [x.sum(0, dtype=np.float64).astype(np.float32)], 1e-3)
-    assert gpu.launches == ["gg_column_parts_f32", "gg_column_sum_f32"]
-
-
 def test_a_label_out_of_range_gives_nan_and_does_not_wait(cuda: Backend, gpu: State) -> None:
     x, labels = cuda.from_host(np.zeros((2, 3), np.float32)), cuda.from_host(np.array([1, 3]))
     loss, _ = cuda_rows.cross_entropy(x, labels)
@@ -126,27 +118,6 @@ def test_layer_and_rms_norm(cuda: Backend, rng: np.random.Generator, shape: Any,
     both(cuda, lambda rows, *a: rows.layer_norm_vjp(*a), g, x, mean, rstd, w, rtol=2e-4)
     _, rstd = both(cuda, lambda rows, x, w: rows.rms_norm(x, w, 1e-5), x, w)
     both(cuda, lambda rows, *a: rows.rms_norm_vjp(*a), g, x, rstd, w, rtol=2e-4)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float16])
-@pytest.mark.parametrize(("shape", "to"), SUMS)
-def test_sum_to_is_the_cpus_with_kernels_of_our_own(
-    cuda: Backend, gpu: State, rng: np.random.Generator, shape: Any, to: Any, dtype: Any
-) -> None:
-    x = normal(rng, shape, dtype)
-    want = backend_for("cpu").sum_to(x, to)
-    have = cuda.sum_to(cuda.from_host(x), to)
-    same("sum", [have.get()], [want], rtol=1e-3)
-    assert bool(gpu.launches) == (to != (2, 1, 3, 1)), "only where axes in the middle stay does CuPy add up"
-
-
-def test_column_sums_of_any_dtype_and_order(cuda: Backend, rng: np.random.Generator) -> None:
-    cpu = backend_for("cpu")
-    for x in (normal(rng, (700, 40)), normal(rng, (3, 5)).T, rng.integers(0, 9, (4, 3)), np.zeros((0, 3), np.float32)):
-        same("sum", [cuda.column_sum(cuda.from_host(x)).get()], [cpu.column_sum(x)], rtol=1e-4)
-        same("sum", [cpu.column_sum(x)], [x.sum(0)], rtol=1e-4)
-    half = np.full((5000, 3), 0.5, np.float16)
-    assert cpu.column_sum(half).tolist() == cuda.column_sum(cuda.from_host(half)).get().tolist() == [2500.0] * 3
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64], ids=str)

@@ -123,7 +123,16 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
     """
     from gpugrad import backend
     from gpugrad import cuda as gg_cuda
-    from gpugrad.backend import cuda_kernels, cuda_launch, cuda_optim, cuda_probe, cuda_rows, cupy_backend, placing
+    from gpugrad.backend import (
+        cuda_kernels,
+        cuda_launch,
+        cuda_optim,
+        cuda_probe,
+        cuda_rows,
+        cuda_sums,
+        cupy_backend,
+        placing,
+    )
     from gpugrad.bridges.cupy import hints
     from gpugrad.transforms import compiling
 
@@ -137,6 +146,7 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
         for cached in (
             cuda_kernels.load,
             cuda_launch.function,
+            cuda_sums.planned,
             cuda_rows.stream_of,
             cuda_optim._uploaded,
             cuda_optim._chunks,

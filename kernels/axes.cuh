@@ -1,0 +1,180 @@
+// Reductions over one group of neighbouring axes of an array: sums, products, extremes.
+//
+// The array is seen as (outer, count, inner), element (o, r, i) at x[o * outer_step + r * step + i * inner_step], and
+// `count` is what goes. An operation gives two forms and the second stage of both, all with these arguments:
+//
+//   rows_warp(x, y, part, axes, divisor)    inner = 1. `lanes` threads (a power of two, at most 32) share a row;
+//                                           block (256,), grid (ceil(outer * lanes / 256), chunks)
+//   rows_block(x, y, part, axes, divisor)   inner = 1. A block for each row; block (256,), grid (outer, chunks)
+//   columns(x, y, part, axes, divisor)      any inner, one element an access; `columns_wide`: 16 bytes an access
+//   finish(part, y, null, axes, divisor)    columns of the compute type: the second stage
+//
+// Columns have two ways. `flat` = 0: block (across, down), a thread has a pack of W neighbouring columns and every
+// down-th row of a chunk; grid (ceil(outer * inner / W / across), chunks). `flat` = n: the rows of a matrix lie side by
+// side, and n threads of a block, a multiple of the columns' period in packs, go through them as through one line, so
+// that each of them stays on its columns whatever their number; grid (outer, chunks), block of n threads or more.
+//
+// A chunk is `a_chunk` of the count. With one chunk the results go to y, divided by `divisor`; with several each chunk's
+// go to part[chunk, output] and `finish` reduces those over the chunks. Every order of combination follows from shapes,
+// strides and the low bits of addresses alone. x: the storage type; y likewise (null where part is written); part and
+// divisor: the compute type.
+#ifndef GG_AXES_CUH
+#define GG_AXES_CUH
+#include "reduce.cuh"
+
+namespace gg {
+
+struct Axes {
+  long long outer, count, inner, outer_step, step, inner_step, a_chunk, flat, lanes;
+};
+
+struct Product {
+  template <class C> static __device__ __forceinline__ C combine(C a, C b) { return a * b; }
+};
+struct Minimum {
+  template <class C> static __device__ __forceinline__ C combine(C a, C b) { return minimum(a, b); }
+};
+
+// What changes nothing that it is combined with.
+template <class C> __device__ __forceinline__ C neutral(Sum) { return C(0); }
+template <class C> __device__ __forceinline__ C neutral(Product) { return C(1); }
+template <class C> __device__ __forceinline__ C neutral(Maximum) { return -infinity<C>(); }
+template <class C> __device__ __forceinline__ C neutral(Minimum) { return infinity<C>(); }
+
+constexpr int reading = 4;  // accesses that a thread has in flight
+
+// W running results: packs at[k * stride] for k = from, from + gap, ... below `stop`.
+template <class Op, int W, class T, class C>
+__device__ __forceinline__ void gather(C (&v)[W], const T* at, long long stride, long long from, long long stop, int gap) {
+  long long k = from;
+#pragma unroll 1
+  for (; k + (reading - 1) * gap < stop; k += reading * gap) {
+    Pack<T, W> pack[reading];
+#pragma unroll
+    for (int u = 0; u < reading; ++u) pack[u] = Pack<T, W>(at + (k + u * gap) * stride);
+#pragma unroll
+    for (int u = 0; u < reading; ++u)
+#pragma unroll
+      for (int j = 0; j < W; ++j) v[j] = Op::combine(v[j], load<C>(pack[u].v[j]));
+  }
+#pragma unroll 1
+  for (; k < stop; k += gap) {
+    const Pack<T, W> pack(at + k * stride);
+#pragma unroll
+    for (int j = 0; j < W; ++j) v[j] = Op::combine(v[j], load<C>(pack.v[j]));
+  }
+}
+
+template <class T, class C> __device__ __forceinline__ void put(T* y, C* part, long long at, long long outputs, C v, C divisor) {
+  if (y) y[at] = store<T>(v / divisor);
+  else part[blockIdx.y * outputs + at] = v;
+}
+
+template <class Op, bool IsBlock, class T, class C>
+__device__ void reduce_rows(const T* x, T* y, C* part, const Axes& a, C divisor) {
+  constexpr int W = 16 / sizeof(T);
+  const int lanes = IsBlock ? blockDim.x : (int)a.lanes, rank = threadIdx.x & (lanes - 1);
+  const long long row = IsBlock ? blockIdx.x : ((long long)blockIdx.x * blockDim.x + threadIdx.x) / (unsigned)lanes;
+  const long long first = blockIdx.y * a.a_chunk, left = a.count - first;
+  C v = neutral<C>(Op{});
+  if (row < a.outer) {
+    const T* at = x + row * a.outer_step + first * a.step;
+    const long long n = left < a.a_chunk ? left : a.a_chunk;
+    C packed[W];
+#pragma unroll
+    for (int j = 0; j < W; ++j) packed[j] = v;
+    if (a.step == 1) {
+      // Elements before the first boundary of 16 bytes, packs, and what is left at both ends.
+      long long head = (16 - ((unsigned long long)at & 15) & 15) / sizeof(T);
+      if (head > n) head = n;
+      const long long packs = (n - head) / W;
+      gather<Op, W>(packed, at + head, W, rank, packs, lanes);
+#pragma unroll 1
+      for (long long i = rank; i < n - packs * W; i += lanes)
+        v = Op::combine(v, load<C>(at[i < head ? i : i + packs * W]));
+    } else {
+      C one[1] = {v};
+      gather<Op, 1>(one, at, a.step, rank, n, lanes);
+      v = one[0];
+    }
+#pragma unroll
+    for (int d = W / 2; d; d /= 2)
+#pragma unroll
+      for (int j = 0; j < d; ++j) packed[j] = Op::combine(packed[j], packed[j + d]);
+    v = Op::combine(packed[0], v);
+  }
+  if constexpr (IsBlock) v = Team<true>::reduce<Op, C>(v);
+  else
+    for (int d = lanes >> 1; d; d >>= 1) v = Op::combine(v, exchange(v, d));
+  if (rank == 0 && row < a.outer) put(y, part, row, a.outer, v, divisor);
+}
+
+template <class Op, int W, class T, class R, class C>
+__device__ void reduce_columns(const T* x, R* y, C* part, const Axes& a, C divisor) {
+  __shared__ C held[256 * W];
+  const int thread = threadIdx.y * blockDim.x + threadIdx.x, threads = blockDim.x * blockDim.y;
+  const long long first = blockIdx.y * a.a_chunk, end = first + a.a_chunk, last = end < a.count ? end : a.count;
+  const long long packs = a.inner / W, outputs = a.outer * a.inner;
+  const int period = a.flat ? (int)a.inner : (int)blockDim.x * W;  // columns of this block
+  C v[W];
+#pragma unroll
+  for (int j = 0; j < W; ++j) v[j] = neutral<C>(Op{});
+  if (a.flat) {
+    const T* at = x + blockIdx.x * a.outer_step + first * a.inner;
+    const long long n = (last - first) * a.inner, whole = n / W;
+    if (thread < a.flat) {
+      gather<Op, W>(v, at, W, thread, whole, (int)a.flat);
+      if (whole % a.flat == thread) {  // whose turn it is at what is less than a pack
+#pragma unroll
+        for (int j = 0; j < W; ++j)
+          if (whole * W + j < n) v[j] = Op::combine(v[j], load<C>(at[whole * W + j]));
+      }
+    }
+  } else {
+    const long long q = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (q < a.outer * packs) {
+      const long long o = a.outer == 1 ? 0 : q / packs, i = q - o * packs;
+      gather<Op, W>(v, x + o * a.outer_step + i * W * a.inner_step, a.step, first + threadIdx.y, last, blockDim.y);
+    }
+  }
+  // What the block's threads have of the same column, folded in halves.
+#pragma unroll
+  for (int j = 0; j < W; ++j) held[thread * W + j] = v[j];
+  __syncthreads();
+  for (int rows = (int)(a.flat ? a.flat * W / a.inner : blockDim.y); rows > 1;) {
+    const int half = (rows + 1) >> 1;
+    for (int e = thread; e < (rows - half) * period; e += threads)
+      held[e] = Op::combine(held[e], held[e + half * period]);
+    __syncthreads();
+    rows = half;
+  }
+  const long long start = (long long)blockIdx.x * period;
+  for (int e = thread; e < period && start + e < outputs; e += threads)
+    put(y, part, start + e, outputs, held[e], divisor);
+}
+
+}  // namespace gg
+
+#define GG_REDUCTION(Op, name, T, tag)                                                                               \
+  extern "C" __global__ void __launch_bounds__(256) gg_##name##_rows_warp_##tag(                                     \
+      const T* x, T* y, gg::real<T>* part, gg::Axes axes, gg::real<T> divisor) {                                     \
+    gg::reduce_rows<Op, false>(x, y, part, axes, divisor);                                                           \
+  }                                                                                                                  \
+  extern "C" __global__ void __launch_bounds__(256) gg_##name##_rows_block_##tag(                                    \
+      const T* x, T* y, gg::real<T>* part, gg::Axes axes, gg::real<T> divisor) {                                     \
+    gg::reduce_rows<Op, true>(x, y, part, axes, divisor);                                                            \
+  }                                                                                                                  \
+  extern "C" __global__ void __launch_bounds__(256) gg_##name##_columns_##tag(                                       \
+      const T* x, T* y, gg::real<T>* part, gg::Axes axes, gg::real<T> divisor) {                                     \
+    gg::reduce_columns<Op, 1>(x, y, part, axes, divisor);                                                            \
+  }                                                                                                                  \
+  extern "C" __global__ void __launch_bounds__(256) gg_##name##_columns_wide_##tag(                                  \
+      const T* x, T* y, gg::real<T>* part, gg::Axes axes, gg::real<T> divisor) {                                     \
+    gg::reduce_columns<Op, 16 / sizeof(T)>(x, y, part, axes, divisor);                                               \
+  }                                                                                                                  \
+  extern "C" __global__ void __launch_bounds__(256) gg_##name##_finish_##tag(                                        \
+      const gg::real<T>* x, T* y, gg::real<T>* part, gg::Axes axes, gg::real<T> divisor) {                           \
+    gg::reduce_columns<Op, 1>(x, y, part, axes, divisor);                                                            \
+  }
+
+#endif
