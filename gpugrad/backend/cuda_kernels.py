@@ -273,7 +273,15 @@ class _Plan:
                 arguments = (launch.first, *arrays, *given)
             with self.place():
                 self.function(launch.grid, launch.block, arguments)
+                for start, part in launch.more:
+                    rest = [_behind(a, start) for a in arguments[1:]]
+                    self.function(part.grid, part.block, (part.first, *rest))
         return given  # type: ignore[no-any-return]
+
+
+def _behind(operand: Any, start: int) -> Any:
+    """The address of a dense array's element `start`; a number stays what it is."""
+    return np.uint64(operand.data.ptr + start * operand.itemsize) if hasattr(operand.data, "ptr") else operand
 
 
 def _strides(a: Any, shape: tuple[int, ...]) -> tuple[int, ...] | None:

@@ -27,6 +27,7 @@ __all__ = [
 SCALAR: Final = "scalar"  # in place of a dtype: a number passed by value in the compute type
 THREADS: Final = 256
 MAX_DIMS: Final = 8
+_LONGEST = 2**31  # elements of one contiguous launch: half of what fits, as below
 _INDEX32_LIMIT: Final = 2**30  # half of what fits, so that a loop counter may run one step past the end
 
 # dtype -> (C++ type, tag in names, bytes)
@@ -164,7 +165,7 @@ def _operands(formula: Formula, dtypes: tuple[str, ...], out_dtypes: tuple[str, 
 def _entry_points(name: str, parameters: str, operands: str, width: int, arrays: int) -> list[str]:
     kernel = f'extern "C" __global__ void __launch_bounds__({THREADS}) {name}_'
     lines = [
-        f"{kernel}contiguous(long long n, {parameters}) {{",
+        f"{kernel}contiguous(unsigned n, {parameters}) {{",
         f"  gg::contiguous<{name}, {width}>(n, {operands});",
         "}",
     ]
@@ -243,12 +244,17 @@ def _literal(node: Expr, compute: str) -> str:
 
 
 class Launch(NamedTuple):
-    """How to launch one entry point: `kernel(grid, block, (first, *operands))`."""
+    """How to launch one entry point: `kernel(grid, block, (first, *operands))`.
+
+    An array of more elements than an index of 32 bits counts takes several launches: `more` are those after the first,
+    each with the element that its operands begin at.
+    """
 
     entry: str
     grid: tuple[int, int]
     block: tuple[int, int]
-    first: Any  # np.int64 for `contiguous`; a structured array of one element, passed by value, for the others
+    first: Any  # np.uint32 for `contiguous`; a structured array of one element, passed by value, for the others
+    more: tuple[tuple[int, Launch], ...] = ()
 
 
 def collapse(
@@ -338,8 +344,10 @@ class CudaLauncher:
         return self._strided(sizes, steps, aligned)
 
     def _contiguous(self, n: int) -> Launch:
+        more = tuple((i, self._contiguous(min(n - i, _LONGEST))) for i in range(_LONGEST, n, _LONGEST))
+        n = min(n, _LONGEST)
         blocks = -(-n // (self.source.width * 2 * THREADS))  # two wide accesses a thread
-        return Launch(self.source.entries[0], (min(blocks, 2**31 - 1), 1), (THREADS, 1), np.int64(n))
+        return Launch(self.source.entries[0], (blocks, 1), (THREADS, 1), np.uint32(n), more)
 
     def _strided(self, sizes: tuple[int, ...], steps: tuple[tuple[int, ...], ...], aligned: bool) -> Launch:
         extent = max(sum(abs(s) * (size - 1) for s, size in zip(step, sizes, strict=True)) for step in steps)

@@ -7,7 +7,7 @@ struct gg_ceil_vjp_f32_f32 {
     out_0 = 0.0f;
   }
 };
-extern "C" __global__ void __launch_bounds__(256) gg_ceil_vjp_f32_f32_contiguous(long long n, const float* in_g, float* out_0) {
+extern "C" __global__ void __launch_bounds__(256) gg_ceil_vjp_f32_f32_contiguous(unsigned n, const float* in_g, float* out_0) {
   gg::contiguous<gg_ceil_vjp_f32_f32, 4>(n, gg::In<0, float, float>{in_g}, gg::Out<1, float, float>{out_0});
 }
 extern "C" __global__ void __launch_bounds__(256) gg_ceil_vjp_f32_f32_rows(gg::Layout<int, 2> layout, const float* in_g, float* out_0) {

@@ -9,7 +9,7 @@ struct gg_clip_above_f32_f32_f32 {
     out_0 = t1;
   }
 };
-extern "C" __global__ void __launch_bounds__(256) gg_clip_above_f32_f32_f32_contiguous(long long n, const float* in_a, const float* in_a_max, float* out_0) {
+extern "C" __global__ void __launch_bounds__(256) gg_clip_above_f32_f32_f32_contiguous(unsigned n, const float* in_a, const float* in_a_max, float* out_0) {
   gg::contiguous<gg_clip_above_f32_f32_f32, 4>(n, gg::In<0, float, float>{in_a}, gg::In<1, float, float>{in_a_max}, gg::Out<2, float, float>{out_0});
 }
 extern "C" __global__ void __launch_bounds__(256) gg_clip_above_f32_f32_f32_rows(gg::Layout<int, 3> layout, const float* in_a, const float* in_a_max, float* out_0) {

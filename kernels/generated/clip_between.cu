@@ -11,7 +11,7 @@ struct gg_clip_between_f32_f32_f32_f32 {
     out_0 = t3;
   }
 };
-extern "C" __global__ void __launch_bounds__(256) gg_clip_between_f32_f32_f32_f32_contiguous(long long n, const float* in_a, const float* in_a_min, const float* in_a_max, float* out_0) {
+extern "C" __global__ void __launch_bounds__(256) gg_clip_between_f32_f32_f32_f32_contiguous(unsigned n, const float* in_a, const float* in_a_min, const float* in_a_max, float* out_0) {
   gg::contiguous<gg_clip_between_f32_f32_f32_f32, 4>(n, gg::In<0, float, float>{in_a}, gg::In<1, float, float>{in_a_min}, gg::In<2, float, float>{in_a_max}, gg::Out<3, float, float>{out_0});
 }
 extern "C" __global__ void __launch_bounds__(256) gg_clip_between_f32_f32_f32_f32_rows(gg::Layout<int, 4> layout, const float* in_a, const float* in_a_min, const float* in_a_max, float* out_0) {

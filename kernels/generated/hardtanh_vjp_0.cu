@@ -11,7 +11,7 @@ struct gg_hardtanh_vjp_0_f32_f32_s_s_f32 {
     out_0 = t3;
   }
 };
-extern "C" __global__ void __launch_bounds__(256) gg_hardtanh_vjp_0_f32_f32_s_s_f32_contiguous(long long n, const float* in_g, const float* in_x, float in_min_val, float in_max_val, float* out_0) {
+extern "C" __global__ void __launch_bounds__(256) gg_hardtanh_vjp_0_f32_f32_s_s_f32_contiguous(unsigned n, const float* in_g, const float* in_x, float in_min_val, float in_max_val, float* out_0) {
   gg::contiguous<gg_hardtanh_vjp_0_f32_f32_s_s_f32, 4>(n, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x}, gg::Value<float>{in_min_val}, gg::Value<float>{in_max_val}, gg::Out<2, float, float>{out_0});
 }
 extern "C" __global__ void __launch_bounds__(256) gg_hardtanh_vjp_0_f32_f32_s_s_f32_rows(gg::Layout<int, 3> layout, const float* in_g, const float* in_x, float in_min_val, float in_max_val, float* out_0) {

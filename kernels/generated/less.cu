@@ -8,7 +8,7 @@ struct gg_less_f32_f32_b1 {
     out_0 = (float)t0;
   }
 };
-extern "C" __global__ void __launch_bounds__(256) gg_less_f32_f32_b1_contiguous(long long n, const float* in_x1, const float* in_x2, bool* out_0) {
+extern "C" __global__ void __launch_bounds__(256) gg_less_f32_f32_b1_contiguous(unsigned n, const float* in_x1, const float* in_x2, bool* out_0) {
   gg::contiguous<gg_less_f32_f32_b1, 4>(n, gg::In<0, float, float>{in_x1}, gg::In<1, float, float>{in_x2}, gg::Out<2, bool, float>{out_0});
 }
 extern "C" __global__ void __launch_bounds__(256) gg_less_f32_f32_b1_rows(gg::Layout<int, 3> layout, const float* in_x1, const float* in_x2, bool* out_0) {

@@ -10,7 +10,7 @@ struct gg_multiply_vjp_f32_f32_f32_f32_f32 {
     out_1 = t1;
   }
 };
-extern "C" __global__ void __launch_bounds__(256) gg_multiply_vjp_f32_f32_f32_f32_f32_contiguous(long long n, const float* in_g, const float* in_x1, const float* in_x2, float* out_0, float* out_1) {
+extern "C" __global__ void __launch_bounds__(256) gg_multiply_vjp_f32_f32_f32_f32_f32_contiguous(unsigned n, const float* in_g, const float* in_x1, const float* in_x2, float* out_0, float* out_1) {
   gg::contiguous<gg_multiply_vjp_f32_f32_f32_f32_f32, 4>(n, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x1}, gg::In<2, float, float>{in_x2}, gg::Out<3, float, float>{out_0}, gg::Out<4, float, float>{out_1});
 }
 extern "C" __global__ void __launch_bounds__(256) gg_multiply_vjp_f32_f32_f32_f32_f32_rows(gg::Layout<int, 5> layout, const float* in_g, const float* in_x1, const float* in_x2, float* out_0, float* out_1) {

@@ -13,7 +13,7 @@ struct gg_prelu_vjp_f32_f32_f32_f32_f32 {
     out_1 = t4;
   }
 };
-extern "C" __global__ void __launch_bounds__(256) gg_prelu_vjp_f32_f32_f32_f32_f32_contiguous(long long n, const float* in_g, const float* in_x, const float* in_weight, float* out_0, float* out_1) {
+extern "C" __global__ void __launch_bounds__(256) gg_prelu_vjp_f32_f32_f32_f32_f32_contiguous(unsigned n, const float* in_g, const float* in_x, const float* in_weight, float* out_0, float* out_1) {
   gg::contiguous<gg_prelu_vjp_f32_f32_f32_f32_f32, 4>(n, gg::In<0, float, float>{in_g}, gg::In<1, float, float>{in_x}, gg::In<2, float, float>{in_weight}, gg::Out<3, float, float>{out_0}, gg::Out<4, float, float>{out_1});
 }
 extern "C" __global__ void __launch_bounds__(256) gg_prelu_vjp_f32_f32_f32_f32_f32_rows(gg::Layout<int, 5> layout, const float* in_g, const float* in_x, const float* in_weight, float* out_0, float* out_1) {

@@ -8,7 +8,7 @@ struct gg_signbit_f32_b1 {
     out_0 = (float)t0;
   }
 };
-extern "C" __global__ void __launch_bounds__(256) gg_signbit_f32_b1_contiguous(long long n, const float* in_x, bool* out_0) {
+extern "C" __global__ void __launch_bounds__(256) gg_signbit_f32_b1_contiguous(unsigned n, const float* in_x, bool* out_0) {
   gg::contiguous<gg_signbit_f32_b1, 4>(n, gg::In<0, float, float>{in_x}, gg::Out<1, bool, float>{out_0});
 }
 extern "C" __global__ void __launch_bounds__(256) gg_signbit_f32_b1_rows(gg::Layout<int, 2> layout, const float* in_x, bool* out_0) {

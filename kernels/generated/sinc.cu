@@ -37,7 +37,7 @@ struct gg_sinc_f32_f32 {
     out_0 = t29;
   }
 };
-extern "C" __global__ void __launch_bounds__(256) gg_sinc_f32_f32_contiguous(long long n, const float* in_x, float* out_0) {
+extern "C" __global__ void __launch_bounds__(256) gg_sinc_f32_f32_contiguous(unsigned n, const float* in_x, float* out_0) {
   gg::contiguous<gg_sinc_f32_f32, 4>(n, gg::In<0, float, float>{in_x}, gg::Out<1, float, float>{out_0});
 }
 extern "C" __global__ void __launch_bounds__(256) gg_sinc_f32_f32_rows(gg::Layout<int, 2> layout, const float* in_x, float* out_0) {

@@ -9,7 +9,7 @@ struct gg_where_b1_f32_f32_f32 {
     out_0 = t1;
   }
 };
-extern "C" __global__ void __launch_bounds__(256) gg_where_b1_f32_f32_f32_contiguous(long long n, const bool* in_condition, const float* in_x, const float* in_y, float* out_0) {
+extern "C" __global__ void __launch_bounds__(256) gg_where_b1_f32_f32_f32_contiguous(unsigned n, const bool* in_condition, const float* in_x, const float* in_y, float* out_0) {
   gg::contiguous<gg_where_b1_f32_f32_f32, 4>(n, gg::In<0, bool, float>{in_condition}, gg::In<1, float, float>{in_x}, gg::In<2, float, float>{in_y}, gg::Out<3, float, float>{out_0});
 }
 extern "C" __global__ void __launch_bounds__(256) gg_where_b1_f32_f32_f32_rows(gg::Layout<int, 4> layout, const bool* in_condition, const float* in_x, const float* in_y, float* out_0) {

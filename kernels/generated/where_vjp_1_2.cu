@@ -11,7 +11,7 @@ struct gg_where_vjp_1_2_f32_b1_f32_f32 {
     out_1 = t2;
   }
 };
-extern "C" __global__ void __launch_bounds__(256) gg_where_vjp_1_2_f32_b1_f32_f32_contiguous(long long n, const float* in_g, const bool* in_condition, float* out_0, float* out_1) {
+extern "C" __global__ void __launch_bounds__(256) gg_where_vjp_1_2_f32_b1_f32_f32_contiguous(unsigned n, const float* in_g, const bool* in_condition, float* out_0, float* out_1) {
   gg::contiguous<gg_where_vjp_1_2_f32_b1_f32_f32, 4>(n, gg::In<0, float, float>{in_g}, gg::In<1, bool, float>{in_condition}, gg::Out<2, float, float>{out_0}, gg::Out<3, float, float>{out_1});
 }
 extern "C" __global__ void __launch_bounds__(256) gg_where_vjp_1_2_f32_b1_f32_f32_rows(gg::Layout<int, 4> layout, const float* in_g, const bool* in_condition, float* out_0, float* out_1) {

@@ -8,7 +8,7 @@ import pytest
 
 import gpugrad as gg
 from gpugrad.backend import Backend, DeviceError, backend_for
-from gpugrad.fusion import Formula, trace
+from gpugrad.fusion import Formula, cuda_compiler, trace
 from gpugrad.fusion.numpy_compiler import compile_numpy
 from tests.cuda_backend.cases import AXPY, INTEGERS, LAYOUTS
 from tests.standin import State
@@ -77,6 +77,17 @@ def test_results_keep_the_memory_order_of_the_first_full_input(cuda: Backend, gp
     gpu.clear()
     cuda.kernel(AXPY)(x, x, 1.0)
     assert gpu.launches == ["gg_axpy_f32_f32_s_f32_contiguous"], "dense in another order is dense"
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_arrays_longer_than_a_32_bit_index_take_several_launches(
+    cuda: Backend, gpu: State, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, dtype: Any
+) -> None:
+    monkeypatch.setattr(cuda_compiler, "_LONGEST", 64)
+    x, y = (rng.standard_normal((7, 45)).astype(dtype) for _ in range(2))
+    have = cuda.kernel(AXPY)(cuda.from_host(x), cuda.from_host(y), 3.0)
+    np.testing.assert_allclose(have.get(), x * dtype(3) + y, rtol=2e-3 if dtype == np.float16 else 1e-6, atol=1e-2)
+    assert len(gpu.launches) == 5, "315 elements, 64 a launch"
 
 
 def test_broadcast_and_reversed_inputs(cuda: Backend, rng: np.random.Generator) -> None:
