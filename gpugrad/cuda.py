@@ -218,7 +218,8 @@ def set_cupy_hints(on: bool) -> None:
 def memory_stats(where: Any = None) -> Any:
     """What a GPU's allocator holds: `in_use_bytes`, `held_bytes`, `free_bytes`, `total_bytes`, `limit_bytes`.
 
-    `graph_bytes` is what compiled steps (`gg.compile`) took for themselves; no other number has it.
+    `graph_bytes` is what compiled steps (`gg.compile`) took for themselves, beside `held_bytes`; `limit_bytes` bounds
+    the sum of both.
     """
     return backend_for(_gpu(where)).memory_stats()
 
@@ -282,20 +283,23 @@ def _watch() -> Any:
 
 
 def set_memory_limit(limit: int, where: Any = None) -> None:
-    """Bound what CuPy's pool takes of a GPU to `limit` bytes; 0 for no bound. Beyond it operations run out of memory.
+    """Bound what this process takes of a GPU to `limit` bytes; 0 for no bound. Beyond it operations run out of memory.
+
+    The bound holds for CuPy's pool and the memory of compiled steps (`gg.compile`) together: what these hold comes off
+    what the pool may take. Idle memory is given back before an operation runs out of it, but for what graphs work on.
+    Libraries (cuBLAS, cuDNN) and CUDA itself take memory of their own besides.
 
     Raises:
         ValueError: `limit` is negative.
     """
     if limit < 0:
         raise ValueError(f"[set_memory_limit] limit = {limit}; expected bytes, 0 for no bound")
-    backend = backend_for(_gpu(where))
-    with backend.place():
-        backend.xp.get_default_memory_pool().set_limit(size=limit)
+    backend: Any = backend_for(_gpu(where))
+    backend.bound.set(limit)
 
 
 def set_per_process_memory_fraction(fraction: float, where: Any = None) -> None:
-    """Bound what CuPy's pool takes of a GPU to a share of its memory, in (0, 1].
+    """Bound what this process takes of a GPU (see `set_memory_limit`) to a share of the GPU's memory, in (0, 1].
 
     Raises:
         ValueError: the share is out of range.
@@ -314,16 +318,17 @@ def memory_summary(where: Any = None) -> str:
     peak = None if not _watches else _watches[0].peak(target)
     rows += [] if peak is None else [("most in arrays", peak)]
     rows += [("in compiled steps", stats.graph_bytes)] if stats.graph_bytes else []
-    rows += [("limit of the pool", stats.limit_bytes)] if stats.limit_bytes else []
+    rows += [("limit", stats.limit_bytes)] if stats.limit_bytes else []
     rows += [("free on the device", stats.free_bytes), ("on the device", stats.total_bytes)]
     lines = [f"{what:<20}{nbytes / 2**20:>14,.1f} MiB" for what, nbytes in rows]
     return "\n".join([f"{target}, {get_device_name(target)}", *lines])
 
 
 def empty_cache() -> None:
-    """Give the idle memory of CuPy's pool back to the device; does nothing where no GPU can be used."""
+    """Give idle memory back to the device: CuPy's, and that of compiled steps without a graph. No GPU: nothing."""
     if is_available():
-        backend_for(_gpu(None)).xp.get_default_memory_pool().free_all_blocks()
+        backend: Any = backend_for(_gpu(None))
+        backend.bound.give_back()
 
 
 def manual_seed(seed: int, where: Any = None) -> None:

@@ -90,8 +90,9 @@ def _pool(arrays: list[Any]) -> str:
         return ""
     s = backend.memory_stats()
     graphs = f"{_mib(s.graph_bytes)} taken by compiled steps, " if s.graph_bytes else ""
+    limit = f"{_mib(s.limit_bytes)} allowed for all of it, " if s.limit_bytes else ""
     return (
-        f"; {_mib(s.in_use_bytes)} are in arrays, {_mib(s.held_bytes)} held by the pool, {graphs}"
+        f"; {_mib(s.in_use_bytes)} are in arrays, {_mib(s.held_bytes)} held by the pool, {graphs}{limit}"
         f"{_mib(s.free_bytes)} of {_mib(s.total_bytes)} free for all programs"
     )
 

@@ -1,7 +1,7 @@
-"""One stream, one private pool of memory, and the CUDA graphs recorded with them.
+"""Streams and memory of a compiled step, and the CUDA graphs recorded with them.
 
-The pool lives as long as the graphs: memory that a recording gave back must not be handed to other work, because
-each replay writes there again. What changes between replays is `capturing`'s business.
+The memory lives as long as the graphs: what a recording gave back must not be handed to other work, because each replay
+writes there again. What changes between replays is `capturing`'s business, the memory `cuda_pools`'.
 """
 
 from __future__ import annotations
@@ -9,20 +9,13 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Final
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from .capturing import Capture, CaptureError, entered
+from .cuda_pools import PrivatePool
 
-__all__ = ["Recorder", "Recording", "held_bytes"]
-
-_recorders: Final[weakref.WeakSet[Recorder]] = weakref.WeakSet()
-
-
-def held_bytes(backend: Any) -> int:
-    """What the private pools of all recorders on a GPU have taken of its memory."""
-    with backend.place():
-        return sum(recorder.pool.total_bytes() for recorder in list(_recorders) if recorder.backend is backend)
+__all__ = ["Recorder", "Recording"]
 
 
 class Recording:
@@ -44,44 +37,72 @@ class Recording:
         else:
             self.capture.refill()
         self._fresh = False
-        self.graph.launch(self.recorder.stream)
+        self.recorder.launch(self.graph)
 
 
 class Recorder:
-    """Where the steps of one compiled function run on one GPU.
+    """Where the steps of one compiled function run: on one GPU, or on several that one graph spans.
+
+    The graph is captured on the first GPU's stream. A stream of another GPU is part of the capture from where it waits
+    for an event of that stream until that one waits for an event of its own.
 
     Args:
-        backend: of the GPU.
+        backend: of the first GPU.
     """
 
     def __init__(self, backend: Any) -> None:
         self.backend = backend
+        self._streams: dict[Any, Any] = {}
+        self._pools: dict[int, PrivatePool] = {}
+        self._copied: dict[Any, Any] = {}
+        self._sizes: list[int] = []
+        self._before: list[int] | None = None
+        self._outer: Any = None
+        self._private = True
+        self.meet(backend)
+
+    def meet(self, backend: Any) -> None:
+        """Have a stream and memory on a GPU."""
+        if backend in self._streams:
+            return
         cuda = backend.xp.cuda
         with backend.place():
             # A blocking stream would meet CuPy's default stream, which may not be touched while recording.
-            self.stream = cuda.Stream(non_blocking=True)
-            self.pool = cuda.MemoryPool()
+            stream, pool = cuda.Stream(non_blocking=True), PrivatePool(backend)
             if backend.blas is not None:
-                with self.stream, cuda.using_allocator(self.pool.malloc):
-                    backend.blas.workspace(self.stream.ptr)  # now, so that no recorded run is the one that asks for it
-                weakref.finalize(self, backend.blas.release, self.stream.ptr).atexit = False
-        self._sizes: list[int] = []
-        self._before: list[int] | None = None
-        _recorders.add(self)
+                with stream, cuda.using_allocator(pool.malloc):
+                    backend.blas.workspace(stream.ptr)  # now, so that no recorded run is the one that asks for it
+                weakref.finalize(self, backend.blas.release, stream.ptr).atexit = False
+        self._streams[backend], self._pools[backend.device.index] = stream, pool
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """A block whose work runs on the private stream with private memory, after and before the caller's own."""
+        """A block whose work runs on the private streams with private memory, after and before the caller's own."""
         cuda = self.backend.xp.cuda
-        with self.backend.place():
-            outside = cuda.get_current_stream()
-            self.stream.wait_event(outside.record())
+        outside = []
+        with ExitStack() as inside:
+            for backend, stream in reversed(self._streams.items()):  # within, the first GPU is the current one
+                inside.enter_context(backend.place())
+                theirs = cuda.get_current_stream()
+                stream.wait_event(_mark(cuda, theirs))
+                if backend in self._copied:  # results were copied on a stream that may be another one
+                    stream.wait_event(self._copied[backend])
+                outside.append((backend, stream, theirs))
+                inside.enter_context(stream)
+            self._outer = cuda.get_allocator()
             try:
-                with self.stream, cuda.using_allocator(self._malloc):
-                    yield
+                yield
             finally:  # what ran before an error must be over for the caller's work too
-                if not self.stream.is_capturing():
-                    outside.wait_event(self.stream.record())
+                if not self._streams[self.backend].is_capturing():
+                    for backend, stream, theirs in outside:
+                        with backend.place():
+                            theirs.wait_event(_mark(cuda, stream))
+
+    def copied(self) -> None:
+        """Results are being copied on the current streams: the next step must not write there before."""
+        for backend in self._streams:
+            with backend.place():
+                self._copied[backend] = _mark(backend.xp.cuda, backend.xp.cuda.get_current_stream())
 
     def _malloc(self, nbytes: int) -> Any:
         at, before = len(self._sizes), self._before
@@ -91,22 +112,44 @@ class Recorder:
                 f"its shapes change from call to call: it asks for {nbytes} bytes where the call before asked for {was}"
             )
         self._sizes.append(nbytes)
-        return self.pool.malloc(nbytes)
+        index = self.backend.device.index
+        if self.backend.many:
+            index = int(self.backend.xp.cuda.runtime.getDevice())
+        pool = self._pools.get(index) if self._private else None
+        return self._outer(nbytes) if pool is None else pool.malloc(nbytes)
 
-    def rehearse(self, function: Callable[[], Any]) -> tuple[Any, list[int]]:
-        """Run the function as it is, where and how it would be recorded.
+    def rehearse(self, function: Callable[[], Any]) -> tuple[Any, list[int], Capture]:
+        """Run the function as it is, where and how it would be recorded; within `running`.
+
+        What it leaves behind, such as the state of an optimizer, must not lie where a graph writes. So there is memory
+        of the step's own for it only as long as there is no graph.
 
         Returns:
-            Its result, and the sizes of memory that it asked for, in order.
+            Its result, the sizes of memory that it asked for, in order, and what it told the capture.
         """
+        self._private = not any(pool.has_graphs for pool in self._pools.values())
         self._before, self._sizes = None, []
-        capture = Capture(self.backend, self.stream)
-        sizes = self._sizes = []
-        with entered(capture):
-            return function(), sizes
+        capture = Capture(self._streams, self._outer)
+        sizes = self._sizes
+        with self.backend.xp.cuda.using_allocator(self._malloc), entered(capture):
+            result = function()
+        for backend in capture.backends:
+            self.meet(backend)
+        self._tidy()
+        return result, sizes, capture
+
+    def _tidy(self) -> None:
+        """Return the idle memory of a rehearsal, where somebody else could want it."""
+        for backend, stream in self._streams.items():
+            if not self._private:
+                with backend.place():
+                    backend.xp.get_default_memory_pool().free_all_blocks(stream)
+            elif backend.bound.limit():
+                self._pools[backend.device.index].give_back()
+                backend.bound.share()
 
     def record(self, function: Callable[[], Any], sizes: list[int]) -> Recording:
-        """Record the function; nothing of it has run when this returns.
+        """Record the function, within `running`; nothing of it has run when this returns.
 
         Args:
             function: what to record.
@@ -115,15 +158,19 @@ class Recorder:
         Raises:
             Exception: whatever the function raises; the host's part of it has been taken back.
         """
-        self._before, self._sizes = None, []
-        capture = Capture(self.backend, self.stream)
+        capture = Capture(self._streams, self._outer)
+        recording = None
         collecting = gc.isenabled()
         gc.disable()  # what the collector frees may call into the driver, which would spoil the recording
-        self._before, self._sizes = sizes, []
+        self._private, self._before, self._sizes = True, sizes, []
+        for pool in self._pools.values():
+            pool.begin()
         try:
-            graph, result = self._captured(capture, function)
+            with self.backend.xp.cuda.using_allocator(self._malloc):
+                graph, result = self._captured(capture, function)
             if len(self._sizes) != len(self._before):
                 raise CaptureError("its shapes change from call to call: it asks for less memory than the call before")
+            recording = Recording(self, capture, graph, result)
         except BaseException:
             capture.finish()
             capture.undo()
@@ -132,26 +179,68 @@ class Recorder:
             self._before = None
             if collecting:
                 gc.enable()
+            for pool in self._pools.values():
+                pool.end(recording)
+            for backend in self._streams:
+                backend.bound.share()
         capture.finish()
-        return Recording(self, capture, graph, result)
+        return recording
 
     def _captured(self, capture: Capture, function: Callable[[], Any]) -> tuple[Any, Any]:
-        self.stream.begin_capture()
+        first = self._streams[self.backend]
+        first.begin_capture()
         capture.recording = True
         try:
+            self._fork()
             with entered(capture):
                 result = function()
+            self._join()
         except BaseException:
             capture.recording = False
             self._abandon()
             raise
         capture.recording = False
-        return self.stream.end_capture(), result
+        return first.end_capture(), result
 
     def _abandon(self) -> None:
         """End a recording that failed; the driver may have ended it already, and says so with an error."""
+        first = self._streams[self.backend]
         try:
-            self.stream.end_capture()
+            self._join()
+            first.end_capture()
         except Exception as error:
-            if self.stream.is_capturing():
+            if first.is_capturing():
                 raise CaptureError(f"the recording cannot be ended ({error})") from error
+
+    def launch(self, graph: Any) -> None:
+        """Launch a graph, within `running`, after what the streams of all its GPUs were asked for, and before the rest.
+
+        A launch waits for the stream that it is given to and for no other.
+        """
+        self._join()
+        graph.launch(self._streams[self.backend])
+        self._fork()
+
+    def _fork(self) -> None:
+        """The streams of the other GPUs go on after the first one's work so far."""
+        cuda = self.backend.xp.cuda
+        first, *others = self._streams.items()
+        if others:
+            with self.backend.place():
+                event = _mark(cuda, first[1])
+            for _, stream in others:
+                stream.wait_event(event)
+
+    def _join(self) -> None:
+        """The first GPU's stream goes on after the others' work so far."""
+        cuda = self.backend.xp.cuda
+        first, *others = self._streams.items()
+        for backend, stream in others:
+            with backend.place():
+                event = _mark(cuda, stream)
+            first[1].wait_event(event)
+
+
+def _mark(cuda: Any, stream: Any) -> Any:
+    """An event after what a stream of the current GPU was asked for."""
+    return stream.record(cuda.Event(disable_timing=True))

@@ -15,10 +15,11 @@ import numpy as np
 
 from ..fusion import Formula
 from ..fusion.cuda_compiler import cuda_source
-from . import capturing, cuda_graphs, cuda_probe, cuda_sums, scipys
+from . import capturing, cuda_probe, cuda_sums, scipys
 from .base import HERE, Array, Kernel
 from .cublaslt import relu_row
 from .cuda_kernels import CudaKernel
+from .cuda_pools import Bound
 from .cupy_images_backend import ImagesBackend
 from .device import Device, DeviceError
 from .placing import MANY, PlacedModule
@@ -95,6 +96,7 @@ class CupyBackend(ImagesBackend):
             self.xp = PlacedModule(cupy, self.place)
             MANY[:] = [None]
         self._where = cupy.cuda.Device(device.index)
+        self.bound = Bound(self)
         self._blas: Any = ...  # not looked for yet
         self.without_blas = ""
         if not _used:
@@ -106,15 +108,13 @@ class CupyBackend(ImagesBackend):
         """A context in which this GPU is the current one; free of cost where there is only one.
 
         Raises:
-            CaptureError: a step on another GPU is being recorded, whose graph would not have this one's work.
+            CaptureError: a step on other GPUs is being recorded, whose graph would not have this one's work.
         """
         if not self.many:
             return HERE
         capture = capturing.current()
-        if capture is not None and capture.recording and capture.backend is not self:
-            raise capturing.CaptureError(
-                f"it works on {capture.backend.device} and {self.device}; a graph is one GPU's"
-            )
+        if capture is not None:
+            capture.works_on(self)
         return self.xp.cuda.Device(self.device.index)
 
     def compile(self, formula: Formula) -> Kernel:
@@ -154,7 +154,6 @@ class CupyBackend(ImagesBackend):
         """
         if not isinstance(source, CupyBackend):
             return super().receive(array, source)
-        capturing.refuse(f"copies from {source.device} to {self.device}, and a graph is one GPU's")
         cuda = self.xp.cuda
         with source.place():
             dense = source.xp.ascontiguousarray(array)
@@ -368,7 +367,7 @@ class CupyBackend(ImagesBackend):
             pool = self.xp.get_default_memory_pool()
             free, total = self._where.mem_info
             of_pool = pool.used_bytes(), pool.total_bytes()
-            return CudaMemoryStats(*of_pool, free, total, pool.get_limit(), cuda_graphs.held_bytes(self))
+            return CudaMemoryStats(*of_pool, free, total, self.bound.limit(), self.bound.taken)
 
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import mutation
-from ..backend import backend_of
+from ..backend import backend_of, capturing
 from ..backend.placing import placed
 from ..ops.joining import concatenate
 from ..tensor import Tensor, new_tensor
@@ -15,7 +15,8 @@ from ..tensor import Tensor, new_tensor
 
 def _gradients(parameters: Any) -> list[Any]:
     """The bare gradients of a tensor or of several; parameters without one are left out."""
-    each = [parameters] if isinstance(parameters, Tensor) else parameters
+    each = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    capturing.reads([p._node for p in each if p.grad is not None])
     return [p.grad.data for p in each if p.grad is not None]
 
 

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ..backend import Backend, backend_of
+from ..backend import Backend, backend_of, capturing
 from ..primitive import Needs, Primitive, Shape, public
 from .arguments import apply_one, bare, operand
 from .index import take
@@ -74,7 +74,8 @@ class Band:
         of_backend, key = self._on.setdefault(root, {}), f"{root.device} {dtype} {root.queue()}"
         if key not in of_backend:
             of_backend[key] = [root.from_host(values.astype(dtype)) for _, _, values in self.blocks]
-        return of_backend[key]
+        capture = capturing.current()  # whose graph reads them, when they may be forgotten here
+        return of_backend[key] if capture is None else capture.keep(of_backend[key])
 
 
 def _forward(needs: Needs, x: Any, *, axis: int, band: Band) -> tuple[Any, tuple[Any, ...]]:

@@ -220,6 +220,7 @@ class Optimizer:
             same = buckets is not None and any(b is bucket for b in buckets) and bucket.skipped is skipped
             return same and all(p.data is a for p, a in zip(bucket.parameters, bucket.arrays, strict=True))
 
+        capturing.reads([p._node for p in bucket.parameters])
         capture.repeat(lambda: self._advance(bucket, grads, group, what, found), undo, current)
 
     def update(self, bucket: Bucket, grads: list[Any], group: dict[str, Any]) -> None:

@@ -281,5 +281,6 @@ def _gradients(optimizer: Optimizer) -> Iterable[list[Any]]:
         for p in group["params"]:
             grad = p._node.grad if type(p._node) is Leaf else None
             if grad is not None:
+                capturing.reads([p._node])
                 sorted_.setdefault((type(grad.data), grad.data.dtype, str(grad.device)), []).append(grad.data)
     return sorted_.values()

@@ -47,6 +47,13 @@ def compile(function: Callable[..., Any] | None = None, *, warmup: int = 3, max_
     Where no array is among the arguments, the first call of all shows which GPU the function works on; the `warmup`
     calls come after it.
 
+    The function may work on several GPUs: one graph spans those that the calls before worked on. Its memory lies within
+    `gg.cuda.set_memory_limit`. Calls from several threads take turns.
+
+    Tensors that the function finds by itself (attributes, variables outside) are read where they lie when the graph is
+    recorded: change them in place, do not put others in their stead. The parameters of `gg.optim`'s optimizers may be
+    replaced, and so may gradients: the graph is then recorded anew.
+
     A graph is recorded for each structure, shape and dtype of the arguments, and for each value of those that are no
     arrays. Where the function cannot be recorded (it reads a value of the device, copies data to it, or asks for
     other shapes than in the call before), a warning says why and names the line, and it runs as
@@ -103,8 +110,10 @@ class _Graph:
 
     def __init__(self, recording: Any, before: dict[Leaf, Any], touched: dict[Leaf, Any]) -> None:
         self.recording = recording
-        # A gradient that was added to must be there again, or be absent again; one that was set to None need not.
-        self.needs = [(leaf, old) for leaf, old in touched.items() if old is before.get(leaf, old)]
+        # A gradient that was added to, or read, must be there again, or be absent again; one that the step made, or
+        # set to None, need not.
+        met = {**recording.capture.read, **touched}
+        self.needs = [(leaf, old) for leaf, old in met.items() if old is before.get(leaf, old)]
         self.grads = [(leaf, leaf.grad) for leaf in {**before, **touched} if leaf.grad is not before.get(leaf, _ABSENT)]
 
     def fits(self) -> bool:
@@ -126,7 +135,8 @@ class Compiled:
         self.function, self.warmup, self.max_graphs = function, warmup, max_graphs
         self.name = getattr(function, "__name__", type(function).__name__)
         self.graphs = 0
-        self._where: Any = _UNKNOWN  # the GPU of calls that have no arrays among their arguments; None: the CPU
+        self._where: Any = _UNKNOWN  # the first GPU of calls without arrays among their arguments; None: the CPU
+        self._lock = threading.RLock()
         self._kinds: dict[Hashable, _Kind] = {}
         self._recorders: dict[str, Any] = {}
 
@@ -146,16 +156,14 @@ class Compiled:
         except CaptureError as error:
             self._say(error)
             return self.function(*args, **kwargs)
-        kind = self._kinds.get(key) or self._new_kind(key)
-        if kind.plain:
-            return self.function(*args, **kwargs)
-        given = self._place(kind, leaves, backend)
-
-        def run() -> Any:
-            own_args, own_kwargs = build(given)
-            return self.function(*own_args, **own_kwargs)
-
-        return self._run(kind, run, backend, lambda: self.function(*args, **kwargs))
+        with self._lock:  # one thread's arguments at a time lie where the graphs read them
+            kind = self._kinds.get(key) or self._new_kind(key)
+            if not kind.plain:
+                try:
+                    return self._run(kind, leaves, build, backend)
+                except _NoGraphError as refused:
+                    self._say(refused.why)
+        return self.function(*args, **kwargs)
 
     def _new_kind(self, key: Hashable) -> _Kind:
         """A kind of arguments that was not met yet, or was forgotten: the oldest without a graph is, beyond a bound."""
@@ -166,27 +174,47 @@ class Compiled:
         return kind
 
     def _look(self, args: Any, kwargs: Any) -> Any:
-        """Call the function as it is, and note the GPU that it works on: none of its arguments says it."""
-        with _allocating() as met:
+        """Call the function as it is, and note the first GPU that it works on: none of its arguments says it."""
+        with _ALLOCATED.heard() as met:
             result = self.function(*args, **kwargs)
-        self._where = met[0] if len(met) == 1 else None
-        if len(met) > 1:
-            devices = " and ".join(str(backend.device) for backend in met)
-            self._say(CaptureError(f"it works on {devices}; a graph is one GPU's"))
+        self._where = next(iter(met), None)
         return result
 
-    def _run(self, kind: _Kind, run: Callable[[], Any], backend: Any, plainly: Callable[[], Any]) -> Any:
+    def _run(self, kind: _Kind, leaves: list[Any], build: Callable[[Any], Any], backend: Any) -> Any:
         recorder = self._recorder(backend)
+        for other in _gpus(leaves):
+            recorder.meet(other)
+        with recorder.running():
+            given = self._place(kind, leaves)
+
+            def run() -> Any:
+                own_args, own_kwargs = build(given)
+                return self.function(*own_args, **own_kwargs)
+
+            result = self._step(kind, run, recorder)
+        copies = _copied(result)
+        recorder.copied()
+        return copies
+
+    def _step(self, kind: _Kind, run: Callable[[], Any], recorder: Any) -> Any:
+        """One step, where it would be recorded; gives what the function returned, for as long as no other step runs.
+
+        Raises:
+            _NoGraphError: it cannot be recorded, and nothing of it has run.
+        """
         kind.calls += 1
-        if kind.calls <= self.warmup:
-            with recorder.running(), _watched(dict.fromkeys(kind.leaves)) as touched:
-                result, kind.sizes = recorder.rehearse(run)
-            kind.leaves.update(dict.fromkeys(touched))
-            return _copied(result)
         graph = next((g for g in kind.graphs if g.fits()), None)
         if graph is None:
-            kind.graphs = [g for g in kind.graphs if g.recording.capture.valid()]
+            valid = [g for g in kind.graphs if g.recording.capture.valid()]
+            if len(valid) < len(kind.graphs):
+                kind.calls = 1  # what a graph worked on was replaced, e.g. from a checkpoint: steps set things up anew
+            kind.graphs = valid
             self.graphs = sum(len(k.graphs) for k in self._kinds.values())
+            if kind.calls <= self.warmup:
+                with _GRADIENTS.heard() as touched:
+                    result, kind.sizes, capture = recorder.rehearse(run)
+                kind.leaves.update(dict.fromkeys((*touched, *capture.read)))
+                return result
             try:
                 if self.graphs >= self.max_graphs:
                     raise CaptureError(f"there are {self.graphs} graphs of it already (max_graphs)")
@@ -194,17 +222,15 @@ class Compiled:
             except Exception as error:
                 kind.plain = True
                 kind.inputs, kind.held = [], []
-                self._say(error)
-                return plainly()
-        with recorder.running():
-            graph.recording.replay()
+                raise _NoGraphError(error) from error
+        graph.recording.replay()
         for leaf, grad in graph.grads:
             leaf.grad = grad
-        return _copied(graph.recording.result)
+        return graph.recording.result
 
     def _record(self, kind: _Kind, run: Callable[[], Any], recorder: Any) -> _Graph:
         before = {leaf: leaf.grad for leaf in kind.leaves}
-        with recorder.running(), _watched({}) as touched:
+        with _GRADIENTS.heard() as touched:
             try:
                 recording = recorder.record(run, kind.sizes)
             except BaseException:
@@ -235,19 +261,20 @@ class Compiled:
             raise CaptureError(f"an argument that is no array cannot be told from others ({error})") from None
         return key
 
-    def _place(self, kind: _Kind, leaves: list[Any], backend: Any) -> list[Any]:
+    def _place(self, kind: _Kind, leaves: list[Any]) -> list[Any]:
         """The arguments with the arrays where the graph reads them, which get this call's values."""
         first = not kind.inputs
         given = []
         for i, leaf in enumerate(leaves):
             moves = is_array(leaf) or (isinstance(leaf, Tensor) and leaf._node is None)
+            array = leaf.data if isinstance(leaf, Tensor) else leaf
+            backend: Any = backend_of(array) if moves else None
             if first:
-                array = leaf.data if isinstance(leaf, Tensor) else leaf
                 kind.inputs.append(backend.empty(array.shape, array.dtype) if moves else None)
             static = kind.inputs[i]
             if static is not None:
                 with backend.place():
-                    static[...] = leaf.data if isinstance(leaf, Tensor) else leaf
+                    static[...] = array
             given.append(leaf if static is None else new_tensor(static, None) if isinstance(leaf, Tensor) else static)
         if first:  # tensors that are told by their identity must stay
             kind.held = [leaf for leaf, static in zip(leaves, kind.inputs, strict=True) if static is None]
@@ -260,6 +287,14 @@ class Compiled:
         )
 
 
+class _NoGraphError(Exception):
+    """A step cannot be recorded; `why` is the error that says it."""
+
+    def __init__(self, why: Exception) -> None:
+        super().__init__(str(why))
+        self.why = why
+
+
 def _gpu(leaves: list[Any]) -> Any:
     """The backend of the GPU that the first array among the arguments is on; None for the CPU."""
     for leaf in leaves:
@@ -268,6 +303,12 @@ def _gpu(leaves: list[Any]) -> Any:
             backend = backend_of(array)
             return backend if backend.name == "cuda" else None
     return None
+
+
+def _gpus(leaves: list[Any]) -> list[Any]:
+    """The backends of all arrays among the arguments."""
+    arrays = [leaf.data if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+    return [backend_of(array) for array in arrays if is_array(array)]
 
 
 def _structure(tree: Any) -> Hashable:
@@ -286,44 +327,66 @@ def _leaf_key(leaf: Any) -> Hashable:
         return "leaf", id(leaf)
     if type(array) is np.ndarray:
         raise CaptureError("its arguments are on the CPU and on a GPU; move them first, e.g. x.to('cuda')")
-    return tuple(array.shape), str(array.dtype)
+    return tuple(array.shape), str(array.dtype), str(backend_of(array).device)
 
 
-@contextmanager
-def _allocating() -> Iterator[list[Any]]:
-    """Note the GPUs on which this thread asks for memory in here."""
+class _Heard:
+    """A method that tells, while somebody in its thread listens, of its calls.
+
+    Args:
+        owner: gives the class.
+        name: of the method.
+        note: takes what was heard, a dictionary, and the method's first argument.
+    """
+
+    def __init__(self, owner: Callable[[], Any], name: str, note: Callable[[dict[Any, Any], Any], None]) -> None:
+        self._owner, self._name, self._note = owner, name, note
+        self._listening = threading.local()
+        self._listeners = 0
+        self._lock = threading.Lock()
+        self._plain: Any = None
+
+    @contextmanager
+    def heard(self) -> Iterator[dict[Any, Any]]:
+        """A block whose calls, of this thread, are noted in what it gives."""
+        outer = getattr(self._listening, "found", None)
+        found = self._listening.found = {}
+        self._count(1)
+        try:
+            yield found
+        finally:
+            self._count(-1)
+            self._listening.found = outer
+
+    def _count(self, more: int) -> None:
+        owner = self._owner()
+        with self._lock:
+            if not self._listeners:
+                self._plain = getattr(owner, self._name)
+                setattr(owner, self._name, self._telling(self._plain))
+            self._listeners += more
+            if not self._listeners:
+                setattr(owner, self._name, self._plain)
+
+    def _telling(self, plain: Any) -> Any:
+        def method(first: Any, *args: Any) -> Any:
+            found = getattr(self._listening, "found", None)
+            if found is not None:
+                self._note(found, first)
+            return plain(first, *args)
+
+        return method
+
+
+def _cupy_backend() -> Any:
     from ..backend.cupy_backend import CupyBackend
 
-    met: list[Any] = []
-    plain, thread = CupyBackend.empty, threading.get_ident()
-
-    def empty(self: Any, shape: Any, dtype: Any) -> Any:
-        if threading.get_ident() == thread and self not in met:
-            met.append(self)
-        return plain(self, shape, dtype)
-
-    CupyBackend.empty = empty  # type: ignore[method-assign]
-    try:
-        yield met
-    finally:
-        CupyBackend.empty = plain  # type: ignore[method-assign]
+    return CupyBackend
 
 
-@contextmanager
-def _watched(known: dict[Leaf, Any]) -> Iterator[dict[Leaf, Any]]:
-    """Note each leaf that gets a gradient in here, with the one that it had just before."""
-    plain = Leaf.accumulate
-
-    def accumulate(self: Leaf, g: Any, fresh: bool) -> None:
-        if current() is not None:
-            known.setdefault(self, self.grad)
-        plain(self, g, fresh)
-
-    Leaf.accumulate = accumulate  # type: ignore[method-assign]
-    try:
-        yield known
-    finally:
-        Leaf.accumulate = plain  # type: ignore[method-assign]
+# Leaves that get a gradient, with the one that each had just before; and GPUs on which memory is asked for.
+_GRADIENTS: Final = _Heard(lambda: Leaf, "accumulate", lambda found, leaf: found.setdefault(leaf, leaf.grad))
+_ALLOCATED: Final = _Heard(_cupy_backend, "empty", lambda found, backend: found.setdefault(backend))
 
 
 def _copied(result: Any) -> Any:

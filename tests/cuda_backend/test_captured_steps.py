@@ -278,15 +278,6 @@ def test_a_function_without_arguments_that_stays_on_the_cpu_just_runs(gpu: State
     assert (len(calls), step.graphs) == (5, 0)
 
 
-def test_a_function_without_arguments_on_two_gpus_says_so(two_gpus: State) -> None:
-    ws = [gg.ones(3, device=f"cuda:{i}") for i in (0, 1)]
-    step = gg.compile(lambda: [w * 2.0 for w in ws], warmup=1)
-    with pytest.warns(RuntimeWarning, match="it works on cuda:0 and cuda:1; a graph is one GPU's"):
-        step()
-    assert [y.tolist() for y in step()] == [[2.0] * 3] * 2
-    assert step.graphs == 0
-
-
 def test_numbers_alone_as_arguments_are_part_of_the_graph(gpu: State) -> None:
     w = gg.ones(3, device="cuda")
     step = gg.compile(lambda factor: w * factor, warmup=1)

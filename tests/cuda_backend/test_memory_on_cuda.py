@@ -1,8 +1,10 @@
 """Memory on the GPU branch: statistics, limits, peaks, errors that name what the tape holds, buffers given back."""
 
 import gc
+import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 
 import gpugrad as gg
@@ -55,7 +57,7 @@ def test_the_summary_is_a_table_for_people(gpu: State) -> None:
     text = gg.cuda.memory_summary()
     assert text.startswith("cuda:0, Stand-in GPU 0\n")
     used = f"{gg.cuda.memory_allocated() / MIB:,.1f}"
-    for line in (f"in arrays           {used:>14} MiB", "limit of the pool             64.0 MiB"):
+    for line in (f"in arrays           {used:>14} MiB", "limit                         64.0 MiB"):
         assert line in text
     assert "most in arrays" in text
     assert kept.nbytes == 4 * MIB
@@ -75,6 +77,96 @@ def test_what_compiled_steps_take_is_told(gpu: State) -> None:
     del step
     gc.collect()
     assert gg.cuda.memory_stats().graph_bytes == 0
+
+
+def stepping(w: Any, **options: Any) -> Any:
+    """A compiled step that needs three arrays like `w` beside it."""
+    return gg.compile(lambda x: gg.tanh(gg.exp(w * x) + 1.0).sum(), warmup=2, **options)
+
+
+def test_the_bound_holds_for_compiled_steps_too(gpu: State) -> None:
+    w = gg.zeros(MIB, device="cuda")
+    step = stepping(w)
+    for i in range(4):
+        step(gg.full((1,), float(i), device="cuda"))
+    stats = gg.cuda.memory_stats()
+    limit = stats.held_bytes + stats.graph_bytes + 6 * MIB
+    gg.cuda.set_memory_limit(limit)
+    assert gg.cuda.memory_stats().limit_bytes == limit
+    kept = gg.zeros(MIB, device="cuda")
+    with pytest.raises(gg.OutOfMemoryError, match=r"MiB taken by compiled steps, .* MiB allowed for all of it"):
+        gg.exp(w)
+    stats = gg.cuda.memory_stats()
+    assert stats.held_bytes + stats.graph_bytes <= limit
+    assert f"limit               {limit / MIB:>14,.1f} MiB" in gg.cuda.memory_summary()
+    del step  # what it held is free for others again
+    gc.collect()
+    assert gg.exp(w).sum().item() + kept.sum().item() == MIB
+
+
+def test_a_compiled_step_keeps_to_the_bound_and_runs_as_it_is(gpu: State) -> None:
+    w = gg.zeros(MIB, device="cuda")
+    idle = w + 1.0
+    gg.cuda.set_memory_limit(gg.cuda.memory_reserved() + 40 * MIB)  # 32 of them for products
+    del idle
+    step = stepping(w)
+    for i in range(2):
+        step(gg.full((1,), float(i), device="cuda"))
+        stats = gg.cuda.memory_stats()
+        assert stats.held_bytes + stats.graph_bytes <= stats.limit_bytes
+    held = gg.zeros(2 * MIB, device="cuda")
+    why = r"(?s)without a CUDA graph: \[multiply\] out of memory.*compiled steps"
+    with pytest.warns(RuntimeWarning, match=why), pytest.raises(gg.OutOfMemoryError):
+        step(gg.ones(1, device="cuda"))
+    del held
+    assert step(gg.zeros(1, device="cuda")).item() == pytest.approx(np.tanh(2.0) * MIB)
+    stats = gg.cuda.memory_stats()
+    assert stats.graph_bytes <= 33 * MIB, "the memory of a recording that failed went back"
+
+
+def test_idle_memory_of_the_common_pool_makes_room_for_a_compiled_step(gpu: State) -> None:
+    w = gg.zeros(MIB, device="cuda")
+    big = gg.zeros(8 * MIB, device="cuda")
+    gg.cuda.set_memory_limit(gg.cuda.memory_reserved() + 36 * MIB)
+    del big
+    step = stepping(w)
+    found = [step(gg.zeros(1, device="cuda")).item() for _ in range(5)]
+    assert step.graphs == 1
+    assert found == [found[0]] * 5
+
+
+def test_the_memory_of_a_graph_does_not_go_back_where_the_gpu_is_full(gpu: State) -> None:
+    """CuPy's pool gives idle blocks back before it runs out; those that a graph writes to look idle to it."""
+    w = gg.zeros(MIB, device="cuda")
+    step = stepping(w)
+    want = [step(gg.zeros(1, device="cuda")).item() for _ in range(4)].pop()
+    for _ in range(2):  # another shape, which needs more
+        step(gg.zeros(8, 1, device="cuda"))
+    gg.cuda.empty_cache()
+    before, gpu.capacity = gpu.capacity, gpu.taken[0] + 40 * MIB
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with pytest.raises(gg.OutOfMemoryError):
+                step(gg.zeros(8, 1, device="cuda"))
+        assert step(gg.zeros(1, device="cuda")).item() == want
+    finally:
+        gpu.capacity = before
+
+
+def test_a_limit_that_was_set_for_cupys_pool_is_the_bound(gpu: State) -> None:
+    import cupy
+
+    gg.zeros(1, device="cuda")
+    cupy.get_default_memory_pool().set_limit(size=100 * MIB)
+    step = stepping(gg.zeros(MIB, device="cuda"))
+    for _ in range(4):
+        step(gg.zeros(1, device="cuda"))
+    stats = gg.cuda.memory_stats()
+    assert stats.limit_bytes == 100 * MIB
+    assert cupy.get_default_memory_pool().get_limit() == 100 * MIB - stats.graph_bytes
+    gg.cuda.set_memory_limit(0)
+    assert cupy.get_default_memory_pool().get_limit() == 0
 
 
 def test_a_fraction_is_a_limit_of_the_device(gpu: State) -> None:
@@ -105,6 +197,7 @@ def test_out_of_memory_in_a_primitive_and_in_backward(gpu: State) -> None:
     x = gg.zeros((512, 512), device="cuda", requires_grad=True)
     z = gg.tanh(x)
     y = gg.matmul(z, gg.sin(x)).sum()
+    gg.cuda.empty_cache()
     gg.cuda.set_memory_limit(gg.cuda.memory_allocated() + MIB // 2)
     with pytest.raises(gg.OutOfMemoryError, match=r"(?s)^\[matmul\] .*The tape holds 1.0 MiB"):
         gg.matmul(z, z)

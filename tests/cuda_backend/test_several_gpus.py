@@ -249,23 +249,6 @@ def test_the_stand_in_shows_a_copy_that_does_not_wait(two: State) -> None:
     two.borrowed.clear()
 
 
-def test_a_capture_says_that_a_graph_is_one_gpus(two: State) -> None:
-    ws = [gg.ones(3, device=d, requires_grad=True) for d in (A, B)]
-
-    def across(x: Any) -> Any:
-        return ((x * ws[0]).to(B) * ws[1]).sum()
-
-    def beside(x: Any) -> Any:
-        (ws[1] * 2.0).sum()
-        return (x * ws[0]).sum()
-
-    for function, why in ((across, "copies from cuda:0 to cuda:1"), (beside, "works on cuda:0 and cuda:1")):
-        step = gg.compile(function, warmup=1)
-        assert step(gg.ones(3, device=A)).item() == 3.0
-        with pytest.warns(RuntimeWarning, match=why):
-            assert step(gg.ones(3, device=A)).item() == 3.0
-
-
 @pytest.mark.parametrize("name", list(OPTIMIZERS))
 def test_the_loss_scale_and_its_verdict_are_the_same_on_both_without_waiting(two: State, name: str) -> None:
     found = []

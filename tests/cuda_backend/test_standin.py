@@ -111,8 +111,6 @@ def test_capture_refuses_what_a_device_refuses(gpu: State) -> None:
     stream = cupy.cuda.Stream(non_blocking=True)
     with stream:
         stream.begin_capture()
-        with pytest.raises(RuntimeError, match="common pool"):
-            cupy.add(x, x)
         cupy.add(x, x, x)
         for waits in (
             x.item,
@@ -130,6 +128,81 @@ def test_capture_refuses_what_a_device_refuses(gpu: State) -> None:
     x.get()
     with pytest.raises(RuntimeError, match="default stream"):
         cupy.cuda.get_current_stream().begin_capture()
+
+
+def test_a_graph_writes_where_it_was_recorded(gpu: State) -> None:
+    """Memory that a recording gave back is written in each replay, whoever has it now."""
+    x, pool = cupy.ones(256, np.float32), cupy.cuda.MemoryPool()
+    stream = cupy.cuda.Stream(non_blocking=True)
+    with stream, cupy.cuda.using_allocator(pool.malloc):
+        cupy.add(x, x)  # takes memory
+        stream.begin_capture()
+        cupy.add(x, x)
+        late = cupy.ones(256, np.float32)
+        graph = stream.end_capture()
+        del late
+        victim = cupy.zeros(256, np.float32)
+        graph.launch(stream)
+        assert not (victim.get() == 0).any()
+        del victim
+        pool.free_all_blocks()
+        with pytest.raises(RuntimeError, match="IllegalAddress: memory of the graph went back"):
+            graph.launch(stream)
+    with stream:
+        stream.begin_capture()
+        y = cupy.add(x, x)  # from the common pool
+        graph = stream.end_capture()
+        graph.launch(stream)
+        assert (y.get() == 2).all()
+        del y
+        with pytest.raises(RuntimeError, match="IllegalAddress: the graph uses memory that the common pool"):
+            graph.launch(stream)
+
+
+def test_a_capture_spans_the_streams_that_its_events_reach(two_gpus: State) -> None:
+    def stream_on(number: int) -> Any:
+        with cupy.cuda.Device(number):
+            return cupy.cuda.Stream(non_blocking=True)
+
+    def capture(join: bool, fork: bool = True) -> Any:
+        first, second = stream_on(0), stream_on(1)
+        with cupy.cuda.Device(1):
+            y = cupy.zeros(4, np.float32)
+            outside = second.record()
+        with first:
+            first.begin_capture()
+            with pytest.raises(RuntimeError, match="CaptureIsolation"):
+                first.wait_event(outside)
+            if fork:
+                second.wait_event(first.record())
+            with cupy.cuda.Device(1), second:
+                y += 1
+                done = second.record()
+            if join:
+                first.wait_event(done)
+            graph = first.end_capture()
+        return graph, first, second, y
+
+    with pytest.raises(RuntimeError, match="CaptureUnjoined"):
+        capture(join=False)
+    two_gpus.captured.clear()
+    with pytest.raises(RuntimeError, match="is no part of the capture"):
+        capture(join=False, fork=False)
+    two_gpus.captured.clear()
+    graph, first, second, y = capture(join=True)
+    with pytest.raises(RuntimeError, match="without waiting for what device 1 does"):
+        graph.launch(first)
+    with cupy.cuda.Device(1):
+        event = second.record()
+    first.wait_event(event)
+    graph.launch(first)
+    with cupy.cuda.Device(1):
+        assert y.get().tolist() == [1.0] * 4
+    with first:
+        first.begin_capture()
+        with pytest.raises(RuntimeError, match="CaptureImplicit"):
+            cupy.cuda.Stream(null=True).wait_event(first.record())
+        first.end_capture()
 
 
 SOURCE = 'extern "C" __global__ void scale(float* x, float a) { x[threadIdx.x] *= a; }'

@@ -13,7 +13,9 @@ import gpugrad as gg
 from gpugrad.nn import functional as F
 from gpugrad.train import Examples, batches
 from tests.cuda_backend import test_captured_steps as captured
+from tests.cuda_backend import test_graphs_over_gpus as over
 from tests.cuda_backend import test_mixed_precision_on_cuda as mixed
+from tests.cuda_backend import test_shared_graph_memory as shared
 
 pytestmark = pytest.mark.gpu
 
@@ -30,6 +32,49 @@ def test_a_captured_step_gives_the_bits_of_the_plain_one(name: str) -> None:
     assert compiled.step.graphs == 1
     for a, b in zip(compiled.weights(), plain.weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", list(captured.OPTIMIZERS))
+def test_two_graphs_in_turns_have_the_bits_of_plain_steps(name: str) -> None:
+    found = []
+    for compiled in (False, True):
+        training = captured.Training(name, compiled)
+        gg.manual_seed(11)
+        found.append([training.step(*shared.batch(5 if i % 3 else 4, i)).item() for i in range(24)])
+    assert found[0] == found[1]
+    assert training.step.graphs == 2
+
+
+def test_calls_from_several_streams_come_one_after_the_other() -> None:
+    import cupy
+
+    n = large(1 << 22)
+    step = gg.compile(lambda x: (x * 2.0 + 1.0).cumsum(0), warmup=1)
+    streams, found = [cupy.cuda.Stream(non_blocking=True) for _ in range(3)], []
+    for i in range(12):
+        with streams[i % 3]:
+            found.append((float(i % 5), step(gg.full((n,), float(i % 5), dtype="float64", device="cuda"))[-1]))
+    cupy.cuda.Device().synchronize()
+    for value, last in found:
+        assert last.item() == n * (2 * value + 1)
+
+
+def test_the_bound_holds_for_compiled_steps_too() -> None:
+    w = gg.zeros(large(1 << 24), device="cuda")
+    step = gg.compile(lambda x: gg.tanh(gg.exp(w * x) + 1.0).sum(), warmup=2)
+    for i in range(4):
+        step(gg.full((1,), float(i), device="cuda"))
+    gg.cuda.empty_cache()
+    stats = gg.cuda.memory_stats()
+    gg.cuda.set_memory_limit(stats.held_bytes + stats.graph_bytes + w.nbytes // 2)
+    try:
+        with pytest.raises(gg.OutOfMemoryError, match="taken by compiled steps"):
+            gg.exp(w)
+        assert step(gg.zeros(1, device="cuda")).item() == pytest.approx(np.tanh(2.0) * w.size, rel=1e-4)
+        stats = gg.cuda.memory_stats()
+        assert stats.held_bytes + stats.graph_bytes <= stats.limit_bytes
+    finally:
+        gg.cuda.set_memory_limit(0)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -162,6 +207,26 @@ def test_arrays_go_from_one_gpu_to_the_other_after_the_work_on_them() -> None:
         back = (y - 1.0).to("cuda:0") * 0.5
         del y  # its memory is free for the next one
         assert bool((back == x).all())
+
+
+@two
+@pytest.mark.parametrize("name", list(captured.OPTIMIZERS))
+def test_a_step_over_two_gpus_is_one_graph_with_the_bits_of_the_plain_step(name: str) -> None:
+    want = over.Pipeline(captured.OPTIMIZERS[name], False).run()
+    pipeline = over.Pipeline(captured.OPTIMIZERS[name], True)
+    assert pipeline.run() == want
+    assert pipeline.step.graphs == 1
+
+
+@two
+def test_a_graph_over_two_gpus_copies_after_the_work_and_before_what_follows() -> None:
+    n = large(1 << 24)
+    w = gg.full((n,), 3.0, device="cuda:1")
+    step = gg.compile(lambda x: ((x * 2.0).to("cuda:1") * w).to("cuda:0") + x)
+    for i in range(12):
+        x = gg.full((n,), float(i), device="cuda:0")
+        assert bool((step(x) == 7.0 * i).all())
+    assert step.graphs == 1
 
 
 @two

@@ -46,7 +46,7 @@ def real_cupy() -> Any:
 @functools.cache
 def module() -> Any:
     """The stand-in as a module object."""
-    from . import cuda, functions, linalg
+    from . import cuda, functions, linalg, memory
     from .ndarray import ndarray
 
     cupy = _Module("cupy")
@@ -54,12 +54,16 @@ def module() -> Any:
     cupy.__dict__.update({name: getattr(np, name) for name in _DTYPES})
     cupy.__dict__.update(
         ndarray=ndarray, __version__="14.2.0", RawModule=cuda.RawModule, dtype=np.dtype,
-        get_default_memory_pool=cuda.get_default_memory_pool,
+        get_default_memory_pool=memory.get_default_memory_pool,
     )  # fmt: skip
     device = _Module("cupy.cuda")
-    names = "Device Stream Event MemoryHook MemoryPool get_current_stream get_elapsed_time runtime using_allocator"
-    for name in (*names.split(), "alloc_pinned_memory"):
+    names = "Device Stream Event MemoryHook get_current_stream get_elapsed_time runtime alloc_pinned_memory"
+    for name in names.split():
         setattr(device, name, getattr(cuda, name))
+    for name in "Memory MemoryPointer MemoryPool get_allocator using_allocator".split():
+        setattr(device, name, getattr(memory, name))
+    device.memory = _Module("cupy.cuda.memory")
+    device.memory.OutOfMemoryError = memory.OutOfMemoryError
     cupy.cuda = device
     cupy.fft = _Module("cupy.fft")
     for name in "fftn ifftn rfftn irfftn".split():
@@ -139,6 +143,7 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
     def forget() -> None:
         for known in backend._CUDA.values():
             known.__dict__["_blas"] = known.__dict__["_dnn"] = None  # its workspaces would wait for the collector
+            known.bound.__dict__["_limit"] = 0  # what goes later must not tell the next program's pool
         backend._CUDA.clear()
         hints(False)
         placing.MANY.clear()
@@ -153,6 +158,8 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
         ):
             cached.cache_clear()
 
+    from . import memory
+
     real_cupy()
     forget()
     hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if _ours(name)}
@@ -164,7 +171,8 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
     sys.modules.update(_modules())
     sys.modules.update(_bindings() if nvmath else {"nvmath": None})  # type: ignore[dict-item]
     sys.modules["cudnn"] = _front_end() if cudnn else None  # type: ignore[assignment]
-    STATE.device, STATE.devices, STATE.capturing = 0, devices, False
+    STATE.device, STATE.devices, STATE.captured = 0, devices, {}
+    memory.forget()
     STATE.unsupported.clear()
     STATE.seen.clear()
     if STATE.graph:  # graphs and what they hold go in cycles with the functions that were compiled
@@ -182,6 +190,5 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
         forget()
         backend._default[:], backend._seed[:] = chosen, seed
         STATE.streams.clear()
-        STATE.limits.clear()
         STATE.hooks.clear()
         gg_cuda._watches.clear()

@@ -177,7 +177,8 @@ def _matrix(address: int, layout: dict[int, Any], align: int, what: str) -> np.n
 
 def alive(address: int, nbytes: int, what: str) -> None:
     """Refuse an address outside the arrays that are alive on the current device: a device would fault."""
-    for start, size, device, _ in STATE.blocks.values():
+    replayed = ((a.ctypes.data, a.nbytes, device) for a, device in STATE.replayed)
+    for start, size, device in itertools.chain([block[:3] for block in list(STATE.blocks.values())], replayed):
         if start <= address and address + nbytes <= start + size:
             if device != STATE.device:
                 raise cuBLASLtError(f"the stand-in: {what} is on device {device}, the current one is {STATE.device}")

@@ -3,27 +3,19 @@
 A raw kernel is its real source, built by `tests.cuda.hostexec`; its arguments obey CuPy's rules first.
 """
 
-import contextlib
 import functools
 import itertools
-import weakref
-from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from tests.cuda.hostexec import HostModule
 
-from .ndarray import SCALARS, Memory, MemoryPointer, check_device, ndarray
+from .memory import TOTAL_BYTES, CUDARuntimeError
+from .ndarray import SCALARS, check_device, ndarray
 from .state import STATE
 
-TOTAL_BYTES = 8 << 30
 _GRID, _BLOCK, _THREADS = (2**31 - 1, 65535, 65535), (1024, 1024, 64), 1024
-
-
-class CUDARuntimeError(RuntimeError):
-    """An error of the CUDA runtime."""
 
 
 class Device:
@@ -62,7 +54,7 @@ class Device:
 
     @property
     def mem_info(self) -> tuple[int, int]:
-        return TOTAL_BYTES - STATE.used_bytes[self.id], TOTAL_BYTES
+        return TOTAL_BYTES - STATE.taken[self.id], TOTAL_BYTES
 
 
 class Stream:
@@ -118,22 +110,29 @@ class Stream:
     def begin_capture(self, mode: Any = None) -> None:
         if self.null:
             raise RuntimeError("cannot capture the default stream")
-        STATE.capturing, STATE.graph, STATE.kept = True, [], []
+        STATE.graph, STATE.kept, STATE.places, STATE.lasting = [], [], [], []
+        STATE.captured, STATE.reach = {self._key(): 0}, {self._key(): {}}
         # A capture executes nothing: what it writes here is put back at its end.
         self._before = {number: array()._a.copy() for number, (*_, array) in STATE.blocks.items()}
 
     def end_capture(self) -> "Graph":
-        STATE.capturing = False
+        ours, captured = STATE.reach.get(self._key(), {}), STATE.captured
+        STATE.captured, STATE.reach = {}, {}
+        # What waited for what in there says nothing of the order outside.
+        STATE.seen = {streams: asked for streams, asked in STATE.seen.items() if not set(streams) <= set(captured)}
         for number, (*_, reference) in STATE.blocks.items():
             array = reference()._a
             if number in self._before:
                 array[...] = self._before[number]
             elif array.flags.c_contiguous:
                 array.reshape(-1).view(np.uint8)[...] = 0xFE  # nothing has computed it yet
-        return Graph(STATE.graph, STATE.kept, [weakref.ref(getattr(a, "__self__", a)) for a in STATE.allocators])
+        left = [stream for stream, asked in captured.items() if stream != self._key() and ours.get(stream, -1) < asked]
+        if left:
+            raise CUDARuntimeError(f"cudaErrorStreamCaptureUnjoined: streams {left} were not joined to the first one")
+        return Graph(STATE.graph, STATE.kept, STATE.places, STATE.lasting, [device for device, _ in captured])
 
     def is_capturing(self) -> bool:
-        return STATE.capturing
+        return self._key() in STATE.captured
 
     def record(self, event: "Event | None" = None) -> "Event":
         event = event or Event()
@@ -142,6 +141,12 @@ class Stream:
 
     def wait_event(self, event: "Event") -> None:
         STATE.order.append(("wait", self.ptr, event._where.ptr if event._where else None))
+        if event.view is not None:
+            if not STATE.capturing:
+                raise CUDARuntimeError("cudaErrorCapturedEvent: the event is of a capture that is over")
+            STATE.join(self._key(), event.view)
+        elif self.is_capturing():
+            raise CUDARuntimeError("cudaErrorStreamCaptureIsolation: a captured stream waits for work outside")
         if event.key is not None:
             STATE.waited(self._key(), event.key, event.asked)
         event._happen()
@@ -150,29 +155,42 @@ class Stream:
 class Graph:
     """What a capture noted; launching it does all of it again, at the same addresses."""
 
-    def __init__(self, work: list[Any], kept: list[Any], pools: list[Any]) -> None:
-        self.work, self.kept, self.pools = work, kept, pools
+    def __init__(self, work: Any, kept: Any, places: Any, lasting: Any, devices: list[int]) -> None:
+        self.work, self.kept, self.places, self.lasting, self.devices = work, kept, places, lasting, devices
 
     def launch(self, stream: Any = None) -> None:
-        if any(pool() is None for pool in self.pools):
-            raise CUDARuntimeError("cudaErrorIllegalAddress: the pool of the graph's memory is gone")
+        self._write()
+        where = stream or get_current_stream()
         STATE.calls["graph.launch"] += 1
-        with np.errstate(all="ignore"):
-            for compute in self.work:
-                compute()
+        for device in set(self.devices) - {where._key()[0]}:
+            # It begins when its stream comes to it, whatever the other devices were asked for.
+            seen = [n for (ours, theirs), n in STATE.seen.items() if ours == where._key() and theirs[0] == device]
+            if max(seen, default=-1) < STATE.asked[device]:
+                raise RuntimeError(f"the stand-in: a graph is launched without waiting for what device {device} does")
+            STATE.asked[device] += 1
+        STATE.asked[where._key()[0]] += 1
+        before, STATE.replayed = STATE.device, self.kept
+        try:
+            with np.errstate(all="ignore"):
+                for STATE.device, compute in self.work:
+                    compute()
+        finally:
+            STATE.device, STATE.replayed = before, []
+
+    def _write(self) -> None:
+        """Before the work: no array that now lies where the graph writes keeps its values."""
+        if any(block() is None for block in self.lasting):
+            raise CUDARuntimeError("cudaErrorIllegalAddress: the graph uses memory that the common pool has again")
+        for reference in self.places:
+            place = reference()
+            if place is None:
+                raise CUDARuntimeError("cudaErrorIllegalAddress: memory of the graph went back to the device")
+            array = place.tenant()
+            if array is not None and array._a.flags.forc:
+                array._a.ravel("K").view(np.uint8)[...] = 0xFE
 
     def upload(self, stream: Any = None) -> None:
         pass
-
-
-@contextlib.contextmanager
-def using_allocator(allocator: Any = None) -> Iterator[None]:
-    """Memory comes from `allocator` in here."""
-    STATE.allocators.append(allocator)
-    try:
-        yield
-    finally:
-        STATE.allocators.pop()
 
 
 class Event:
@@ -185,6 +203,7 @@ class Event:
         self.device_id = STATE.device
         self.key: Any = None  # the stream, and how much its device had been asked for
         self.asked = 0
+        self.view: Any = None  # in a capture: how much of each stream comes before it
         self._where: Any = None
         self._asked = 0
 
@@ -195,6 +214,8 @@ class Event:
         if self.key[0] != self.device_id:
             raise CUDARuntimeError("cudaErrorInvalidResourceHandle: event and stream are of different devices")
         self._asked, self.asked = len(self._where._pending), STATE.asked[self.device_id]
+        captured = self.key in STATE.captured
+        self.view = {**STATE.reach[self.key], self.key: STATE.captured[self.key]} if captured else None
 
     def _happen(self) -> None:
         """Let all that its stream was asked for before it happen."""
@@ -222,37 +243,6 @@ def get_current_stream(device_id: int = -1) -> Stream:
     return next((s for d, s in reversed(STATE.streams) if d == device), None) or Stream(null=True)
 
 
-class MemoryPool:
-    """The common pool knows the arrays that are alive on the current device, another one what it was ever asked for."""
-
-    def __init__(self) -> None:
-        self._asked = Counter[int]()
-
-    def malloc(self, size: int) -> MemoryPointer:
-        self._asked[STATE.device] += size
-        return MemoryPointer(Memory(0, size, STATE.device), 0)
-
-    def used_bytes(self) -> int:
-        return STATE.used_bytes[STATE.device] if self is _POOL else self._asked[STATE.device]
-
-    def total_bytes(self) -> int:
-        return self.used_bytes()
-
-    def free_bytes(self) -> int:
-        return 0
-
-    def get_limit(self) -> int:
-        return STATE.limits[STATE.device]
-
-    def set_limit(self, size: Any = None, fraction: Any = None) -> None:
-        if size is not None and fraction is not None:
-            raise ValueError("size and fraction cannot be specified at one time")
-        STATE.limits[STATE.device] = int(fraction * TOTAL_BYTES) if fraction is not None else int(size or 0)
-
-    def free_all_blocks(self, stream: Any = None) -> None:
-        pass
-
-
 class MemoryHook:
     """What is called around the pool's allocations of a thread, while it is entered."""
 
@@ -264,14 +254,6 @@ class MemoryHook:
 
     def __exit__(self, *_: Any) -> None:
         del STATE.hooks[self.name]
-
-
-_POOL = MemoryPool()
-
-
-def get_default_memory_pool() -> MemoryPool:
-    """The pool that arrays come from."""
-    return _POOL
 
 
 class runtime:  # noqa: N801 - CuPy's name

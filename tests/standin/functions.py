@@ -101,7 +101,8 @@ def _ufunc(name: str) -> Callable[..., Any]:
         with np.errstate(all="ignore"):
             given = [bare(a) for a in args]
             if out is not None:
-                STATE.work(lambda: numpys(*given, out=out._a, **kwargs))
+                into = out._a
+                STATE.work(lambda: numpys(*given, out=into, **kwargs))
                 return out
             return computed(lambda: numpys(*given, **kwargs))
 
@@ -180,10 +181,10 @@ def _method(name: str) -> Callable[..., Any]:
         out = kwargs.get("out")
         if name == "argsort":
             kwargs["kind"] = "stable"
-        given, named = [bare(a) for a in args], {k: bare(v) for k, v in kwargs.items()}
+        given, named, mine = [bare(a) for a in args], {k: bare(v) for k, v in kwargs.items()}, self._a
 
         def compute() -> Any:
-            return getattr(self._a, name)(*given, **named)
+            return getattr(mine, name)(*given, **named)
 
         with np.errstate(all="ignore"):
             found = compute()
@@ -281,7 +282,7 @@ def _filled(name: str) -> Callable[..., Any]:
         made = allocate(shape, dtype, order)
         out = own(made)
         if value is not None:
-            STATE.work(lambda: out._a.__setitem__(..., value))
+            STATE.work(lambda: made.__setitem__(..., value))
         return out
 
     return call
@@ -291,7 +292,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C") -> An
     """A device array of one value."""
     made = allocate(shape, np.asarray(bare(fill_value)).dtype if dtype is None else dtype, order)
     out, value = own(made), bare(fill_value)
-    STATE.work(lambda: out._a.__setitem__(..., value))
+    STATE.work(lambda: made.__setitem__(..., value))
     return out
 
 

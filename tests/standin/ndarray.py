@@ -10,31 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from .memory import MemoryPointer, get_allocator, rounded
 from .state import STATE
 
 SCALARS = (bool, int, float, complex, np.generic)
-
-
-class OutOfMemoryError(MemoryError):
-    """CuPy's error of this name, with its words."""
-
-    def __init__(self, size: int, total: int, limit: int = 0) -> None:
-        bound = f", limit set to: {limit:,} bytes" if limit else ""
-        super().__init__(f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes{bound}).")
-
-
-class Memory:
-    """One block of device memory: an address and a size."""
-
-    def __init__(self, ptr: int, size: int, device_id: int) -> None:
-        self.ptr, self.size, self.device_id = ptr, size, device_id
-
-
-class MemoryPointer:
-    """Where an array starts: `ptr` is its address."""
-
-    def __init__(self, mem: Memory, ptr: int) -> None:
-        self.mem, self.ptr, self.device_id = mem, ptr, mem.device_id
 
 
 class Flags:
@@ -44,11 +23,6 @@ class Flags:
         self.c_contiguous, self.f_contiguous = a.flags.c_contiguous, a.flags.f_contiguous
         self.forc, self.fnc = a.flags.forc, a.flags.fnc
         self.owndata = a.flags.owndata
-
-
-def rounded(nbytes: int) -> int:
-    """Bytes that the pool sets aside: whole units of 512."""
-    return -(-nbytes // 512) * 512
 
 
 _numbers = itertools.count()
@@ -220,25 +194,28 @@ class ndarray:  # noqa: N801 - CuPy's name
             return self
         check_device(self)
         with np.errstate(all="ignore"):
-            return computed(lambda: self._a.astype(dtype, order=order, copy=True))
+            a = self._a  # a graph holds the memory, not the array that had it
+            return computed(lambda: a.astype(dtype, order=order, copy=True))
 
     def copy(self, order: str = "C") -> "ndarray":
         """A copy on the current device; from another one on the current stream, which waits for nothing by itself."""
         if self._id == STATE.device:
-            return computed(lambda: self._a.copy(order))
+            a = self._a
+            return computed(lambda: a.copy(order))
         from .cuda import get_current_stream
 
-        if STATE.capturing:
-            raise RuntimeError("the stand-in: a copy between devices while a stream is captured")
         if order in "KA" and not self._a.flags.forc:
             raise NotImplementedError("CuPy cannot copy non-contiguous array between devices.")
         # What CuPy makes contiguous over there it gives back before it is copied.
         with_gaps = order == "C" and not self._a.flags.c_contiguous
         fresh = allocate(self.shape, self.dtype, order)
         ordered = STATE.lend(self._id, get_current_stream()._key(), get_current_stream(self._id)._key(self._id))
+        made = own(fresh)
         if ordered and not with_gaps:
-            fresh[...] = self._a
-        return own(fresh)
+            source = self._a
+            fresh[...] = source
+            STATE.again(fresh, lambda: source)
+        return made
 
     def set(self, arr: np.ndarray, stream: Any = None) -> None:
         """Copy from the host; with a stream it does not wait."""
@@ -265,11 +242,13 @@ class ndarray:  # noqa: N801 - CuPy's name
         return result(a.reshape(*shape, order=order), self, compute=lambda: a.reshape(*shape, order=order))
 
     def ravel(self, order: str = "C") -> "ndarray":
-        return result(self._a.ravel(order), self, compute=lambda: self._a.ravel(order))
+        a = self._a
+        return result(a.ravel(order), self, compute=lambda: a.ravel(order))
 
     def flatten(self, order: str = "C") -> "ndarray":
         check_device(self)
-        return computed(lambda: self._a.flatten(order))
+        a = self._a
+        return computed(lambda: a.flatten(order))
 
     def transpose(self, *axes: Any) -> "ndarray":
         return view(self._a.transpose(*axes), self)
@@ -328,16 +307,14 @@ def own(a: Any) -> ndarray:
         made[...] = a
         a = made
     STATE.asked[STATE.device] += 1
-    used, limit = STATE.used_bytes[STATE.device], STATE.limits[STATE.device]
-    if limit and used + rounded(a.nbytes) > limit:
-        raise OutOfMemoryError(a.nbytes, used, limit)
-    STATE.reserve(a.nbytes)
+    block = get_allocator()(a.nbytes).mem
     out = object.__new__(ndarray)
     out._a, out.base, out._id = a, None, STATE.device
-    out.data = MemoryPointer(Memory(a.ctypes.data, a.nbytes, STATE.device), a.ctypes.data)
+    out.data = MemoryPointer(block, a.ctypes.data)
+    block.chunk.place.tenant = weakref.ref(out)
     STATE.used_bytes[STATE.device] += rounded(a.nbytes)
-    if STATE.capturing:  # the pool of the graph keeps what is given back while it is recorded
-        STATE.kept.append(out)
+    if STATE.capturing:  # what is given back while recording is written again in each replay
+        STATE.kept.append((a, STATE.device))
     number = next(_numbers)
     STATE.blocks[number] = a.ctypes.data, a.nbytes, STATE.device, weakref.ref(out)
     weakref.finalize(out, _give_back, STATE.device, rounded(a.nbytes), number).atexit = False

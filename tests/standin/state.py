@@ -21,13 +21,17 @@ class State:
         uploads: host data that CuPy would copy to the device without being asked (lists and NumPy arrays as indices).
         launches: entry points of raw kernels, in order of launch.
         calls: how often each CuPy function or ufunc was called.
-        capturing: whether a stream is being captured.
+        captured: the streams (device and number) that are being captured, by how much they were asked for since.
+        reach: by captured stream, how much of each one its next work comes after.
         device: the current device; `devices` how many there are.
-        limits: what each device's pool may take, 0 for no bound; hooks: what is told of its allocations, by name.
+        taken: what pools took of each device's memory, of `capacity` bytes that each has.
+        hooks: what is told of the pools' allocations, by name.
         prebuilt: modules that were built together beforehand, by their source.
         recording: where the sources of launched kernels are noted instead of run; None to run them.
-        graph: what the device does in a replay of the graph that is being captured.
-        kept: arrays of that graph.
+        graph: devices, and what each does in a replay of the graph that is being captured.
+        replayed: the arrays of the graph that is at work.
+        kept: NumPy arrays of that graph, with their devices.
+        places: the pieces of device memory that it writes to; lasting: blocks of the common pool that it uses.
         allocators: the allocators in use, the innermost last; none means the common pool.
         unsupported: epilogues of cuBLASLt that its heuristics have nothing for.
         blocks: start, size and device of the memory that is alive, and its array.
@@ -46,11 +50,13 @@ class State:
     uploads: list[str] = field(default_factory=list)
     launches: list[str] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
-    capturing: bool = False
+    captured: dict[tuple[int, int], int] = field(default_factory=dict)
+    reach: dict[tuple[int, int], dict[tuple[int, int], int]] = field(default_factory=dict)
     device: int = 0
     devices: int = 1
     used_bytes: Counter[int] = field(default_factory=Counter)
-    limits: Counter[int] = field(default_factory=Counter)
+    taken: Counter[int] = field(default_factory=Counter)
+    capacity: int = 8 << 30
     hooks: dict[str, Any] = field(default_factory=dict)
     streams: list[Any] = field(default_factory=list)
     prebuilt: dict[str, Any] = field(default_factory=dict)
@@ -64,17 +70,46 @@ class State:
     asked: Counter[int] = field(default_factory=Counter)
     seen: dict[tuple[Any, Any], int] = field(default_factory=dict)
     borrowed: list[tuple[int, tuple[int, int], int]] = field(default_factory=list)
-    graph: list[Callable[[], None]] = field(default_factory=list)
+    graph: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
+    replayed: list[tuple[Any, int]] = field(default_factory=list)
     kept: list[Any] = field(default_factory=list)
+    places: list[Any] = field(default_factory=list)
+    lasting: list[Any] = field(default_factory=list)
     allocators: list[Callable[[int], Any]] = field(default_factory=list)
+
+    @property
+    def capturing(self) -> bool:
+        """Whether a stream is being captured."""
+        return bool(self.captured)
+
+    def stream_number(self) -> int:
+        """The number of the stream that work on the current device is given to."""
+        return next((stream.ptr for device, stream in reversed(self.streams) if device == self.device), 0)
 
     def work(self, compute: Callable[[], None]) -> None:
         """What a device would do now; while capturing, only in each replay of the graph."""
         self.asked[self.device] += 1
         if self.capturing:
-            self.graph.append(compute)
+            self.node(compute)
         else:
             compute()
+
+    def node(self, compute: Callable[[], None]) -> None:
+        """A part of the graph that is being captured. CUDA runs work on another stream now, and never again."""
+        stream = self.device, self.stream_number()
+        if stream not in self.captured:
+            raise RuntimeError(f"the stand-in: work on {stream}, which is no part of the capture; a replay lacks it")
+        self.captured[stream] += 1
+        self.graph.append((self.device, compute))
+
+    def join(self, stream: tuple[int, int], view: dict[tuple[int, int], int]) -> None:
+        """A stream waits for an event of the capture: it is part of it from now on."""
+        if not stream[1]:
+            raise RuntimeError("cudaErrorStreamCaptureImplicit: the default stream waits for a captured event")
+        self.captured.setdefault(stream, 1)
+        mine = self.reach.setdefault(stream, {})
+        for other, count in view.items():
+            mine[other] = max(count, mine.get(other, 0))
 
     def waited(self, stream: tuple[int, int], other: tuple[int, int], asked: int) -> None:
         """Note that a stream waits for what the device of another one had been `asked` for."""
@@ -94,14 +129,7 @@ class State:
     def again(self, array: Any, compute: Callable[[], Any]) -> None:
         """While capturing: `compute()` gives the contents of the NumPy array `array` in each replay."""
         if self.capturing:
-            self.graph.append(lambda: array.__setitem__(..., compute()))
-
-    def reserve(self, nbytes: int) -> None:
-        """Ask the allocator in use for memory; a graph that replays into the common pool would overwrite others'."""
-        if self.allocators:
-            self.allocators[-1](nbytes)
-        elif self.capturing:
-            raise RuntimeError("the stand-in: memory from the common pool while a stream is captured")
+            self.node(lambda: array.__setitem__(..., compute()))
 
     def pin(self, size: int) -> Any:
         """Page-locked memory; numbers in it are told by their addresses for as long as it is alive."""
