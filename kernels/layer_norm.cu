@@ -4,18 +4,15 @@
 //       y = (x - mean) rstd weight + bias,   rstd = 1 / sqrt(var + eps); mean and rstd are saved
 //   layer_norm_vjp(g, x, weight, mean, rstd, dx, rows, columns)
 //       with h = (x - mean) rstd and v = g weight:  dx = rstd (v - avg(v) - h avg(v h))
-//   layer_norm_vjp_all(g, x, weight, mean, rstd, dx, part, rows, columns, rows_a_team)
-//       dx, and the first stage of both other gradients, from one look at g and x: a team (a warp, a block) takes
-//       rows_a_team rows and writes a line of sums, `columns` for dweight and as many for dbias. For rows that registers
-//       hold only (rows.cuh)
-//   layer_norm_vjp_weight(g, x, mean, rstd, part_weight, part_bias, rows, columns, rows_a_chunk)
-//       first stage of dweight = sum over rows of g h and dbias = sum over rows of g: one line of `columns` sums for
-//       each chunk of rows; `sum_finish` of reduce.cu adds the lines.
+//       The shared form, for rows that no registers hold: norm_weights.cu makes the other gradients from another look
+//   layer_norm_vjp_all(g, x, weight, mean, rstd, dx, part, rows, columns, rows_a_unit)
+//       The other forms: dx, and the first stage of both other gradients, from one look at g and x. A unit (a warp, a
+//       block) takes rows_a_unit rows and writes a line of sums, `columns` for dweight = sum over rows of g h and as many
+//       for dbias = sum over rows of g; `sum_finish` of reduce.cu adds the lines
 //
 // x, y, g, dx, weight, bias: the storage type, (rows, columns) C-contiguous or (columns,); weight and bias may be null.
-// mean, rstd: (rows,), part_*: (chunks, columns), part: (teams, 2, columns), eps: compute type; sizes: long long.
-// `_warp` and `_block` as in softmax.cu; vjp_weight: block (32, 8), grid (ceil(columns / 32), chunks), with
-// chunks = ceil(rows / rows_a_chunk).
+// mean, rstd: (rows,), part: (units, 2, columns), eps: compute type; sizes: long long. The shared form must have room
+// for x (layer_norm), g and x (layer_norm_vjp). layer_norm_vjp_all: grid (units,) of blocks, or of as many warps in all.
 #include "rows.cuh"
 
 namespace gg {
@@ -23,28 +20,28 @@ namespace gg {
 template <class By, class T, class C>
 __device__ void layer_norm(const T* x, const T* weight, const T* bias, T* y, C* mean, C* rstd, long long rows,
                            long long columns, C eps) {
-  const long long row = By::row();
-  if (row >= rows) return;
-  Line<By, T, 1, 2> line({x, weight, bias}, row, columns, y);
-  C sum = C(0), spread = C(0);
-  line.each([&](const C* v, long long, int) { sum += v[0]; });
-  const C center = By::sum(sum) / C(columns);
-  line.each([&](const C* v, long long, int) { spread += square(v[0] - center); });
-  const C r = rsqrt(By::sum(spread) / C(columns) + eps);
-  line.write(y + row * columns, [=](const C* v, long long, int) {
-    return (v[0] - center) * r * (weight ? v[1] : C(1)) + v[2];
-  });
-  if (By::rank()) return;
-  mean[row] = center;
-  rstd[row] = r;
+  for (long long row = By::row(); By::any(row, rows); row += By::apart()) {
+    Line<By, T, 1, 0, 2> line({x, weight, bias}, row, rows, columns, y);
+    C sum = C(0), spread = C(0);
+    line.each([&](const C* v, long long, int) { sum += v[0]; });
+    const C center = By::sum(sum) / C(columns);
+    line.each([&](const C* v, long long, int) { spread += square(v[0] - center); });
+    const C r = rsqrt(By::sum(spread) / C(columns) + eps);
+    line.write(y + row * columns, [=](const C* v, long long, int) {
+      return (v[0] - center) * r * (weight ? v[1] : C(1)) + v[2];
+    });
+    if (By::rank() || row >= rows) continue;
+    mean[row] = center;
+    rstd[row] = r;
+  }
 }
 
 // dx of one row. gather(h, g, k): both values of the k-th element of this thread, for the gradients of weight and bias.
 template <class By, class T, class C, class F>
 __device__ __forceinline__ void layer_norm_row(const T* g, const T* x, const T* weight, const C* mean, const C* rstd,
-                                               T* dx, long long row, long long columns, F gather) {
-  Line<By, T, 2, 1> line({g, x, weight}, row, columns, dx);
-  const C center = mean[row], r = rstd[row];
+                                               T* dx, long long row, long long rows, long long columns, F gather) {
+  Line<By, T, 2, 0, 1> line({g, x, weight}, row, rows, columns, dx);
+  const C center = row < rows ? mean[row] : C(0), r = row < rows ? rstd[row] : C(0);
   C sum = C(0), dot = C(0);
   line.each([&](const C* a, long long, int) {
     const C v = a[0] * (weight ? a[2] : C(1));
@@ -63,66 +60,48 @@ __device__ __forceinline__ void layer_norm_row(const T* g, const T* x, const T* 
 template <class By, class T, class C>
 __device__ void layer_norm_vjp(const T* g, const T* x, const T* weight, const C* mean, const C* rstd, T* dx,
                                long long rows, long long columns) {
-  const long long row = By::row();
-  if (row >= rows) return;
-  layer_norm_row<By>(g, x, weight, mean, rstd, dx, row, columns, [](C, C, int) {});
+  for (long long row = By::row(); By::any(row, rows); row += By::apart())
+    layer_norm_row<By>(g, x, weight, mean, rstd, dx, row, rows, columns, [](C, C, int) {});
 }
 
 template <class By, class T, class C>
 __device__ void layer_norm_vjp_all(const T* g, const T* x, const T* weight, const C* mean, const C* rstd, T* dx,
-                                   C* part, long long rows, long long columns, long long rows_a_team) {
-  const long long team = By::row(), first = team * rows_a_team;
+                                   C* part, long long rows, long long columns, long long rows_a_unit) {
+  const long long first = By::unit() * rows_a_unit;
   if (first >= rows) return;
-  const long long last = first + rows_a_team < rows ? first + rows_a_team : rows;
-  C along[held_elements<T>] = {}, total[held_elements<T>] = {};
-  for (long long row = first; row < last; ++row)
-    layer_norm_row<By>(g, x, weight, mean, rstd, dx, row, columns, [&](C h, C g, int k) {
+  const long long last = first + rows_a_unit < rows ? first + rows_a_unit : rows;
+  C along[By::template held<T>] = {}, total[By::template held<T>] = {};
+  for (long long row = first + By::team(); By::any(row, last); row += By::Teams)
+    layer_norm_row<By>(g, x, weight, mean, rstd, dx, row, last, columns, [&](C h, C g, int k) {
       along[k] += g * h;
       total[k] += g;
     });
-  put_held<By, T>(along, part + 2 * team * columns, columns);
-  put_held<By, T>(total, part + (2 * team + 1) * columns, columns);
-}
-
-template <class T, class C>
-__device__ void layer_norm_vjp_weight(const T* g, const T* x, const C* mean, const C* rstd, C* part_weight,
-                                      C* part_bias, long long rows, long long columns, long long rows_a_chunk) {
-  const long long c = (long long)blockIdx.x * 32 + threadIdx.x;
-  const bool inside = c < columns;
-  const C weight = column_chunk<C>(rows, rows_a_chunk, inside, [=](long long r) {
-    return load<C>(g[r * columns + c]) * (load<C>(x[r * columns + c]) - mean[r]) * rstd[r];
-  });
-  const C bias = column_chunk<C>(rows, rows_a_chunk, inside, [=](long long r) { return load<C>(g[r * columns + c]); });
-  if (threadIdx.y || !inside) return;
-  part_weight[blockIdx.y * columns + c] = weight;
-  part_bias[blockIdx.y * columns + c] = bias;
+  const Split<By, T> split(Line<By, T, 2, 0, 1>::low({g, x, weight}, dx), (int)columns);
+  put_held<By, T>(along, split, part + 2 * By::unit() * columns);
+  put_held<By, T>(total, split, part + (2 * By::unit() + 1) * columns);
 }
 
 }  // namespace gg
 
-#define GG_ONE(way, By, T, tag)                                                                                       \
-  extern "C" __global__ void gg_layer_norm_##way##_##tag(const T* x, const T* weight, const T* bias, T* y,            \
-                                                         gg::real<T>* mean, gg::real<T>* rstd, long long rows,        \
-                                                         long long columns, gg::real<T> eps) {                        \
-    gg::layer_norm<By>(x, weight, bias, y, mean, rstd, rows, columns, eps);                                           \
-  }                                                                                                                   \
-  extern "C" __global__ void gg_layer_norm_vjp_##way##_##tag(const T* g, const T* x, const T* weight,                 \
-                                                             const gg::real<T>* mean, const gg::real<T>* rstd, T* dx, \
-                                                             long long rows, long long columns) {                     \
-    gg::layer_norm_vjp<By>(g, x, weight, mean, rstd, dx, rows, columns);                                              \
-  }                                                                                                                   \
-  extern "C" __global__ void gg_layer_norm_vjp_all_##way##_##tag(                                                     \
-      const T* g, const T* x, const T* weight, const gg::real<T>* mean, const gg::real<T>* rstd, T* dx,               \
-      gg::real<T>* part, long long rows, long long columns, long long rows_a_team) {                                  \
-    gg::layer_norm_vjp_all<By>(g, x, weight, mean, rstd, dx, part, rows, columns, rows_a_team);                       \
+#define GG_FORWARD(form, By, T, tag)                                                                                   \
+  extern "C" __global__ void __launch_bounds__(By::Threads) gg_layer_norm_##form##_##tag(                              \
+      const T* x, const T* weight, const T* bias, T* y, gg::real<T>* mean, gg::real<T>* rstd, long long rows,          \
+      long long columns, gg::real<T> eps) {                                                                            \
+    gg::layer_norm<By>(x, weight, bias, y, mean, rstd, rows, columns, eps);                                            \
   }
-#define GG_ENTRIES(T, tag)                                                                                          \
-  GG_ONE(warp, gg::Team<false>, T, tag)                                                                             \
-  GG_ONE(block, gg::Team<true>, T, tag)                                                                             \
-  extern "C" __global__ void gg_layer_norm_vjp_weight_##tag(                                                        \
-      const T* g, const T* x, const gg::real<T>* mean, const gg::real<T>* rstd, gg::real<T>* part_weight,           \
-      gg::real<T>* part_bias, long long rows, long long columns, long long rows_a_chunk) {                          \
-    gg::layer_norm_vjp_weight(g, x, mean, rstd, part_weight, part_bias, rows, columns, rows_a_chunk);               \
+#define GG_ONE(form, By, T, tag)                                                                                       \
+  GG_FORWARD(form, By, T, tag)                                                                                         \
+  extern "C" __global__ void __launch_bounds__(By::Threads) gg_layer_norm_vjp_all_##form##_##tag(                      \
+      const T* g, const T* x, const T* weight, const gg::real<T>* mean, const gg::real<T>* rstd, T* dx,                \
+      gg::real<T>* part, long long rows, long long columns, long long rows_a_unit) {                                   \
+    gg::layer_norm_vjp_all<By>(g, x, weight, mean, rstd, dx, part, rows, columns, rows_a_unit);                        \
   }
-#include "instantiate.cuh"
-#undef GG_ONE
+#define GG_LONG(T, tag)                                                                                                \
+  GG_FORWARD(shared, gg::Shared, T, tag)                                                                               \
+  extern "C" __global__ void __launch_bounds__(gg::Shared::Threads) gg_layer_norm_vjp_shared_##tag(                    \
+      const T* g, const T* x, const T* weight, const gg::real<T>* mean, const gg::real<T>* rstd, T* dx,                \
+      long long rows, long long columns) {                                                                             \
+    gg::layer_norm_vjp<gg::Shared>(g, x, weight, mean, rstd, dx, rows, columns);                                       \
+  }
+#include "forms.cuh"
+#undef GG_FORWARD

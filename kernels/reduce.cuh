@@ -18,7 +18,7 @@ __device__ __forceinline__ float exchange(float v, int lanes) { return __shfl_xo
 __device__ __forceinline__ double exchange(double v, int lanes) { return __shfl_xor_sync(~0u, v, lanes); }
 
 // The threads that share one row. Warp: 32 of them, blockDim.x / 32 rows a block, grid >= rows / that. Block: all of
-// the block's (a multiple of 32), grid = rows. `reduce` gives every thread the result; V needs `exchange(V, int)`.
+// the block's (32 times a power of two), grid = rows. `reduce` gives every thread the result; V needs `exchange(V, int)`.
 template <bool IsBlock> struct Team {
   static __device__ __forceinline__ int rank() { return IsBlock ? threadIdx.x : threadIdx.x & 31; }
   static __device__ __forceinline__ int size() { return IsBlock ? blockDim.x : 32; }
@@ -33,8 +33,8 @@ template <bool IsBlock> struct Team {
     const int warps = blockDim.x >> 5;
     if ((threadIdx.x & 31) == 0) part[threadIdx.x >> 5] = v;
     __syncthreads();
-    v = part[0];
-    for (int w = 1; w < warps; ++w) v = Op::combine(v, part[w]);
+    v = part[threadIdx.x & (warps - 1)];
+    for (int d = warps >> 1; d; d >>= 1) v = Op::combine(v, exchange(v, d));
     __syncthreads();  // the next reduction writes `part` again
     return v;
   }

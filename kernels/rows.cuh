@@ -1,154 +1,397 @@
-// Rows as a team of threads works on them: read once, 16 bytes at a time, and kept in registers for further passes.
+// Rows as a team of threads works on them: read from device memory once, 16 bytes at a time, and kept for further
+// passes, in registers or in shared memory. Which team, says the form of a kernel; the host chooses it by the columns:
+//
+//   form     a row's threads   rows of up to           blocks and grid
+//   four     4                 64 elements             (32 k,), any grid
+//   sixteen  16                256                     (32 k,), any grid
+//   warp     32                1024                    (32 k,), any grid
+//   block    256               8192                    (256,), grid (rows,)
+//   shared   the block         any                     (32 2^k,), grid (rows,), dynamic shared memory
+//
+// in double half as many elements. The forms by registers need no shared memory of the launch, and a row that they do
+// not hold is a mistake. The shared form keeps as much of a row as the launch gave memory for, none included; the rest
+// is read again by each pass, the last part first, which is what a cache still has.
 #ifndef GG_ROWS_CUH
 #define GG_ROWS_CUH
 #include "reduce.cuh"
 
 namespace gg {
 
-// What a thread keeps of a row: 1024 columns a warp, 8192 a block of 256 threads; half of that in double.
-template <class T> constexpr int held_elements = sizeof(T) == 8 ? 16 : 32;
-
-// One row of N arrays of one shape, beside M vectors that all rows share (weights of columns; 0 where null). Passes:
+// A line is one row of N + L arrays of one shape, beside M vectors that all rows share (weights of columns; 0 where
+// null). A row at or behind `rows` has no elements. Passes:
 //
-//   each(f)          f(values, column, k) for every element of this thread's: the N + M values, k its number here
+//   each(f)          f(values, column, k) for every element of this thread's: N + L + M values, k its number here
 //   write(y, f)      y[column] = f(values, column, k); y: the row of an output, which may be an input
 //
-// Where the arrays begin on 16 bytes, 16 bytes are moved at a time, but for what a row has before its first boundary
-// and behind its last one. Short rows are in registers once the line is made (`held`), and k tells their elements apart
-// where rows begin on a boundary. Others are read again by each pass.
-template <class By, class T, int N, int M = 0> struct Line {
-  using C = real<T>;
-  static constexpr int W = 16 / sizeof(T), Held = held_elements<T>, Packs = Held / W;
-  const T* at[N + M];
-  long long columns, packs;
-  int head;  // elements before the first boundary
-  bool wide, held;
-  C kept[N][Held];
+// `each` of the shared form does not read the L arrays, and k is 0 there. In registers, what f changes of the N + L
+// values stays changed.
+template <class By, class T, int N, int L = 0, int M = 0> using Line = typename By::template Line<T, N, L, M>;
 
-  __device__ __forceinline__ Line(const T* const (&given)[N + M], long long row, long long columns, const T* out)
-      : columns(columns) {
+// How a row is shared out where registers hold it: the k-th element of this thread is in column(k), for k < mine.
+// Rows of whole packs in arrays that begin on 16 bytes move as packs; any others by elements.
+template <class By, class T> struct Split {
+  static constexpr int W = 16 / sizeof(T);
+  int mine;
+  bool wide;
+  __device__ __forceinline__ Split(unsigned long long addresses, int columns) {
+    wide = !((addresses | columns * sizeof(T)) & 15);
+    mine = ((wide ? columns / W : columns) - By::rank() + By::size() - 1) / By::size() * (wide ? W : 1);
+  }
+  __device__ __forceinline__ int column(int k) const {
+    return wide ? (k / W * By::size() + By::rank()) * W + k % W : k * By::size() + By::rank();
+  }
+};
+
+template <class By, class T, int A, int M> struct RegisterLine {
+  using C = real<T>;
+  static constexpr int W = 16 / sizeof(T), Held = By::template held<T>;
+  const T* at[A + M];
+  Split<By, T> split;
+  C kept[A][Held];
+
+  static __device__ __forceinline__ unsigned long long low(const T* const (&given)[A + M], const T* out) {
+    unsigned long long bits = (unsigned long long)out;
+#pragma unroll
+    for (int a = 0; a < A + M; ++a) bits |= (unsigned long long)given[a];
+    return bits;
+  }
+
+  __device__ __forceinline__ RegisterLine(const T* const (&given)[A + M], long long row, long long rows,
+                                          long long columns, const T* out)
+      : split(low(given, out), row < rows ? (int)columns : 0) {
+#pragma unroll
+    for (int a = 0; a < A + M; ++a) at[a] = a < A ? given[a] + row * columns : given[a];
+    if (split.wide) {
+#pragma unroll
+      for (int k = 0; k < Held; k += W) {
+        if (k >= split.mine) break;
+#pragma unroll
+        for (int a = 0; a < A; ++a) {
+          const Pack<T, W> pack(at[a] + split.column(k));
+#pragma unroll
+          for (int j = 0; j < W; ++j) kept[a][k + j] = load<C>(pack.v[j]);
+        }
+      }
+    } else {
+#pragma unroll
+      for (int k = 0; k < Held; ++k)
+#pragma unroll
+        for (int a = 0; a < A; ++a)
+          if (k < split.mine) kept[a][k] = load<C>(at[a][split.column(k)]);
+    }
+  }
+
+  template <class F> __device__ __forceinline__ void each(F f) {
+    if (split.wide) packs<false>(nullptr, f);
+    else elements<false>(nullptr, f);
+  }
+  template <class F> __device__ __forceinline__ void write(T* y, F f) {
+    if (split.wide) packs<true>(y, f);
+    else elements<true>(y, f);
+  }
+
+  template <bool Store, class F> __device__ __forceinline__ void packs(T* y, F f) {
+#pragma unroll
+    for (int k = 0; k < Held; k += W) {
+      if (k >= split.mine) break;
+      const int c = (k / W * By::size() + By::rank()) * W;
+      Pack<T, W> shared[M + 1], to;
+#pragma unroll
+      for (int m = 0; m < M; ++m)
+        if (at[A + m]) shared[m] = Pack<T, W>(at[A + m] + c);
+#pragma unroll
+      for (int j = 0; j < W; ++j) {
+        C v[A + M];
+#pragma unroll
+        for (int m = 0; m < M; ++m) v[A + m] = at[A + m] ? load<C>(shared[m].v[j]) : C(0);
+        to.v[j] = one<Store>(f, v, c + j, k + j);
+      }
+      if constexpr (Store) to.to(y + c);
+    }
+  }
+
+  template <bool Store, class F> __device__ __forceinline__ void elements(T* y, F f) {
+#pragma unroll
+    for (int k = 0; k < Held; ++k) {
+      if (k >= split.mine) continue;
+      const int c = k * By::size() + By::rank();
+      C v[A + M];
+#pragma unroll
+      for (int m = 0; m < M; ++m) v[A + m] = at[A + m] ? load<C>(at[A + m][c]) : C(0);
+      const T out = one<Store>(f, v, c, k);
+      if constexpr (Store) y[c] = out;
+    }
+  }
+
+  // f of the k-th element, whose shared values are in v; what it gives where that is stored.
+  template <bool Store, class F> __device__ __forceinline__ T one(F f, C (&v)[A + M], int c, int k) {
+#pragma unroll
+    for (int a = 0; a < A; ++a) v[a] = kept[a][k];
+    if constexpr (Store) {
+      return store<T>(f(v, c, k));
+    } else {
+      f(v, c, k);
+#pragma unroll
+      for (int a = 0; a < A; ++a) kept[a][k] = v[a];
+      return T();
+    }
+  }
+};
+
+// The dynamic shared memory of a block, and its size in bytes.
+__device__ __forceinline__ uint4* block_memory() {
+  extern __shared__ uint4 gg_block_memory[];
+  return gg_block_memory;
+}
+__device__ __forceinline__ unsigned block_memory_size() {
+#ifdef __CUDA_ARCH__
+  unsigned bytes;
+  asm("mov.u32 %0, %%dynamic_smem_size;" : "=r"(bytes));
+  return bytes;
+#else
+  return gg_dynamic_size;  // on the host, where tests execute kernels
+#endif
+}
+
+// Each thread comes back to its own elements only, so shared memory needs no barriers here. Where arrays begin on 16
+// bytes a unit is a pack, and what a row has before its first boundary and behind its last one is read again by each
+// pass: at most 2 (W - 1) elements. Elsewhere a unit is an element.
+template <class By, class T, int N, int L, int M> struct SharedLine {
+  using C = real<T>;
+  static constexpr int W = 16 / sizeof(T), A = N + L, Held = 0;
+  static constexpr int AtOnce = A == 1 ? 4 : 2;  // units of each array that a thread asks for before it uses them
+  const T* at[A + M];
+  long long columns, units, room;
+  int head;
+  bool wide, read, turned;
+
+  __device__ __forceinline__ SharedLine(const T* const (&given)[A + M], long long row, long long rows, long long columns,
+                                        const T* out)
+      : columns(row < rows ? columns : 0), read(false), turned(false) {
     unsigned long long low = (unsigned long long)out;
 #pragma unroll
-    for (int a = 0; a < N + M; ++a) {
+    for (int a = 0; a < A + M; ++a) {
       low |= (unsigned long long)given[a];
-      at[a] = a < N ? given[a] + row * columns : given[a];
+      at[a] = a < A ? given[a] + row * columns : given[a];
     }
     wide = !(low & 15);
-    head = (int)(-(row * columns) & (W - 1));
+    head = wide ? (int)(-(row * columns) & (W - 1)) : 0;
     if (head > columns) head = (int)columns;
-    packs = (columns - head) / W;
-    held = wide && packs <= (long long)Packs * By::size();
-    if (!held) return;
+    units = wide ? (columns - head) / W : columns;
+    room = block_memory_size() / (N * (wide ? 16 : sizeof(T)));
+  }
+
+  template <class F> __device__ __forceinline__ void each(F f) {
+    walk<false>([&](auto unit, long long c) {
 #pragma unroll
-    for (int k = 0; k < Packs; ++k) {
-      const int p = k * By::size() + By::rank();
-      if (p >= packs) break;
+      for (int j = 0; j < unit.width; ++j) {
+        C v[A + M];
+        unit.get(v, j);
+        f(v, c + j, 0);
+      }
+    });
+  }
+  template <class F> __device__ __forceinline__ void write(T* y, F f) {
+    walk<true>([&](auto unit, long long c) {
+      Pack<T, unit.width> to;
 #pragma unroll
-      for (int a = 0; a < N; ++a) {
-        const Pack<T, W> pack(at[a] + head + p * W);
+      for (int j = 0; j < unit.width; ++j) {
+        C v[A + M];
+        unit.get(v, j);
+        to.v[j] = store<T>(f(v, c + j, 0));
+      }
+      to.last_to(y + c);
+    });
+  }
+  // f(x): the elements of the first array, an array of several or of one.
+  template <class F> __device__ __forceinline__ void groups(F f) {
+    walk<false>([&](auto unit, long long) {
+      C x[unit.width];
 #pragma unroll
-        for (int j = 0; j < W; ++j) kept[a][k * W + j] = load<C>(pack.v[j]);
+      for (int j = 0; j < unit.width; ++j) x[j] = load<C>(unit.from[0].v[j]);
+      f(x);
+    });
+  }
+
+  template <int V> struct Unit {
+    static constexpr int width = V;
+    Pack<T, V> from[A + M];
+    __device__ __forceinline__ void get(C (&values)[A + M], int j) const {
+#pragma unroll
+      for (int a = 0; a < A + M; ++a) values[a] = load<C>(from[a].v[j]);
+    }
+  };
+
+  template <bool Late, class F> __device__ __forceinline__ void walk(F f) {
+    if (!wide) {
+      walk_units<1, Late>(f);
+    } else {
+      walk_units<W, Late>(f);
+      const long long inside = units * W;
+      for (long long i = By::rank(); i < columns - inside; i += By::size()) {
+        const long long c = i < head ? i : i + inside;
+        Unit<1> unit;
+#pragma unroll
+        for (int a = 0; a < A; ++a)
+          if (a < N || Late) unit.from[a] = Pack<T, 1>(at[a] + c);
+        use<Late>(f, unit, c);
+      }
+    }
+    read = true;
+    turned = !turned;
+  }
+
+  // The units of this thread's, forwards and backwards by turns. The first time they come from device memory, and go
+  // into shared memory as far as there is room.
+  template <int V, bool Late, class F> __device__ __forceinline__ void walk_units(F f) {
+    const long long rank = By::rank(), size = By::size();
+    if (rank >= units) return;
+    const long long last = (units - 1 - rank) & -size;
+    for (long long i = 0; i <= last; i += AtOnce * size) {
+      Unit<V> unit[AtOnce];
+#pragma unroll
+      for (int u = 0; u < AtOnce; ++u) {
+        const long long there = i + u * size, p = rank + (turned ? last - there : there);
+        if (there > last) break;
+        const long long c = head + p * V;
+#pragma unroll
+        for (int a = 0; a < A; ++a) {
+          if (a < N && read && p < room) unit[u].from[a].word = *memory<V>(a, p);
+          else if (a < N || Late) unit[u].from[a] = Pack<T, V>(at[a] + c);
+        }
+      }
+#pragma unroll
+      for (int u = 0; u < AtOnce; ++u) {
+        const long long there = i + u * size, p = rank + (turned ? last - there : there);
+        if (there > last) break;
+        if (!read && p < room)
+#pragma unroll
+          for (int a = 0; a < N; ++a) *memory<V>(a, p) = unit[u].from[a].word;
+        use<Late>(f, unit[u], head + p * V);
       }
     }
   }
 
-  template <class F> __device__ __forceinline__ void each(F f) { pass<false>(nullptr, f); }
-  template <class F> __device__ __forceinline__ void write(T* y, F f) { pass<true>(y, f); }
-
-  template <bool Store, class F> __device__ __forceinline__ void pass(T* y, F f) {
-    if (held) {
-#pragma unroll
-      for (int k = 0; k < Packs; ++k) {
-        const int p = k * By::size() + By::rank();
-        if (p >= packs) break;
-        pack<Store, true>(y, f, head + p * W, k);
-      }
-    } else if (wide) {
-      for (long long p = By::rank(); p < packs; p += By::size()) pack<Store, false>(y, f, head + p * W, 0);
-    }
-    // All of a row without packs; else what is left at both ends, at most 2 (W - 1) elements.
-    const long long skip = wide ? packs * W : 0;
-    for (long long i = By::rank(); i < columns - skip; i += By::size())
-      one<Store>(y, f, i < head || !wide ? i : i + skip);
+  template <int V> __device__ __forceinline__ typename Word<V * sizeof(T)>::type* memory(int a, long long p) {
+    return reinterpret_cast<typename Word<V * sizeof(T)>::type*>(block_memory()) + (a * room + p);
   }
 
-  template <bool Store, class F> __device__ __forceinline__ void one(T* y, F f, long long c) {
-    C values[N + M];
+  template <bool Late, class F, int V> __device__ __forceinline__ void use(F f, Unit<V>& unit, long long c) {
 #pragma unroll
-    for (int a = 0; a < N + M; ++a) values[a] = at[a] ? load<C>(at[a][c]) : C(0);
-    if constexpr (Store) y[c] = store<T>(f(values, c, 0));
-    else f(values, c, 0);
-  }
-
-  // The W elements from column c on, the k-th ones of this thread.
-  template <bool Store, bool Kept, class F>
-  __device__ __forceinline__ void pack(T* y, F f, long long c, int k) {
-    Pack<T, W> from[N + M], to;
+    for (int a = Late ? A : N; a < A + M; ++a) {
+      Pack<T, V>& pack = unit.from[a];
+      pack.word = {};
+      if (a < A || !at[a]) continue;
+      if (!head) pack = Pack<T, V>(at[a] + c);
+      else
 #pragma unroll
-    for (int a = Kept ? N : 0; a < N + M; ++a)
-      if (at[a] && (a < N || !head)) from[a] = Pack<T, W>(at[a] + c);
-#pragma unroll
-    for (int j = 0; j < W; ++j) {
-      C values[N + M];
-#pragma unroll
-      for (int a = 0; a < N + M; ++a) {
-        if (Kept && a < N) values[a] = kept[a][k * W + j];
-        else if (a >= N && head) values[a] = at[a] ? load<C>(at[a][c + j]) : C(0);  // on another boundary than rows
-        else values[a] = at[a] ? load<C>(from[a].v[j]) : C(0);
-      }
-      if constexpr (Store) to.v[j] = store<T>(f(values, c + j, k * W + j));
-      else f(values, c + j, k * W + j);
+        for (int j = 0; j < V; ++j) pack.v[j] = at[a][c + j];  // on another boundary than rows
     }
-    if constexpr (Store) to.to(y + c);
+    f(unit, c);
   }
 };
 
-// The maximum m of what was seen and the sum of exp(x - m).
+// The threads that share a row. `any` is the same for all threads that wait for each other, so that lanes without a
+// row go along; `row() + apart()` is a team's next row. A unit (a warp, a block) has `Teams` teams, and `across` adds
+// what they have.
+template <int Size, int Most> struct Lanes {
+  static constexpr int Teams = 32 / Size, Threads = 256;
+  template <class T> static constexpr int held = sizeof(T) == 8 ? Most / 2 : Most;
+  template <class T, int N, int L, int M> using Line = RegisterLine<Lanes, T, N + L, M>;
+  static __device__ __forceinline__ int rank() { return threadIdx.x & (Size - 1); }
+  static __device__ __forceinline__ int size() { return Size; }
+  static __device__ __forceinline__ int team() { return (threadIdx.x & 31) / Size; }
+  static __device__ __forceinline__ long long unit() {
+    return (long long)blockIdx.x * (blockDim.x >> 5) + (threadIdx.x >> 5);
+  }
+  static __device__ __forceinline__ long long row() { return unit() * Teams + team(); }
+  static __device__ __forceinline__ bool any(long long row, long long rows) { return row - team() < rows; }
+  static __device__ __forceinline__ long long apart() { return (long long)gridDim.x * (blockDim.x / Size); }
+  template <class Op, class V> static __device__ __forceinline__ V reduce(V v) {
+#pragma unroll
+    for (int d = Size / 2; d; d >>= 1) v = Op::combine(v, exchange(v, d));
+    return v;
+  }
+  template <class V> static __device__ __forceinline__ V sum(V v) { return reduce<Sum, V>(v); }
+  template <class V> static __device__ __forceinline__ V across(V v) {
+#pragma unroll
+    for (int d = 16; d >= Size; d >>= 1) v += exchange(v, d);
+    return v;
+  }
+};
+
+struct AllOfBlock : Team<true> {
+  static constexpr int Teams = 1;
+  static __device__ __forceinline__ int team() { return 0; }
+  static __device__ __forceinline__ long long unit() { return blockIdx.x; }
+  static __device__ __forceinline__ bool any(long long row, long long rows) { return row < rows; }
+  static __device__ __forceinline__ long long apart() { return gridDim.x; }
+  template <class V> static __device__ __forceinline__ V across(V v) { return v; }
+};
+
+using Four = Lanes<4, 16>;
+using Sixteen = Lanes<16, 16>;
+using Warp = Lanes<32, 32>;
+struct Block : AllOfBlock {
+  static constexpr int Threads = 256;
+  static __device__ __forceinline__ int size() { return Threads; }
+  template <class T> static constexpr int held = sizeof(T) == 8 ? 16 : 32;
+  template <class T, int N, int L, int M> using Line = RegisterLine<Block, T, N + L, M>;
+};
+struct Shared : AllOfBlock {
+  static constexpr int Threads = 1024;
+  template <class T, int N, int L, int M> using Line = SharedLine<Shared, T, N, L, M>;
+};
+
+template <class C> __device__ __forceinline__ bool finite(C x) { return absolute(x) < infinity<C>(); }
+
+// The maximum m of what was seen and the sum of exp(x - m). Where m is infinite the sum is 0 for -inf, inf for inf.
 template <class C> struct MaxSum {
   C m, s;
-  __device__ __forceinline__ void add(C x) {
-    if (x > m) {
-      s = s * exp(m - x) + C(1);
-      m = x;
-    } else {
-      s += x == m ? C(1) : exp(x - m);  // equal infinities have no difference
-    }
-  }
-};
-template <class C> __device__ __forceinline__ MaxSum<C> exchange(MaxSum<C> v, int lanes) {
-  return {exchange(v.m, lanes), exchange(v.s, lanes)};
-}
-struct MergeMaxSum {
-  template <class C> static __device__ __forceinline__ MaxSum<C> combine(MaxSum<C> a, MaxSum<C> b) {
-    const C m = maximum(a.m, b.m);
-    return {m, a.s * (a.m == m ? C(1) : exp(a.m - m)) + b.s * (b.m == m ? C(1) : exp(b.m - m))};
+  // What exponents are taken relative to: equal infinities have no difference.
+  __device__ __forceinline__ C base() const { return finite(m) ? m : C(0); }
+  template <int V> __device__ __forceinline__ void add(const C (&x)[V]) {
+    const C before = m;
+#pragma unroll
+    for (int j = 0; j < V; ++j) m = maximum(m, x[j]);
+    const C b = base();
+    s *= exp(before - b);
+#pragma unroll
+    for (int j = 0; j < V; ++j) s += exp(x[j] - b);
   }
 };
 
-// Both of a line's first array. What registers hold is looked at twice, with one exponential each; anything else is
-// read once, rescaling as it goes.
-template <class By, class T, int N, int M> __device__ __forceinline__ MaxSum<real<T>> max_sum(Line<By, T, N, M>& line) {
-  using C = real<T>;
+// Both of a line's first array. What registers hold is looked at twice, with one exponential each, and replaced by
+// exp(x - m) where that is what the caller writes; anything else is read once, rescaling as it goes.
+template <class By, bool Replace, class Row> __device__ __forceinline__ auto max_sum(Row& line) {
+  using C = typename Row::C;
   MaxSum<C> v = {-infinity<C>(), C(0)};
-  if (!line.held) {
-    line.each([&](const C* x, long long, int) { v.add(x[0]); });
-    return By::template reduce<MergeMaxSum, MaxSum<C>>(v);
+  if constexpr (Row::Held == 0) {
+    line.groups([&](const auto& x) { v.add(x); });
+    const MaxSum<C> mine = v;
+    v.m = By::template reduce<Maximum, C>(v.m);
+    v.s = By::sum(mine.s * exp(mine.m - v.base()));
+  } else {
+    line.each([&](C* x, long long, int) { v.m = maximum(v.m, x[0]); });
+    v.m = By::template reduce<Maximum, C>(v.m);
+    const C b = v.base();
+    line.each([&](C* x, long long, int) {
+      const C e = exp(x[0] - b);
+      if (Replace) x[0] = e;
+      v.s += e;
+    });
+    v.s = By::sum(v.s);
   }
-  line.each([&](const C* x, long long, int) { v.m = maximum(v.m, x[0]); });
-  v.m = By::template reduce<Maximum, C>(v.m);
-  line.each([&](const C* x, long long, int) { v.s += x[0] == v.m ? C(1) : exp(x[0] - v.m); });
-  v.s = By::sum(v.s);
   return v;
 }
 
-// What a thread has summed up for each element that lines hold, to y[column]: y has the compute type, and no boundary.
+// What the threads of a unit have summed up for each element that lines hold, to y[column]: y has the compute type.
 template <class By, class T, class C>
-__device__ __forceinline__ void put_held(const C (&sums)[held_elements<T>], C* y, long long columns) {
-  constexpr int W = 16 / sizeof(T);
+__device__ __forceinline__ void put_held(const C (&sums)[By::template held<T>], const Split<By, T>& split, C* y) {
 #pragma unroll
-  for (int k = 0; k < held_elements<T>; ++k) {
-    const int c = (k / W * By::size() + By::rank()) * W + k % W;
-    if (c < columns) y[c] = sums[k];
+  for (int k = 0; k < By::template held<T>; ++k) {
+    const C sum = By::across(sums[k]);
+    if (By::team() == 0 && k < split.mine) y[split.column(k)] = sum;
   }
 }
 

@@ -6,92 +6,90 @@
 //   softmax_vjp(g, y, dx, rows, columns)        dx = y (g - sum g y)
 //   log_softmax_vjp(g, y, dx, rows, columns)    dx = g - exp(y) sum g
 //
-// Arrays are C-contiguous (rows, columns), or (rows,) where written [row]; rows and columns are long long. Each in two
-// forms: `_warp`, one warp a row, for up to about 1024 columns (block (32 k,), grid (ceil(rows / k),)); `_block`, one
-// block a row (block (32 k,), grid (rows,)). Rows are read once (rows.cuh); of those that no registers hold, the maximum
-// and the sum are found in one pass, rescaling as it goes. A row with +inf or nan has no softmax: it is nan throughout.
+// Arrays are C-contiguous (rows, columns), or (rows,) where written [row]; rows and columns are long long. Each in all
+// forms of rows.cuh, which read a row once. What the shared form must have room for: x (softmax, log_softmax), g and y
+// (softmax_vjp), g (log_softmax_vjp), nothing (logsumexp). A row with +inf or nan has no softmax: it is nan throughout.
 #include "rows.cuh"
 
 namespace gg {
 
-// The sum of a row's softmax, nan where there is none: equal infinities count as 1 for logsumexp only.
+// The sum of a row's softmax, nan where there is none: an infinite maximum counts for logsumexp only.
 template <class C> __device__ __forceinline__ C finite_sum(MaxSum<C> v) {
   return v.m == infinity<C>() ? quiet_nan<C>() : v.s;
 }
 
 template <class By, class T> __device__ void softmax(const T* x, T* y, long long rows, long long columns) {
   using C = real<T>;
-  const long long row = By::row();
-  if (row >= rows) return;
-  Line<By, T, 1> line({x}, row, columns, y);
-  const MaxSum<C> v = max_sum(line);
-  const C share = C(1) / finite_sum(v);
-  line.write(y + row * columns, [=](const C* x, long long, int) { return exp(x[0] - v.m) * share; });
+  for (long long row = By::row(); By::any(row, rows); row += By::apart()) {
+    Line<By, T, 1> line({x}, row, rows, columns, y);
+    const MaxSum<C> v = max_sum<By, true>(line);
+    const C share = C(1) / finite_sum(v);
+    constexpr bool exps = Line<By, T, 1>::Held > 0;  // registers have them by now
+    line.write(y + row * columns, [=](const C* x, long long, int) { return (exps ? x[0] : exp(x[0] - v.m)) * share; });
+  }
 }
 
 template <class By, class T> __device__ void log_softmax(const T* x, T* y, long long rows, long long columns) {
   using C = real<T>;
-  const long long row = By::row();
-  if (row >= rows) return;
-  Line<By, T, 1> line({x}, row, columns, y);
-  const MaxSum<C> v = max_sum(line);
-  const C log_sum = log(finite_sum(v));
-  line.write(y + row * columns, [=](const C* x, long long, int) { return x[0] - v.m - log_sum; });
+  for (long long row = By::row(); By::any(row, rows); row += By::apart()) {
+    Line<By, T, 1> line({x}, row, rows, columns, y);
+    const MaxSum<C> v = max_sum<By, false>(line);
+    const C log_sum = log(finite_sum(v));
+    line.write(y + row * columns, [=](const C* x, long long, int) { return x[0] - v.m - log_sum; });
+  }
 }
 
 template <class By, class T> __device__ void logsumexp(const T* x, T* y, long long rows, long long columns) {
   using C = real<T>;
-  const long long row = By::row();
-  if (row >= rows) return;
-  Line<By, T, 1> line({x}, row, columns, nullptr);
-  const MaxSum<C> v = max_sum(line);
-  if (By::rank() == 0) y[row] = store<T>(v.m + log(v.s));
+  for (long long row = By::row(); By::any(row, rows); row += By::apart()) {
+    Line<By, T, 1> line({x}, row, rows, columns, nullptr);
+    const MaxSum<C> v = max_sum<By, false>(line);
+    if (By::rank() == 0 && row < rows) y[row] = store<T>(v.m + log(v.s));
+  }
 }
 
 template <class By, class T>
 __device__ void softmax_vjp(const T* g, const T* y, T* dx, long long rows, long long columns) {
   using C = real<T>;
-  const long long row = By::row();
-  if (row >= rows) return;
-  Line<By, T, 2> line({g, y}, row, columns, dx);
-  C dot = C(0);
-  line.each([&](const C* v, long long, int) { dot += v[0] * v[1]; });
-  dot = By::sum(dot);
-  line.write(dx + row * columns, [=](const C* v, long long, int) { return v[1] * (v[0] - dot); });
+  for (long long row = By::row(); By::any(row, rows); row += By::apart()) {
+    Line<By, T, 2> line({g, y}, row, rows, columns, dx);
+    C dot = C(0);
+    line.each([&](const C* v, long long, int) { dot += v[0] * v[1]; });
+    dot = By::sum(dot);
+    line.write(dx + row * columns, [=](const C* v, long long, int) { return v[1] * (v[0] - dot); });
+  }
 }
 
 template <class By, class T>
 __device__ void log_softmax_vjp(const T* g, const T* y, T* dx, long long rows, long long columns) {
   using C = real<T>;
-  const long long row = By::row();
-  if (row >= rows) return;
-  Line<By, T, 2> line({g, y}, row, columns, dx);
-  C sum = C(0);
-  line.each([&](const C* v, long long, int) { sum += v[0]; });
-  sum = By::sum(sum);
-  line.write(dx + row * columns, [=](const C* v, long long, int) { return v[0] - exp(v[1]) * sum; });
+  for (long long row = By::row(); By::any(row, rows); row += By::apart()) {
+    Line<By, T, 1, 1> line({g, y}, row, rows, columns, dx);
+    C sum = C(0);
+    line.each([&](const C* v, long long, int) { sum += v[0]; });
+    sum = By::sum(sum);
+    line.write(dx + row * columns, [=](const C* v, long long, int) { return v[0] - exp(v[1]) * sum; });
+  }
 }
 
 }  // namespace gg
 
-#define GG_ONE(way, By, T, tag)                                                                             \
-  extern "C" __global__ void gg_softmax_##way##_##tag(const T* x, T* y, long long rows, long long columns) {     \
-    gg::softmax<By>(x, y, rows, columns);                                                                        \
-  }                                                                                                              \
-  extern "C" __global__ void gg_log_softmax_##way##_##tag(const T* x, T* y, long long rows, long long columns) { \
-    gg::log_softmax<By>(x, y, rows, columns);                                                                    \
-  }                                                                                                              \
-  extern "C" __global__ void gg_logsumexp_##way##_##tag(const T* x, T* y, long long rows, long long columns) {   \
-    gg::logsumexp<By>(x, y, rows, columns);                                                                      \
-  }                                                                                                              \
-  extern "C" __global__ void gg_softmax_vjp_##way##_##tag(const T* g, const T* y, T* dx, long long rows,         \
-                                                          long long columns) {                                   \
-    gg::softmax_vjp<By>(g, y, dx, rows, columns);                                                                \
-  }                                                                                                              \
-  extern "C" __global__ void gg_log_softmax_vjp_##way##_##tag(const T* g, const T* y, T* dx, long long rows,     \
-                                                              long long columns) {                               \
-    gg::log_softmax_vjp<By>(g, y, dx, rows, columns);                                                            \
+#define GG_ALONG(kernel, form, By, T, tag)                                                                \
+  extern "C" __global__ void __launch_bounds__(By::Threads)                                               \
+      gg_##kernel##_##form##_##tag(const T* x, T* y, long long rows, long long columns) {                 \
+    gg::kernel<By>(x, y, rows, columns);                                                                  \
   }
-#define GG_ENTRIES(T, tag) GG_ONE(warp, gg::Team<false>, T, tag) GG_ONE(block, gg::Team<true>, T, tag)
-#include "instantiate.cuh"
-#undef GG_ONE
+#define GG_BACK(kernel, form, By, T, tag)                                                                 \
+  extern "C" __global__ void __launch_bounds__(By::Threads)                                               \
+      gg_##kernel##_##form##_##tag(const T* g, const T* y, T* dx, long long rows, long long columns) {    \
+    gg::kernel<By>(g, y, dx, rows, columns);                                                              \
+  }
+#define GG_ONE(form, By, T, tag)                                                                          \
+  GG_ALONG(softmax, form, By, T, tag)                                                                     \
+  GG_ALONG(log_softmax, form, By, T, tag)                                                                 \
+  GG_ALONG(logsumexp, form, By, T, tag)                                                                   \
+  GG_BACK(softmax_vjp, form, By, T, tag)                                                                  \
+  GG_BACK(log_softmax_vjp, form, By, T, tag)
+#include "forms.cuh"
+#undef GG_ALONG
+#undef GG_BACK

@@ -56,6 +56,8 @@ template <class T, int W> union Pack {
   __device__ __forceinline__ Pack() {}
   __device__ __forceinline__ explicit Pack(const T* from) : word(*reinterpret_cast<const decltype(word)*>(from)) {}
   __device__ __forceinline__ void to(T* at) const { __stwb(reinterpret_cast<decltype(word)*>(at), word); }
+  // The same where the cache has better things to keep.
+  __device__ __forceinline__ void last_to(T* at) const { __stcs(reinterpret_cast<decltype(word)*>(at), word); }
 };
 
 // NVRTC has no <math.h>, hence no INFINITY.

@@ -1,4 +1,4 @@
-"""What launches of hand-written kernels share: entry points, compute types, dense operands, one team for each row."""
+"""What launches of hand-written kernels share: entry points, compute types, dense operands, forms for rows."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import numpy as np
 from ..fusion.cuda_compiler import SOURCES, row_source
 from .cuda_kernels import load
 
-WARP_COLUMNS: Final = 1024  # up to here one warp has a row, beyond it a block
 BLOCK: Final = 256
-_WARPS: Final = 4  # rows a block in the warp form
 MAX_GRID: Final = 65535
+# Forms of kernels over rows (kernels/rows.cuh) and the columns that registers hold in each; in float64 half as many.
+_HELD: Final = (("four", 64), ("sixteen", 256), ("warp", 1024), ("block", 8192))
+_TEAMS: Final = {"four": 64, "sixteen": 16, "warp": 8}  # rows of a block of 256 threads
+_MOST_BLOCKS: Final = 1 << 14  # of those: more only wait to be started
+_GRANTED: Final = 48 << 10  # bytes of shared memory that a launch may ask for on any device, unless the kernel is told
+_STATIC: Final = 1 << 10  # more than any kernel over rows has besides
 
 
 @functools.lru_cache(maxsize=512)
@@ -26,7 +30,7 @@ def function(file: str, kernel: str, dtype: str) -> Any:
     source = SOURCES[file]
     if dtype not in source.dtypes:
         raise TypeError(f"[{kernel}] dtype = {dtype}; expected {', '.join(source.dtypes)}, convert with x.astype(...)")
-    return load(row_source(file, dtype)).get_function(source.entry(kernel, dtype))
+    return load(row_source(file, dtype, source.form(kernel))).get_function(source.entry(kernel, dtype))
 
 
 @functools.lru_cache(maxsize=64)
@@ -82,15 +86,69 @@ def result(y: Any, out: Any) -> Any:
     return out
 
 
-def launch_rows(file: str, kernel: str, dtype: Any, rows: int, columns: int, args: tuple[Any, ...]) -> None:
-    """Launch the warp or the block form of a kernel over rows; `args` in its own order, sizes included."""
+def form(columns: int, itemsize: int) -> str:
+    """The form in which kernels work on rows of so many columns."""
+    held = columns * (2 if itemsize == 8 else 1)
+    return next((name for name, most in _HELD if held <= most), "shared")
+
+
+def launch_rows(
+    file: str, kernel: str, dtype: Any, rows: int, columns: int, args: tuple[Any, ...], held: int = 0
+) -> None:
+    """Launch a kernel over rows in the form for its columns; `args` in its own order, sizes included.
+
+    `held` says how many arrays its shared form reads more than once, and so must have room for.
+    """
     if not rows:
         return
-    if columns <= WARP_COLUMNS:
-        run = function(file, f"{kernel}_warp", dtype.name)
-        run((-(-rows // _WARPS),), (32 * _WARPS,), args)
-    else:
-        function(file, f"{kernel}_block", dtype.name)((rows,), (BLOCK,), args)
+    way = form(columns, dtype.itemsize)
+    if way == "shared":
+        _launch_shared(file, f"{kernel}_shared", dtype, rows, held * columns * dtype.itemsize, args)
+        return
+    grid = min(-(-rows // _TEAMS[way]), _MOST_BLOCKS) if way in _TEAMS else rows
+    function(file, f"{kernel}_{way}", dtype.name)((grid,), (BLOCK,), args)
+
+
+def launch_units(file: str, kernel: str, dtype: Any, units: int, columns: int, args: tuple[Any, ...]) -> None:
+    """Launch a kernel of which each unit, a warp or a block by the columns, walks through rows of its own."""
+    way = form(columns, dtype.itemsize)
+    warps = BLOCK // 32 if way in _TEAMS else 1
+    function(file, f"{kernel}_{way}", dtype.name)((-(-units // warps),), (BLOCK,), args)
+
+
+def _launch_shared(file: str, kernel: str, dtype: Any, rows: int, wanted: int, args: tuple[Any, ...]) -> None:
+    """One block a row, with as much shared memory of what is `wanted` as the device gives one.
+
+    1024 threads fill the registers of a multiprocessor. Where two rows fit into its shared memory two blocks of 512
+    share it, so that one reads while the other writes.
+    """
+    import cupy
+
+    device = cupy.cuda.runtime.getDevice()
+    most = shared_memory(device)
+    given = min(-(-wanted // 16) * 16, most)
+    run = function(file, kernel, dtype.name)
+    if given > _GRANTED:
+        run = _with_shared_memory(file, kernel, dtype.name, device)
+    run((rows,), (1024 if 2 * given > most else 512,), args, shared_mem=given)
+
+
+@functools.cache
+def shared_memory(device: int) -> int:
+    """Bytes of shared memory that a block on a device may have for rows."""
+    import cupy
+
+    runtime = cupy.cuda.runtime
+    most = runtime.deviceGetAttribute(runtime.cudaDevAttrMaxSharedMemoryPerBlockOptin, device)
+    return (max(int(most), _GRANTED) - _STATIC) // 16 * 16
+
+
+@functools.cache
+def _with_shared_memory(file: str, kernel: str, dtype: str, device: int) -> Any:
+    """An entry point that may ask for all of a device's shared memory: said once, as saying it can wait for copies."""
+    run = function(file, kernel, dtype)
+    run.max_dynamic_shared_size_bytes = shared_memory(device)
+    return run
 
 
 def flat_grid(n: int) -> tuple[int]:

@@ -15,13 +15,14 @@ from . import capturing
 from .cuda_launch import (
     BLOCK,
     MAX_GRID,
-    WARP_COLUMNS,
     compute_type,
     current_stream,
     dense,
     flat_grid,
+    form,
     function,
     launch_rows,
+    launch_units,
     new,
     result,
     size,
@@ -30,8 +31,8 @@ from .cuda_launch import (
 )
 from .cuda_sums import column_sums, lines_added
 
-_ROWS_A_TEAM: Final = 8  # at least, where a line of sums is kept for each team
-_TEAMS: Final = 2048  # at most
+_ROWS_A_TEAM: Final = 8  # at least, where a line of sums is kept for each unit of teams
+_UNITS: Final = 2048  # at most
 
 
 def _check(op: str, x: Any) -> None:
@@ -41,13 +42,13 @@ def _check(op: str, x: Any) -> None:
         )
 
 
-def _along_rows(op: str, inputs: tuple[Any, ...], out: Any) -> Any:
-    """A kernel of softmax.cu that takes arrays of one shape and writes one more."""
+def _along_rows(op: str, inputs: tuple[Any, ...], out: Any, held: int = 1) -> Any:
+    """A kernel of softmax.cu that takes arrays of one shape, reads `held` of them twice and writes one more."""
     _check(op, inputs[0])
     inputs = tuple(map(dense, inputs))
     y = target(inputs[0], out)
     rows, columns = size(y)
-    launch_rows("softmax.cu", op, y.dtype, rows, columns, (*inputs, y, *sizes(rows, columns)))
+    launch_rows("softmax.cu", op, y.dtype, rows, columns, (*inputs, y, *sizes(rows, columns)), held)
     return result(y, out)
 
 
@@ -62,7 +63,7 @@ def softmax(x: Any, out: Any = None) -> Any:
 
 def softmax_vjp(g: Any, y: Any, out: Any = None) -> Any:
     """The cotangent of softmax's input, from that of its output `y`."""
-    return _along_rows("softmax_vjp", (g, y), out)
+    return _along_rows("softmax_vjp", (g, y), out, held=2)
 
 
 def log_softmax(x: Any, out: Any = None) -> Any:
@@ -132,7 +133,7 @@ def cross_entropy(
     loss, lse = new(x.shape[:-1], wide), new(x.shape[:-1], wide)
     options = (np.int64(ignore_index), wide(label_smoothing))
     args = (x, labels, _affine("cross_entropy", weight, x, wide), loss, lse, *sizes(rows, columns), *options)
-    launch_rows("cross_entropy.cu", "cross_entropy", x.dtype, rows, columns, args)
+    launch_rows("cross_entropy.cu", "cross_entropy", x.dtype, rows, columns, args, held=int(label_smoothing > 0))
     return loss.astype(x.dtype, copy=False), lse
 
 
@@ -173,7 +174,7 @@ def layer_norm(x: Any, weight: Any, bias: Any, eps: float = 1e-5, out: Any = Non
     y, mean, rstd = target(x, out), new(x.shape[:-1], wide), new(x.shape[:-1], wide)
     weight, bias = (_affine("layer_norm", a, x, x.dtype) for a in (weight, bias))
     args = (x, weight, bias, y, mean, rstd, *sizes(rows, columns), wide(eps))
-    launch_rows("layer_norm.cu", "layer_norm", x.dtype, rows, columns, args)
+    launch_rows("layer_norm.cu", "layer_norm", x.dtype, rows, columns, args, held=1)
     return result(y, out), mean, rstd
 
 
@@ -198,7 +199,7 @@ def rms_norm(x: Any, weight: Any, eps: float = 1e-6, out: Any = None) -> tuple[A
     (rows, columns), wide = size(x), compute_type(x.dtype)
     y, rstd = target(x, out), new(x.shape[:-1], wide)
     args = (x, _affine("rms_norm", weight, x, x.dtype), y, rstd, *sizes(rows, columns), wide(eps))
-    launch_rows("rms_norm.cu", "rms_norm", x.dtype, rows, columns, args)
+    launch_rows("rms_norm.cu", "rms_norm", x.dtype, rows, columns, args, held=1)
     return result(y, out), rstd
 
 
@@ -220,18 +221,18 @@ def _normalised_vjp(name: str, arrays: tuple[Any, ...], saved: tuple[Any, ...], 
     """
     (g, x, _), count = arrays, len(saved)
     file, dx, (rows, columns) = f"{name}.cu", target(x, out), size(x)
-    team = 32 if columns <= WARP_COLUMNS else BLOCK
-    fits = columns <= team * (16 if x.itemsize == 8 else 32) and not columns * x.itemsize % 16
-    if not rows or not fits or any(a.data.ptr % 16 for a in (*arrays, dx) if a is not None):
-        # Registers do not hold a row (see rows.cuh).
-        launch_rows(file, f"{name}_vjp", x.dtype, rows, columns, (*arrays, *saved, dx, *sizes(rows, columns)))
-        sums = column_sums(file, f"{name}_vjp_weight", (g, x, *saved), count)
+    way = form(columns, x.itemsize)
+    if not rows or way == "shared":  # what the gradients of weight and bias add up has no room
+        args = (*arrays, *saved, dx, *sizes(rows, columns))
+        launch_rows(file, f"{name}_vjp", x.dtype, rows, columns, args, held=2)
+        sums = column_sums("norm_weights.cu", f"{name}_vjp_weight", (g, x, *saved), count)
         return [result(dx, out), *sums]
-    a_team = max(_ROWS_A_TEAM, -(-rows // _TEAMS))
-    teams = -(-rows // a_team)
-    part = new((teams, count * columns), compute_type(x.dtype))
-    args = (*arrays, *saved, dx, part, *sizes(rows, columns), np.int64(a_team))
-    launch_rows(file, f"{name}_vjp_all", x.dtype, teams, columns, args)
+    least = _ROWS_A_TEAM * {"four": 8, "sixteen": 2}.get(way, 1)
+    a_unit = max(least, -(-rows // _UNITS))
+    units = -(-rows // a_unit)
+    part = new((units, count * columns), compute_type(x.dtype))
+    args = (*arrays, *saved, dx, part, *sizes(rows, columns), np.int64(a_unit))
+    launch_units(file, f"{name}_vjp_all", x.dtype, units, columns, args)
     sums = lines_added(part, x.dtype)
     return [result(dx, out), *(sums[i * columns : (i + 1) * columns] for i in range(count))]
 

@@ -12,28 +12,43 @@ from typing import Final
 
 from .locate import read_kernel
 
-__all__ = ["SOURCES", "RowSource", "inline_includes", "row_source"]
+__all__ = ["FORMS", "SOURCES", "RowSource", "inline_includes", "row_source"]
 
 _INCLUDE: Final = re.compile(r'^#include "([\w./]+)"[^\n]*\n', re.MULTILINE)
 _SELECT: Final = {"float32": "GG_FLOAT", "float64": "GG_DOUBLE", "float16": "GG_HALF", "bfloat16": "GG_BFLOAT16"}
 _TAGS: Final = {"float32": "f32", "float64": "f64", "float16": "f16", "bfloat16": "bf16"}
 
 
+# The forms of kernels over rows, from short rows to long ones: what they are is said in kernels/rows.cuh.
+FORMS: Final = ("four", "sixteen", "warp", "block", "shared")
+
+
 @dataclass(frozen=True)
 class RowSource:
-    """One hand-written file: `kernels` are its kernels, each built for every one of `dtypes`."""
+    """One hand-written file: `kernels` are its kernels, each built for every one of `dtypes`.
+
+    Where it has `forms`, each kernel ends in the name of its form, and what is compiled at a time is one of them: a
+    form takes seconds.
+    """
 
     file: str
     kernels: tuple[str, ...]
     dtypes: tuple[str, ...] = ("float32", "float64", "float16", "bfloat16")
+    forms: tuple[str, ...] = ()
 
     def entry(self, kernel: str, dtype: str) -> str:
         """The entry point of `kernel` for arrays of `dtype`, such as "gg_softmax_warp_f32"."""
         return f"gg_{kernel}_{_TAGS[dtype]}"
 
+    def form(self, kernel: str) -> str | None:
+        """The form in whose build `kernel` is; None where there is one build."""
+        return kernel.rpartition("_")[2] if self.forms else None
 
-def _both(names: str) -> tuple[str, ...]:
-    return tuple(f"{name}_{way}" for way in ("warp", "block") for name in names.split())
+
+def _in_forms(file: str, names: str, held: str = "", long: str = "") -> RowSource:
+    """A file whose kernels `names` have all forms, `held` those in registers, `long` the last."""
+    kernels = [f"{name}_{form}" for form in FORMS for name in f"{names} {long if form == 'shared' else held}".split()]
+    return RowSource(file, tuple(kernels), forms=FORMS)
 
 
 def _reductions(names: str) -> tuple[str, ...]:
@@ -47,10 +62,11 @@ _OPTIM: Final = ("sgd", "adam", "rmsprop", "norm_partials", "scale", "judge", "c
 SOURCES: Final[dict[str, RowSource]] = {
     source.file: source
     for source in (
-        RowSource("softmax.cu", _both("softmax log_softmax logsumexp softmax_vjp log_softmax_vjp")),
-        RowSource("cross_entropy.cu", _both("cross_entropy cross_entropy_vjp")),
-        RowSource("layer_norm.cu", (*_both("layer_norm layer_norm_vjp layer_norm_vjp_all"), "layer_norm_vjp_weight")),
-        RowSource("rms_norm.cu", (*_both("rms_norm rms_norm_vjp rms_norm_vjp_all"), "rms_norm_vjp_weight")),
+        _in_forms("softmax.cu", "softmax log_softmax logsumexp softmax_vjp log_softmax_vjp"),
+        _in_forms("cross_entropy.cu", "cross_entropy cross_entropy_vjp"),
+        _in_forms("layer_norm.cu", "layer_norm", held="layer_norm_vjp_all", long="layer_norm_vjp"),
+        _in_forms("rms_norm.cu", "rms_norm", held="rms_norm_vjp_all", long="rms_norm_vjp"),
+        RowSource("norm_weights.cu", ("layer_norm_vjp_weight", "rms_norm_vjp_weight")),
         RowSource("dropout.cu", ("dropout",)),
         RowSource("random.cu", ("uniform", "normal", "integers")),
         RowSource("maxout.cu", ("maxout", "maxout_vjp")),
@@ -74,17 +90,19 @@ SOURCES: Final[dict[str, RowSource]] = {
 
 
 @functools.lru_cache(maxsize=256)
-def row_source(file: str, dtype: str) -> str:
-    """The complete text of the hand-written source `file` for arrays of `dtype`.
+def row_source(file: str, dtype: str, form: str | None = None) -> str:
+    """The complete text of the hand-written source `file` for arrays of `dtype`, of all its forms or of one.
 
     Raises:
-        ValueError: There is no such source, or not for this dtype.
+        ValueError: There is no such source, or not for this dtype or in this form.
     """
     source = SOURCES.get(file)
-    if source is None or dtype not in source.dtypes:
+    if source is None or dtype not in source.dtypes or form not in (None, *source.forms):
         known = f"its dtypes are {', '.join(source.dtypes)}" if source else f"there are {', '.join(SOURCES)}"
-        raise ValueError(f"[row_source] no CUDA source, file = {file!r}, dtype = {dtype!r}; {known}")
-    return f"#define {_SELECT[dtype]}\n{inline_includes(read_kernel(file))}"
+        known += f", its forms {', '.join(source.forms)}" if source and source.forms else ""
+        raise ValueError(f"[row_source] no CUDA source, file = {file!r}, dtype = {dtype!r}, form = {form!r}; {known}")
+    chosen = [_SELECT[dtype], *(f"GG_FORM_{name.upper()}" for name in (source.forms if form is None else (form,)))]
+    return "".join(f"#define {name}\n" for name in chosen) + inline_includes(read_kernel(file))
 
 
 def inline_includes(text: str) -> str:

@@ -15,6 +15,7 @@ from gpugrad.fusion.cuda_compiler import SCALAR, CudaLauncher, CudaSource
 from gpugrad.fusion.cuda_sources import SOURCES, row_source
 from tests.cuda.hostexec import HostKernel, HostModule
 
+ROWS_A_WARP = {"four": 8, "sixteen": 2, "warp": 1}
 Array = np.ndarray[Any, np.dtype[Any]]
 Kernels = dict[str, HostKernel]
 
@@ -129,20 +130,26 @@ class Rows:
         tolerance = factor * self.tolerance
         np.testing.assert_allclose(self.read(got), wanted, rtol=tolerance, atol=tolerance)
 
-    def run(self, kernel: str, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any]) -> None:
-        """Launch `kernel`; arrays in `args` are written to."""
+    def run(
+        self, kernel: str, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], shared: int = 0
+    ) -> None:
+        """Launch `kernel` with bytes of shared memory; arrays in `args` are written to."""
         entry = next(s for s in SOURCES.values() if kernel in s.kernels).entry(kernel, self.dtype)
-        before = [_twin(a) if isinstance(a, np.ndarray) else a for a in args]
-        self.kernels[entry](grid, block, before, backwards=True)
-        self.kernels[entry](grid, block, args)
+        copies = {id(a): _twin(a) for a in args if isinstance(a, np.ndarray)}  # an array may come twice
+        before = [copies.get(id(a), a) for a in args]
+        self.kernels[entry].max_dynamic_shared_size_bytes = max(shared, 48 << 10)
+        self.kernels[entry](grid, block, before, shared_mem=shared, backwards=True)
+        self.kernels[entry](grid, block, args, shared_mem=shared)
         for a, b in zip(args, before, strict=True):
             if isinstance(a, np.ndarray) and a.dtype.fields is None:  # what is passed by value has padding
                 assert a.tobytes() == b.tobytes(), f"{entry}: the result depends on the order of threads"
 
-    def run_rows(self, kernel: str, way: str, rows: int, args: Sequence[Any]) -> None:
-        """Launch a kernel that has one warp or one block for each row."""
-        grid = (-(-rows // 4),) if way == "warp" else (rows,)
-        self.run(f"{kernel}_{way}", grid, (128,), args)
+    def run_rows(self, kernel: str, way: str, rows: int, args: Sequence[Any], shared: int = 0) -> None:
+        """Launch a kernel over rows in one of its forms; fewer blocks than there are rows, where that is allowed."""
+        if way in ROWS_A_WARP:
+            self.run(f"{kernel}_{way}", (max(1, -(-rows // ROWS_A_WARP[way]) // 2),), (64,), args)
+        else:
+            self.run(f"{kernel}_{way}", (rows,), (256 if way == "block" else 64,), args, shared)
 
 
 @functools.cache

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from gpugrad.backend import cuda_launch
 from gpugrad.fusion import FormulaError, trace
 from gpugrad.fusion.cuda_compiler import SOURCES, cuda_source, row_source
 from gpugrad.fusion.locate import kernel_dir
@@ -114,6 +115,36 @@ def test_rows_move_16_bytes_at_a_time(dtype: str, packs: int) -> None:
 
 
 @needs_nvrtc
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_long_rows_are_copied_to_shared_memory_16_bytes_at_a_time(dtype: str) -> None:
+    source = SOURCES["softmax.cu"]
+    ptx = compile_source(row_source("softmax.cu", dtype, "shared"), 90, ptx=True).decode()
+    body = ptx[ptx.index(f"{source.entry('softmax_shared', dtype)}(") :].partition(".entry")[0]
+    for move in ("ld.global", "st.shared", "ld.shared", "st.global.cs"):
+        wide = [line for line in body.splitlines() if re.search(rf"{move}\.(v4\.\S?32|v2\.\S?64) ", line)]
+        assert len(wide) >= 4, move
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("file", [file for file, source in SOURCES.items() if source.forms])
+def test_what_a_kernel_over_rows_has_in_shared_memory_fits_beside_the_row(file: str) -> None:
+    for dtype in FLOATS:
+        ptx = compile_source(row_source(file, dtype, "shared"), 90, ptx=True).decode()
+        static = re.findall(r"\.shared \.align \d+ \.b8 \w+\[(\d+)\]", ptx)
+        assert static
+        assert sum(map(int, static)) <= cuda_launch._STATIC
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("form", SOURCES["softmax.cu"].forms)
+def test_one_form_is_compiled_at_a_time(form: str) -> None:
+    source = SOURCES["softmax.cu"]
+    ptx = compile_source(row_source("softmax.cu", "float32", form), 90, ptx=True).decode()
+    compiled = set(re.findall(r"\.entry (\w+)\(", ptx))
+    assert compiled == {source.entry(k, "float32") for k in source.kernels if source.form(k) == form}
+
+
+@needs_nvrtc
 @pytest.mark.parametrize("file", SOURCES)
 def test_a_row_source_compiles_for_float32(file: str) -> None:
     check_lint(compile_source(row_source(file, "float32"), 90, ptx=True).decode(), "float32")
@@ -167,7 +198,7 @@ def test_every_source_file_is_registered_and_its_head_names_every_kernel() -> No
         text = (kernel_dir() / file).read_text()
         head = text[: text.index("#include")]
         for kernel in source.kernels:
-            family = re.sub(r"_(warp|block)$", "", kernel)
+            family = kernel.removesuffix(f"_{source.form(kernel)}")
             assert f"{family}(" in head, f"{file}: {family} is not described at the head"
 
 
@@ -194,3 +225,5 @@ def test_an_unknown_row_source_is_refused_with_what_there_is() -> None:
         row_source("sofmax.cu", "float32")
     with pytest.raises(ValueError, match="bfloat16"):
         row_source("softmax.cu", "int32")
+    with pytest.raises(ValueError, match="four, sixteen, warp, block, shared"):
+        row_source("softmax.cu", "float32", "grid")

@@ -98,6 +98,20 @@ def test_a_template_instance_is_an_entry_point(module: HostModule) -> None:
     assert x.tolist() == [0.0, 2.5, 5.0, 7.5]
 
 
+def test_shared_memory_of_a_launch_has_the_devices_limits(module: HostModule) -> None:
+    rotate, x = module.get_function("rotate_without_barrier"), np.arange(8, dtype=np.float32)
+    with pytest.raises(HostExecError, match="more than 49152"):
+        rotate((1,), (8,), (x,), shared_mem=60000)
+    with pytest.raises(HostExecError, match="232449"):
+        rotate.max_dynamic_shared_size_bytes = (227 << 10) + 1
+    rotate.max_dynamic_shared_size_bytes = 227 << 10
+    try:
+        rotate((1,), (8,), (x,), shared_mem=227 << 10)
+    finally:
+        rotate.max_dynamic_shared_size_bytes = 48 << 10
+    assert np.isnan(x[:-1]).all(), "all of it is poisoned"
+
+
 def test_a_missing_barrier_shows_as_nan_from_poisoned_shared_memory(module: HostModule) -> None:
     for backwards in (False, True):
         x = np.ones(8, np.float32)

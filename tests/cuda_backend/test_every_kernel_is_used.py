@@ -58,7 +58,7 @@ def use_everything(rng: np.random.Generator, rows: int, columns: int) -> None:
 
 
 def test_every_kernel_is_launched_by_something(rng: np.random.Generator, gpu: State) -> None:
-    for shape in ((300, 6), (2, 1030), (300, 8), (2, 1032)):  # a warp for each row, a block; rows on 16 bytes
+    for shape in ((300, 6), (2, 100), (2, 300), (2, 1030), (2, 8194)):  # a shape for each form of kernels over rows
         use_everything(rng, *shape)
     unused = {
         kernel

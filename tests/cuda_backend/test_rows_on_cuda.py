@@ -46,11 +46,20 @@ def test_softmax_and_its_kin(cuda: Backend, rng: np.random.Generator, name: str,
         both(cuda, lambda rows, g, y: getattr(rows, f"{name}_vjp")(g, y), g, y)
 
 
-def test_one_call_is_one_launch_of_the_right_form(cuda: Backend, gpu: State, rng: np.random.Generator) -> None:
-    cuda_rows.softmax(cuda.from_host(normal(rng, (5, 1024))))
-    cuda_rows.softmax(cuda.from_host(normal(rng, (5, 1025))))
-    assert gpu.launches == ["gg_softmax_warp_f32", "gg_softmax_block_f32"]
-    assert gpu.syncs == []
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64], ids=str)
+def test_one_call_is_one_launch_of_the_form_for_its_columns(cuda: Backend, gpu: State, dtype: Any) -> None:
+    half = 2 if dtype == np.float64 else 1
+    for form, most in (("four", 64), ("sixteen", 256), ("warp", 1024), ("block", 8192), ("shared", 8193)):
+        gpu.clear()
+        x = cuda.xp.ones((3, most // half if form != "shared" else most), dtype)
+        same("softmax", [cuda_rows.softmax(x).get()], [np.full(x.shape, 1 / x.shape[1], dtype)], 1e-3)
+        if form != "shared":
+            cuda_rows.softmax(cuda.xp.ones((3, most // half + 1), dtype))
+        tag = {2: "f16", 4: "f32", 8: "f64"}[np.dtype(dtype).itemsize]
+        entries = [name for name in gpu.launches if name.startswith("gg_softmax")]
+        assert entries[0] == f"gg_softmax_{form}_{tag}"
+        assert form == "shared" or entries[1] != entries[0]
+        assert gpu.syncs == ["get"]
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
@@ -88,18 +97,21 @@ def test_cross_entropy(cuda: Backend, rng: np.random.Generator, shape: Any, smoo
         )  # fmt: skip
 
 
-def test_the_gradients_of_a_norm_are_one_look_at_its_rows(cuda: Backend, gpu: State, rng: np.random.Generator) -> None:
-    x, g, w = (normal(rng, shape) for shape in ((20, 16), (20, 16), (16,)))
-    for start, way in ((0, ["layer_norm_vjp_all_warp"]), (1, ["layer_norm_vjp_warp", "layer_norm_vjp_weight"])):
-        memory = cuda.empty((x.size + 1,), np.float32)
-        there = memory[start:][: x.size].reshape(x.shape)  # on 16 bytes or not
-        there[...] = cuda.from_host(x)
-        _, mean, rstd = cuda_rows.layer_norm(there, None, None)
-        gpu.clear()
-        found = cuda_rows.layer_norm_vjp(cuda.from_host(g), there, mean, rstd, cuda.from_host(w))
-        assert [n.removeprefix("gg_").removesuffix("_f32") for n in gpu.launches if "norm" in n] == way
-        want = cpu_rows.layer_norm_vjp(g, x, mean.get(), rstd.get(), w)
-        same("layer_norm_vjp", [f.get() for f in found], list(want), 2e-4)
+@pytest.mark.parametrize("start", [0, 1])
+@pytest.mark.parametrize(("columns", "form"), [(16, "four"), (17, "four"), (140, "sixteen"), (515, "warp")])
+def test_the_gradients_of_a_norm_are_one_look_at_its_rows(
+    cuda: Backend, gpu: State, rng: np.random.Generator, columns: int, form: str, start: int
+) -> None:
+    x, g, w = (normal(rng, shape) for shape in ((70, columns), (70, columns), (columns,)))
+    memory = cuda.empty((x.size + 1,), np.float32)
+    there = memory[start:][: x.size].reshape(x.shape)  # on 16 bytes or not
+    there[...] = cuda.from_host(x)
+    _, mean, rstd = cuda_rows.layer_norm(there, None, None)
+    gpu.clear()
+    found = cuda_rows.layer_norm_vjp(cuda.from_host(g), there, mean, rstd, cuda.from_host(w))
+    assert [n for n in gpu.launches if "norm" in n] == [f"gg_layer_norm_vjp_all_{form}_f32"]
+    want = cpu_rows.layer_norm_vjp(g, x, mean.get(), rstd.get(), w)
+    same("layer_norm_vjp", [f.get() for f in found], list(want), 2e-4)
 
 
 def test_a_label_out_of_range_gives_nan_and_does_not_wait(cuda: Backend, gpu: State) -> None:
@@ -110,7 +122,9 @@ def test_a_label_out_of_range_gives_nan_and_does_not_wait(cuda: Backend, gpu: St
 
 
 @pytest.mark.parametrize("affine", [False, True])
-@pytest.mark.parametrize("shape", [(300, 6), (2, 3, 33), (2, 1030), (300, 8), (2, 3, 32), (3, 1032), (2500, 4)])
+@pytest.mark.parametrize(
+    "shape", [(300, 6), (2, 3, 33), (2, 1030), (2, 130), (300, 8), (2, 3, 32), (3, 1032), (2500, 4), (2, 8200)]
+)
 def test_layer_and_rms_norm(cuda: Backend, rng: np.random.Generator, shape: Any, affine: bool) -> None:
     x, g = normal(rng, shape) + 1, normal(rng, shape)
     w, b = (normal(rng, shape[-1:]) if affine else None for _ in range(2))
@@ -147,7 +161,7 @@ def test_dropout_draws_the_same_mask_after_the_same_seed(cuda: Backend) -> None:
     assert (masks[0][0] != masks[0][1]).any()
 
 
-@pytest.mark.parametrize("columns", [4, 1030])
+@pytest.mark.parametrize("columns", [4, 200, 500, 1030, 8200])
 def test_infinite_logits_give_what_they_give_on_the_cpu(cuda: Backend, columns: int) -> None:
     x = np.zeros((4, columns), np.float32)
     x[0, 1], x[1, 2], x[2] = np.inf, np.nan, -np.inf

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .state import STATE, State
+from .state import SHARED_MEMORY, STATE, State
 
 __all__ = ["STATE", "State", "installed", "module", "real_cupy"]
 
@@ -152,6 +152,8 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
             cuda_kernels.load,
             cuda_launch.function,
             cuda_sums.planned,
+            cuda_launch.shared_memory,
+            cuda_launch._with_shared_memory,
             cuda_rows.stream_of,
             cuda_optim._uploaded,
             cuda_optim._chunks,
@@ -173,6 +175,7 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
     sys.modules["cudnn"] = _front_end() if cudnn else None  # type: ignore[assignment]
     STATE.device, STATE.devices, STATE.captured = 0, devices, {}
     memory.forget()
+    STATE.shared_memory = SHARED_MEMORY
     STATE.unsupported.clear()
     STATE.seen.clear()
     if STATE.graph:  # graphs and what they hold go in cycles with the functions that were compiled

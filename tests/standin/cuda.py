@@ -274,6 +274,13 @@ class runtime:  # noqa: N801 - CuPy's name
         name = f"Stand-in GPU {device}".encode()
         return {"name": name, "totalGlobalMem": TOTAL_BYTES, "multiProcessorCount": 4, "major": 9, "minor": 0}
 
+    cudaDevAttrMaxSharedMemoryPerBlockOptin = 97  # noqa: N815
+
+    @staticmethod
+    def deviceGetAttribute(attribute: int, device: int) -> int:
+        assert attribute == 97, attribute
+        return STATE.shared_memory
+
     @staticmethod
     def runtimeGetVersion() -> int:
         return 12090
@@ -288,7 +295,20 @@ class RawKernel:
 
     def __init__(self, module: "RawModule", name: str) -> None:
         self.module, self.name = module, name
-        self.max_dynamic_shared_size_bytes = 49152
+        self._shared: dict[int, int] = {}  # what each device was told
+
+    @property
+    def max_dynamic_shared_size_bytes(self) -> int:
+        return self._shared.get(STATE.device, 48 << 10)
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size: int) -> None:
+        if STATE.capturing:
+            raise CUDARuntimeError("the stand-in: an attribute of a function is set while a stream is captured")
+        if size > STATE.shared_memory:
+            raise CUDARuntimeError(f"CUDA_ERROR_INVALID_VALUE: {size} bytes of shared memory ({self.name})")
+        self._shared[STATE.device] = size
+        STATE.told.append((self.name, STATE.device))
 
     @functools.cached_property
     def kernel(self) -> Any:
@@ -304,7 +324,12 @@ class RawKernel:
         if STATE.recording is not None:
             STATE.recording.append(self.module.code)
             return
-        STATE.work(lambda: self.kernel(grid, block, values, shared_mem=shared_mem, backwards=STATE.backwards))
+
+        def run() -> None:
+            self.kernel.max_dynamic_shared_size_bytes = max(shared_mem, 48 << 10)  # checked above, for this device
+            self.kernel(grid, block, values, shared_mem=shared_mem, backwards=STATE.backwards)
+
+        STATE.work(run)
 
     def _check_sizes(self, grid: tuple[int, ...], block: tuple[int, ...], shared_mem: int) -> None:
         """The limits of every device since compute capability 3."""

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+SHARED_MEMORY = 227 << 10  # an H100's
+
 
 @dataclass
 class State:
@@ -20,12 +22,14 @@ class State:
         syncs: what made the host wait for the device, in order.
         uploads: host data that CuPy would copy to the device without being asked (lists and NumPy arrays as indices).
         launches: entry points of raw kernels, in order of launch.
+        told: entry points and devices that were told of more shared memory than 48 KiB, in order.
         calls: how often each CuPy function or ufunc was called.
         captured: the streams (device and number) that are being captured, by how much they were asked for since.
         reach: by captured stream, how much of each one its next work comes after.
         device: the current device; `devices` how many there are.
         taken: what pools took of each device's memory, of `capacity` bytes that each has.
         hooks: what is told of the pools' allocations, by name.
+        shared_memory: bytes of shared memory that a block may have on a device, with the kernel told so.
         prebuilt: modules that were built together beforehand, by their source.
         recording: where the sources of launched kernels are noted instead of run; None to run them.
         graph: devices, and what each does in a replay of the graph that is being captured.
@@ -49,6 +53,7 @@ class State:
     syncs: list[str] = field(default_factory=list)
     uploads: list[str] = field(default_factory=list)
     launches: list[str] = field(default_factory=list)
+    told: list[tuple[str, int]] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
     captured: dict[tuple[int, int], int] = field(default_factory=dict)
     reach: dict[tuple[int, int], dict[tuple[int, int], int]] = field(default_factory=dict)
@@ -57,6 +62,7 @@ class State:
     used_bytes: Counter[int] = field(default_factory=Counter)
     taken: Counter[int] = field(default_factory=Counter)
     capacity: int = 8 << 30
+    shared_memory: int = SHARED_MEMORY
     hooks: dict[str, Any] = field(default_factory=dict)
     streams: list[Any] = field(default_factory=list)
     prebuilt: dict[str, Any] = field(default_factory=dict)
@@ -160,6 +166,7 @@ class State:
         self.syncs.clear()
         self.uploads.clear()
         self.launches.clear()
+        self.told.clear()
         self.calls.clear()
         self.order.clear()
         self.borrowed.clear()

@@ -76,6 +76,7 @@ class HostKernel:
     def __init__(self, library: ctypes.CDLL, index: int, name: str, most_threads: int) -> None:
         self.name = name
         self.most_threads = most_threads or 1024
+        self._shared = 48 << 10
         self._library = library
         self._run = getattr(library, f"gg_run_{index}")
         self._run.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_void_p]
@@ -84,6 +85,21 @@ class HostKernel:
         found = signature()
         count = found[0]
         self.parameters = tuple((chr(found[1 + i]), found[1 + count + i]) for i in range(count))
+
+    @property
+    def max_dynamic_shared_size_bytes(self) -> int:
+        """What `shared_mem` may be; settable up to what an H100 gives a block.
+
+        Raises:
+            HostExecError: no device gives a block so much.
+        """
+        return self._shared
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size: int) -> None:
+        if not 0 <= size <= 227 << 10:
+            raise HostExecError(f"[{self.name}] max_dynamic_shared_size_bytes = {size}: a device refuses that")
+        self._shared = size
 
     def __call__(
         self,
@@ -110,8 +126,11 @@ class HostKernel:
                 f"[{self.name}] grid {dims[:3]}, block {dims[3:]}: out of range (at most {self.most_threads} "
                 f"threads for this kernel; grid at most {limits[:3]})"
             )
-        if not 0 <= shared_mem <= 48 << 10:
-            raise HostExecError(f"[{self.name}] shared_mem = {shared_mem}: a device refuses more than 49152 by default")
+        if not 0 <= shared_mem <= self.max_dynamic_shared_size_bytes:
+            raise HostExecError(
+                f"[{self.name}] shared_mem = {shared_mem}: a device refuses more than "
+                f"{self.max_dynamic_shared_size_bytes}, what max_dynamic_shared_size_bytes says (at first 49152)"
+            )
         if len(args) != len(self.parameters):
             raise HostExecError(f"[{self.name}] takes {len(self.parameters)} arguments, got {len(args)}")
 

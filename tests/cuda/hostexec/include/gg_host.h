@@ -43,6 +43,7 @@ static char* gg_arena;
 static size_t gg_arena_used;
 static const size_t GG_ARENA = 256 << 10;
 static char* gg_dynamic;
+static size_t gg_dynamic_size;  // what a device has in %dynamic_smem_size
 static gg_shared gg_static[64];
 static int gg_static_count;
 
@@ -170,6 +171,7 @@ static int gg_launch(const unsigned* dims, size_t shared, int order, void (*body
     blockIdx = {x, y, z};
     gg_static_count = 0; gg_arena_used = 0;
     gg_dynamic = (char*)gg_take_shared(shared);
+    gg_dynamic_size = shared;
     memset(gg_arena, 0xff, 64 << 10 < shared ? GG_ARENA : 64 << 10);  // a float of ones is nan
     if (gg_run_block(n, order != 0)) continue;
     for (int i = 0; i < gg_fibre_count; ++i) gg_fibres[i].started = false;
@@ -270,6 +272,7 @@ static inline int __ffs(int x) { return __builtin_ffs(x); }
 static inline int __clz(int x) { return x ? __builtin_clz(x) : 32; }
 template <class T> static inline T __ldg(const T* p) { return *p; }
 template <class T> static inline void __stwb(T* p, T v) { *p = v; }
+template <class T> static inline void __stcs(T* p, T v) { *p = v; }
 template <class T> static inline T atomicAdd(T* p, T v) { T o = *p; *p = o + v; return o; }
 template <class T> static inline T atomicMax(T* p, T v) { T o = *p; *p = o < v ? v : o; return o; }
 template <class T> static inline T atomicMin(T* p, T v) { T o = *p; *p = v < o ? v : o; return o; }

@@ -1,0 +1,43 @@
+// Last line of each family of kernels over rows. The build asks for forms (rows.cuh) with GG_FORM_FOUR,
+// GG_FORM_SIXTEEN and so on: one at a time, because each takes its time to compile. A family defines
+//
+//   GG_ONE(form, By, T, tag)     its entry points in one form
+//   GG_LONG(T, tag)              those in the shared form, where they are others
+#ifndef GG_LONG
+#define GG_LONG(T, tag) GG_ONE(shared, gg::Shared, T, tag)
+#endif
+#ifdef GG_FORM_FOUR
+#define GG_IN_FOUR(T, tag) GG_ONE(four, gg::Four, T, tag)
+#else
+#define GG_IN_FOUR(T, tag)
+#endif
+#ifdef GG_FORM_SIXTEEN
+#define GG_IN_SIXTEEN(T, tag) GG_ONE(sixteen, gg::Sixteen, T, tag)
+#else
+#define GG_IN_SIXTEEN(T, tag)
+#endif
+#ifdef GG_FORM_WARP
+#define GG_IN_WARP(T, tag) GG_ONE(warp, gg::Warp, T, tag)
+#else
+#define GG_IN_WARP(T, tag)
+#endif
+#ifdef GG_FORM_BLOCK
+#define GG_IN_BLOCK(T, tag) GG_ONE(block, gg::Block, T, tag)
+#else
+#define GG_IN_BLOCK(T, tag)
+#endif
+#ifdef GG_FORM_SHARED
+#define GG_IN_SHARED(T, tag) GG_LONG(T, tag)
+#else
+#define GG_IN_SHARED(T, tag)
+#endif
+#define GG_ENTRIES(T, tag) \
+  GG_IN_FOUR(T, tag) GG_IN_SIXTEEN(T, tag) GG_IN_WARP(T, tag) GG_IN_BLOCK(T, tag) GG_IN_SHARED(T, tag)
+#include "instantiate.cuh"
+#undef GG_ONE
+#undef GG_LONG
+#undef GG_IN_FOUR
+#undef GG_IN_SIXTEEN
+#undef GG_IN_WARP
+#undef GG_IN_BLOCK
+#undef GG_IN_SHARED
