@@ -37,7 +37,7 @@ def test_a_training_step_launches_few_kernels(gpu: State) -> None:
     gpu.clear()
     step()
     ours = {name.removeprefix("gg_") for name in gpu.launches}
-    assert {"cross_entropy_warp_f32", "cross_entropy_vjp_warp_f32", "layer_norm_warp_f32", "sgd_f32"} <= ours
+    assert {"cross_entropy_four_f32", "cross_entropy_vjp_four_f32", "layer_norm_four_f32", "sgd_f32"} <= ours
     assert gpu.launches.count("gg_sgd_f32") == 1, "one update for all parameters"
     assert len(gpu.launches) <= 9
     assert gpu.calls["cublasLt.BIAS"] == 2, "biases are added by the product"
@@ -84,6 +84,6 @@ def test_the_command_trains_on_the_gpu(gpu: State, tmp_path: Path, capsys: pytes
 
     options = ["--epochs", "1", "--hidden", "16", "--no-plots", "--device", "cuda", "--out", str(tmp_path / "run")]
     assert main(["train", *options]) == 0
-    assert gpu.launches.count("gg_cross_entropy_warp_f32") > 10, "the work was done by kernels"
+    assert gpu.launches.count("gg_cross_entropy_four_f32") > 10, "the work was done by kernels"
     written = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert json.loads(written[-1])
