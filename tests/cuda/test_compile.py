@@ -198,7 +198,7 @@ def test_every_source_file_is_registered_and_its_head_names_every_kernel() -> No
         text = (kernel_dir() / file).read_text()
         head = text[: text.index("#include")]
         for kernel in source.kernels:
-            family = kernel.removesuffix(f"_{source.form(kernel)}")
+            family = re.sub(rf"_(warp|block|{source.form(kernel)})$", "", kernel)
             assert f"{family}(" in head, f"{file}: {family} is not described at the head"
 
 

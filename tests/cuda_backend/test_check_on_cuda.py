@@ -20,7 +20,7 @@ def test_the_check_runs_on_the_gpu_and_agrees(
     text = capsys.readouterr().out
     assert code == 0, text
     assert "cuda:0: 15 of 15 operations agree" in text
-    assert "gg_softmax_four_f32" in gpu.launches or any(name.startswith("gg_softmax") for name in gpu.launches)
+    assert any(name.startswith("gg_softmax") for name in gpu.launches)
     assert {b["name"] for b in json.loads(out.read_text())["bandwidth"]} >= {"copy", "bias gradient", "max of rows"}
 
 
