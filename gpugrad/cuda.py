@@ -328,6 +328,8 @@ def empty_cache() -> None:
     """Give idle memory back to the device: CuPy's, and that of compiled steps without a graph. No GPU: nothing."""
     if is_available():
         backend: Any = backend_for(_gpu(None))
+        if backend.blas is not None:
+            backend.blas.scratch.sweep()
         backend.bound.give_back()
 
 

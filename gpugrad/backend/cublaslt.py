@@ -13,6 +13,7 @@ import numpy as np
 
 from . import precision
 from .base import Array
+from .cuda_scratch import Scratch
 from .products import Operand, Problem, batch_shape, problem, spread
 
 # CUDA's numbers of the types (cudaDataType): of the matrices, and of the factors alpha and beta.
@@ -50,6 +51,7 @@ class Products:
         backend: of that GPU; allocates results and says which device is current.
 
     Attributes:
+        scratch: memory for their intermediate results.
         tuned: whether plans made from now on time their candidates on the device, once each, and keep the fastest.
 
     Raises:
@@ -67,7 +69,7 @@ class Products:
         with backend.place():
             self._handle: int = cublasLt.create()
         self._plans: dict[Any, _Plan | int | None] = {}
-        self._workspaces: dict[int, Any] = {}
+        self.scratch = Scratch(backend, _WORKSPACE)
         # A plan's descriptor holds the addresses of bias and notes, so that two threads must not call it at once.
         self._lock = threading.Lock()
 
@@ -150,8 +152,8 @@ class Products:
         return self._run(a, b, out, epilogue, beside)
 
     def _launch(self, plan: _Plan, starts: tuple[int, int, int], beside: Beside) -> None:
-        stream = self.backend.xp.cuda.get_current_stream().ptr
-        workspace = self.workspace(stream)
+        stream = self.backend.xp.cuda.get_current_stream()
+        scratch = self.scratch.of(stream)
         at, bt, dt = starts
         a_desc, b_desc, d_desc = plan.layouts
         itemsize, out_itemsize = plan.itemsizes
@@ -163,25 +165,16 @@ class Products:
                     self._handle, plan.desc, plan.alpha,
                     bt + b_off * itemsize, a_desc, at + a_off * itemsize, b_desc,
                     plan.beta, result, d_desc, result, d_desc,
-                    plan.algorithm, workspace.data.ptr, _WORKSPACE, stream,
+                    plan.algorithm, scratch.address, _WORKSPACE, stream.ptr,
                 )  # fmt: skip
+            if scratch.event is not None:
+                scratch.event.record(stream)
 
     def _point(self, desc: int, beside: Beside) -> None:
         """Tell a descriptor where its bias and what is kept beside the result are."""
         for attribute, array in zip((self._desc.BIAS_POINTER, self._desc.EPILOGUE_AUX_POINTER), beside, strict=True):
             if array is not None:
                 self._set(desc, attribute, np.int64(array.data.ptr))
-
-    def workspace(self, stream: int) -> Any:
-        """Scratch memory of a stream: two products at once on two streams must not share one."""
-        found = self._workspaces.get(stream)
-        if found is None:
-            found = self._workspaces[stream] = self.backend.empty((_WORKSPACE,), np.uint8)
-        return found
-
-    def release(self, stream: int) -> None:
-        """Forget the scratch memory of a stream that is no more."""
-        self._workspaces.pop(stream, None)
 
     # Plans
 

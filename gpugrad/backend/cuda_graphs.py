@@ -70,9 +70,9 @@ class Recorder:
             # A blocking stream would meet CuPy's default stream, which may not be touched while recording.
             stream, pool = cuda.Stream(non_blocking=True), PrivatePool(backend)
             if backend.blas is not None:
-                with stream, cuda.using_allocator(pool.malloc):
-                    backend.blas.workspace(stream.ptr)  # now, so that no recorded run is the one that asks for it
-                weakref.finalize(self, backend.blas.release, stream.ptr).atexit = False
+                with stream:  # now, so that no recorded run is the one that asks for it
+                    backend.blas.scratch.give(stream, pool.malloc)
+                weakref.finalize(self, backend.blas.scratch.release, stream.ptr).atexit = False
         self._streams[backend], self._pools[backend.device.index] = stream, pool
 
     @contextmanager

@@ -63,7 +63,7 @@ def test_patches_keep_to_the_memory_that_is_set(cuda: Any, gpu: State, rng: np.r
         for limit, launches in ((before, 1), (200_000, 4), (100_000, 7)):
             gg.cuda.set_convolution_memory(limit)
             assert gg.cuda.get_convolution_memory() == limit
-            cuda.blas.workspace(0)
+            cuda.blas.scratch.of(cuda.xp.cuda.get_current_stream())
             gg.cuda.reset_peak_memory_stats()
             held = gg.cuda.memory_allocated()
             gpu.clear()

@@ -201,7 +201,7 @@ def test_products_can_be_captured(cuda: Any, gpu: State, rng: np.random.Generato
     want = out.get()
     out.fill(0)
     stream = cuda.xp.cuda.Stream(non_blocking=True)
-    cuda.blas.workspace(stream.ptr)
+    cuda.blas.scratch.of(stream)
     with stream:
         stream.begin_capture()
         cuda.matmul(a, b, out)

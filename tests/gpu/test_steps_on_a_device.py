@@ -176,6 +176,27 @@ def test_streams_of_ones_own_share_what_is_cached() -> None:
             assert work(i % 4) == want[i % 4]
 
 
+def test_products_on_streams_that_come_and_go() -> None:
+    import gc
+
+    import cupy
+
+    n = large(2048)
+    x = gg.ones(n, n, device="cuda")
+    gg.cuda.synchronize()
+    (x @ x).sum().item()
+    held, sums = gg.cuda.memory_allocated(), []
+    for _ in range(40):
+        with cupy.cuda.Stream(non_blocking=True):
+            sums.append((x @ x @ x)[0, 0])
+    assert [s.item() for s in sums] == [float(n) ** 2] * 40
+    del sums
+    gc.collect()
+    gg.cuda.synchronize()
+    gg.cuda.empty_cache()
+    assert gg.cuda.memory_allocated() - held < 64 << 20, "no scratch memory of streams that are gone"
+
+
 def test_checkpoint_lowers_the_peak_as_computed_beforehand() -> None:
     x = gg.zeros(large(1 << 22), device="cuda", requires_grad=True)
     for wrap in (lambda f: f, gg.checkpoint):

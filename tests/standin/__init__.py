@@ -177,6 +177,7 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
     memory.forget()
     STATE.shared_memory = SHARED_MEMORY
     STATE.unsupported.clear()
+    STATE.busy.clear()
     STATE.seen.clear()
     if STATE.graph:  # graphs and what they hold go in cycles with the functions that were compiled
         STATE.graph, STATE.kept = [], []

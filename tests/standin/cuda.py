@@ -57,32 +57,46 @@ class Device:
         return TOTAL_BYTES - STATE.taken[self.id], TOTAL_BYTES
 
 
+class _Copies:
+    """Copies from pinned memory that a stream was asked for; each happens when somebody waits for it."""
+
+    def __init__(self, ptr: int) -> None:
+        self.ptr = ptr
+        self._asked: list[Any] = []
+
+    def ask(self, copy: Any) -> None:
+        self._asked.append(copy)
+
+    def __len__(self) -> int:
+        return len(self._asked)
+
+    def happen(self, count: int) -> None:
+        """Let the first `count` of them happen."""
+        for i, copy in enumerate(self._asked[:count]):
+            if copy is not None:
+                copy()
+                self._asked[i] = None
+
+
 class Stream:
     """A stream of the device that is current when it is made; the null stream is that of the current one at each use.
 
     Work on it happens at once. A capture enforces what a device refuses, and notes what to replay.
     """
 
-    _numbers = itertools.count(1)
+    _numbers = itertools.count(32)
 
     def __init__(
         self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: Any = None
     ) -> None:
-        self.null = null
-        self.ptr = 0 if null else next(self._numbers)
-        self.device_id = -1 if null else STATE.device
-        self._pending: list[Any] = []  # copies from pinned memory, which happen when somebody waits for them
-
-    def _happen(self, count: int) -> None:
-        """Let the first `count` copies that were ever asked for on this stream happen."""
-        for i, copy in enumerate(self._pending[:count]):
-            if copy is not None:
-                copy()
-                self._pending[i] = None
+        self.null = null or ptds
+        self.ptr = 0 if null else runtime.streamPerThread if ptds else next(self._numbers)
+        self.device_id = -1 if self.null else STATE.device
+        self._copies = _Copies(self.ptr)
 
     def _key(self, device: int | None = None) -> tuple[int, int]:
-        """Device and number; a null stream is `device`'s, the current one's unless that is given."""
-        return ((STATE.device if device is None else device) if self.null else self.device_id), self.ptr
+        """Device and number; a null or foreign stream is `device`'s, the current one's unless that is given."""
+        return ((STATE.device if device is None else device) if self.device_id < 0 else self.device_id), self.ptr
 
     def __enter__(self) -> "Stream":
         STATE.streams.append((self._device(), self))
@@ -105,7 +119,7 @@ class Stream:
 
     def synchronize(self) -> None:
         STATE.sync("Stream.synchronize")
-        self._happen(len(self._pending))
+        self._copies.happen(len(self._copies))
 
     def begin_capture(self, mode: Any = None) -> None:
         if self.null:
@@ -140,7 +154,7 @@ class Stream:
         return event
 
     def wait_event(self, event: "Event") -> None:
-        STATE.order.append(("wait", self.ptr, event._where.ptr if event._where else None))
+        STATE.order.append(("wait", self.ptr, event._copies.ptr if event._copies is not None else None))
         if event.view is not None:
             if not STATE.capturing:
                 raise CUDARuntimeError("cudaErrorCapturedEvent: the event is of a capture that is over")
@@ -204,23 +218,31 @@ class Event:
         self.key: Any = None  # the stream, and how much its device had been asked for
         self.asked = 0
         self.view: Any = None  # in a capture: how much of each stream comes before it
-        self._where: Any = None
+        self._copies: Any = None
         self._asked = 0
 
     def record(self, stream: Any = None) -> None:
         self.time = float(next(self._clock))
-        self._where = stream or get_current_stream()
-        self.key = self._where._key()
+        stream = stream or get_current_stream()
+        self.key = stream._key()
         if self.key[0] != self.device_id:
             raise CUDARuntimeError("cudaErrorInvalidResourceHandle: event and stream are of different devices")
-        self._asked, self.asked = len(self._where._pending), STATE.asked[self.device_id]
+        self._copies = stream._copies
+        self._asked, self.asked = len(self._copies), STATE.asked[self.device_id]
         captured = self.key in STATE.captured
         self.view = {**STATE.reach[self.key], self.key: STATE.captured[self.key]} if captured else None
 
+    @property
+    def done(self) -> bool:
+        """Whether the work before it is over: at once here, but on streams that a test calls busy."""
+        if self.view is not None:
+            raise CUDARuntimeError("cudaErrorCapturedEvent: the event is part of a capture")
+        return self.key is None or self.key[1] not in STATE.busy
+
     def _happen(self) -> None:
         """Let all that its stream was asked for before it happen."""
-        if self._where is not None:
-            self._where._happen(self._asked)
+        if self._copies is not None:
+            self._copies.happen(self._asked)
 
     def synchronize(self) -> None:
         STATE.sync("Event.synchronize")
@@ -260,6 +282,7 @@ class runtime:  # noqa: N801 - CuPy's name
     """The few functions of the CUDA runtime that are asked."""
 
     CUDARuntimeError = CUDARuntimeError
+    streamPerThread = 2  # noqa: N815 - CuPy's name
 
     @staticmethod
     def getDeviceCount() -> int:

@@ -229,7 +229,7 @@ class ndarray:  # noqa: N801 - CuPy's name
         # The copy reads the pinned memory when it happens, not now: as late as somebody waits for it.
         STATE.order.append(("copy", stream.ptr, arr.ctypes.data))
         self._a.view(np.uint8)[...] = 0xFE
-        stream._pending.append(lambda: self._a.__setitem__(..., arr))
+        stream._copies.ask(lambda: self._a.__setitem__(..., arr))
 
     def view(self, dtype: Any = None) -> "ndarray":
         return view(self._a.view() if dtype is None else self._a.view(dtype), self)

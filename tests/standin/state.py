@@ -42,6 +42,7 @@ class State:
         pinned: start and size of page-locked memory of the host.
         order: waits of streams for events and copies from pinned memory, in order: ("wait", stream, the event's stream)
             and ("copy", stream, address).
+        busy: numbers of streams whose work is not over, as a test wants it.
         asked: how much each device was asked for so far.
         seen: by two streams (device and number each), what the device of the second had been asked for when it recorded
             the last event that the first waited for.
@@ -73,6 +74,7 @@ class State:
 
     pinned: dict[int, int] = field(default_factory=dict)
     order: list[tuple[Any, ...]] = field(default_factory=list)
+    busy: set[int] = field(default_factory=set)
     asked: Counter[int] = field(default_factory=Counter)
     seen: dict[tuple[Any, Any], int] = field(default_factory=dict)
     borrowed: list[tuple[int, tuple[int, int], int]] = field(default_factory=list)
