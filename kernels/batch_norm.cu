@@ -13,78 +13,130 @@
 //   normalise(x, mean, rate, weight, bias, y, rows, columns)     y = (x - mean) rate weight + bias
 //   normalise_vjp(g, x, mean, rate, weight, total, along, dx, rows, columns)   with those two sums
 //                                                dx = (g - total / rows - (x - mean) rate along / rows) rate weight
-//   normalise_wide(...), normalise_vjp_wide(...) the same by 16 bytes at a time: aligned, and `columns` a multiple
+//   moments_parts_wide(...), norm_products_parts_wide(...), normalise_wide(...), normalise_vjp_wide(...)
+//                                                the same by 16 bytes at a time: aligned, and `columns` a multiple
 //
 // x, g, y, dx: the storage type, (rows, columns) C-contiguous; what there is one of for a column: compute type; part:
-// (chunks, columns, 2), compute type; eps, momentum: compute type; sizes: long long. Block (32, 8); grid (ceil(columns / 32),
-// chunks) for the first stages, (ceil(columns / 32),) for the second. normalise*: block (p, q), grid (ceil(columns / p)
-// or of their packs, any).
+// (chunks, columns, 2), compute type; eps, momentum: compute type; sizes: long long. Block (p, q), at most 256 threads,
+// q a power of two (for the stages); grid (ceil(columns / p) or of their packs, n), n: chunks for the first stages, 1 for
+// the second, any for normalise*.
 #include "reduce.cuh"
 
 namespace gg {
 
-template <class T, class C>
+// Sums over rows for W neighbouring columns a thread: f(row, v) adds what the row gives to each of them. Block (across,
+// down), down a power of two: a thread takes every down-th row of the block's chunk, and what the threads of a column
+// have is folded in halves. The sums are left with the threads of threadIdx.y == 0.
+template <int W, class V, class F>
+__device__ __forceinline__ void column_packs(V (&v)[W], long long rows, long long rows_a_chunk, bool inside, F f) {
+  __shared__ V part[256][W];
+  const int across = blockDim.x, slot = threadIdx.y * across + threadIdx.x;
+  const long long first = blockIdx.y * rows_a_chunk, last = first + rows_a_chunk < rows ? first + rows_a_chunk : rows;
+#pragma unroll
+  for (int i = 0; i < W; ++i) v[i] = V{};
+  if (inside) {
+#pragma unroll 4
+    for (long long r = first + threadIdx.y; r < last; r += blockDim.y) f(r, v);
+  }
+  __syncthreads();  // an earlier sum may still be read
+#pragma unroll
+  for (int i = 0; i < W; ++i) part[slot][i] = v[i];
+  for (int half = blockDim.y >> 1; half; half >>= 1) {
+    __syncthreads();
+    if (threadIdx.y < half)
+#pragma unroll
+      for (int i = 0; i < W; ++i) part[slot][i] += part[slot + half * across][i];
+  }
+#pragma unroll
+  for (int i = 0; i < W; ++i) v[i] = part[slot][i];
+}
+
+template <int W, class T, class C>
 __device__ void moments_parts(const T* x, Two<C>* part, long long rows, long long columns, long long rows_a_chunk) {
-  const long long c = (long long)blockIdx.x * 32 + threadIdx.x, first = blockIdx.y * rows_a_chunk;
+  const long long c = ((long long)blockIdx.x * blockDim.x + threadIdx.x) * W, first = blockIdx.y * rows_a_chunk;
   const bool inside = c < columns;
   // Distances from one of the values: squares of a mean far from 0 would cancel.
-  const C centre = inside ? load<C>(x[first * columns + c]) : C(0);
-  Two<C> sums = column_chunk<Two<C>>(rows, rows_a_chunk, inside, [=](long long r) {
-    const C d = load<C>(x[r * columns + c]) - centre;
-    return Two<C>{d, d * d};
+  C centre[W];
+#pragma unroll
+  for (int i = 0; i < W; ++i) centre[i] = inside ? load<C>(x[first * columns + c + i]) : C(0);
+  Two<C> sums[W];
+  column_packs<W>(sums, rows, rows_a_chunk, inside, [&](long long r, Two<C>(&v)[W]) {
+    const Pack<T, W> from(x + r * columns + c);
+#pragma unroll
+    for (int i = 0; i < W; ++i) {
+      const C d = load<C>(from.v[i]) - centre[i];
+      v[i] += Two<C>{d, d * d};
+    }
   });
   if (threadIdx.y || !inside) return;
   const C n = C(first + rows_a_chunk < rows ? rows_a_chunk : rows - first);
-  const C spread = sums.b - sums.a * sums.a / n;
-  part[blockIdx.y * columns + c] = Two<C>{sums.a + n * centre, spread < C(0) ? C(0) : spread};
+#pragma unroll
+  for (int i = 0; i < W; ++i) {
+    const C spread = sums[i].b - sums[i].a * sums[i].a / n;
+    part[blockIdx.y * columns + c + i] = Two<C>{sums[i].a + n * centre[i], spread < C(0) ? C(0) : spread};
+  }
 }
 
 template <class C>
 __device__ void moments(const Two<C>* part, C* mean, C* variance, C* rate, C* running_mean, C* running_variance,
                         long long chunks, long long rows, long long columns, long long rows_a_chunk, C eps,
                         C momentum) {
-  __shared__ C centre[32];
-  const long long c = (long long)blockIdx.x * 32 + threadIdx.x;
+  __shared__ C centre[256];
+  const long long c = (long long)blockIdx.x * blockDim.x + threadIdx.x;
   const bool inside = c < columns;
-  const C sum = column_chunk<C>(chunks, chunks, inside, [=](long long k) { return part[k * columns + c].a; });
-  if (threadIdx.y == 0) centre[threadIdx.x] = sum / C(rows);
+  C sum[1], spread[1];
+  column_packs<1>(sum, chunks, chunks, inside, [&](long long k, C(&v)[1]) { v[0] += part[k * columns + c].a; });
+  if (threadIdx.y == 0) centre[threadIdx.x] = sum[0] / C(rows);
   __syncthreads();
   const C middle = centre[threadIdx.x];
-  const C spread = column_chunk<C>(chunks, chunks, inside, [=](long long k) {
+  column_packs<1>(spread, chunks, chunks, inside, [&](long long k, C(&v)[1]) {
     const C n = C(k + 1 < chunks ? rows_a_chunk : rows - k * rows_a_chunk);
     const Two<C> p = part[k * columns + c];
-    return p.b + n * square(p.a / n - middle);
+    v[0] += p.b + n * square(p.a / n - middle);
   });
   if (threadIdx.y || !inside) return;
   mean[c] = middle;
-  variance[c] = spread / C(rows);
-  rate[c] = C(1) / sqrt(spread / C(rows) + eps);
+  variance[c] = spread[0] / C(rows);
+  rate[c] = C(1) / sqrt(spread[0] / C(rows) + eps);
   if (!running_mean) return;
   running_mean[c] = running_mean[c] * (C(1) - momentum) + momentum * middle;
-  running_variance[c] = running_variance[c] * (C(1) - momentum) + momentum * (spread / C(rows - 1));
+  running_variance[c] = running_variance[c] * (C(1) - momentum) + momentum * (spread[0] / C(rows - 1));
 }
 
-template <class T, class C>
+template <int W, class T, class C>
 __device__ void norm_products_parts(const T* g, const T* x, const C* mean, const C* scale, Two<C>* part, long long rows,
                                     long long columns, long long rows_a_chunk) {
-  const long long c = (long long)blockIdx.x * 32 + threadIdx.x;
+  const long long c = ((long long)blockIdx.x * blockDim.x + threadIdx.x) * W;
   const bool inside = c < columns;
-  const C centre = inside ? mean[c] : C(0), factor = inside ? scale[c] : C(0);
-  const Two<C> sums = column_chunk<Two<C>>(rows, rows_a_chunk, inside, [=](long long r) {
-    const C v = load<C>(g[r * columns + c]);
-    return Two<C>{v, v * (load<C>(x[r * columns + c]) - centre) * factor};
+  C centre[W], factor[W];
+#pragma unroll
+  for (int i = 0; i < W; ++i) {
+    centre[i] = inside ? mean[c + i] : C(0);
+    factor[i] = inside ? scale[c + i] : C(0);
+  }
+  Two<C> sums[W];
+  column_packs<W>(sums, rows, rows_a_chunk, inside, [&](long long r, Two<C>(&v)[W]) {
+    const Pack<T, W> given(g + r * columns + c), from(x + r * columns + c);
+#pragma unroll
+    for (int i = 0; i < W; ++i) {
+      const C one = load<C>(given.v[i]);
+      v[i] += Two<C>{one, one * (load<C>(from.v[i]) - centre[i]) * factor[i]};
+    }
   });
-  if (threadIdx.y == 0 && inside) part[blockIdx.y * columns + c] = sums;
+  if (threadIdx.y || !inside) return;
+#pragma unroll
+  for (int i = 0; i < W; ++i) part[blockIdx.y * columns + c + i] = sums[i];
 }
 
 template <class C>
 __device__ void norm_products(const Two<C>* part, C* total, C* along, long long chunks, long long columns) {
-  const long long c = (long long)blockIdx.x * 32 + threadIdx.x;
-  const Two<C> sums =
-      column_chunk<Two<C>>(chunks, chunks, c < columns, [=](long long k) { return part[k * columns + c]; });
+  const long long c = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+  Two<C> sums[1];
+  column_packs<1>(sums, chunks, chunks, c < columns,
+                  [&](long long k, Two<C>(&v)[1]) { v[0] += part[k * columns + c]; });
   if (threadIdx.y || c >= columns) return;
-  total[c] = sums.a;
-  along[c] = sums.b;
+  total[c] = sums[0].a;
+  along[c] = sums[0].b;
 }
 
 // The columns of a thread stay the same from row to row, and what there is one of for a column is read once.
@@ -135,10 +187,8 @@ __device__ void normalise_vjp(const T* g, const T* x, const C* mean, const C* ra
 }  // namespace gg
 
 #define GG_ENTRIES(T, tag)                                                                                           \
-  extern "C" __global__ void gg_moments_parts_##tag(const T* x, gg::Two<gg::real<T>>* part, long long rows,          \
-                                                    long long columns, long long rows_a_chunk) {                     \
-    gg::moments_parts(x, part, rows, columns, rows_a_chunk);                                                         \
-  }                                                                                                                  \
+  GG_PARTS(moments_parts, norm_products_parts, T, tag, 1)                                                            \
+  GG_PARTS(moments_parts_wide, norm_products_parts_wide, T, tag, 16 / sizeof(T))                                     \
   extern "C" __global__ void gg_moments_##tag(const gg::Two<gg::real<T>>* part, gg::real<T>* mean,                   \
                                               gg::real<T>* variance, gg::real<T>* rate,                              \
                                               gg::real<T>* running_mean, gg::real<T>* running_variance,              \
@@ -146,11 +196,6 @@ __device__ void normalise_vjp(const T* g, const T* x, const C* mean, const C* ra
                                               long long rows_a_chunk, gg::real<T> eps, gg::real<T> momentum) {       \
     gg::moments(part, mean, variance, rate, running_mean, running_variance, chunks, rows, columns, rows_a_chunk,     \
                 eps, momentum);                                                                                      \
-  }                                                                                                                  \
-  extern "C" __global__ void gg_norm_products_parts_##tag(                                                           \
-      const T* g, const T* x, const gg::real<T>* mean, const gg::real<T>* scale, gg::Two<gg::real<T>>* part,         \
-      long long rows, long long columns, long long rows_a_chunk) {                                                   \
-    gg::norm_products_parts(g, x, mean, scale, part, rows, columns, rows_a_chunk);                                   \
   }                                                                                                                  \
   extern "C" __global__ void gg_norm_products_##tag(const gg::Two<gg::real<T>>* part, gg::real<T>* total,            \
                                                     gg::real<T>* along, long long chunks, long long columns) {       \
@@ -160,6 +205,16 @@ __device__ void normalise_vjp(const T* g, const T* x, const C* mean, const C* ra
   GG_WIDTH(normalise_wide, T, tag, 16 / sizeof(T))                                                                   \
   GG_WIDTH_VJP(normalise_vjp, T, tag, 1)                                                                             \
   GG_WIDTH_VJP(normalise_vjp_wide, T, tag, 16 / sizeof(T))
+#define GG_PARTS(moments, products, T, tag, W)                                                                       \
+  extern "C" __global__ void __launch_bounds__(256) gg_##moments##_##tag(                                            \
+      const T* x, gg::Two<gg::real<T>>* part, long long rows, long long columns, long long rows_a_chunk) {           \
+    gg::moments_parts<W>(x, part, rows, columns, rows_a_chunk);                                                      \
+  }                                                                                                                  \
+  extern "C" __global__ void __launch_bounds__(256) gg_##products##_##tag(                                           \
+      const T* g, const T* x, const gg::real<T>* mean, const gg::real<T>* scale, gg::Two<gg::real<T>>* part,         \
+      long long rows, long long columns, long long rows_a_chunk) {                                                   \
+    gg::norm_products_parts<W>(g, x, mean, scale, part, rows, columns, rows_a_chunk);                                \
+  }
 #define GG_WIDTH(name, T, tag, W)                                                                                    \
   extern "C" __global__ void gg_##name##_##tag(const T* x, const gg::real<T>* mean, const gg::real<T>* rate,         \
                                                const gg::real<T>* weight, const gg::real<T>* bias, T* y,             \
@@ -174,5 +229,6 @@ __device__ void normalise_vjp(const T* g, const T* x, const C* mean, const C* ra
     gg::normalise_vjp<W>(g, x, mean, rate, weight, total, along, dx, rows, columns);                                 \
   }
 #include "instantiate.cuh"
+#undef GG_PARTS
 #undef GG_WIDTH
 #undef GG_WIDTH_VJP

@@ -6,6 +6,7 @@ Nothing waits for the device.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -46,14 +47,31 @@ def _in_two_stages(
     """
     x = inputs[0]
     (rows, columns), wide = x.shape, compute_type(x.dtype)
-    each, chunks = row_chunks(rows, columns)
+    pack = _pack([a for a in inputs if a.ndim == 2])
+    across = _across(columns // pack, 32)
+    blocks = -(-columns // (pack * across))
+    each = max(row_chunks(rows, 32 * blocks)[0], 4 * _THREADS // across)  # four rows a thread, or more
+    chunks = -(-rows // each)
     part, found = _new((chunks, columns, 2), wide), _new((count, columns), wide)
-    blocks, tail = -(-columns // 32), (np.int64(rows), np.int64(columns), np.int64(each))
-    function("batch_norm.cu", f"{name}_parts", x.dtype.name)((blocks, chunks), (32, 8), (*inputs, part, *tail))
+    tail = np.int64(rows), np.int64(columns), np.int64(each)
+    first = function("batch_norm.cu", f"{name}_parts_wide" if pack > 1 else f"{name}_parts", x.dtype.name)
+    first((blocks, chunks), (across, _THREADS // across), (*inputs, part, *tail))
     last = (*tail, *numbers) if numbers else tail[1:2]
     args = (part, *(found[i] for i in range(count)), *besides, np.int64(chunks), *last)
-    function("batch_norm.cu", name, x.dtype.name)((blocks,), (32, 8), args)
+    across = _across(columns, 8)  # few, so that many threads share the chunks
+    function("batch_norm.cu", name, x.dtype.name)((-(-columns // across),), (across, _THREADS // across), args)
     return found
+
+
+def _pack(matrices: Sequence[Array]) -> int:
+    """Elements of 16 bytes where rows of all matrices consist of such, else 1."""
+    pack = 16 // int(matrices[0].itemsize)
+    return pack if matrices[0].shape[1] % pack == 0 and not any(a.data.ptr % 16 for a in matrices) else 1
+
+
+def _across(packs: int, most: int) -> int:
+    """Threads of a block side by side: a power of two."""
+    return min(most, 1 << (packs - 1).bit_length())
 
 
 Running = tuple[Array, Array] | None  # mean and variance that move towards those of each batch, in place
@@ -75,13 +93,12 @@ def norm_products(g: Array, rows: Array, mean: Array, scale: Array) -> Array:
 
 def _along_columns(name: str, arrays: tuple[Array, ...], columns: tuple[Array, ...], y: Array) -> None:
     """Launch a kernel that goes down the columns: one thread's stay the same from row to row."""
-    pack = 16 // y.itemsize
-    wide = y.shape[1] % pack == 0 and not any(a.data.ptr % 16 for a in (*arrays, y))
-    packs = y.shape[1] // pack if wide else y.shape[1]
-    across = min(32, 1 << (packs - 1).bit_length())
+    pack = _pack((*arrays, y))
+    packs = y.shape[1] // pack
+    across = _across(packs, 32)
     down = _THREADS // across
     grid = -(-packs // across), min(-(-y.shape[0] // (_ROWS * down)), max(1, _BLOCKS // -(-packs // across)))
-    run = function("batch_norm.cu", f"{name}_wide" if wide else name, y.dtype.name)
+    run = function("batch_norm.cu", f"{name}_wide" if pack > 1 else name, y.dtype.name)
     run(grid, (across, down), (*arrays, *columns, y, np.int64(y.shape[0]), np.int64(y.shape[1])))
 
 

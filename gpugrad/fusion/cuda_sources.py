@@ -80,7 +80,8 @@ SOURCES: Final[dict[str, RowSource]] = {
         RowSource(
             "batch_norm.cu",
             (
-                *("moments_parts", "moments", "norm_products_parts", "norm_products"),
+                *("moments_parts", "moments_parts_wide", "moments"),
+                *("norm_products_parts", "norm_products_parts_wide", "norm_products"),
                 *("normalise", "normalise_wide", "normalise_vjp", "normalise_vjp_wide"),
             ),
         ),

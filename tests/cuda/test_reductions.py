@@ -88,6 +88,9 @@ SHAPES: list[tuple[Axes, str, bool, bool]] = [
     (Axes(5, 40, 1, (64, 1, 1)), "rows_warp", False, False),  # the first part of rows
     (Axes(1, 1400, 12, (0, 20, 1)), "columns_wide", False, True),  # some columns of a matrix
     (Axes(1, 700, 12, (0, 24, 2)), "columns", False, True),
+    (Axes(1, 70, 12, (0, 14, 1)), "columns", False, False),  # rows that begin between boundaries
+    (Axes(3, 9, 8, (74, 8, 1)), "columns", False, False),  # matrices that do
+    (Axes(3, 1100, 7, (7702, 7, 1)), "columns", False, True),
     (Axes(4, 9, 5, (0, 5, 1)), "columns", False, False),  # repeated
     (Axes(1, 5000, 6, (0, 0, 1)), "columns", False, True),
 ]

@@ -18,7 +18,7 @@ from gpugrad.backend.conv import Geometry
 from gpugrad.backend.cuda_windows import divisor, windows
 from gpugrad.fusion.cuda_sources import SOURCES
 from tests.cuda.hostexec import missing_compiler
-from tests.cuda.launching import Array, Rows
+from tests.cuda.launching import Array, Rows, storage
 
 pytestmark = pytest.mark.skipif(missing_compiler() is not None, reason=str(missing_compiler()))
 I64, U32 = np.int64, np.uint32
@@ -154,23 +154,39 @@ def test_pooling_and_its_ways_back(k: Rows, rng: np.random.Generator) -> None:
     k.check(sums, taps_of(x).sum(-2), 2)
 
 
-@pytest.mark.parametrize("shape", [(1, 3), (37, 45), (200, 33)])
-def test_means_and_variances_far_from_zero(k: Rows, shape: tuple[int, int], rng: np.random.Generator) -> None:
+def stage(k: Rows, name: str, across: int, wide: bool, columns: int) -> tuple[str, int, tuple[int, int]]:
+    """The kernel of a first stage, its blocks side by side, and a block."""
+    pack = 16 // storage(k.dtype).itemsize if wide else 1
+    return f"{name}_wide" if wide else name, -(-columns // (across * pack)), (across, 256 // across)
+
+
+STAGES = [(32, False), (8, False), (1, False), (32, True), (4, True)]
+
+
+@pytest.mark.parametrize(("across", "wide"), STAGES)
+@pytest.mark.parametrize("shape", [(1, 8), (37, 40), (200, 32), (37, 45), (200, 33), (1, 3)])
+def test_means_and_variances_far_from_zero(
+    k: Rows, shape: tuple[int, int], across: int, wide: bool, rng: np.random.Generator
+) -> None:
     rows, columns = shape
+    if wide and columns % 8:
+        return
     far = 1000.0 if k.dtype in ("float32", "float64") else 4.0
     stored, x = k.given(rng.uniform(-1, 1, shape) + far)
     each = 16
-    chunks, blocks = -(-rows // each), -(-columns // 32)
+    chunks = -(-rows // each)
+    first, many, block = stage(k, "moments_parts", across, wide, columns)
+    blocks = -(-columns // across)
     part = k.empty((chunks, columns, 2), k.real)
     mean, variance, rate = (k.empty((columns,), k.real) for _ in range(3))
     sizes, numbers = (I64(rows), I64(columns), I64(each)), (k.scalar(0.01), k.scalar(0.25))
-    k.run("moments_parts", (blocks, chunks), (32, 8), (stored, part, *sizes))
+    k.run(first, (many, chunks), block, (stored, part, *sizes))
     before = rng.uniform(1, 2, (2, columns)).astype(k.real)
     running = before.copy()
-    k.run("moments", (blocks,), (32, 8), (part, mean, variance, rate, None, None, I64(chunks), *sizes, *numbers))
+    k.run("moments", (blocks,), block, (part, mean, variance, rate, None, None, I64(chunks), *sizes, *numbers))
     # In place: one launch.
     entry = SOURCES["batch_norm.cu"].entry("moments", k.dtype)
-    k.kernels[entry]((blocks,), (32, 8), (part, mean, variance, rate, *running, I64(chunks), *sizes, *numbers))
+    k.kernels[entry]((blocks,), block, (part, mean, variance, rate, *running, I64(chunks), *sizes, *numbers))
     if rows > 1:
         want = 0.75 * before + 0.25 * np.stack([x.mean(0), x.var(0, ddof=1)])
         np.testing.assert_allclose(running, want, rtol=2e-4)
@@ -185,15 +201,17 @@ def numbers(k: Rows, rng: np.random.Generator, columns: int, count: int) -> Arra
     return rng.uniform(0.5, 1, (count, columns)).astype(k.real)
 
 
-def test_the_sums_of_the_gradient(k: Rows, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(("across", "wide"), STAGES)
+def test_the_sums_of_the_gradient(k: Rows, across: int, wide: bool, rng: np.random.Generator) -> None:
     rows, columns, each = 50, 40, 8
     (xs, x), (gs, g) = (k.given(rng.uniform(-1, 1, (rows, columns))) for _ in range(2))
     m, s = numbers(k, rng, columns, 2)
     chunks = -(-rows // each)
     part, total, along = k.empty((chunks, columns, 2), k.real), k.empty((columns,), k.real), k.empty((columns,), k.real)
     args = (gs, xs, m, s, part, I64(rows), I64(columns), I64(each))
-    k.run("norm_products_parts", (2, chunks), (32, 8), args)
-    k.run("norm_products", (2,), (32, 8), (part, total, along, I64(chunks), I64(columns)))
+    first, many, block = stage(k, "norm_products_parts", across, wide, columns)
+    k.run(first, (many, chunks), block, args)
+    k.run("norm_products", (-(-columns // across),), block, (part, total, along, I64(chunks), I64(columns)))
     np.testing.assert_allclose(total, g.sum(0), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(along, (g * (x - m) * s).sum(0), rtol=1e-5, atol=1e-5)
 
