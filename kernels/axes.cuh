@@ -3,8 +3,8 @@
 // The array is seen as (outer, count, inner), element (o, r, i) at x[o * outer_step + r * step + i * inner_step], and
 // `count` is what goes. An operation gives two forms and the second stage of both, all with these arguments:
 //
-//   rows_warp(x, y, part, axes, divisor)    inner = 1. `lanes` threads (a power of two, at most 32) share a row;
-//                                           block (256,), grid (ceil(outer * lanes / 256), chunks)
+//   rows_warp(x, y, part, axes, divisor)    inner = 1. 2^lanes threads, at most 32, share a row;
+//                                           block (256,), grid (ceil(outer * 2^lanes / 256), chunks)
 //   rows_block(x, y, part, axes, divisor)   inner = 1. A block for each row; block (256,), grid (outer, chunks)
 //   columns(x, y, part, axes, divisor)      any inner, one element an access; `columns_wide`: 16 bytes an access
 //   finish(part, y, null, axes, divisor)    columns of the compute type: the second stage
@@ -14,7 +14,7 @@
 // side, and n threads of a block, a multiple of the columns' period in packs, go through them as through one line, so
 // that each of them stays on its columns whatever their number; grid (outer, chunks), block of n threads or more.
 //
-// A chunk is `a_chunk` of the count. With one chunk the results go to y, divided by `divisor`; with several each chunk's
+// A chunk is `a_chunk` of the count, of less than 2^31 accesses: what a thread counts is 32 bits, addresses are 64. With one chunk the results go to y, divided by `divisor`; with several each chunk's
 // go to part[chunk, output] and `finish` reduces those over the chunks. Every order of combination follows from shapes,
 // strides and the low bits of addresses alone. x: the storage type; y likewise (null where part is written); part and
 // divisor: the compute type.
@@ -45,8 +45,9 @@ constexpr int reading = 4;  // accesses that a thread has in flight
 
 // W running results: packs at[k * stride] for k = from, from + gap, ... below `stop`.
 template <class Op, int W, class T, class C>
-__device__ __forceinline__ void gather(C (&v)[W], const T* at, long long stride, long long from, long long stop, int gap) {
-  long long k = from;
+__device__ __forceinline__ void gather(C (&v)[W], const T* at, long long stride, unsigned from, unsigned stop,
+                                       unsigned gap) {
+  unsigned k = from;
 #pragma unroll 1
   for (; k + (reading - 1) * gap < stop; k += reading * gap) {
     Pack<T, W> pack[reading];
@@ -65,7 +66,8 @@ __device__ __forceinline__ void gather(C (&v)[W], const T* at, long long stride,
   }
 }
 
-template <class T, class C> __device__ __forceinline__ void put(T* y, C* part, long long at, long long outputs, C v, C divisor) {
+template <class T, class C>
+__device__ __forceinline__ void put(T* y, C* part, long long at, long long outputs, C v, C divisor) {
   if (y) y[at] = store<T>(v / divisor);
   else part[blockIdx.y * outputs + at] = v;
 }
@@ -73,24 +75,25 @@ template <class T, class C> __device__ __forceinline__ void put(T* y, C* part, l
 template <class Op, bool IsBlock, class T, class C>
 __device__ void reduce_rows(const T* x, T* y, C* part, const Axes& a, C divisor) {
   constexpr int W = 16 / sizeof(T);
-  const int lanes = IsBlock ? blockDim.x : (int)a.lanes, rank = threadIdx.x & (lanes - 1);
-  const long long row = IsBlock ? blockIdx.x : ((long long)blockIdx.x * blockDim.x + threadIdx.x) / (unsigned)lanes;
+  const int shift = (int)a.lanes, lanes = IsBlock ? blockDim.x : 1 << shift, rank = threadIdx.x & (lanes - 1);
+  const long long row =
+      IsBlock ? blockIdx.x : (long long)blockIdx.x * (blockDim.x >> shift) + (threadIdx.x >> shift);
   const long long first = blockIdx.y * a.a_chunk, left = a.count - first;
   C v = neutral<C>(Op{});
   if (row < a.outer) {
     const T* at = x + row * a.outer_step + first * a.step;
-    const long long n = left < a.a_chunk ? left : a.a_chunk;
+    const unsigned n = (unsigned)(left < a.a_chunk ? left : a.a_chunk);
     C packed[W];
 #pragma unroll
     for (int j = 0; j < W; ++j) packed[j] = v;
     if (a.step == 1) {
       // Elements before the first boundary of 16 bytes, packs, and what is left at both ends.
-      long long head = (16 - ((unsigned long long)at & 15) & 15) / sizeof(T);
+      unsigned head = (16 - ((unsigned)(unsigned long long)at & 15) & 15) / sizeof(T);
       if (head > n) head = n;
-      const long long packs = (n - head) / W;
+      const unsigned packs = (n - head) / W;
       gather<Op, W>(packed, at + head, W, rank, packs, lanes);
 #pragma unroll 1
-      for (long long i = rank; i < n - packs * W; i += lanes)
+      for (unsigned i = rank; i < n - packs * W; i += lanes)
         v = Op::combine(v, load<C>(at[i < head ? i : i + packs * W]));
     } else {
       C one[1] = {v};
@@ -113,7 +116,8 @@ template <class Op, int W, class T, class R, class C>
 __device__ void reduce_columns(const T* x, R* y, C* part, const Axes& a, C divisor) {
   __shared__ C held[256 * W];
   const int thread = threadIdx.y * blockDim.x + threadIdx.x, threads = blockDim.x * blockDim.y;
-  const long long first = blockIdx.y * a.a_chunk, end = first + a.a_chunk, last = end < a.count ? end : a.count;
+  const long long first = blockIdx.y * a.a_chunk, left = a.count - first;
+  const unsigned count = (unsigned)(left < a.a_chunk ? left : a.a_chunk);
   const long long packs = a.inner / W, outputs = a.outer * a.inner;
   const int period = a.flat ? (int)a.inner : (int)blockDim.x * W;  // columns of this block
   C v[W];
@@ -121,10 +125,10 @@ __device__ void reduce_columns(const T* x, R* y, C* part, const Axes& a, C divis
   for (int j = 0; j < W; ++j) v[j] = neutral<C>(Op{});
   if (a.flat) {
     const T* at = x + blockIdx.x * a.outer_step + first * a.inner;
-    const long long n = (last - first) * a.inner, whole = n / W;
-    if (thread < a.flat) {
-      gather<Op, W>(v, at, W, thread, whole, (int)a.flat);
-      if (whole % a.flat == thread) {  // whose turn it is at what is less than a pack
+    const unsigned n = count * (unsigned)a.inner, whole = n / W, active = (unsigned)a.flat;
+    if (thread < active) {
+      gather<Op, W>(v, at, W, thread, whole, active);
+      if (whole % active == thread) {  // whose turn it is at what is less than a pack
 #pragma unroll
         for (int j = 0; j < W; ++j)
           if (whole * W + j < n) v[j] = Op::combine(v[j], load<C>(at[whole * W + j]));
@@ -133,8 +137,10 @@ __device__ void reduce_columns(const T* x, R* y, C* part, const Axes& a, C divis
   } else {
     const long long q = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     if (q < a.outer * packs) {
-      const long long o = a.outer == 1 ? 0 : q / packs, i = q - o * packs;
-      gather<Op, W>(v, x + o * a.outer_step + i * W * a.inner_step, a.step, first + threadIdx.y, last, blockDim.y);
+      long long o = 0;
+      if (a.outer > 1) o = (q | packs) >> 32 ? q / packs : (unsigned)q / (unsigned)packs;  // 32 bits are far cheaper
+      const T* at = x + o * a.outer_step + (q - o * packs) * W * a.inner_step + first * a.step;
+      gather<Op, W>(v, at, a.step, threadIdx.y, count, blockDim.y);
     }
   }
   // What the block's threads have of the same column, folded in halves.

@@ -14,6 +14,7 @@ _THREADS: Final = 256  # a block, at most
 _BLOCKS: Final = 528  # what fills a GPU of 132 multiprocessors with four blocks each
 _ENOUGH: Final = 264  # blocks from which on a chunk for each of them is not worth a second stage
 _WARP_COUNT: Final = 1024  # a warp or less has a row up to here, beyond it a block
+_LONGEST: Final = 1 << 30  # elements of a chunk: threads count in 32 bits, and some steps beyond the end
 _READS: Final = 4  # accesses of a thread that are in flight together
 _WORTH: Final = 2 * _READS  # accesses that a thread should have in a chunk, at least
 
@@ -144,7 +145,8 @@ def _rows(axes: Axes, pack: int) -> Launch:
     outer, count = axes.outer, axes.reduced
     if count <= _WARP_COUNT:
         lanes = min(32, _power(-(-count // (2 * pack))))
-        return _launch("rows_warp", axes, -(-outer * lanes // _THREADS), (_THREADS, 1), 1, lanes=lanes)
+        blocks = -(-outer * lanes // _THREADS)
+        return _launch("rows_warp", axes, blocks, (_THREADS, 1), 1, lanes=lanes.bit_length() - 1)
     chunks = _chunks(outer, count // (_THREADS * pack * _READS))
     return _launch("rows_block", axes, outer, (_THREADS, 1), chunks, align=pack)
 
@@ -182,8 +184,10 @@ def _chunks(blocks: int, most: int) -> int:
 
 def _launch(
     form: str, axes: Axes, blocks: int, block: tuple[int, int], chunks: int, *, align: int = 1, flat: int = 0,
-    lanes: int = 1,
+    lanes: int = 0,
 ) -> Launch:  # fmt: skip
+    accesses = axes.reduced * axes.inner if flat else axes.reduced
+    chunks = max(chunks, -(-accesses // _LONGEST))
     a_chunk = -(-axes.reduced // chunks)
     a_chunk += -a_chunk % align  # so that all chunks begin on the boundary of the first
     chunks = -(-axes.reduced // a_chunk)

@@ -201,9 +201,11 @@ def test_large_arrays_fill_a_gpu_and_the_second_stage_is_short(axes: Axes, items
 
 
 def test_launches_stay_within_what_a_gpu_takes() -> None:
-    for axes in (dense(1 << 31, 2, 1), dense(1 << 20, 3, 5), dense(1, 1 << 32, 3), dense(1 << 18, 1 << 12, 2)):
+    for axes in (dense(1 << 31, 2, 1), dense(1 << 20, 3, 5), dense(1, 1 << 32, 3), dense(1 << 18, 1 << 12, 2),
+                 Axes(1, 1 << 40, 1, (0, 0, 1)), dense(300, 1 << 33, 1), dense(2, 3, 1 << 33)):
         for item in (2, 8):
             first = cuda_axes.first_stage(axes, item, True)
             assert first.grid[0] < 1 << 31
             assert first.grid[1] <= 65_535
             assert math.prod(first.block) <= 256
+            assert first.words[6] * (axes.inner if first.words[7] else 1) < 1 << 31, "32 bits count a chunk"
