@@ -16,6 +16,7 @@ from ..gradmode import enable_grad
 from ..mutation import changed
 from ..nodes import Leaf
 from ..tensor import Tensor, new_tensor
+from . import own_updates
 
 
 class Bucket:
@@ -25,23 +26,33 @@ class Bucket:
         parameters: the tensors.
         arrays: their bare arrays.
         state: by name, a list of bare arrays in the same order.
-        step: how many updates they have had, or would have had without a loss scale.
+        count: how many updates they have had, or would have had without a loss scale.
         skipped: how many of these a loss scale left out, (1,) int64 on the device; None where none can have been.
         backend: of their device.
     """
 
-    __slots__ = ("arrays", "backend", "parameters", "skipped", "state", "step")
+    __slots__ = ("arrays", "backend", "count", "parameters", "skipped", "state")
 
     def __init__(self, parameters: list[Tensor], state: dict[str, list[Any]], step: int) -> None:
         self.parameters = parameters
         self.arrays = [p.data for p in parameters]
-        self.state, self.step = state, step
+        self.state, self.count = state, step
         self.skipped: Any = None
         self.backend: Backend = backend_of(self.arrays[0])
 
+    @property
+    def step(self) -> int:
+        """How many updates they have had; waits for the device after steps under a loss scale there.
+
+        Raises:
+            CaptureError: a step is being recorded, whose replays would not count.
+        """
+        capturing.refuse("reads the number of steps in an update of one's own, which a replay would not count")
+        return self.taken()
+
     def taken(self) -> int:
-        """How many updates they have had; waits for the device after steps under a loss scale."""
-        return self.step if self.skipped is None else self.step - int(self.backend.to_host(self.skipped)[0])
+        """The same, wherever it is asked."""
+        return self.count if self.skipped is None else self.count - int(self.backend.to_host(self.skipped)[0])
 
 
 class Optimizer:
@@ -61,6 +72,10 @@ class Optimizer:
     """
 
     name: ClassVar[str] = "Optimizer"
+    # The attributes of every optimizer; what a subclass adds is its update's to change.
+    bookkeeping: ClassVar[frozenset[str]] = frozenset(
+        ("defaults", "param_groups", "state", "_buckets", "_found", "_counts_on_host")
+    )
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         self.defaults = defaults
@@ -68,6 +83,7 @@ class Optimizer:
         self.state: dict[Tensor, dict[str, Any]] = {}
         self._buckets: list[list[Bucket] | None] = []
         self._found: Any = None  # a loss scale's verdict on the step being taken
+        self._counts_on_host = False  # an update of one's own has changed more than arrays
         if isinstance(params, Tensor):
             raise TypeError(f"[{self.name}] params is a single tensor; expected several, e.g. [tensor]")
         groups = list(params)
@@ -182,49 +198,77 @@ class Optimizer:
             self._found = None
 
     def can_skip(self) -> bool:
-        """Whether `step_where_finite` can leave all updates out: on GPUs, by an `update` of this module's own."""
+        """Whether `step_where_finite` can leave all updates out: on GPUs, where the host has nothing to take back.
+
+        An `update` of one's own can be taken back unless it changes more than the arrays it is given (found out when it
+        first does), or the object has attributes of its own that are no numbers or texts.
+        """
         given = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
-        ours = all(self.skippable(group) for group in self.param_groups)
+        own = {k: v for k, v in vars(self).items() if k not in self.bookkeeping}
+        takes_back = not self._counts_on_host and all(map(own_updates.is_plain, own.values()))
+        ours = type(self).step is Optimizer.step and (self.is_fused() or takes_back)
         return ours and all(backend_of(p.data).name == "cuda" for p in given)
 
-    def skippable(self, group: Mapping[str, Any]) -> bool:
-        """Whether the updates of a group, with its options, read the step's verdict on the device."""
+    def is_fused(self) -> bool:
+        """Whether the updates are kernels of gg.optim, which read a step's verdict and a graph's numbers themselves."""
         return False
 
     def _advance(self, bucket: Bucket, grads: list[Any], group: dict[str, Any], what: str, found: Any) -> None:
+        capture = capturing.current()
+        here = None
         if found is None:
             if bucket.skipped is not None:
-                bucket.step, bucket.skipped = bucket.taken(), None
-            self.update(bucket, grads, group)
+                bucket.count, bucket.skipped = bucket.taken(), None
         else:
             if bucket.skipped is None:
                 capturing.refuse("starts to count skipped steps, which a replay would start again")
                 bucket.skipped = bucket.backend.xp.zeros(1, np.int64)
-            optim, here = bucket.backend.optim, found[bucket.backend]
-            with optim.guarded(here, bucket.skipped, bucket.step + 1):
+            here = found[bucket.backend]
+        if not self.is_fused():
+            if capture is None or not capture.refilling:  # a replay does what it did to the arrays
+                with bucket.backend.place():
+                    self._counts_on_host |= own_updates.run(self, bucket, grads, group, here)
+        elif here is None:
+            self.update(bucket, grads, group)
+        else:
+            with bucket.backend.optim.guarded(here, bucket.skipped, bucket.count + 1):
                 self.update(bucket, grads, group)
-            optim.count_skip(here, bucket.skipped)
-        bucket.step += 1
+        if here is not None:
+            bucket.backend.optim.count_skip(here, bucket.skipped)
+        bucket.count += 1
         for array in bucket.arrays:
             changed(array, what)
 
     def _captured(self, capture: Any, i: int, bucket: Bucket, grads: list[Any], group: Any, what: str) -> None:
         """Tell a captured step what to do on the host in each replay, how to undo this one, and when it is outdated."""
         found, skipped = self._found, bucket.skipped
+        options = None if self.is_fused() else {k: v for k, v in group.items() if k != "params"}
 
         def undo() -> None:
-            bucket.step -= 1
+            bucket.count -= 1
 
         def current() -> bool:
             buckets = self._buckets[i]
             same = buckets is not None and any(b is bucket for b in buckets) and bucket.skipped is skipped
-            return same and all(p.data is a for p, a in zip(bucket.parameters, bucket.arrays, strict=True))
+            as_then = options is None or all(group[k] == v for k, v in options.items())
+            return same and as_then and all(p.data is a for p, a in zip(bucket.parameters, bucket.arrays, strict=True))
 
         capturing.reads([p._node for p in bucket.parameters])
         capture.repeat(lambda: self._advance(bucket, grads, group, what, found), undo, current)
 
     def update(self, bucket: Bucket, grads: list[Any], group: dict[str, Any]) -> None:
-        """Write the new values into `bucket.arrays`, and the new state into `bucket.state`."""
+        """Write the new values into `bucket.arrays`, and the new state into `bucket.state`, in place.
+
+        Args:
+            bucket: bare arrays of one device and dtype, and how many updates they have had (`bucket.step`).
+            grads: the gradients.
+            group: the options.
+
+        A subclass may define one of any operations on arrays. Under a `GradScaler` on GPUs it runs in every step, and
+        the device takes it back where the gradients overflowed: nothing waits, unless it reads `bucket.step` or changes
+        something on the host (attributes, options, random numbers). In a step of `gg.compile` it is recorded where it
+        does neither; options that change have it recorded anew. What it changes outside its optimizer, nobody sees.
+        """
         raise NotImplementedError(f"[{self.name}] defines no update")
 
     def new_state(self, group: dict[str, Any]) -> tuple[str, ...]:
@@ -339,5 +383,5 @@ class Optimizer:
 
 def _one_soon(buckets: list[Bucket]) -> bool:
     """Whether some are of one kind and at the same step by now; after steps under a loss scale only a device knows."""
-    kinds = [(b.backend, b.arrays[0].dtype, b.step) for b in buckets if b.skipped is None]
+    kinds = [(b.backend, b.arrays[0].dtype, b.count) for b in buckets if b.skipped is None]
     return len(set(kinds)) < len(kinds)

@@ -62,8 +62,8 @@ class SGD(Optimizer):
         """A buffer where there is momentum."""
         return ("momentum_buffer",) if group["momentum"] else ()
 
-    def skippable(self, group: Mapping[str, Any]) -> bool:
-        """Yes."""
+    def is_fused(self) -> bool:
+        """Yes, if nobody has defined another update."""
         return type(self).update is SGD.update
 
     def update(self, bucket: Bucket, grads: list[Any], group: dict[str, Any]) -> None:
@@ -78,7 +78,7 @@ class SGD(Optimizer):
             weight_decay=group["weight_decay"],
             nesterov=group["nesterov"],
             maximize=group["maximize"],
-            first=bucket.step == 0,
+            first=bucket.count == 0,
         )
 
 
@@ -129,14 +129,14 @@ class Adam(Optimizer):
         names = ("exp_avg", "exp_avg_sq")
         return (*names, "max_exp_avg_sq") if group["amsgrad"] else names
 
-    def skippable(self, group: Mapping[str, Any]) -> bool:
-        """Yes."""
+    def is_fused(self) -> bool:
+        """Yes, if nobody has defined another update."""
         return type(self).update is Adam.update
 
     def update(self, bucket: Bucket, grads: list[Any], group: dict[str, Any]) -> None:
         """One kernel for all arrays."""
         state, (beta1, beta2) = bucket.state, group["betas"]
-        step = bucket.step + 1
+        step = bucket.count + 1
         bucket.backend.optim.adam(
             bucket.arrays,
             grads,
@@ -225,8 +225,8 @@ class RMSprop(Optimizer):
         names += ["momentum_buffer"] if group["momentum"] else []
         return (*names, "grad_avg") if group["centered"] else tuple(names)
 
-    def skippable(self, group: Mapping[str, Any]) -> bool:
-        """Yes."""
+    def is_fused(self) -> bool:
+        """Yes, if nobody has defined another update."""
         return type(self).update is RMSprop.update
 
     def update(self, bucket: Bucket, grads: list[Any], group: dict[str, Any]) -> None:

@@ -30,8 +30,9 @@ class GradScaler:
     On a GPU the scale lies in device memory, as float32, and so does what was found: the update kernels leave the step
     out themselves, nothing waits, and a whole iteration (`scale` to `update`) can be captured by `gg.compile`. Each of
     several GPUs has its copy, and they tell each other what they found. `get_scale`, `state_dict` and the optimizer's
-    `state_dict` wait. Where there are arrays of the CPU beside those of a GPU, and with optimizers that define their
-    own `update`, the host decides, which waits once an iteration and cannot be captured.
+    `state_dict` wait. An optimizer that defines its own `update` goes the same way where that changes nothing on the
+    host (`Optimizer.update` says more); else the host decides, which waits once an iteration and cannot be captured. So
+    it does where there are arrays of the CPU beside those of a GPU: what a GPU found, the CPU only knows after waiting.
 
     Args:
         init_scale: the first scale.

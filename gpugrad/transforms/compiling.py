@@ -27,6 +27,8 @@ from .tree import flatten
 
 _LIBRARIES: Final = {"gpugrad", "cupy", "cupyx", "nvmath", "numpy", "contextlib"}  # whose lines are not the user's
 _MAX_KINDS: Final = 64  # of arguments that are remembered, with the memory that a graph would read them from
+_MAX_RENEWALS: Final = 8  # in a row, of graphs that were not worth it
+_WORTH_IT: Final = 10  # replays of a graph that make up for its recording
 _ABSENT: Final = object()
 _UNKNOWN: Final = object()
 
@@ -96,7 +98,7 @@ class _Kind:
     """Calls with arguments of one kind: how many there were, where their arrays lie, their graphs."""
 
     def __init__(self) -> None:
-        self.calls = 0
+        self.calls = self.replays = self.renewals = 0
         self.plain = False
         self.sizes: list[int] = []
         self.inputs: list[Any] = []
@@ -207,7 +209,10 @@ class Compiled:
         if graph is None:
             valid = [g for g in kind.graphs if g.recording.capture.valid()]
             if len(valid) < len(kind.graphs):
-                kind.calls = 1  # what a graph worked on was replaced, e.g. from a checkpoint: steps set things up anew
+                # What a graph worked on was replaced, e.g. from a checkpoint: the next steps set things up anew.
+                kind.calls = 1
+                kind.renewals = kind.renewals + 1 if kind.replays < _WORTH_IT else 0
+                kind.replays = 0
             kind.graphs = valid
             self.graphs = sum(len(k.graphs) for k in self._kinds.values())
             if kind.calls <= self.warmup:
@@ -216,6 +221,8 @@ class Compiled:
                 kind.leaves.update(dict.fromkeys((*touched, *capture.read)))
                 return result
             try:
+                if kind.renewals > _MAX_RENEWALS:
+                    raise CaptureError("what its graphs work on is replaced again and again (parameters, options)")
                 if self.graphs >= self.max_graphs:
                     raise CaptureError(f"there are {self.graphs} graphs of it already (max_graphs)")
                 graph = self._record(kind, run, recorder)
@@ -223,6 +230,7 @@ class Compiled:
                 kind.plain = True
                 kind.inputs, kind.held = [], []
                 raise _NoGraphError(error) from error
+        kind.replays += 1
         graph.recording.replay()
         for leaf, grad in graph.grads:
             leaf.grad = grad

@@ -165,22 +165,6 @@ def test_parameters_of_several_types_and_memory_orders_do_not_wait(gpu: State) -
         np.testing.assert_allclose(a, b, rtol=2e-3)
 
 
-class Own(gg.optim.SGD):
-    """Somebody's own update, which knows of no loss scale."""
-
-    def update(self, bucket: Any, grads: Any, group: Any) -> None:
-        super().update(bucket, grads, group)
-
-
-def test_an_update_of_ones_own_waits_and_ends_a_capture(gpu: State) -> None:
-    gpu.clear()
-    plain = Scaled(lambda p: Own(p, lr=0.1, momentum=0.9), "cuda").run()
-    assert len(gpu.syncs) == len(BAD)
-    assert plain.outcome() == Scaled(UPDATES["sgd"], "cuda").run().outcome()
-    with pytest.warns(RuntimeWarning, match="reads values of the device"):
-        Scaled(lambda p: Own(p, lr=0.1), "cuda", compiled=True).run(BAD[:5])
-
-
 def test_plain_steps_may_follow_scaled_ones(gpu: State) -> None:
     found = []
     for device in ("cuda", "cpu"):

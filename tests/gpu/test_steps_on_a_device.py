@@ -15,6 +15,7 @@ from gpugrad.train import Examples, batches
 from tests.cuda_backend import test_captured_steps as captured
 from tests.cuda_backend import test_graphs_over_gpus as over
 from tests.cuda_backend import test_mixed_precision_on_cuda as mixed
+from tests.cuda_backend import test_own_updates as own
 from tests.cuda_backend import test_shared_graph_memory as shared
 
 pytestmark = pytest.mark.gpu
@@ -116,6 +117,15 @@ def test_steps_under_a_loss_scale(name: str, dtype: Any) -> None:
     assert plain[:2] == on_cpu[:2]
     for a, b in zip(plain[2], on_cpu[2], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4 if dtype is np.float32 else 4e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_updates_of_ones_own_are_taken_back_on_the_device(dtype: str) -> None:
+    kind = np.dtype(dtype) if dtype != "bfloat16" else pytest.importorskip("ml_dtypes").bfloat16
+    want = own.steps(own.decided_by_the_host(own.Signs), dtype=kind)
+    assert own.steps(own.Signs, dtype=kind) == want
+    if dtype != "bfloat16":
+        assert own.steps(own.Signs, dtype=kind, compiled=True) == want
 
 
 @pytest.mark.parametrize("name", list(captured.DRAWS))
