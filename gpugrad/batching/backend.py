@@ -242,7 +242,9 @@ class BatchBackend(Backend):
 
     def column_sum(self, x: Any) -> Any:
         """The sums of the columns of each example's matrix."""
-        return x.reshape(x.shape[1:]) if x.shape[0] == 1 else self._added(x, 0)
+        if x.shape[0] == 1:
+            return x.reshape(x.shape[1:])
+        return self.reduce("sum", x, (0,), False).astype(x.dtype, copy=False)
 
     def reduce(self, name: str, x: Any, axes: tuple[int, ...] | None, keepdims: bool) -> Any:
         """A reduction of each example, all at once."""
@@ -250,10 +252,6 @@ class BatchBackend(Backend):
             return self._one_by_one("reduce", (name, x, axes, keepdims), {})
         of_all = tuple(i + 1 for i in (range(len(x.shape)) if axes is None else axes))
         return wrap(self, under(self, (x.value,)).reduce(name, x.value, of_all, keepdims))
-
-    def _added(self, x: Any, axis: int) -> Any:
-        half = x.dtype.itemsize == 2 and x.dtype.kind in "fV"
-        return x.sum(axis=axis, dtype="float32" if half else x.dtype).astype(x.dtype, copy=False)
 
     def sum_to(self, array: Any, shape: tuple[int, ...]) -> Any:
         """Sum each example down to `shape`."""

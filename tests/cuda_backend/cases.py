@@ -66,6 +66,39 @@ SUMS: list[Any] = [
     ((6, 1030), (6, 1)), ((2, 3, 4), (2, 3, 1)), ((2, 3, 4), (2, 1, 1)), ((5, 3001), ()), ((5, 7), (1, 1)),
     ((4, 1, 3), (3,)), ((2, 5, 3, 7), (2, 1, 3, 1)),
 ]  # fmt: skip
+# Reductions: a shape, its axes in memory (slowest first), the axes that go.
+NAMES = ("sum", "mean", "prod", "max", "min")
+REDUCTIONS: list[Any] = [
+    ((20_000, 10), (0, 1), (0,)), ((20_000, 13), (0, 1), (0,)), ((3000, 128), (0, 1), (0,)), ((64, 4001), (0, 1), (1,)),
+    ((100_003,), (0,), None), ((30, 70, 24), (0, 1, 2), (1,)), ((30, 70, 24), (2, 0, 1), (1,)),
+    ((8, 6, 20, 20), (0, 1, 2, 3), (0, 2, 3)), ((8, 6, 20, 20), (0, 2, 3, 1), (0, 2, 3)), ((4000, 3), (0, 1), (1,)),
+    ((9, 9, 9), (1, 2, 0), None),
+]  # fmt: skip
+TOLERANCES = {"float16": 2e-3, "bfloat16": 2e-2, "float32": 2e-5, "float64": 1e-12}
+
+
+def check_reduction(cuda: Backend, name: str, x: Any, there: Any, axes: Any, keepdims: bool) -> Any:
+    """Assert that a reduction on the device is NumPy's in float64, in the dtype of `x`; return it."""
+    have = cuda.reduce(name, there, axes, keepdims)
+    want = getattr(np, name)(x.astype(np.float64), axis=axes, keepdims=keepdims)
+    assert (have.shape, have.dtype) == (want.shape, x.dtype)
+    tolerance = TOLERANCES[x.dtype.name]
+    np.testing.assert_allclose(have.get().astype(np.float64), want, rtol=tolerance, atol=tolerance)
+    return have
+
+
+def check_case(
+    cuda: Backend, rng: np.random.Generator, name: str, dtype: Any, shape: Any, order: Any, axes: Any
+) -> None:
+    """Assert it for one of `REDUCTIONS`, twice with the same bits."""
+    x = rng.uniform(-1, 1, shape).astype(dtype)
+    if name == "prod":
+        x = np.where(x < 0, -1, 1).astype(dtype)  # every product of these is exact
+    there = cuda.from_host(np.ascontiguousarray(x.transpose(order))).transpose(np.argsort(order).tolist())
+    first = check_reduction(cuda, name, x, there, axes, False).get()
+    assert first.tobytes() == cuda.reduce(name, there, axes, False).get().tobytes()
+
+
 MAXOUTS = [(4, 12), (2, 3, 6), (300, 96), (1, 3)]
 DROPOUTS = [(4001, 0.25, 0), (16, 0.5, 2), (1003, 0.3, 7), (1, 0.5, 2**33 + 1), (64, 1 - 1e-12, 4), (64, 0.0, 4)]
 

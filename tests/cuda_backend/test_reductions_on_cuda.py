@@ -9,32 +9,24 @@ import pytest
 
 import gpugrad as gg
 from gpugrad.backend import Backend, backend_for, cuda_sums
-from tests.cuda_backend.cases import SUMS, normal
+from tests.cuda_backend.cases import NAMES, REDUCTIONS, SUMS, check_case, check_reduction, normal
 from tests.cuda_backend.parity import same
 from tests.standin import State
 
-NAMES = ("sum", "mean", "prod", "max", "min")
 ORDERS = ((0, 1, 2), (2, 1, 0), (1, 2, 0), (0, 2, 1))
 AXES = [axes for n in range(4) for axes in itertools.combinations(range(3), n)]
-TOLERANCE = {"float16": 2e-3, "bfloat16": 2e-2, "float32": 2e-5, "float64": 1e-12}
-
-
 @pytest.fixture
 def cuda(gpu: State) -> Backend:
     return backend_for("cuda")
 
 
-def exact(name: str, x: Any, axes: tuple[int, ...] | None, keepdims: bool) -> Any:
-    return getattr(np, name)(x.astype(np.float64), axis=axes, keepdims=keepdims)
-
-
-def check(cuda: Backend, name: str, x: Any, there: Any, axes: Any, keepdims: bool) -> Any:
-    have = cuda.reduce(name, there, axes, keepdims)
-    want = exact(name, x, axes, keepdims)
-    assert (have.shape, have.dtype) == (want.shape, x.dtype)
-    tolerance = TOLERANCE[x.dtype.name]
-    np.testing.assert_allclose(have.get().astype(np.float64), want, rtol=tolerance, atol=tolerance)
-    return have
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize(("shape", "order", "axes"), REDUCTIONS)
+def test_larger_arrays_through_two_stages(
+    cuda: Backend, rng: np.random.Generator, name: str, dtype: Any, shape: Any, order: Any, axes: Any
+) -> None:
+    check_case(cuda, rng, name, dtype, shape, order, axes)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -46,7 +38,7 @@ def test_any_axes_in_any_memory_order(
         x = rng.uniform(0.8, 1.2, (4, 3, 5)).astype(dtype).transpose(order)
         there = cuda.from_host(np.ascontiguousarray(x.transpose(np.argsort(order)))).transpose(order)
         gpu.clear()
-        check(cuda, name, x, there, axes, keepdims)
+        check_reduction(cuda, name, x, there, axes, keepdims)
         assert gpu.syncs == ["get"], "the test's own"
         of = {"mean": "sum"}.get(name, name)
         assert all(launch.startswith(f"gg_{of}_") for launch in gpu.launches)
@@ -65,10 +57,10 @@ def test_arrays_with_gaps_repeats_and_turned_axes(cuda: Backend, rng: np.random.
             lambda a: a[:, :, 3:4],
             lambda a: a[:, :1, ::2],
         ):
-            check(cuda, name, view(whole), view(there), axes, False)
+            check_reduction(cuda, name, view(whole), view(there), axes, False)
     repeated = np.broadcast_to(whole[:, :1], (6, 5, 8))
     for axes in AXES:
-        check(cuda, name, repeated, cuda.xp.broadcast_to(there[:, :1], (6, 5, 8)), axes, True)
+        check_reduction(cuda, name, repeated, cuda.xp.broadcast_to(there[:, :1], (6, 5, 8)), axes, True)
 
 
 def test_results_lie_in_the_order_of_the_array(cuda: Backend, rng: np.random.Generator) -> None:
@@ -112,7 +104,7 @@ def test_halves_stay_in_float32_between_passes(cuda: Backend, gpu: State) -> Non
 def test_what_is_planned_once_is_launched_again(cuda: Backend, rng: np.random.Generator) -> None:
     for _ in range(3):
         x = normal(rng, (50, 6))
-        check(cuda, "sum", x, cuda.from_host(x), (0,), False)
+        check_reduction(cuda, "sum", x, cuda.from_host(x), (0,), False)
     assert cuda_sums.planned.cache_info().misses == 1
 
 
@@ -187,3 +179,32 @@ def test_column_sums_of_any_dtype_and_order(cuda: Backend, rng: np.random.Genera
         same("sum", [cpu.column_sum(x)], [x.sum(0)], rtol=1e-4)
     half = np.full((5000, 3), 0.5, np.float16)
     assert cpu.column_sum(half).tolist() == cuda.column_sum(cuda.from_host(half)).get().tolist() == [2500.0] * 3
+
+
+SUMMED: dict[str, Any] = {
+    "channels": lambda x: (x * 2).sum((0, 2)),
+    "columns": lambda x: (x * 2).reshape(-1, 10).sum(0),
+    "everything": lambda x: gg.exp(x).mean(),
+    "with gaps": lambda x: (x * 2)[:, 1:30, 1:].max((0, 2)),
+    "in another order": lambda x: (x * 2).transpose(2, 0, 1).sum(1),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("name", SUMMED)
+def test_the_peak_of_a_reduction_is_told_beforehand(gpu: State, name: str, dtype: str) -> None:
+    x = gg.ones(40, 50, 40, device="cuda", dtype=dtype)
+    x.requires_grad = True
+
+    def loss() -> gg.Tensor:
+        return gg.sum(SUMMED[name](x))
+
+    predicted = gg.tape_memory(loss).peak_bytes
+    loss().backward()
+    x.grad = None
+    gg.cuda.reset_peak_memory_stats()
+    held = gg.cuda.memory_allocated()
+    loss().backward()
+    taken = gg.cuda.max_memory_allocated() - held
+    gg.cuda.stop_peak_memory_stats()
+    assert predicted == pytest.approx(taken, rel=0.03)

@@ -20,11 +20,14 @@ from tests.cuda_backend.cases import (
     INTEGERS,
     LAYOUTS,
     MAXOUTS,
+    NAMES,
     NETWORKS,
+    REDUCTIONS,
     SHAPES,
     SUMS,
     UPDATES,
     both,
+    check_case,
     check_dropout,
     check_maxout,
     check_training,
@@ -113,6 +116,15 @@ def test_sum_to(cuda: Backend, rng: np.random.Generator, shape: Any, to: Any, dt
     x = normal(rng, shape, dtype)
     want = backend_for("cpu").sum_to(x, to)
     same("sum", [cuda.sum_to(cuda.from_host(x), to).get()], [want], rtol=2e-3)
+
+
+@pytest.mark.parametrize("dtype", [*HALVES, "float32", "float64"])
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("shape", "order", "axes"), [*REDUCTIONS, ((300_000, 10), (0, 1), (0,))])
+def test_reductions_over_axes(
+    cuda: Backend, rng: np.random.Generator, name: str, dtype: str, shape: Any, order: Any, axes: Any
+) -> None:
+    check_case(cuda, rng, name, dtype_of(dtype), shape, order, axes)
 
 
 @pytest.mark.parametrize("dtype", [*HALVES, "float32", "float64"])
