@@ -69,7 +69,7 @@ __device__ void cross_entropy_vjp(const C* g, const T* x, const long long* targe
     const C level = here ? lse[row] : C(0), both = hit + share * weights;
     line.write(dx + row * columns, [=](const C* v, long long c, int) {
       if (t == ignore_index) return C(0);
-      const C p = exp(v[0] - level);
+      const C p = exponential<T>(v[0] - level);
       return slope * (both * p - (c == t ? hit : C(0)) - share * (weight ? weight[c] : C(1)));
     });
   }

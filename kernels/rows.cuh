@@ -43,6 +43,7 @@ template <class By, class T> struct Split {
 };
 
 template <class By, class T, int A, int M> struct RegisterLine {
+  using Stored = T;
   using C = real<T>;
   static constexpr int W = 16 / sizeof(T), Held = By::template held<T>;
   const T* at[A + M];
@@ -157,6 +158,7 @@ __device__ __forceinline__ unsigned block_memory_size() {
 // bytes a unit is a pack, and what a row has before its first boundary and behind its last one is read again by each
 // pass: at most 2 (W - 1) elements. Elsewhere a unit is an element.
 template <class By, class T, int N, int L, int M> struct SharedLine {
+  using Stored = T;
   using C = real<T>;
   static constexpr int W = 16 / sizeof(T), A = N + L, Held = 0;
   static constexpr int AtOnce = A == 1 ? 4 : 2;  // units of each array that a thread asks for before it uses them
@@ -345,19 +347,31 @@ struct Shared : AllOfBlock {
 
 template <class C> __device__ __forceinline__ bool finite(C x) { return absolute(x) < infinity<C>(); }
 
-// The maximum m of what was seen and the sum of exp(x - m). Where m is infinite the sum is 0 for -inf, inf for inf.
+// The exponential for rows of T: where results are rounded to halves, the device's own of about 2^-22 is enough.
+template <class T, class C> __device__ __forceinline__ C exponential(C x) {
+  if constexpr (sizeof(T) == 2) return __expf(x);
+  else return exp(x);
+}
+
+// One instruction, unlike `maximum`: it forgets a nan, which the sum of exponentials keeps.
+struct Largest {
+  template <class C> static __device__ __forceinline__ C combine(C a, C b) { return fmax(a, b); }
+};
+
+// The maximum m of what was seen, nans aside, and the sum of exp(x - m). Where m is infinite the sum is 0 for -inf, inf
+// for inf; with a nan it is nan.
 template <class C> struct MaxSum {
   C m, s;
   // What exponents are taken relative to: equal infinities have no difference.
   __device__ __forceinline__ C base() const { return finite(m) ? m : C(0); }
-  template <int V> __device__ __forceinline__ void add(const C (&x)[V]) {
+  template <class T, int V> __device__ __forceinline__ void add(const C (&x)[V]) {
     const C before = m;
 #pragma unroll
-    for (int j = 0; j < V; ++j) m = maximum(m, x[j]);
+    for (int j = 0; j < V; ++j) m = fmax(m, x[j]);
     const C b = base();
-    s *= exp(before - b);
+    s *= exponential<T>(before - b);
 #pragma unroll
-    for (int j = 0; j < V; ++j) s += exp(x[j] - b);
+    for (int j = 0; j < V; ++j) s += exponential<T>(x[j] - b);
   }
 };
 
@@ -365,18 +379,19 @@ template <class C> struct MaxSum {
 // exp(x - m) where that is what the caller writes; anything else is read once, rescaling as it goes.
 template <class By, bool Replace, class Row> __device__ __forceinline__ auto max_sum(Row& line) {
   using C = typename Row::C;
+  using T = typename Row::Stored;
   MaxSum<C> v = {-infinity<C>(), C(0)};
   if constexpr (Row::Held == 0) {
-    line.groups([&](const auto& x) { v.add(x); });
+    line.groups([&](const auto& x) { v.template add<T>(x); });
     const MaxSum<C> mine = v;
-    v.m = By::template reduce<Maximum, C>(v.m);
-    v.s = By::sum(mine.s * exp(mine.m - v.base()));
+    v.m = By::template reduce<Largest, C>(v.m);
+    v.s = By::sum(mine.s * exponential<T>(mine.m - v.base()));
   } else {
-    line.each([&](C* x, long long, int) { v.m = maximum(v.m, x[0]); });
-    v.m = By::template reduce<Maximum, C>(v.m);
+    line.each([&](C* x, long long, int) { v.m = fmax(v.m, x[0]); });
+    v.m = By::template reduce<Largest, C>(v.m);
     const C b = v.base();
     line.each([&](C* x, long long, int) {
-      const C e = exp(x[0] - b);
+      const C e = exponential<T>(x[0] - b);
       if (Replace) x[0] = e;
       v.s += e;
     });

@@ -25,7 +25,9 @@ template <class By, class T> __device__ void softmax(const T* x, T* y, long long
     const MaxSum<C> v = max_sum<By, true>(line);
     const C share = C(1) / finite_sum(v);
     constexpr bool exps = Line<By, T, 1>::Held > 0;  // registers have them by now
-    line.write(y + row * columns, [=](const C* x, long long, int) { return (exps ? x[0] : exp(x[0] - v.m)) * share; });
+    line.write(y + row * columns, [=](const C* x, long long, int) {
+      return (exps ? x[0] : exponential<T>(x[0] - v.m)) * share;
+    });
   }
 }
 
@@ -68,7 +70,7 @@ __device__ void log_softmax_vjp(const T* g, const T* y, T* dx, long long rows, l
     C sum = C(0);
     line.each([&](const C* v, long long, int) { sum += v[0]; });
     sum = By::sum(sum);
-    line.write(dx + row * columns, [=](const C* v, long long, int) { return v[0] - exp(v[1]) * sum; });
+    line.write(dx + row * columns, [=](const C* v, long long, int) { return v[0] - exponential<T>(v[1]) * sum; });
   }
 }
 

@@ -250,6 +250,7 @@ static inline float fmaf(float a, float b, float c) { return __builtin_fmaf(a, b
   static inline R rsqrt(R x) { return R(1) / sqrt(x); }
 GG_REAL(float) GG_REAL(double)
 static inline float rsqrtf(float x) { return rsqrt(x); }
+#define __expf(x) __builtin_expf(x)  // glibc declares a function of this name
 // erfcx(x) = exp(x^2) erfc(x); beyond 5 by its continued fraction, which is at double precision there.
 static inline double erfcx(double x) {
   if (x < 5) return exp(x * x) * erfc(x);
