@@ -2,7 +2,7 @@
 // GG_FORM_SIXTEEN and so on: one at a time, because each takes its time to compile. A family defines
 //
 //   GG_ONE(form, By, T, tag)     its entry points in one form
-//   GG_LONG(T, tag)              those in the shared form, where they are others
+//   GG_LONG(T, tag)              those in the shared form, where they are more
 #ifndef GG_LONG
 #define GG_LONG(T, tag) GG_ONE(shared, gg::Shared, T, tag)
 #endif

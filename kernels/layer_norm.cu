@@ -2,17 +2,18 @@
 //
 //   layer_norm(x, weight, bias, y, mean, rstd, rows, columns, eps)
 //       y = (x - mean) rstd weight + bias,   rstd = 1 / sqrt(var + eps); mean and rstd are saved
-//   layer_norm_vjp(g, x, weight, mean, rstd, dx, rows, columns)
-//       with h = (x - mean) rstd and v = g weight:  dx = rstd (v - avg(v) - h avg(v h))
-//       The shared form, for rows that no registers hold: norm_weights.cu makes the other gradients from another look
 //   layer_norm_vjp_all(g, x, weight, mean, rstd, dx, part, rows, columns, rows_a_unit)
-//       The other forms: dx, and the first stage of both other gradients, from one look at g and x. A unit (a warp, a
-//       block) takes rows_a_unit rows and writes a line of sums, `columns` for dweight = sum over rows of g h and as many
-//       for dbias = sum over rows of g; `sum_finish` of reduce.cu adds the lines
+//       with h = (x - mean) rstd and v = g weight:  dx = rstd (v - avg(v) - h avg(v h)), and the first stage of both
+//       other gradients, from one look at g and x. A unit (a warp, a block) takes rows_a_unit rows and writes a line of
+//       sums, `columns` for dweight = sum over rows of g h and as many for dbias = sum over rows of g; `sum_finish` of
+//       reduce.cu adds the lines
+//   layer_norm_vjp(g, x, weight, mean, rstd, dx, rows, columns)
+//       dx alone, in the shared form: where shared memory has no room for the sums, norm_weights.cu makes them
 //
 // x, y, g, dx, weight, bias: the storage type, (rows, columns) C-contiguous or (columns,); weight and bias may be null.
-// mean, rstd: (rows,), part: (units, 2, columns), eps: compute type; sizes: long long. The shared form must have room
-// for x (layer_norm), g and x (layer_norm_vjp). layer_norm_vjp_all: grid (units,) of blocks, or of as many warps in all.
+// mean, rstd: (rows,), part: (units, 2, columns), eps: compute type; sizes: long long. layer_norm_vjp_all: grid (units,)
+// of blocks, or of as many warps in all. The shared form must have room for x (layer_norm), g and x (layer_norm_vjp), and
+// for two numbers of the compute type for each column first (layer_norm_vjp_all; columns in whole packs).
 #include "rows.cuh"
 
 namespace gg {
@@ -36,11 +37,12 @@ __device__ void layer_norm(const T* x, const T* weight, const T* bias, T* y, C* 
   }
 }
 
-// dx of one row. gather(h, g, k): both values of the k-th element of this thread, for the gradients of weight and bias.
+// dx of one row. gather(h, g, column, k): both values of the k-th element of this thread, for the other gradients.
 template <class By, class T, class C, class F>
 __device__ __forceinline__ void layer_norm_row(const T* g, const T* x, const T* weight, const C* mean, const C* rstd,
-                                               T* dx, long long row, long long rows, long long columns, F gather) {
-  Line<By, T, 2, 0, 1> line({g, x, weight}, row, rows, columns, dx);
+                                               T* dx, long long row, long long rows, long long columns, unsigned taken,
+                                               F gather) {
+  Line<By, T, 2, 0, 1> line({g, x, weight}, row, rows, columns, dx, taken);
   const C center = row < rows ? mean[row] : C(0), r = row < rows ? rstd[row] : C(0);
   C sum = C(0), dot = C(0);
   line.each([&](const C* a, long long, int) {
@@ -50,9 +52,9 @@ __device__ __forceinline__ void layer_norm_row(const T* g, const T* x, const T* 
   });
   sum = By::sum(sum) / C(columns);
   dot = By::sum(dot) / C(columns);
-  line.write(dx + row * columns, [&](const C* a, long long, int k) {
+  line.write(dx + row * columns, [&](const C* a, long long c, int k) {
     const C v = a[0] * (weight ? a[2] : C(1)), h = (a[1] - center) * r;
-    gather(h, a[0], k);
+    gather(h, a[0], c, k);
     return r * (v - sum - h * dot);
   });
 }
@@ -61,7 +63,7 @@ template <class By, class T, class C>
 __device__ void layer_norm_vjp(const T* g, const T* x, const T* weight, const C* mean, const C* rstd, T* dx,
                                long long rows, long long columns) {
   for (long long row = By::row(); By::any(row, rows); row += By::apart())
-    layer_norm_row<By>(g, x, weight, mean, rstd, dx, row, rows, columns, [](C, C, int) {});
+    layer_norm_row<By>(g, x, weight, mean, rstd, dx, row, rows, columns, 0, [](C, C, long long, int) {});
 }
 
 template <class By, class T, class C>
@@ -70,15 +72,14 @@ __device__ void layer_norm_vjp_all(const T* g, const T* x, const T* weight, cons
   const long long first = By::unit() * rows_a_unit;
   if (first >= rows) return;
   const long long last = first + rows_a_unit < rows ? first + rows_a_unit : rows;
-  C along[By::template held<T>] = {}, total[By::template held<T>] = {};
+  typename By::template Sums<T, 2> sums(low_bits({g, x, weight}, dx), columns);
   for (long long row = first + By::team(); By::any(row, last); row += By::Teams)
-    layer_norm_row<By>(g, x, weight, mean, rstd, dx, row, last, columns, [&](C h, C g, int k) {
-      along[k] += g * h;
-      total[k] += g;
-    });
-  const Split<By, T> split(Line<By, T, 2, 0, 1>::low({g, x, weight}, dx), (int)columns);
-  put_held<By, T>(along, split, part + 2 * By::unit() * columns);
-  put_held<By, T>(total, split, part + (2 * By::unit() + 1) * columns);
+    layer_norm_row<By>(g, x, weight, mean, rstd, dx, row, last, columns, sums.taken,
+                       [&](C h, C g, long long c, int k) {
+                         sums.add(0, c, k, g * h);
+                         sums.add(1, c, k, g);
+                       });
+  sums.put(part + 2 * By::unit() * columns, columns);
 }
 
 }  // namespace gg
@@ -97,7 +98,7 @@ __device__ void layer_norm_vjp_all(const T* g, const T* x, const T* weight, cons
     gg::layer_norm_vjp_all<By>(g, x, weight, mean, rstd, dx, part, rows, columns, rows_a_unit);                        \
   }
 #define GG_LONG(T, tag)                                                                                                \
-  GG_FORWARD(shared, gg::Shared, T, tag)                                                                               \
+  GG_ONE(shared, gg::Shared, T, tag)                                                                                   \
   extern "C" __global__ void __launch_bounds__(gg::Shared::Threads) gg_layer_norm_vjp_shared_##tag(                    \
       const T* g, const T* x, const T* weight, const gg::real<T>* mean, const gg::real<T>* rstd, T* dx,                \
       long long rows, long long columns) {                                                                             \

@@ -1,5 +1,5 @@
-// The gradients of a normalisation's weight and bias, for rows that no registers hold (layer_norm.cu, rms_norm.cu make
-// them from the pass that makes the input's for all others).
+// The gradients of a normalisation's weight and bias, for rows so long that not even the sums have room in shared memory
+// (layer_norm.cu, rms_norm.cu make them from the pass that makes the input's for all others).
 //
 //   layer_norm_vjp_weight(g, x, mean, rstd, part_weight, part_bias, rows, columns, rows_a_chunk)
 //       first stage of dweight = sum over rows of g h, h = (x - mean) rstd, and dbias = sum over rows of g: one line of

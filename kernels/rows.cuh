@@ -23,9 +23,19 @@ namespace gg {
 //   each(f)          f(values, column, k) for every element of this thread's: N + L + M values, k its number here
 //   write(y, f)      y[column] = f(values, column, k); y: the row of an output, which may be an input
 //
+// The last argument says how much of the block's shared memory is taken by something else, in bytes from its start.
 // `each` of the shared form does not read the L arrays, and k is 0 there. In registers, what f changes of the N + L
 // values stays changed.
 template <class By, class T, int N, int L = 0, int M = 0> using Line = typename By::template Line<T, N, L, M>;
+
+// Whether these addresses are on a boundary: none of the low bits is set.
+template <class T, int A>
+__device__ __forceinline__ unsigned long long low_bits(const T* const (&given)[A], const T* out) {
+  unsigned long long bits = (unsigned long long)out;
+#pragma unroll
+  for (int a = 0; a < A; ++a) bits |= (unsigned long long)given[a];
+  return bits;
+}
 
 // How a row is shared out where registers hold it: the k-th element of this thread is in column(k), for k < mine.
 // Rows of whole packs in arrays that begin on 16 bytes move as packs; any others by elements.
@@ -50,16 +60,9 @@ template <class By, class T, int A, int M> struct RegisterLine {
   Split<By, T> split;
   C kept[A][Held];
 
-  static __device__ __forceinline__ unsigned long long low(const T* const (&given)[A + M], const T* out) {
-    unsigned long long bits = (unsigned long long)out;
-#pragma unroll
-    for (int a = 0; a < A + M; ++a) bits |= (unsigned long long)given[a];
-    return bits;
-  }
-
   __device__ __forceinline__ RegisterLine(const T* const (&given)[A + M], long long row, long long rows,
-                                          long long columns, const T* out)
-      : split(low(given, out), row < rows ? (int)columns : 0) {
+                                          long long columns, const T* out, unsigned = 0)
+      : split(low_bits(given, out), row < rows ? (int)columns : 0) {
 #pragma unroll
     for (int a = 0; a < A + M; ++a) at[a] = a < A ? given[a] + row * columns : given[a];
     if (split.wide) {
@@ -165,22 +168,19 @@ template <class By, class T, int N, int L, int M> struct SharedLine {
   const T* at[A + M];
   long long columns, units, room;
   int head;
+  unsigned taken;
   bool wide, read, turned;
 
   __device__ __forceinline__ SharedLine(const T* const (&given)[A + M], long long row, long long rows, long long columns,
-                                        const T* out)
-      : columns(row < rows ? columns : 0), read(false), turned(false) {
-    unsigned long long low = (unsigned long long)out;
+                                        const T* out, unsigned taken = 0)
+      : columns(row < rows ? columns : 0), taken(taken), read(false), turned(false) {
+    wide = !(low_bits(given, out) & 15);
 #pragma unroll
-    for (int a = 0; a < A + M; ++a) {
-      low |= (unsigned long long)given[a];
-      at[a] = a < A ? given[a] + row * columns : given[a];
-    }
-    wide = !(low & 15);
+    for (int a = 0; a < A + M; ++a) at[a] = a < A ? given[a] + row * columns : given[a];
     head = wide ? (int)(-(row * columns) & (W - 1)) : 0;
     if (head > columns) head = (int)columns;
     units = wide ? (columns - head) / W : columns;
-    room = block_memory_size() / (N * (wide ? 16 : sizeof(T)));
+    room = (block_memory_size() - taken) / (N * (wide ? 16 : sizeof(T)));
   }
 
   template <class F> __device__ __forceinline__ void each(F f) {
@@ -275,7 +275,8 @@ template <class By, class T, int N, int L, int M> struct SharedLine {
   }
 
   template <int V> __device__ __forceinline__ typename Word<V * sizeof(T)>::type* memory(int a, long long p) {
-    return reinterpret_cast<typename Word<V * sizeof(T)>::type*>(block_memory()) + (a * room + p);
+    using Unit = typename Word<V * sizeof(T)>::type;
+    return reinterpret_cast<Unit*>(block_memory() + taken / 16) + (a * room + p);
   }
 
   template <bool Late, class F, int V> __device__ __forceinline__ void use(F f, Unit<V>& unit, long long c) {
@@ -293,6 +294,52 @@ template <class By, class T, int N, int L, int M> struct SharedLine {
   }
 };
 
+// `Count` sums for each column over the rows that a unit walks through, which are as lines find them: add(i, column, k,
+// value), where k is what a line says. `put` writes them as `Count` rows. Here in registers.
+template <class By, class T, int Count> struct RegisterSums {
+  using C = real<T>;
+  static constexpr int Held = By::template held<T>;
+  static constexpr unsigned taken = 0;
+  Split<By, T> split;
+  C sums[Count][Held] = {};
+  __device__ __forceinline__ RegisterSums(unsigned long long addresses, long long columns)
+      : split(addresses, (int)columns) {}
+  __device__ __forceinline__ void add(int i, long long, int k, C v) { sums[i][k] += v; }
+  __device__ __forceinline__ void put(C* y, long long columns) {
+#pragma unroll
+    for (int i = 0; i < Count; ++i)
+#pragma unroll
+      for (int k = 0; k < Held; ++k) {
+        const C sum = By::across(sums[i][k]);
+        if (By::team() == 0 && k < split.mine) y[i * columns + split.column(k)] = sum;
+      }
+  }
+};
+
+// The same at the start of the block's shared memory. Columns that are W apart are neighbours there, so that threads
+// with a pack each do not meet in a bank. Another thread may have a column in the next row; between its sums there are
+// the barriers of a reduction.
+template <class By, class T, int Count> struct SharedSums {
+  using C = real<T>;
+  static constexpr int W = 16 / sizeof(T);
+  long long packs;
+  unsigned taken;
+  __device__ __forceinline__ SharedSums(unsigned long long, long long columns) : packs((columns + W - 1) / W) {
+    taken = Count * W * packs * sizeof(C);
+    for (long long i = threadIdx.x; i < Count * W * packs; i += blockDim.x) memory()[i] = C(0);
+    __syncthreads();
+  }
+  __device__ __forceinline__ C* memory() { return reinterpret_cast<C*>(block_memory()); }
+  __device__ __forceinline__ C& at(int i, long long c) { return memory()[(i * W + (c & (W - 1))) * packs + c / W]; }
+  __device__ __forceinline__ void add(int i, long long c, int, C v) { at(i, c) += v; }
+  __device__ __forceinline__ void put(C* y, long long columns) {
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < Count; ++i)
+      for (long long c = threadIdx.x; c < columns; c += blockDim.x) y[i * columns + c] = at(i, c);
+  }
+};
+
 // The threads that share a row. `any` is the same for all threads that wait for each other, so that lanes without a
 // row go along; `row() + apart()` is a team's next row. A unit (a warp, a block) has `Teams` teams, and `across` adds
 // what they have.
@@ -300,6 +347,7 @@ template <int Size, int Most> struct Lanes {
   static constexpr int Teams = 32 / Size, Threads = 256;
   template <class T> static constexpr int held = sizeof(T) == 8 ? Most / 2 : Most;
   template <class T, int N, int L, int M> using Line = RegisterLine<Lanes, T, N + L, M>;
+  template <class T, int Count> using Sums = RegisterSums<Lanes, T, Count>;
   static __device__ __forceinline__ int rank() { return threadIdx.x & (Size - 1); }
   static __device__ __forceinline__ int size() { return Size; }
   static __device__ __forceinline__ int team() { return (threadIdx.x & 31) / Size; }
@@ -339,10 +387,12 @@ struct Block : AllOfBlock {
   static __device__ __forceinline__ int size() { return Threads; }
   template <class T> static constexpr int held = sizeof(T) == 8 ? 16 : 32;
   template <class T, int N, int L, int M> using Line = RegisterLine<Block, T, N + L, M>;
+  template <class T, int Count> using Sums = RegisterSums<Block, T, Count>;
 };
 struct Shared : AllOfBlock {
   static constexpr int Threads = 1024;
   template <class T, int N, int L, int M> using Line = SharedLine<Shared, T, N, L, M>;
+  template <class T, int Count> using Sums = SharedSums<Shared, T, Count>;
 };
 
 template <class C> __device__ __forceinline__ bool finite(C x) { return absolute(x) < infinity<C>(); }
@@ -398,16 +448,6 @@ template <class By, bool Replace, class Row> __device__ __forceinline__ auto max
     v.s = By::sum(v.s);
   }
   return v;
-}
-
-// What the threads of a unit have summed up for each element that lines hold, to y[column]: y has the compute type.
-template <class By, class T, class C>
-__device__ __forceinline__ void put_held(const C (&sums)[By::template held<T>], const Split<By, T>& split, C* y) {
-#pragma unroll
-  for (int k = 0; k < By::template held<T>; ++k) {
-    const C sum = By::across(sums[k]);
-    if (By::team() == 0 && k < split.mine) y[split.column(k)] = sum;
-  }
 }
 
 }  // namespace gg

@@ -109,15 +109,23 @@ def launch_rows(
     function(file, f"{kernel}_{way}", dtype.name)((grid,), (BLOCK,), args)
 
 
-def launch_units(file: str, kernel: str, dtype: Any, units: int, columns: int, args: tuple[Any, ...]) -> None:
-    """Launch a kernel of which each unit, a warp or a block by the columns, walks through rows of its own."""
+def launch_units(
+    file: str, kernel: str, dtype: Any, units: int, columns: int, args: tuple[Any, ...], wanted: int = 0
+) -> None:
+    """Launch a kernel of which each unit, a warp or a block by the columns, walks through rows of its own.
+
+    `wanted` says how many bytes its shared form has a use for.
+    """
     way = form(columns, dtype.itemsize)
+    if way == "shared":
+        _launch_shared(file, f"{kernel}_shared", dtype, units, wanted, args)
+        return
     warps = BLOCK // 32 if way in _TEAMS else 1
     function(file, f"{kernel}_{way}", dtype.name)((-(-units // warps),), (BLOCK,), args)
 
 
-def _launch_shared(file: str, kernel: str, dtype: Any, rows: int, wanted: int, args: tuple[Any, ...]) -> None:
-    """One block a row, with as much shared memory of what is `wanted` as the device gives one.
+def _launch_shared(file: str, kernel: str, dtype: Any, blocks: int, wanted: int, args: tuple[Any, ...]) -> None:
+    """Launch blocks with as much shared memory of what is `wanted` as the device gives one.
 
     1024 threads fill the registers of a multiprocessor. Where two rows fit into its shared memory two blocks of 512
     share it, so that one reads while the other writes.
@@ -130,7 +138,7 @@ def _launch_shared(file: str, kernel: str, dtype: Any, rows: int, wanted: int, a
     run = function(file, kernel, dtype.name)
     if given > _GRANTED:
         run = _with_shared_memory(file, kernel, dtype.name, device)
-    run((rows,), (1024 if 2 * given > most else 512,), args, shared_mem=given)
+    run((blocks,), (1024 if 2 * given > most else 512,), args, shared_mem=given)
 
 
 @functools.cache

@@ -25,14 +25,16 @@ from .cuda_launch import (
     launch_units,
     new,
     result,
+    shared_memory,
     size,
     sizes,
     target,
 )
 from .cuda_sums import column_sums, lines_added
 
-_ROWS_A_TEAM: Final = 8  # at least, where a line of sums is kept for each unit of teams
-_UNITS: Final = 2048  # at most
+_LEAST_ROWS: Final = {"four": 64, "sixteen": 16}  # of a unit that leaves a line of sums: 8 a team; others 8
+_UNITS: Final = 2048  # of these at most, and
+_BLOCKS: Final = 256  # where lines are so long that one block fills a multiprocessor
 
 
 def _check(op: str, x: Any) -> None:
@@ -221,20 +223,21 @@ def _normalised_vjp(name: str, arrays: tuple[Any, ...], saved: tuple[Any, ...], 
     """
     (g, x, _), count = arrays, len(saved)
     file, dx, (rows, columns) = f"{name}.cu", target(x, out), size(x)
-    way = form(columns, x.itemsize)
-    if not rows or way == "shared":  # what the gradients of weight and bias add up has no room
+    way, wide = form(columns, x.itemsize), np.dtype(compute_type(x.dtype))
+    # The shared form adds up in shared memory, columns in whole packs, and holds rows in what is left of it.
+    sums = count * -(-columns * x.itemsize // 16) * (16 // x.itemsize) * wide.itemsize
+    if not rows or (way == "shared" and sums > shared_memory(x.data.device_id)):
         args = (*arrays, *saved, dx, *sizes(rows, columns))
         launch_rows(file, f"{name}_vjp", x.dtype, rows, columns, args, held=2)
-        sums = column_sums("norm_weights.cu", f"{name}_vjp_weight", (g, x, *saved), count)
-        return [result(dx, out), *sums]
-    least = _ROWS_A_TEAM * {"four": 8, "sixteen": 2}.get(way, 1)
-    a_unit = max(least, -(-rows // _UNITS))
+        return [result(dx, out), *column_sums("norm_weights.cu", f"{name}_vjp_weight", (g, x, *saved), count)]
+    a_unit = max(_LEAST_ROWS.get(way, 8), -(-rows // (_BLOCKS if way == "shared" else _UNITS)))
     units = -(-rows // a_unit)
-    part = new((units, count * columns), compute_type(x.dtype))
+    part = new((units, count * columns), wide)
     args = (*arrays, *saved, dx, part, *sizes(rows, columns), np.int64(a_unit))
-    launch_units(file, f"{name}_vjp_all", x.dtype, units, columns, args)
-    sums = lines_added(part, x.dtype)
-    return [result(dx, out), *(sums[i * columns : (i + 1) * columns] for i in range(count))]
+    wanted = sums + 2 * columns * x.itemsize
+    launch_units(file, f"{name}_vjp_all", x.dtype, units, columns, args, wanted)
+    added = lines_added(part, x.dtype)
+    return [result(dx, out), *(added[i * columns : (i + 1) * columns] for i in range(count))]
 
 
 def maxout(x: Any, k: int) -> Any:

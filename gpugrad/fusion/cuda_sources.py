@@ -45,9 +45,9 @@ class RowSource:
         return kernel.rpartition("_")[2] if self.forms else None
 
 
-def _in_forms(file: str, names: str, held: str = "", long: str = "") -> RowSource:
-    """A file whose kernels `names` have all forms, `held` those in registers, `long` the last."""
-    kernels = [f"{name}_{form}" for form in FORMS for name in f"{names} {long if form == 'shared' else held}".split()]
+def _in_forms(file: str, names: str, shared: str = "") -> RowSource:
+    """A file whose kernels `names` have all forms, and others the last one only."""
+    kernels = [f"{name}_{form}" for form in FORMS for name in f"{names} {shared if form == 'shared' else ''}".split()]
     return RowSource(file, tuple(kernels), forms=FORMS)
 
 
@@ -64,8 +64,8 @@ SOURCES: Final[dict[str, RowSource]] = {
     for source in (
         _in_forms("softmax.cu", "softmax log_softmax logsumexp softmax_vjp log_softmax_vjp"),
         _in_forms("cross_entropy.cu", "cross_entropy cross_entropy_vjp"),
-        _in_forms("layer_norm.cu", "layer_norm", held="layer_norm_vjp_all", long="layer_norm_vjp"),
-        _in_forms("rms_norm.cu", "rms_norm", held="rms_norm_vjp_all", long="rms_norm_vjp"),
+        _in_forms("layer_norm.cu", "layer_norm layer_norm_vjp_all", shared="layer_norm_vjp"),
+        _in_forms("rms_norm.cu", "rms_norm rms_norm_vjp_all", shared="rms_norm_vjp"),
         RowSource("norm_weights.cu", ("layer_norm_vjp_weight", "rms_norm_vjp_weight")),
         RowSource("dropout.cu", ("dropout",)),
         RowSource("random.cu", ("uniform", "normal", "integers")),

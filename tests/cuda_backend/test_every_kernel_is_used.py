@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 import gpugrad as gg
+from gpugrad.backend import cuda_launch
 from gpugrad.fusion.cuda_sources import SOURCES
 from gpugrad.nn import functional as F
 from tests.standin import State
@@ -60,6 +61,11 @@ def use_everything(rng: np.random.Generator, rows: int, columns: int) -> None:
 def test_every_kernel_is_launched_by_something(rng: np.random.Generator, gpu: State) -> None:
     for shape in ((300, 6), (2, 100), (2, 300), (2, 1030), (2, 8194)):  # a shape for each form of kernels over rows
         use_everything(rng, *shape)
+    gpu.shared_memory = 48 << 10  # no room for the sums of a norm's gradients
+    cuda_launch.shared_memory.cache_clear()
+    x = gg.tensor(rng.standard_normal((2, 12400)).astype(np.float32), device="cuda", requires_grad=True)
+    for norm in (gg.layer_norm, gg.rms_norm):
+        backward(norm(x, 12400, gg.ones(12400, device="cuda", requires_grad=True)))
     unused = {
         kernel
         for source in SOURCES.values()

@@ -59,10 +59,12 @@ starts = pytest.mark.parametrize("start", [0, 1], ids=["on16", "off16"])
 def test_rows_that_shared_memory_holds_whole_or_in_part(
     cuda: Backend, gpu: State, rng: np.random.Generator, limit: int, start: int
 ) -> None:
-    """48 KiB hold one array of such rows, 99 KiB two."""
+    """48 KiB hold one array of such rows, 99 KiB two, or the sums of a layer norm's gradients."""
     gpu.shared_memory = limit
     check_all(cuda, rng, 12001, start)
     assert bool(gpu.told) == (limit > 49 << 10)
+    assert ("gg_layer_norm_vjp_weight_f32" in gpu.launches) == (limit <= 49 << 10), "another look at both inputs"
+    assert "gg_rms_norm_vjp_weight_f32" not in gpu.launches
 
 
 @starts
