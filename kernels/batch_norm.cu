@@ -24,33 +24,6 @@
 
 namespace gg {
 
-// Sums over rows for W neighbouring columns a thread: f(row, v) adds what the row gives to each of them. Block (across,
-// down), down a power of two: a thread takes every down-th row of the block's chunk, and what the threads of a column
-// have is folded in halves. The sums are left with the threads of threadIdx.y == 0.
-template <int W, class V, class F>
-__device__ __forceinline__ void column_packs(V (&v)[W], long long rows, long long rows_a_chunk, bool inside, F f) {
-  __shared__ V part[256][W];
-  const int across = blockDim.x, slot = threadIdx.y * across + threadIdx.x;
-  const long long first = blockIdx.y * rows_a_chunk, last = first + rows_a_chunk < rows ? first + rows_a_chunk : rows;
-#pragma unroll
-  for (int i = 0; i < W; ++i) v[i] = V{};
-  if (inside) {
-#pragma unroll 4
-    for (long long r = first + threadIdx.y; r < last; r += blockDim.y) f(r, v);
-  }
-  __syncthreads();  // an earlier sum may still be read
-#pragma unroll
-  for (int i = 0; i < W; ++i) part[slot][i] = v[i];
-  for (int half = blockDim.y >> 1; half; half >>= 1) {
-    __syncthreads();
-    if (threadIdx.y < half)
-#pragma unroll
-      for (int i = 0; i < W; ++i) part[slot][i] += part[slot + half * across][i];
-  }
-#pragma unroll
-  for (int i = 0; i < W; ++i) v[i] = part[slot][i];
-}
-
 template <int W, class T, class C>
 __device__ void moments_parts(const T* x, Two<C>* part, long long rows, long long columns, long long rows_a_chunk) {
   const long long c = ((long long)blockIdx.x * blockDim.x + threadIdx.x) * W, first = blockIdx.y * rows_a_chunk;

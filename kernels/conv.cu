@@ -8,7 +8,10 @@
 //   depthwise(x, kernels, y, total, w)        y[window, c] = sum over taps of x kernels[c, tap]
 //   depthwise_input(g, kernels, y, total, w)  its gradient by the images: y[pixel, c]
 //   depthwise_weight(x, g, part, rows, rows_a_chunk, w)   first stage of that by the kernels: part[chunk, tap, c];
-//                                             block (32, 8), grid (ceil(channels / 32), chunks, taps)
+//                                             block (p, q), at most 256 threads, q a power of two, grid
+//                                             (ceil(channels / p), chunks, taps), or packs in place of channels
+//   depthwise_weight_wide(...)                the same by 16 bytes at a time: channels are neighbours, aligned, and a
+//                                             multiple
 //
 // `w`: Windows, by value; first, total (elements written), rows: unsigned; of depthwise_weight long long. Others: block
 // (m,), any grid. Halves add up in float; every sum has one order.
@@ -84,14 +87,15 @@ __device__ void depthwise_input(const T* g, const T* kernels, T* y, unsigned tot
   });
 }
 
-template <class T, class C>
+template <int W, class T, class C>
 __device__ void depthwise_weight(const T* x, const T* g, C* part, long long rows, long long rows_a_chunk,
                                  const Windows& w) {
-  const long long c = (long long)blockIdx.x * 32 + threadIdx.x;
+  const long long c = ((long long)blockIdx.x * blockDim.x + threadIdx.x) * W;
   const unsigned tap = blockIdx.z, row_of_tap = w.of_kernel[2].of(tap), plane = w.of_kernel[1].of(row_of_tap);
   const int k[3] = {(int)plane, (int)(row_of_tap - plane * w.of_kernel[1].by),
                     (int)(tap - row_of_tap * w.of_kernel[2].by)};
-  const C sum = column_chunk<C>(rows, rows_a_chunk, c < w.channels, [&](long long row) {
+  C sums[W];
+  column_packs<W>(sums, rows, rows_a_chunk, c < w.channels, [&](long long row, C(&v)[W]) {
     const Place p = place_of(w, (unsigned)row);
     long long offset = p.example * w.example + c * w.channel;
     bool inside = true;
@@ -101,9 +105,14 @@ __device__ void depthwise_weight(const T* x, const T* g, C* part, long long rows
       inside = inside && (unsigned)q < (unsigned)w.size[a];
       offset += (long long)q * w.along[a];
     }
-    return inside ? load<C>(x[offset]) * load<C>(g[row * w.channels + c]) : C(0);
+    if (!inside) return;
+    const Pack<T, W> from(x + offset), given(g + row * w.channels + c);
+#pragma unroll
+    for (int i = 0; i < W; ++i) v[i] += load<C>(from.v[i]) * load<C>(given.v[i]);
   });
-  if (threadIdx.y == 0 && c < w.channels) part[((long long)blockIdx.y * w.taps + tap) * w.channels + c] = sum;
+  if (threadIdx.y || c >= w.channels) return;
+#pragma unroll
+  for (int i = 0; i < W; ++i) part[((long long)blockIdx.y * w.taps + tap) * w.channels + c + i] = sums[i];
 }
 
 }  // namespace gg
@@ -127,8 +136,12 @@ __device__ void depthwise_weight(const T* x, const T* g, C* part, long long rows
                                                       gg::Windows w) {                                                \
     gg::depthwise_input(g, kernels, y, total, w);                                                                     \
   }                                                                                                                   \
-  extern "C" __global__ void gg_depthwise_weight_##tag(const T* x, const T* g, gg::real<T>* part, long long rows,     \
-                                                       long long rows_a_chunk, gg::Windows w) {                       \
-    gg::depthwise_weight(x, g, part, rows, rows_a_chunk, w);                                                          \
+  GG_WEIGHT(depthwise_weight, T, tag, 1)                                                                              \
+  GG_WEIGHT(depthwise_weight_wide, T, tag, 16 / sizeof(T))
+#define GG_WEIGHT(name, T, tag, W)                                                                                    \
+  extern "C" __global__ void __launch_bounds__(256) gg_##name##_##tag(                                                \
+      const T* x, const T* g, gg::real<T>* part, long long rows, long long rows_a_chunk, gg::Windows w) {             \
+    gg::depthwise_weight<W>(x, g, part, rows, rows_a_chunk, w);                                                       \
   }
 #include "instantiate.cuh"
+#undef GG_WEIGHT

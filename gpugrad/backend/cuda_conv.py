@@ -122,13 +122,17 @@ def _depthwise_weight(backend: Any, x: Array, given: Array, kernel: tuple[int, .
     """The gradient of depthwise kernels; `given`: (n, *output size, channels), contiguous."""
     channels, taps, size, xp = x.shape[1], math.prod(kernel), given.shape[1:-1], backend.xp
     geometry = windows(steps(x), channels, x.shape[2:], size, kernel, at, True)
-    run, sums = function("conv.cu", "depthwise_weight", x.dtype.name), []
+    pack = _pack(x, channels) if given.data.ptr % 16 == 0 else 1
+    across = min(32, 1 << (channels // pack - 1).bit_length())
+    blocks, block = -(-channels // (pack * across)), (across, _THREADS // across)
+    run = function("conv.cu", "depthwise_weight" if pack == 1 else "depthwise_weight_wide", x.dtype.name)
+    sums = []
     for first, last in examples(x.shape[0], max(x.size, given.size) // x.shape[0]):
         rows = (last - first) * math.prod(size)
-        each, chunks = row_chunks(rows, channels * taps)
+        each, chunks = row_chunks(rows, 32 * blocks * taps)
         part = backend.empty((chunks, taps * channels), compute_type(x.dtype))
         args = (x[first:last], given[first:last], part, np.int64(rows), np.int64(each), geometry)
-        run((-(-channels // 32), chunks, taps), (32, 8), args)
+        run((blocks, chunks, taps), block, args)
         sums.append(part)
     total = backend.column_sum(sums[0] if len(sums) == 1 else xp.concatenate(sums))
     return xp.ascontiguousarray(total.reshape(taps, channels).T).reshape(-1, 1, *kernel).astype(x.dtype, copy=False)

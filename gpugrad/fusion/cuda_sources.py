@@ -74,7 +74,11 @@ SOURCES: Final[dict[str, RowSource]] = {
         RowSource("extremes.cu", _reductions("max min prod")),
         RowSource("segment_sum.cu", ("segment_sum",)),
         RowSource(
-            "conv.cu", ("im2col", "im2col_wide", "col2im", "depthwise", "depthwise_input", "depthwise_weight")
+            "conv.cu",
+            (
+                *("im2col", "im2col_wide", "col2im", "depthwise", "depthwise_input"),
+                *("depthwise_weight", "depthwise_weight_wide"),
+            ),
         ),
         RowSource("pool.cu", ("max_pool", "window_put", "window_sum", "window_spread")),
         RowSource(

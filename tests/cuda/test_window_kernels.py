@@ -97,8 +97,8 @@ def test_the_way_back_adds_up_every_window_a_pixel_is_in(k: Rows, rng: np.random
     k.check(out, wanted, 2)
 
 
-def test_depthwise_and_its_two_gradients(k: Rows, rng: np.random.Generator) -> None:
-    channels = 35  # more than a warp, and no multiple of it
+@pytest.mark.parametrize("channels", [35, 40])  # more than a warp, and no multiple of it; by packs
+def test_depthwise_and_its_two_gradients(k: Rows, channels: int, rng: np.random.Generator) -> None:
     at = AT._replace(groups=channels)
     stored, x = k.given(rng.uniform(-1, 1, (2, *SIZE, channels)))
     w_stored, kernels = k.given(rng.uniform(-1, 1, (channels, 6)))
@@ -118,9 +118,14 @@ def test_depthwise_and_its_two_gradients(k: Rows, rng: np.random.Generator) -> N
     rows, each = g.size // channels, 8
     chunks = -(-rows // each)
     part = k.empty((chunks, 6, channels), k.real)
-    k.run("depthwise_weight", (2, chunks, 6), (32, 8), (stored, g_stored, part, I64(rows), I64(each), forward))
     wanted = (taps_of(x) * g[..., None, :]).sum((0, 1, 2))
-    np.testing.assert_allclose(part.astype(float).sum(0), wanted, rtol=2e-5, atol=2e-5)
+    for across, wide in STAGES:
+        if wide and channels % 8:
+            continue
+        name, many, block = stage(k, "depthwise_weight", across, wide, channels)
+        part[...] = np.nan
+        k.run(name, (many, chunks, 6), block, (stored, g_stored, part, I64(rows), I64(each), forward))
+        np.testing.assert_allclose(part.astype(float).sum(0), wanted, rtol=2e-5, atol=2e-5)
 
 
 def test_pooling_and_its_ways_back(k: Rows, rng: np.random.Generator) -> None:

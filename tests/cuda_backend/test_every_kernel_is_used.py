@@ -44,7 +44,8 @@ def use_everything(rng: np.random.Generator, rows: int, columns: int) -> None:
     images, kernels = tensor(2, 8, 6, 6), tensor(4, 8, 3, 3)
     backward(gg.conv2d(images, kernels, stride=2, padding=1))
     backward(gg.conv2d(F.relu(gg.conv2d(images, tensor(8, 8, 1, 1))), kernels))
-    backward(gg.conv2d(images, tensor(8, 1, 3, 3), groups=8))
+    backward(gg.conv2d(gg.conv2d(images, tensor(8, 8, 1, 1)), tensor(8, 1, 3, 3), groups=8))
+    backward(gg.conv2d(tensor(2, 3, 6, 6), tensor(3, 1, 3, 3), groups=3))
     backward(F.max_pool2d(images, 2))
     backward(F.avg_pool2d(images, 2))
     for channels in (8, 3):
