@@ -7,15 +7,18 @@ writes there again. What changes between replays is `capturing`'s business, the 
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Final
 
 from .capturing import Capture, CaptureError, entered
 from .cuda_pools import PrivatePool
 
 __all__ = ["Recorder", "Recording"]
+
+_one_at_a_time: Final = threading.Lock()  # the collector is off meanwhile, in all threads
 
 
 class Recording:
@@ -55,6 +58,7 @@ class Recorder:
         self._streams: dict[Any, Any] = {}
         self._pools: dict[int, PrivatePool] = {}
         self._copied: dict[Any, Any] = {}
+        self._events: dict[Any, list[Any]] = {}  # of each GPU: before a step, after it, after its results are copied
         self._sizes: list[int] = []
         self._before: list[int] | None = None
         self._outer: Any = None
@@ -69,6 +73,7 @@ class Recorder:
         with backend.place():
             # A blocking stream would meet CuPy's default stream, which may not be touched while recording.
             stream, pool = cuda.Stream(non_blocking=True), PrivatePool(backend)
+            self._events[backend] = [cuda.Event(disable_timing=True) for _ in range(3)]
             if backend.blas is not None:
                 with stream:  # now, so that no recorded run is the one that asks for it
                     backend.blas.scratch.give(stream, pool.malloc)
@@ -84,25 +89,26 @@ class Recorder:
             for backend, stream in reversed(self._streams.items()):  # within, the first GPU is the current one
                 inside.enter_context(backend.place())
                 theirs = cuda.get_current_stream()
-                stream.wait_event(_mark(cuda, theirs))
+                before, after, _ = self._events[backend]
+                stream.wait_event(theirs.record(before))
                 if backend in self._copied:  # results were copied on a stream that may be another one
                     stream.wait_event(self._copied[backend])
-                outside.append((backend, stream, theirs))
+                outside.append((backend, stream, theirs, after))
                 inside.enter_context(stream)
             self._outer = cuda.get_allocator()
             try:
                 yield
             finally:  # what ran before an error must be over for the caller's work too
                 if not self._streams[self.backend].is_capturing():
-                    for backend, stream, theirs in outside:
+                    for backend, stream, theirs, after in outside:
                         with backend.place():
-                            theirs.wait_event(_mark(cuda, stream))
+                            theirs.wait_event(stream.record(after))
 
     def copied(self) -> None:
         """Results are being copied on the current streams: the next step must not write there before."""
         for backend in self._streams:
             with backend.place():
-                self._copied[backend] = _mark(backend.xp.cuda, backend.xp.cuda.get_current_stream())
+                self._copied[backend] = backend.xp.cuda.get_current_stream().record(self._events[backend][2])
 
     def _malloc(self, nbytes: int) -> Any:
         at, before = len(self._sizes), self._before
@@ -158,6 +164,10 @@ class Recorder:
         Raises:
             Exception: whatever the function raises; the host's part of it has been taken back.
         """
+        with _one_at_a_time:
+            return self._recorded(function, sizes)
+
+    def _recorded(self, function: Callable[[], Any], sizes: list[int]) -> Recording:
         capture = Capture(self._streams, self._outer)
         recording = None
         collecting = gc.isenabled()

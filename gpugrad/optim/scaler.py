@@ -6,8 +6,9 @@ too where it is a GPU (`backend.loss_scale`); the steps themselves are the optim
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -129,18 +130,22 @@ class GradScaler:
         if id(optimizer) in self._found:
             when = "after step()" if id(optimizer) in self._stepped else "twice"
             raise RuntimeError(f"[GradScaler.unscale_] called {when}; expected once for each optimizer before update()")
-        capture = capturing.current()
-        if capture is not None:  # where a recording fails, the iteration begins anew
-            capture.repeat(lambda: None, self._begin, lambda: True)
         sorted_ = list(_gradients(optimizer))
         there = self._on([grads[0] for grads in sorted_])
         if there is not None:
             self._found[id(optimizer)] = there.unscale(sorted_)
         else:
             self._found[id(optimizer)] = self._unscaled(sorted_)
+        self._repeated(functools.partial(self._found.__setitem__, id(optimizer), self._found[id(optimizer)]))
         for grads in sorted_:
             for g in grads:
                 mutation.changed(g, "GradScaler.unscale_")
+
+    def _repeated(self, again: Callable[[], None]) -> None:
+        """In a captured step: note in each replay what was noted now; where a recording fails, begin anew."""
+        capture = capturing.current()
+        if capture is not None:
+            capture.repeat(again, self._begin, lambda: True)
 
     def _unscaled(self, sorted_: list[list[Any]]) -> list[Any]:
         """Divide gradients by the host's scale; gives the sum of squares of each list, on its device."""
@@ -170,6 +175,7 @@ class GradScaler:
         if key not in self._found:
             self.unscale_(optimizer)
         self._stepped.add(key)
+        self._repeated(functools.partial(self._stepped.add, key))
         found = self._found[key]
         if isinstance(found, dict) and not args and not kwargs and optimizer.can_skip():
             optimizer.step_where_finite(found)
@@ -215,6 +221,7 @@ class GradScaler:
                 # Above float32's range a scaled loss would be infinite for ever.
                 self._scale, self._good_steps = (grown if grown < 1e38 else self._scale), 0
         self._begin()
+        self._repeated(self._begin)
 
     def _begin(self) -> None:
         """Forget what was found since the last update."""

@@ -10,19 +10,23 @@ import functools
 import linecache
 import threading
 import warnings
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
 from typing import Any, Final
 
 import numpy as np
 
-from ..backend import backend_of, is_array
+from .. import mutation
+from ..backend import backend_of, default_device, is_array
 from ..backend.capturing import CaptureError, current
+from ..backend.cuda_settings import algorithm, memory_limit
 from ..backend.precision import get_float32_matmul_precision
 from ..casting import asked
 from ..gradmode import is_grad_enabled
 from ..nodes import Leaf
+from ..ops.creation import get_default_dtype
 from ..tensor import Tensor, new_tensor
+from .heard import ALLOCATED, GRADIENTS
+from .reached import Reach
 from .tree import flatten
 
 _LIBRARIES: Final = {"gpugrad", "cupy", "cupyx", "nvmath", "numpy", "contextlib"}  # whose lines are not the user's
@@ -53,8 +57,9 @@ def compile(function: Callable[..., Any] | None = None, *, warmup: int = 3, max_
     `gg.cuda.set_memory_limit`. Calls from several threads take turns.
 
     Tensors that the function finds by itself (attributes, variables outside) are read where they lie when the graph is
-    recorded: change them in place, do not put others in their stead. The parameters of `gg.optim`'s optimizers may be
-    replaced, and so may gradients: the graph is then recorded anew.
+    recorded: change them in place, do not put others in their stead. Where their arrays are replaced (`p.data = ...`,
+    `model.to(...)`), or gradients that it reads, the graph is recorded anew. A function that keeps a tensor for later
+    (`self.hidden = ...`) runs as it is. Arguments that it changes in place are changed for the caller.
 
     A graph is recorded for each structure, shape and dtype of the arguments, and for each value of those that are no
     arrays. Where the function cannot be recorded (it reads a value of the device, copies data to it, or asks for
@@ -105,13 +110,14 @@ class _Kind:
         self.held: list[Any] = []
         self.graphs: list[_Graph] = []
         self.leaves: dict[Leaf, None] = {}
+        self.written: dict[int, str] = {}  # arguments that it changes in place, and by what
 
 
 class _Graph:
-    """A recording, and the gradients of leaves: what it asks of them before, and where they are after."""
+    """A recording, the gradients of leaves (what it asks of them before, where they are after), and what it reads."""
 
-    def __init__(self, recording: Any, before: dict[Leaf, Any], touched: dict[Leaf, Any]) -> None:
-        self.recording = recording
+    def __init__(self, recording: Any, before: dict[Leaf, Any], touched: dict[Leaf, Any], reach: Reach) -> None:
+        self.recording, self.reach = recording, reach
         # A gradient that was added to, or read, must be there again, or be absent again; one that the step made, or
         # set to None, need not.
         met = {**recording.capture.read, **touched}
@@ -123,7 +129,11 @@ class _Graph:
         for leaf, old in self.needs:
             if leaf.grad is not old and (old is None or leaf.grad is None or leaf.grad.data is not old.data):
                 return False
-        return bool(self.recording.capture.valid())
+        return self.is_valid()
+
+    def is_valid(self) -> bool:
+        """Whether the memory that it works on is that of the parameters still, and of all else that it may read."""
+        return bool(self.recording.capture.valid()) and self.reach.holds()
 
 
 class Compiled:
@@ -177,7 +187,7 @@ class Compiled:
 
     def _look(self, args: Any, kwargs: Any) -> Any:
         """Call the function as it is, and note the first GPU that it works on: none of its arguments says it."""
-        with _ALLOCATED.heard() as met:
+        with ALLOCATED.heard() as met:
             result = self.function(*args, **kwargs)
         self._where = next(iter(met), None)
         return result
@@ -188,12 +198,14 @@ class Compiled:
             recorder.meet(other)
         with recorder.running():
             given = self._place(kind, leaves)
+            now = mutation.tick()
 
             def run() -> Any:
                 own_args, own_kwargs = build(given)
                 return self.function(*own_args, **own_kwargs)
 
             result = self._step(kind, run, recorder)
+            self._write_back(kind, leaves, now)
         copies = _copied(result)
         recorder.copied()
         return copies
@@ -207,7 +219,7 @@ class Compiled:
         kind.calls += 1
         graph = next((g for g in kind.graphs if g.fits()), None)
         if graph is None:
-            valid = [g for g in kind.graphs if g.recording.capture.valid()]
+            valid = [g for g in kind.graphs if g.is_valid()]
             if len(valid) < len(kind.graphs):
                 # What a graph worked on was replaced, e.g. from a checkpoint: the next steps set things up anew.
                 kind.calls = 1
@@ -216,7 +228,7 @@ class Compiled:
             kind.graphs = valid
             self.graphs = sum(len(k.graphs) for k in self._kinds.values())
             if kind.calls <= self.warmup:
-                with _GRADIENTS.heard() as touched:
+                with GRADIENTS.heard() as touched:
                     result, kind.sizes, capture = recorder.rehearse(run)
                 kind.leaves.update(dict.fromkeys((*touched, *capture.read)))
                 return result
@@ -238,14 +250,24 @@ class Compiled:
 
     def _record(self, kind: _Kind, run: Callable[[], Any], recorder: Any) -> _Graph:
         before = {leaf: leaf.grad for leaf in kind.leaves}
-        with _GRADIENTS.heard() as touched:
+        reach = Reach(self.function)
+
+        def checked() -> Any:
+            result = run()
+            place = reach.new_in(Reach(self.function))
+            if place is not None:
+                raise CaptureError(f"it keeps a tensor ({place}), which no replay would; return it, or write in place")
+            return result
+
+        with GRADIENTS.heard() as touched:
             try:
-                recording = recorder.record(run, kind.sizes)
+                recording = recorder.record(checked, kind.sizes)
             except BaseException:
+                reach.put_back()  # what nothing has computed must not be found there
                 for leaf, grad in {**touched, **before}.items():
                     leaf.grad = grad
                 raise
-        graph = _Graph(recording, before, touched)
+        graph = _Graph(recording, before, touched, reach)
         kind.graphs.append(graph)
         self.graphs += 1
         return graph
@@ -261,7 +283,7 @@ class Compiled:
     def _key(self, device: str, tree: Any, leaves: list[Any]) -> Hashable:
         if asked():
             raise CaptureError("weights that autocast converted before would be read again; enter autocast inside it")
-        modes = is_grad_enabled(), get_float32_matmul_precision()
+        modes = is_grad_enabled(), get_float32_matmul_precision(), algorithm.get(), memory_limit(), *_defaults()
         key = (device, modes, _structure(tree), tuple(_leaf_key(leaf) for leaf in leaves))
         try:
             hash(key)
@@ -287,6 +309,18 @@ class Compiled:
         if first:  # tensors that are told by their identity must stay
             kind.held = [leaf for leaf, static in zip(leaves, kind.inputs, strict=True) if static is None]
         return given
+
+    def _write_back(self, kind: _Kind, leaves: list[Any], now: int) -> None:
+        """Change the caller's arrays as the function changed those that it was given in their stead."""
+        for i, (leaf, static) in enumerate(zip(leaves, kind.inputs, strict=True)):
+            what = None if static is None else mutation.stale((static,), now)
+            if what is not None:
+                kind.written[i] = what
+            if i in kind.written:
+                array = leaf.data if isinstance(leaf, Tensor) else leaf
+                with backend_of(array).place():
+                    array[...] = static
+                mutation.changed(array, kind.written[i])
 
     def _say(self, error: Exception) -> None:
         where = _users_line(error)
@@ -319,6 +353,11 @@ def _gpus(leaves: list[Any]) -> list[Any]:
     return [backend_of(array) for array in arrays if is_array(array)]
 
 
+def _defaults() -> tuple[str, str]:
+    """Where and as what new tensors are made."""
+    return str(default_device()), str(get_default_dtype())
+
+
 def _structure(tree: Any) -> Hashable:
     if isinstance(tree, dict):
         return dict, tuple((k, _structure(v)) for k, v in tree.items())
@@ -336,65 +375,6 @@ def _leaf_key(leaf: Any) -> Hashable:
     if type(array) is np.ndarray:
         raise CaptureError("its arguments are on the CPU and on a GPU; move them first, e.g. x.to('cuda')")
     return tuple(array.shape), str(array.dtype), str(backend_of(array).device)
-
-
-class _Heard:
-    """A method that tells, while somebody in its thread listens, of its calls.
-
-    Args:
-        owner: gives the class.
-        name: of the method.
-        note: takes what was heard, a dictionary, and the method's first argument.
-    """
-
-    def __init__(self, owner: Callable[[], Any], name: str, note: Callable[[dict[Any, Any], Any], None]) -> None:
-        self._owner, self._name, self._note = owner, name, note
-        self._listening = threading.local()
-        self._listeners = 0
-        self._lock = threading.Lock()
-        self._plain: Any = None
-
-    @contextmanager
-    def heard(self) -> Iterator[dict[Any, Any]]:
-        """A block whose calls, of this thread, are noted in what it gives."""
-        outer = getattr(self._listening, "found", None)
-        found = self._listening.found = {}
-        self._count(1)
-        try:
-            yield found
-        finally:
-            self._count(-1)
-            self._listening.found = outer
-
-    def _count(self, more: int) -> None:
-        owner = self._owner()
-        with self._lock:
-            if not self._listeners:
-                self._plain = getattr(owner, self._name)
-                setattr(owner, self._name, self._telling(self._plain))
-            self._listeners += more
-            if not self._listeners:
-                setattr(owner, self._name, self._plain)
-
-    def _telling(self, plain: Any) -> Any:
-        def method(first: Any, *args: Any) -> Any:
-            found = getattr(self._listening, "found", None)
-            if found is not None:
-                self._note(found, first)
-            return plain(first, *args)
-
-        return method
-
-
-def _cupy_backend() -> Any:
-    from ..backend.cupy_backend import CupyBackend
-
-    return CupyBackend
-
-
-# Leaves that get a gradient, with the one that each had just before; and GPUs on which memory is asked for.
-_GRADIENTS: Final = _Heard(lambda: Leaf, "accumulate", lambda found, leaf: found.setdefault(leaf, leaf.grad))
-_ALLOCATED: Final = _Heard(_cupy_backend, "empty", lambda found, backend: found.setdefault(backend))
 
 
 def _copied(result: Any) -> Any:

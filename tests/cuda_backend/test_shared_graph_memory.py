@@ -202,20 +202,20 @@ def test_threads_take_turns(gpu: State) -> None:
 
 
 def test_listening_for_gradients_ends_whatever_the_order_of_threads(gpu: State) -> None:
-    from gpugrad.transforms.compiling import _GRADIENTS
+    from gpugrad.transforms.heard import GRADIENTS
 
     plain, entered, leave = Leaf.accumulate, threading.Event(), threading.Event()
     heard: list[Any] = []
 
     def other() -> None:
-        with _GRADIENTS.heard() as found:
+        with GRADIENTS.heard() as found:
             entered.set()
             leave.wait(5)
             heard.append(found)
 
     thread = threading.Thread(target=other)
     w = gg.ones(3, requires_grad=True)
-    with _GRADIENTS.heard() as found:
+    with GRADIENTS.heard() as found:
         thread.start()
         entered.wait(5)
         (w * w).sum().backward()
