@@ -166,25 +166,23 @@ template <class By, class T, int N, int L, int M> struct SharedLine {
   static constexpr int W = 16 / sizeof(T), A = N + L, Held = 0;
   static constexpr int AtOnce = A == 1 ? 4 : 2;  // units of each array that a thread asks for before it uses them
   const T* at[A + M];
-  long long columns, units, room;
-  int head;
-  unsigned taken;
+  unsigned columns, units, room, head, taken;  // a row has less than 2^31 elements: the host sees to it
   bool wide, read, turned;
 
   __device__ __forceinline__ SharedLine(const T* const (&given)[A + M], long long row, long long rows, long long columns,
                                         const T* out, unsigned taken = 0)
-      : columns(row < rows ? columns : 0), taken(taken), read(false), turned(false) {
+      : columns(row < rows ? (unsigned)columns : 0), taken(taken), read(false), turned(false) {
     wide = !(low_bits(given, out) & 15);
 #pragma unroll
     for (int a = 0; a < A + M; ++a) at[a] = a < A ? given[a] + row * columns : given[a];
-    head = wide ? (int)(-(row * columns) & (W - 1)) : 0;
-    if (head > columns) head = (int)columns;
-    units = wide ? (columns - head) / W : columns;
+    head = wide ? (unsigned)-(row * columns) & (W - 1) : 0;
+    if (head > this->columns) head = this->columns;
+    units = wide ? (this->columns - head) / W : this->columns;
     room = (block_memory_size() - taken) / (N * (wide ? 16 : sizeof(T)));
   }
 
   template <class F> __device__ __forceinline__ void each(F f) {
-    walk<false>([&](auto unit, long long c) {
+    walk<false>([&](auto unit, unsigned c) {
 #pragma unroll
       for (int j = 0; j < unit.width; ++j) {
         C v[A + M];
@@ -194,7 +192,7 @@ template <class By, class T, int N, int L, int M> struct SharedLine {
     });
   }
   template <class F> __device__ __forceinline__ void write(T* y, F f) {
-    walk<true>([&](auto unit, long long c) {
+    walk<true>([&](auto unit, unsigned c) {
       Pack<T, unit.width> to;
 #pragma unroll
       for (int j = 0; j < unit.width; ++j) {
@@ -207,7 +205,7 @@ template <class By, class T, int N, int L, int M> struct SharedLine {
   }
   // f(x): the elements of the first array, an array of several or of one.
   template <class F> __device__ __forceinline__ void groups(F f) {
-    walk<false>([&](auto unit, long long) {
+    walk<false>([&](auto unit, unsigned) {
       C x[unit.width];
 #pragma unroll
       for (int j = 0; j < unit.width; ++j) x[j] = load<C>(unit.from[0].v[j]);
@@ -229,9 +227,9 @@ template <class By, class T, int N, int L, int M> struct SharedLine {
       walk_units<1, Late>(f);
     } else {
       walk_units<W, Late>(f);
-      const long long inside = units * W;
-      for (long long i = By::rank(); i < columns - inside; i += By::size()) {
-        const long long c = i < head ? i : i + inside;
+      const unsigned inside = units * W;
+      for (unsigned i = By::rank(); i < columns - inside; i += By::size()) {
+        const unsigned c = i < head ? i : i + inside;
         Unit<1> unit;
 #pragma unroll
         for (int a = 0; a < A; ++a)
@@ -246,16 +244,16 @@ template <class By, class T, int N, int L, int M> struct SharedLine {
   // The units of this thread's, forwards and backwards by turns. The first time they come from device memory, and go
   // into shared memory as far as there is room.
   template <int V, bool Late, class F> __device__ __forceinline__ void walk_units(F f) {
-    const long long rank = By::rank(), size = By::size();
+    const unsigned rank = By::rank(), size = By::size();
     if (rank >= units) return;
-    const long long last = (units - 1 - rank) & -size;
-    for (long long i = 0; i <= last; i += AtOnce * size) {
+    const unsigned last = (units - 1 - rank) & -size;
+    for (unsigned i = 0; i <= last; i += AtOnce * size) {
       Unit<V> unit[AtOnce];
 #pragma unroll
       for (int u = 0; u < AtOnce; ++u) {
-        const long long there = i + u * size, p = rank + (turned ? last - there : there);
+        const unsigned there = i + u * size, p = rank + (turned ? last - there : there);
         if (there > last) break;
-        const long long c = head + p * V;
+        const unsigned c = head + p * V;
 #pragma unroll
         for (int a = 0; a < A; ++a) {
           if (a < N && read && p < room) unit[u].from[a].word = *memory<V>(a, p);
@@ -264,7 +262,7 @@ template <class By, class T, int N, int L, int M> struct SharedLine {
       }
 #pragma unroll
       for (int u = 0; u < AtOnce; ++u) {
-        const long long there = i + u * size, p = rank + (turned ? last - there : there);
+        const unsigned there = i + u * size, p = rank + (turned ? last - there : there);
         if (there > last) break;
         if (!read && p < room)
 #pragma unroll
@@ -274,12 +272,12 @@ template <class By, class T, int N, int L, int M> struct SharedLine {
     }
   }
 
-  template <int V> __device__ __forceinline__ typename Word<V * sizeof(T)>::type* memory(int a, long long p) {
+  template <int V> __device__ __forceinline__ typename Word<V * sizeof(T)>::type* memory(int a, unsigned p) {
     using Unit = typename Word<V * sizeof(T)>::type;
     return reinterpret_cast<Unit*>(block_memory() + taken / 16) + (a * room + p);
   }
 
-  template <bool Late, class F, int V> __device__ __forceinline__ void use(F f, Unit<V>& unit, long long c) {
+  template <bool Late, class F, int V> __device__ __forceinline__ void use(F f, Unit<V>& unit, unsigned c) {
 #pragma unroll
     for (int a = Late ? A : N; a < A + M; ++a) {
       Pack<T, V>& pack = unit.from[a];

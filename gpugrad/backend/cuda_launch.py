@@ -98,7 +98,14 @@ def launch_rows(
     """Launch a kernel over rows in the form for its columns; `args` in its own order, sizes included.
 
     `held` says how many arrays its shared form reads more than once, and so must have room for.
+
+    Raises:
+        ValueError: rows of 2^31 elements or more, which kernels do not count.
     """
+    if columns >> 31:
+        raise ValueError(
+            f"[{kernel}] rows of {columns} elements; expected fewer than 2^31: kernels count them in 32 bits, cut them"
+        )
     if not rows:
         return
     way = form(columns, dtype.itemsize)

@@ -97,6 +97,11 @@ def step(x: gg.Tensor, labels: gg.Tensor) -> gg.Tensor:
     return x.grad
 
 
+def test_rows_that_32_bits_do_not_count_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"\[softmax\] rows of 2147483648 elements"):
+        cuda_launch.launch_rows("softmax.cu", "softmax", np.dtype(np.float16), 1, 2**31, ())
+
+
 def test_a_device_is_told_of_a_kernels_shared_memory_once(two_gpus: State, rng: np.random.Generator) -> None:
     x, labels = normal(rng, (2, 14000)), np.array([1, 3])
     for device in ("cuda:0", "cuda:1"):
