@@ -77,13 +77,14 @@ __device__ void cross_entropy_vjp(const C* g, const T* x, const long long* targe
 
 }  // namespace gg
 
+// The gradient's bound on registers (80): without it the compiler asks for the weights of all columns at once.
 #define GG_ONE(form, By, T, tag)                                                                                       \
   extern "C" __global__ void __launch_bounds__(By::Threads) gg_cross_entropy_##form##_##tag(                           \
       const T* x, const long long* target, const gg::real<T>* weight, gg::real<T>* loss, gg::real<T>* lse,             \
       long long rows, long long columns, long long ignore_index, gg::real<T> smoothing) {                              \
     gg::cross_entropy<By>(x, target, weight, loss, lse, rows, columns, ignore_index, smoothing);                       \
   }                                                                                                                    \
-  extern "C" __global__ void __launch_bounds__(By::Threads) gg_cross_entropy_vjp_##form##_##tag(                       \
+  extern "C" __global__ void __launch_bounds__(By::Threads, 768 / By::Threads) gg_cross_entropy_vjp_##form##_##tag(    \
       const gg::real<T>* g, const T* x, const long long* target, const gg::real<T>* weight, const gg::real<T>* lse,    \
       T* dx, long long rows, long long columns, long long ignore_index, gg::real<T> smoothing, long long g_step) {     \
     gg::cross_entropy_vjp<By>(g, x, target, weight, lse, dx, rows, columns, ignore_index, smoothing, g_step);          \

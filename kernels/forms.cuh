@@ -21,10 +21,20 @@
 #else
 #define GG_IN_WARP(T, tag)
 #endif
-#ifdef GG_FORM_BLOCK
-#define GG_IN_BLOCK(T, tag) GG_ONE(block, gg::Block, T, tag)
+#ifdef GG_FORM_BLOCK64
+#define GG_IN_BLOCK64(T, tag) GG_ONE(block64, gg::Block<64>, T, tag)
 #else
-#define GG_IN_BLOCK(T, tag)
+#define GG_IN_BLOCK64(T, tag)
+#endif
+#ifdef GG_FORM_BLOCK128
+#define GG_IN_BLOCK128(T, tag) GG_ONE(block128, gg::Block<128>, T, tag)
+#else
+#define GG_IN_BLOCK128(T, tag)
+#endif
+#ifdef GG_FORM_BLOCK256
+#define GG_IN_BLOCK256(T, tag) GG_ONE(block256, gg::Block<256>, T, tag)
+#else
+#define GG_IN_BLOCK256(T, tag)
 #endif
 #ifdef GG_FORM_SHARED
 #define GG_IN_SHARED(T, tag) GG_LONG(T, tag)
@@ -32,12 +42,15 @@
 #define GG_IN_SHARED(T, tag)
 #endif
 #define GG_ENTRIES(T, tag) \
-  GG_IN_FOUR(T, tag) GG_IN_SIXTEEN(T, tag) GG_IN_WARP(T, tag) GG_IN_BLOCK(T, tag) GG_IN_SHARED(T, tag)
+  GG_IN_FOUR(T, tag) GG_IN_SIXTEEN(T, tag) GG_IN_WARP(T, tag) GG_IN_BLOCK64(T, tag) GG_IN_BLOCK128(T, tag) \
+  GG_IN_BLOCK256(T, tag) GG_IN_SHARED(T, tag)
 #include "instantiate.cuh"
 #undef GG_ONE
 #undef GG_LONG
 #undef GG_IN_FOUR
 #undef GG_IN_SIXTEEN
 #undef GG_IN_WARP
-#undef GG_IN_BLOCK
+#undef GG_IN_BLOCK64
+#undef GG_IN_BLOCK128
+#undef GG_IN_BLOCK256
 #undef GG_IN_SHARED

@@ -5,7 +5,9 @@
 //   four     4                 64 elements             (32 k,), any grid
 //   sixteen  16                256                     (32 k,), any grid
 //   warp     32                1024                    (32 k,), any grid
-//   block    256               8192                    (256,), grid (rows,)
+//   block64  64                2048                    (64,), grid (rows,)
+//   block128 128               4096                    (128,), grid (rows,)
+//   block256 256               8192                    (256,), grid (rows,)
 //   shared   the block         any                     (32 2^k,), grid (rows,), dynamic shared memory
 //
 // in double half as many elements. The forms by registers need no shared memory of the launch, and a row that they do
@@ -315,8 +317,8 @@ template <class By, class T, int Count> struct RegisterSums {
 };
 
 // The same at the start of the block's shared memory. Columns that are W apart are neighbours there, so that threads
-// with a pack each do not meet in a bank. Another thread may have a column in the next row; between its sums there are
-// the barriers of a reduction.
+// with a pack each do not meet in a bank. Another thread may have a column in the next row, and has made its zeros: the
+// barriers of a row's reduction are between.
 template <class By, class T, int Count> struct SharedSums {
   using C = real<T>;
   static constexpr int W = 16 / sizeof(T);
@@ -325,7 +327,6 @@ template <class By, class T, int Count> struct SharedSums {
   __device__ __forceinline__ SharedSums(unsigned long long, long long columns) : packs((columns + W - 1) / W) {
     taken = Count * W * packs * sizeof(C);
     for (long long i = threadIdx.x; i < Count * W * packs; i += blockDim.x) memory()[i] = C(0);
-    __syncthreads();
   }
   __device__ __forceinline__ C* memory() { return reinterpret_cast<C*>(block_memory()); }
   __device__ __forceinline__ C& at(int i, long long c) { return memory()[(i * W + (c & (W - 1))) * packs + c / W]; }
@@ -380,12 +381,12 @@ struct AllOfBlock : Team<true> {
 using Four = Lanes<4, 16>;
 using Sixteen = Lanes<16, 16>;
 using Warp = Lanes<32, 32>;
-struct Block : AllOfBlock {
-  static constexpr int Threads = 256;
-  static __device__ __forceinline__ int size() { return Threads; }
+template <int Size> struct Block : AllOfBlock {
+  static constexpr int Threads = Size;
   template <class T> static constexpr int held = sizeof(T) == 8 ? 16 : 32;
   template <class T, int N, int L, int M> using Line = RegisterLine<Block, T, N + L, M>;
   template <class T, int Count> using Sums = RegisterSums<Block, T, Count>;
+  static __device__ __forceinline__ int size() { return Size; }
 };
 struct Shared : AllOfBlock {
   static constexpr int Threads = 1024;

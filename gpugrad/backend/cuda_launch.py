@@ -13,8 +13,9 @@ from .cuda_kernels import load
 BLOCK: Final = 256
 MAX_GRID: Final = 65535
 # Forms of kernels over rows (kernels/rows.cuh) and the columns that registers hold in each; in float64 half as many.
-_HELD: Final = (("four", 64), ("sixteen", 256), ("warp", 1024), ("block", 8192))
+_HELD: Final = {"four": 64, "sixteen": 256, "warp": 1024, "block64": 2048, "block128": 4096, "block256": 8192}
 _TEAMS: Final = {"four": 64, "sixteen": 16, "warp": 8}  # rows of a block of 256 threads
+_THREADS: Final = {"block64": 64, "block128": 128}  # of a block; others have 256
 _MOST_BLOCKS: Final = 1 << 14  # of those: more only wait to be started
 _GRANTED: Final = 48 << 10  # bytes of shared memory that a launch may ask for on any device, unless the kernel is told
 _STATIC: Final = 1 << 10  # more than any kernel over rows has besides
@@ -89,7 +90,7 @@ def result(y: Any, out: Any) -> Any:
 def form(columns: int, itemsize: int) -> str:
     """The form in which kernels work on rows of so many columns."""
     held = columns * (2 if itemsize == 8 else 1)
-    return next((name for name, most in _HELD if held <= most), "shared")
+    return next((name for name, most in _HELD.items() if held <= most), "shared")
 
 
 def launch_rows(
@@ -113,7 +114,7 @@ def launch_rows(
         _launch_shared(file, f"{kernel}_shared", dtype, rows, held * columns * dtype.itemsize, args)
         return
     grid = min(-(-rows // _TEAMS[way]), _MOST_BLOCKS) if way in _TEAMS else rows
-    function(file, f"{kernel}_{way}", dtype.name)((grid,), (BLOCK,), args)
+    function(file, f"{kernel}_{way}", dtype.name)((grid,), (_THREADS.get(way, BLOCK),), args)
 
 
 def launch_units(
@@ -127,8 +128,8 @@ def launch_units(
     if way == "shared":
         _launch_shared(file, f"{kernel}_shared", dtype, units, wanted, args)
         return
-    warps = BLOCK // 32 if way in _TEAMS else 1
-    function(file, f"{kernel}_{way}", dtype.name)((-(-units // warps),), (BLOCK,), args)
+    grid = -(-units // (BLOCK // 32)) if way in _TEAMS else units
+    function(file, f"{kernel}_{way}", dtype.name)((grid,), (_THREADS.get(way, BLOCK),), args)
 
 
 def _launch_shared(file: str, kernel: str, dtype: Any, blocks: int, wanted: int, args: tuple[Any, ...]) -> None:

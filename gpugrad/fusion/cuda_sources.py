@@ -20,7 +20,7 @@ _TAGS: Final = {"float32": "f32", "float64": "f64", "float16": "f16", "bfloat16"
 
 
 # The forms of kernels over rows, from short rows to long ones: what they are is said in kernels/rows.cuh.
-FORMS: Final = ("four", "sixteen", "warp", "block", "shared")
+FORMS: Final = ("four", "sixteen", "warp", "block64", "block128", "block256", "shared")
 
 
 @dataclass(frozen=True)

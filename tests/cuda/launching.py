@@ -16,6 +16,7 @@ from gpugrad.fusion.cuda_sources import SOURCES, row_source
 from tests.cuda.hostexec import HostKernel, HostModule
 
 ROWS_A_WARP = {"four": 8, "sixteen": 2, "warp": 1}
+THREADS = {"block64": 64, "block128": 128, "block256": 256, "shared": 64}
 Array = np.ndarray[Any, np.dtype[Any]]
 Kernels = dict[str, HostKernel]
 
@@ -149,7 +150,7 @@ class Rows:
         if way in ROWS_A_WARP:
             self.run(f"{kernel}_{way}", (max(1, -(-rows // ROWS_A_WARP[way]) // 2),), (64,), args)
         else:
-            self.run(f"{kernel}_{way}", (rows,), (256 if way == "block" else 64,), args, shared)
+            self.run(f"{kernel}_{way}", (rows,), (THREADS[way],), args, shared)
 
 
 @functools.cache

@@ -225,5 +225,5 @@ def test_an_unknown_row_source_is_refused_with_what_there_is() -> None:
         row_source("sofmax.cu", "float32")
     with pytest.raises(ValueError, match="bfloat16"):
         row_source("softmax.cu", "int32")
-    with pytest.raises(ValueError, match="four, sixteen, warp, block, shared"):
+    with pytest.raises(ValueError, match="four, sixteen, warp, block64, "):
         row_source("softmax.cu", "float32", "grid")

@@ -14,7 +14,7 @@ from scipy.special import log_softmax, logsumexp, softmax
 
 from gpugrad.backend import cuda_axes
 from tests.cuda.hostexec import missing_compiler
-from tests.cuda.launching import Array, Rows, packed_words, rows_of
+from tests.cuda.launching import THREADS, Array, Rows, packed_words, rows_of
 
 pytestmark = pytest.mark.skipif(missing_compiler() is not None, reason=str(missing_compiler()))
 I64 = np.int64
@@ -23,7 +23,9 @@ COLUMNS = {
     "four": (1, 10, 16, 30, 63, 64),
     "sixteen": (3, 65, 128, 250, 256),
     "warp": (1, 257, 640, 1001, 1024),
-    "block": (5, 1025, 2048, 8190, 8192),
+    "block64": (5, 1025, 1604, 2047, 2048),
+    "block128": (2049, 4096),
+    "block256": (4097, 8190, 8192),
     "shared": (1, 7, 64, 515, 1040, 2099),
 }
 ROOMS = {"shared": (0.0, 0.3, 1.0)}  # the share of a row that shared memory has room for
@@ -231,11 +233,9 @@ def walked(f: Form, kernel: str, arrays: tuple[Any, ...]) -> tuple[Array, int]:
     args = (*arrays, part, I64(f.rows), I64(f.columns), I64(a_unit))
     itemsize = np.dtype(arrays[0].dtype).itemsize
     sums = lines * -(-f.columns * itemsize // 16) * (16 // itemsize) * f.k.real.itemsize
-    grid, block, shared = {
-        "block": ((units,), (256,), 0),
-        "shared": ((units,), (64,), sums + int(2 * f.columns * itemsize * f.room) // 16 * 16),
-    }.get(f.way, ((-(-units // 2),), (64,), 0))
-    f.k.run(f"{kernel}_vjp_all_{f.way}", grid, block, args, shared)
+    shared = sums + int(2 * f.columns * itemsize * f.room) // 16 * 16 if f.way == "shared" else 0
+    grid = units if f.way in THREADS else -(-units // 2)
+    f.k.run(f"{kernel}_vjp_all_{f.way}", (grid,), (THREADS.get(f.way, 64),), args, shared)
     return part, a_unit
 
 

@@ -37,7 +37,8 @@ INTEGERS: list[Formula] = [
 
 # ---- row kernels: every form, a single element, and rows that shared memory holds in part (226 KiB) and whole
 
-SHAPES = [(5, 7), (2, 3, 40), (9, 130), (3, 300), (3, 1030), (2, 1040), (1, 1), (2, 8200), (2, 60001)]
+SHAPES = [(5, 7), (2, 3, 40), (9, 130), (3, 300), (3, 1030), (2, 1040), (1, 1)]
+SHAPES += [(2, 3001), (2, 5000), (2, 8200), (2, 60001)]
 
 
 def normal(rng: np.random.Generator, shape: Any, dtype: Any = np.float32) -> Any:

@@ -49,7 +49,8 @@ def test_softmax_and_its_kin(cuda: Backend, rng: np.random.Generator, name: str,
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64], ids=str)
 def test_one_call_is_one_launch_of_the_form_for_its_columns(cuda: Backend, gpu: State, dtype: Any) -> None:
     half = 2 if dtype == np.float64 else 1
-    for form, most in (("four", 64), ("sixteen", 256), ("warp", 1024), ("block", 8192), ("shared", 8193)):
+    borders = {"four": 64, "sixteen": 256, "warp": 1024, "block64": 2048, "block128": 4096, "block256": 8192}
+    for form, most in (*borders.items(), ("shared", 8193)):
         gpu.clear()
         x = cuda.xp.ones((3, most // half if form != "shared" else most), dtype)
         same("softmax", [cuda_rows.softmax(x).get()], [np.full(x.shape, 1 / x.shape[1], dtype)], 1e-3)
@@ -121,10 +122,11 @@ def test_a_label_out_of_range_gives_nan_and_does_not_wait(cuda: Backend, gpu: St
     np.testing.assert_array_equal(np.isnan(loss.get()), [False, True])
 
 
+NORMS = [(300, 6), (2, 3, 33), (2, 1030), (2, 130), (300, 8), (2, 3, 32), (3, 1032), (2500, 4), (2, 2052), (2, 5000)]
+
+
 @pytest.mark.parametrize("affine", [False, True])
-@pytest.mark.parametrize(
-    "shape", [(300, 6), (2, 3, 33), (2, 1030), (2, 130), (300, 8), (2, 3, 32), (3, 1032), (2500, 4), (2, 8200)]
-)
+@pytest.mark.parametrize("shape", [*NORMS, (2, 8200)])
 def test_layer_and_rms_norm(cuda: Backend, rng: np.random.Generator, shape: Any, affine: bool) -> None:
     x, g = normal(rng, shape) + 1, normal(rng, shape)
     w, b = (normal(rng, shape[-1:]) if affine else None for _ in range(2))
@@ -161,7 +163,7 @@ def test_dropout_draws_the_same_mask_after_the_same_seed(cuda: Backend) -> None:
     assert (masks[0][0] != masks[0][1]).any()
 
 
-@pytest.mark.parametrize("columns", [4, 200, 500, 1030, 8200])
+@pytest.mark.parametrize("columns", [4, 200, 500, 1030, 2100, 5000, 8200])
 def test_infinite_logits_give_what_they_give_on_the_cpu(cuda: Backend, columns: int) -> None:
     x = np.zeros((4, columns), np.float32)
     x[0, 1], x[1, 2], x[2] = np.inf, np.nan, -np.inf
