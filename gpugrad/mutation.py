@@ -34,7 +34,7 @@ latest: Final = [0]
 def changed(array: Any, what: str) -> None:
     """Note that `what` (an operation's name) has just written to `array` in place."""
     array = memory(array) if isinstance(array, WrappedArray) else array
-    owner = array if type(array) is np.ndarray and array.base is None else backend_of(array).storage(array)
+    owner = array if array.base is None else backend_of(array).storage(array)
     key = id(owner)
     latest[0] = now = tick()
     known = changes.get(key)

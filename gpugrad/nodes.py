@@ -90,7 +90,7 @@ class Leaf(Node):
         elif old is None:
             self.grad = new_tensor(g if fresh else g.copy(), None)
         elif old._node is None and old.data.dtype == g.dtype:
-            old.data += g
+            old.data = backend_of(g).plus(old.data, g, into=True)
             mutation.changed(old.data, "backward")  # somebody may be computing with this gradient
         else:
             self.grad = new_tensor(old.data + g, None)

@@ -103,10 +103,13 @@ class _Walk:
             return [b if a is None else a if b is None else a + b for a, b in zip(waiting, g, strict=True)]
         if self.graph:
             return waiting + g
-        if node in self.owned and type(g) is type(waiting):
+        owned = node in self.owned and type(g) is type(waiting)
+        self.owned.add(node)
+        if type(waiting) is not np.ndarray and type(g) is type(waiting) and not isinstance(g, WrappedArray):
+            return backend_of(g).plus(waiting, g, owned)
+        if owned:
             waiting += g
             return waiting
-        self.owned.add(node)
         total = waiting + g
         return total if type(total) is type(waiting) else backend_of(total).xp.asarray(total)
 

@@ -202,7 +202,7 @@ class Tensor(InPlace, Methods, Protocols):
                     f"[{who}] the tensor has shape {x.shape}: only one of a single element can go without a gradient; "
                     f"pass gradient= of that shape, or reduce first, e.g. y.sum().{who}()"
                 )
-            return new_tensor(backend_of(x).xp.ones(x.shape, x.dtype), None)
+            return new_tensor(backend_of(x).ones_like(x), None)
         if not isinstance(gradient, (Tensor, WrappedArray)):
             gradient = backend_of(x).xp.asarray(gradient)
         g = gradient if isinstance(gradient, Tensor) else Tensor(gradient)

@@ -14,17 +14,20 @@ import numpy as np
 
 from .base import Array, Backend, WrappedArray, memory
 from .device import CPU, Device, DeviceError, device
+from .fixed import Fixed
 from .pool import BufferPool, PoolStats
 
 __all__ = [
-    "CPU", "Array", "Backend", "BufferPool", "Device", "DeviceError", "PoolStats", "WrappedArray", "backend_for",
-    "backend_of", "cpu", "default_device", "device", "existing", "is_array", "memory", "set_default_device",
+    "CPU", "Array", "Backend", "BufferPool", "Device", "DeviceError", "Fixed", "PoolStats", "WrappedArray",
+    "backend_for", "backend_of", "cpu", "default_device", "device", "existing", "is_array", "memory",
+    "set_default_device",
 ]  # fmt: skip
 
 _CUDA: dict[int, Backend] = {}
 _CPU: list[Backend] = []
 _default: list[Device] = []
 _seed: list[int] = []  # the last manual_seed, for backends that are made later
+_gpu_arrays: set[type[Any]] = set()  # CuPy's array type, once one of its arrays has come
 
 
 def cpu() -> Backend:
@@ -66,20 +69,26 @@ def existing(seed: int) -> list[Backend]:
 
 def backend_of(array: Any) -> Backend:
     """The backend of an array; anything that is not an array (a number, a list) belongs to the CPU."""
-    if type(array) is np.ndarray:
+    kind = type(array)
+    if kind is np.ndarray:
         return cpu()
+    if kind in _gpu_arrays:  # the short way of the long question below
+        found = _CUDA.get(array.data.device_id)
+        if found is not None:
+            return found
     if isinstance(array, WrappedArray):
         return array.backend
     if "cupy" not in sys.modules:
         return cpu()
-    if type(array).__module__.partition(".")[0] == "cupy" and hasattr(array, "device"):
+    if kind.__module__.partition(".")[0] == "cupy" and hasattr(array, "device"):
+        _gpu_arrays.add(kind)
         return backend_for(Device("cuda", array.device.id))
     return cpu()
 
 
 def is_array(value: Any) -> bool:
     """Whether `value` is a bare array of one of the backends."""
-    if isinstance(value, (np.ndarray, WrappedArray)):
+    if isinstance(value, (np.ndarray, WrappedArray)) or type(value) in _gpu_arrays:
         return True
     cupy = sys.modules.get("cupy")
     return cupy is not None and isinstance(value, cupy.ndarray)

@@ -271,6 +271,17 @@ class Backend(ABC):
     def memory_stats(self) -> Any:
         """What the allocator holds."""
 
+    def ones_like(self, x: Array) -> Array:
+        """Ones of the shape and dtype of `x`, in C order: where a backward pass starts."""
+        return self.xp.ones(x.shape, x.dtype)
+
+    def plus(self, a: Array, b: Array, into: bool = False) -> Array:
+        """The sum of two cotangents of one shape and dtype; written to `a` where it may go `into` it."""
+        if not into:
+            return a + b
+        a += b
+        return a
+
     @abstractmethod
     def column_sum(self, x: Array) -> Array:
         """The sums of the columns of a matrix, in its dtype; half precision adds up in float32."""

@@ -6,6 +6,7 @@ CuPy's own routine refuses. What memory order an operand may have is in `product
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from typing import Any, Final
 
@@ -34,12 +35,16 @@ _NOTHING: Final = (None, None)
 class _Plan:
     """One product, all of it decided but the addresses."""
 
-    __slots__ = ("algorithm", "alpha", "beta", "desc", "itemsizes", "keep", "layouts", "problem")
+    __slots__ = ("algorithm", "alpha", "beta", "desc", "keep", "layouts", "offsets", "shape", "told")
 
     def __init__(
         self, problem: Problem, desc: int, layouts: tuple[int, int, int], itemsizes: Any, numbers: Any, keep: Any
     ) -> None:
-        self.problem, self.desc, self.layouts, self.itemsizes = problem, desc, layouts, itemsizes
+        self.desc, self.layouts = desc, layouts
+        size, out_size = itemsizes
+        self.offsets = tuple([(a * size, b * size, d * out_size) for a, b, d in problem.offsets])  # in bytes
+        self.shape: tuple[int, ...] = ()  # of the result
+        self.told: list[int] = [0, 0]  # the addresses of what is beside it, as the descriptor has them
         self.alpha, self.beta = numbers.ctypes.data, numbers.ctypes.data + numbers.itemsize
         self.keep, self.algorithm = [numbers, keep], keep.ctypes.data
 
@@ -63,11 +68,17 @@ class Products:
 
         self.backend = backend
         self.tuned = False
-        self._lt, self._blas = cublasLt, cublas
+        self._lt, self._blas, self._matmul = cublasLt, cublas, cublasLt.matmul
+        self._cuda = backend.xp.cuda
         self._desc, self._layout = cublasLt.MatmulDescAttribute, cublasLt.MatrixLayoutAttribute
         self._preference = cublasLt.MatmulPreferenceAttribute
         with backend.place():
             self._handle: int = cublasLt.create()
+        pointers = self._desc.BIAS_POINTER, self._desc.EPILOGUE_AUX_POINTER
+        self._pointers: tuple[int, int] = (int(pointers[0]), int(pointers[1]))
+        self._address = ctypes.c_int64()  # where an attribute is read from
+        self._address_at = ctypes.addressof(self._address)
+        # By what decides a product: with the result's layout, and, where it was made here, without.
         self._plans: dict[Any, _Plan | int | None] = {}
         self.scratch = Scratch(backend, _WORKSPACE)
         # A plan's descriptor holds the addresses of bias and notes, so that two threads must not call it at once.
@@ -97,6 +108,15 @@ class Products:
         Returns:
             The product, or None where cuBLASLt has no such product: another routine must compute it.
         """
+        if out is None and not self.backend.many:
+            at, bt, beside = a.data.ptr, b.data.ptr, _NOTHING if vector is None and aux is None else (vector, aux)
+            level = precision.get_float32_matmul_precision()
+            short = (a.shape, a.strides, b.shape, b.strides, a.dtype, b.dtype, at & 15, bt & 15, epilogue, level)
+            plan = self._plans.get(short)
+            if plan is not None:
+                target = self.backend.empty(plan.shape, a.dtype)  # type: ignore[union-attr]
+                self._launch(plan, (at, bt, target.data.ptr), beside)  # type: ignore[arg-type]
+                return target
         if a.dtype != b.dtype or a.dtype.name not in _TYPES or a.ndim < 2 or b.ndim < 2:
             return None
         shape = (*batch_shape(a, b), a.shape[-2], b.shape[-1])
@@ -110,7 +130,19 @@ class Products:
             target.fill(0)
             return target
         with self.backend.place():
-            return self._run(a, b, target, epilogue, (vector, aux))
+            found = self._run(a, b, target, epilogue, (vector, aux))
+        if out is None and found is not None and not self.backend.many:
+            plan = self._plans[self._key(a, b, target, epilogue)]
+            if isinstance(plan, _Plan) and target.data.ptr % _ALIGNED == 0:  # as all new memory is
+                plan.shape = shape
+                self._plans[short] = plan
+        return found
+
+    def _key(self, a: Array, b: Array, out: Array, epilogue: str) -> tuple[Any, ...]:
+        at, bt, dt = a.data.ptr, b.data.ptr, out.data.ptr
+        bits = (at & -at & 15, bt & -bt & 15, dt & -dt & 15)
+        level = precision.get_float32_matmul_precision()
+        return a.shape, a.strides, b.shape, b.strides, out.strides, a.dtype, out.dtype, bits, epilogue, level
 
     def aux_like(self, epilogue: str, rows: int, n: int, dtype: Any) -> Array:
         """Memory, by rows, for what RELU_AUX keeps (a bit for each element) or GELU_AUX (the values before)."""
@@ -119,17 +151,14 @@ class Products:
         return self.backend.empty((rows, relu_row(n)), np.uint8)
 
     def _run(self, a: Array, b: Array, out: Array, epilogue: str, beside: Beside) -> Array | None:
-        at, bt, dt = a.data.ptr, b.data.ptr, out.data.ptr
-        bits = (at & -at & 15, bt & -bt & 15, dt & -dt & 15)
-        level = precision.get_float32_matmul_precision()
-        key = (a.shape, a.strides, b.shape, b.strides, out.strides, a.dtype, out.dtype, bits, epilogue, level)
+        key = self._key(a, b, out, epilogue)
         found = self._plans.get(key, ...)
         if found is ...:
             if len(self._plans) >= _MAX_PLANS:
                 self._forget()
             found = self._plans[key] = self._plan(a, b, out, epilogue, beside)
         if isinstance(found, _Plan):
-            self._launch(found, (at, bt, dt), beside)
+            self._launch(found, (a.data.ptr, b.data.ptr, out.data.ptr), beside)
             return out
         if isinstance(found, int):
             return self._rearranged(found, a, b, out, epilogue, beside)
@@ -152,29 +181,28 @@ class Products:
         return self._run(a, b, out, epilogue, beside)
 
     def _launch(self, plan: _Plan, starts: tuple[int, int, int], beside: Beside) -> None:
-        stream = self.backend.xp.cuda.get_current_stream()
+        stream = self._cuda.get_current_stream()
         scratch = self.scratch.of(stream)
         at, bt, dt = starts
         a_desc, b_desc, d_desc = plan.layouts
-        itemsize, out_itemsize = plan.itemsizes
         with self._lock:
-            self._point(plan.desc, beside)
-            for a_off, b_off, d_off in plan.problem.offsets:
-                result = dt + d_off * out_itemsize
-                self._lt.matmul(
-                    self._handle, plan.desc, plan.alpha,
-                    bt + b_off * itemsize, a_desc, at + a_off * itemsize, b_desc,
-                    plan.beta, result, d_desc, result, d_desc,
-                    plan.algorithm, scratch.address, _WORKSPACE, stream.ptr,
+            if beside is not _NOTHING:
+                self._point(plan.desc, beside, plan.told)
+            for a_off, b_off, d_off in plan.offsets:
+                result = dt + d_off
+                self._matmul(
+                    self._handle, plan.desc, plan.alpha, bt + b_off, a_desc, at + a_off, b_desc,
+                    plan.beta, result, d_desc, result, d_desc, plan.algorithm, scratch.address, _WORKSPACE, stream.ptr,
                 )  # fmt: skip
             if scratch.event is not None:
                 scratch.event.record(stream)
 
-    def _point(self, desc: int, beside: Beside) -> None:
-        """Tell a descriptor where its bias and what is kept beside the result are."""
-        for attribute, array in zip((self._desc.BIAS_POINTER, self._desc.EPILOGUE_AUX_POINTER), beside, strict=True):
-            if array is not None:
-                self._set(desc, attribute, np.int64(array.data.ptr))
+    def _point(self, desc: int, beside: Beside, told: list[int]) -> None:
+        """Tell a descriptor where its bias and what is kept beside the result are, as far as it is not `told` so."""
+        for i, array in enumerate(beside):
+            if array is not None and told[i] != (address := array.data.ptr):
+                told[i] = self._address.value = address
+                self._lt.matmul_desc_set_attribute(desc, self._pointers[i], self._address_at, 8)
 
     # Plans
 
@@ -195,7 +223,7 @@ class Products:
         if epilogue != "DEFAULT":
             self._set(desc, self._desc.EPILOGUE, np.uint32(self._lt.Epilogue[epilogue]))
             vector, aux = beside
-            self._point(desc, beside)
+            self._point(desc, beside, [0, 0])
             if vector is not None:
                 self._set(desc, self._desc.BIAS_DATA_TYPE, np.int32(kind))
             if aux is not None:  # in elements: bits for relu
@@ -289,7 +317,7 @@ class Products:
 
     def _forget(self) -> None:
         with self._lock:
-            for plan in self._plans.values():
+            for plan in set(self._plans.values()):
                 if isinstance(plan, _Plan):
                     self._drop(plan.desc, plan.layouts)
             self._plans.clear()

@@ -45,6 +45,7 @@ class CudaKernel:
         self.formula = formula
         self.backend = backend
         self._ndarray: type[Any] = backend.xp.ndarray
+        self._many: bool = backend.many
         self._plans: dict[tuple[Any, ...], _Way] = {}
         self._known: dict[tuple[Any, ...], tuple[tuple[Any, ...], tuple[Any, ...]]] = {}
 
@@ -70,25 +71,34 @@ class CudaKernel:
         """
         if out is not None:
             return self._into(arrays, out if isinstance(out, tuple) else (out,))
-        plan = self._plan(arrays, ())
-        outs = plan.run(arrays, None)
-        return outs if len(outs) > 1 else outs[0]
+        plan = self._plan(arrays, arrays)
+        single = plan.single
+        if single is None:
+            outs = plan.run(arrays, None)
+            return outs if len(outs) > 1 else outs[0]
+        # What most calls are is written out here: a call of another function costs a tenth of them.
+        function, grid, block, first, made, dtype = single
+        y = self.backend.empty(made, dtype)
+        function(grid, block, (first, *arrays, y))
+        return y
 
-    def _plan(self, arrays: tuple[Any, ...], outs: tuple[Any, ...]) -> _Way:
+    def _plan(self, arrays: tuple[Any, ...], operands: tuple[Any, ...]) -> _Way:
+        """How it is computed; `operands` are the arrays and, where results go into given ones, those."""
         ndarray = self._ndarray
-        key: list[Any] = []
-        for a in (*arrays, *outs) if outs else arrays:
+        key: tuple[Any, ...] = ()
+        for a in operands:
             if type(a) is ndarray:
-                data = a.data
-                key += (a.dtype, a.shape, a.strides, data.ptr & _ALIGNED, data.device_id)
+                key += (a.dtype, a.shape, a.strides, a.data.ptr & _ALIGNED)
             else:
-                key.append(type(a))
-        found = self._plans.get(tuple(key))
+                key += (type(a),)
+        if self._many:  # where there is one GPU, arrays are nowhere else
+            key += tuple([a.data.device_id for a in operands if type(a) is ndarray])
+        found = self._plans.get(key)
         if found is None:
             self._check(arrays)
             if len(self._plans) >= _MAX_PLANS:
                 self._plans.clear()
-            found = self._plans[tuple(key)] = self._make(arrays, outs)
+            found = self._plans[key] = self._make(arrays, operands[len(arrays) :])
         return found
 
     def _check(self, arrays: tuple[Any, ...]) -> None:
@@ -156,14 +166,16 @@ class CudaKernel:
             )
         shared = self.backend.xp.may_share_memory
         overlaps = any(
-            isinstance(a, self._ndarray) and not _same_memory(a, o) and shared(a, o) for a in arrays for o in outs
+            isinstance(a, self._ndarray) and not (_same_memory(a, o) or _apart(a, o)) and shared(a, o)
+            for a in arrays
+            for o in outs
         )
         if overlaps:  # a thread might write what another has yet to read
-            fresh = self._plan(arrays, ()).run(arrays, None)
+            fresh = self._plan(arrays, arrays).run(arrays, None)
             for o, f in zip(outs, fresh, strict=True):
                 o[...] = f
         else:
-            self._plan(arrays, outs).run(arrays, outs)
+            self._plan(arrays, (*arrays, *outs)).run(arrays, outs)
         return outs if len(outs) > 1 else outs[0]
 
 
@@ -175,8 +187,20 @@ def _same_memory(a: Any, b: Any) -> bool:
     return bool(a.data.ptr == b.data.ptr and a.shape == b.shape and a.strides == b.strides)
 
 
+def _apart(a: Any, b: Any) -> bool:
+    """Whether two dense arrays lie one behind the other: the quick answer to most questions of shared memory."""
+    dense = a.flags.c_contiguous and b.flags.c_contiguous
+    return bool(dense and (a.data.ptr + a.nbytes <= b.data.ptr or b.data.ptr + b.nbytes <= a.data.ptr))
+
+
 class _Way(Protocol):
-    """How a formula is computed for inputs of given dtypes and layouts."""
+    """How a formula is computed for inputs of given dtypes and layouts.
+
+    `single` is all that a launch needs besides its inputs, where it is one that makes one array in C order on the only
+    GPU: function, grid, block, first argument, the result's shape and dtype.
+    """
+
+    single: tuple[Any, ...] | None
 
     def run(self, arrays: tuple[Any, ...], outs: tuple[Any, ...] | None) -> tuple[Any, ...]:
         """The outputs, in `outs` if they are given."""
@@ -184,6 +208,8 @@ class _Way(Protocol):
 
 class _Densely:
     """A plan that copies its operands into C order first."""
+
+    single: tuple[Any, ...] | None = None
 
     def __init__(self, kernel: CudaKernel, shape: tuple[int, ...]) -> None:
         self.kernel, self.shape = kernel, shape
@@ -195,7 +221,7 @@ class _Densely:
             arrays = tuple(
                 xp.ascontiguousarray(xp.broadcast_to(a, self.shape)) if isinstance(a, xp.ndarray) else a for a in arrays
             )
-            results = self.kernel._plan(arrays, ()).run(arrays, None)
+            results = self.kernel._plan(arrays, arrays).run(arrays, None)
             for o, r in zip(outs or (), results, strict=outs is not None):
                 o[...] = r
         return outs or results
@@ -203,6 +229,8 @@ class _Densely:
 
 class _ByUfuncs:
     """A plan without a kernel of ours: CuPy's functions one by one."""
+
+    single: tuple[Any, ...] | None = None
 
     def __init__(self, kernel: CudaKernel, dtypes: tuple[Any, ...], out_dtypes: tuple[Any, ...]) -> None:
         self.formula, self.xp = kernel.formula, kernel.backend.xp
@@ -231,7 +259,7 @@ class _Plan:
         out_dtypes: Any,
     ) -> None:
         backend, ndarray = kernel.backend, kernel.backend.xp.ndarray
-        self.empty, self.place = backend.empty, backend.place
+        self.backend, self.many = backend, kernel._many
         self.dtypes = out_dtypes
         order = None if outs else _memory_order(shape, [a for a in arrays if type(a) is ndarray])
         self.made = shape if order is None else tuple(shape[i] for i in order)
@@ -254,29 +282,40 @@ class _Plan:
             strides += [_fresh_strides(self.made, self.back, d.itemsize) for d in out_dtypes]
             addresses += [0] * len(out_dtypes)
         self.launch = launcher.plan(shape, strides, addresses)
-        self.function = None if self.launch is None else load(source.text).get_function(self.launch.entry)
+        self.function: Any = None
+        if self.launch is not None:
+            self.function = load(source.alone(self.launch.entry)).get_function(self.launch.entry)
+        self.single: tuple[Any, ...] | None = None
+        plain = not (outs or self.scalars or self.many or self.back) and len(out_dtypes) == 1
+        if plain and self.launch is not None and not self.launch.more:
+            _, grid, block, first, _ = self.launch
+            self.single = self.function, grid, block, first, self.made, out_dtypes[0]
 
     def run(self, arrays: tuple[Any, ...], outs: tuple[Any, ...] | None) -> tuple[Any, ...]:
-        given: Any = outs
-        if given is None:
-            given = tuple([self.empty(self.made, d) for d in self.dtypes])
+        if not self.many:
+            return self._run(arrays, outs)
+        with self.backend.place():
+            return self._run(arrays, outs)
+
+    def _run(self, arrays: tuple[Any, ...], outs: tuple[Any, ...] | None) -> tuple[Any, ...]:
+        if outs is None:
+            empty, made = self.backend.empty, self.made
+            outs = tuple([empty(made, d) for d in self.dtypes])
             if self.back is not None:
-                given = tuple([o.transpose(self.back) for o in given])
+                outs = tuple([o.transpose(self.back) for o in outs])
         launch = self.launch
-        if launch is not None and self.function is not None:
+        if launch is not None:
             if self.scalars:
                 values = list(arrays)
                 for i in self.scalars:
                     values[i] = self.scalar(values[i])
-                arguments = (launch.first, *values, *given)
-            else:
-                arguments = (launch.first, *arrays, *given)
-            with self.place():
-                self.function(launch.grid, launch.block, arguments)
-                for start, part in launch.more:
-                    rest = [_behind(a, start) for a in arguments[1:]]
-                    self.function(part.grid, part.block, (part.first, *rest))
-        return given  # type: ignore[no-any-return]
+                arrays = tuple(values)
+            arguments = (launch.first, *arrays, *outs)
+            self.function(launch.grid, launch.block, arguments)
+            for start, part in launch.more:
+                rest = [_behind(a, start) for a in arguments[1:]]
+                self.function(part.grid, part.block, (part.first, *rest))
+        return outs
 
 
 def _behind(operand: Any, start: int) -> Any:

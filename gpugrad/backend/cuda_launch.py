@@ -22,13 +22,14 @@ _STATIC: Final = 1 << 10  # more than any kernel over rows has besides
 
 
 @functools.lru_cache(maxsize=512)
-def function(file: str, kernel: str, dtype: str) -> Any:
-    """The entry point `kernel` of `kernels/<file>` for arrays of `dtype`, as a `RawKernel`.
+def function(file: str, kernel: str, dtype: Any) -> Any:
+    """The entry point `kernel` of `kernels/<file>` for arrays of `dtype` (or its name), as a `RawKernel`.
 
     Raises:
         TypeError: there is no such kernel for this dtype.
     """
     source = SOURCES[file]
+    dtype = dtype if isinstance(dtype, str) else dtype.name  # NumPy puts names together at each call
     if dtype not in source.dtypes:
         raise TypeError(f"[{kernel}] dtype = {dtype}; expected {', '.join(source.dtypes)}, convert with x.astype(...)")
     return load(row_source(file, dtype, source.form(kernel))).get_function(source.entry(kernel, dtype))
@@ -56,7 +57,7 @@ def current_stream() -> int:
 
 def dense(x: Any) -> Any:
     """`x` in C order (itself, if it is)."""
-    if x.flags.c_contiguous:
+    if not x.ndim:  # CuPy would give it an axis
         return x
     import cupy
 
@@ -68,8 +69,9 @@ def size(x: Any) -> tuple[int, int]:
     return x.size // x.shape[-1], x.shape[-1]
 
 
+@functools.lru_cache(maxsize=4096)
 def sizes(rows: int, columns: int) -> tuple[Any, Any]:
-    """The same as kernels take them."""
+    """The same as kernels take them; NumPy takes as long to make two numbers as to look them up here four times."""
     return np.int64(rows), np.int64(columns)
 
 
@@ -114,7 +116,7 @@ def launch_rows(
         _launch_shared(file, f"{kernel}_shared", dtype, rows, held * columns * dtype.itemsize, args)
         return
     grid = min(-(-rows // _TEAMS[way]), _MOST_BLOCKS) if way in _TEAMS else rows
-    function(file, f"{kernel}_{way}", dtype.name)((grid,), (_THREADS.get(way, BLOCK),), args)
+    function(file, f"{kernel}_{way}", dtype)((grid,), (_THREADS.get(way, BLOCK),), args)
 
 
 def launch_units(
@@ -129,7 +131,7 @@ def launch_units(
         _launch_shared(file, f"{kernel}_shared", dtype, units, wanted, args)
         return
     grid = -(-units // (BLOCK // 32)) if way in _TEAMS else units
-    function(file, f"{kernel}_{way}", dtype.name)((grid,), (_THREADS.get(way, BLOCK),), args)
+    function(file, f"{kernel}_{way}", dtype)((grid,), (_THREADS.get(way, BLOCK),), args)
 
 
 def _launch_shared(file: str, kernel: str, dtype: Any, blocks: int, wanted: int, args: tuple[Any, ...]) -> None:
@@ -143,9 +145,9 @@ def _launch_shared(file: str, kernel: str, dtype: Any, blocks: int, wanted: int,
     device = cupy.cuda.runtime.getDevice()
     most = shared_memory(device)
     given = min(-(-wanted // 16) * 16, most)
-    run = function(file, kernel, dtype.name)
+    run = function(file, kernel, dtype)
     if given > _GRANTED:
-        run = _with_shared_memory(file, kernel, dtype.name, device)
+        run = _with_shared_memory(file, kernel, dtype, device)
     run((blocks,), (1024 if 2 * given > most else 512,), args, shared_mem=given)
 
 
@@ -160,7 +162,7 @@ def shared_memory(device: int) -> int:
 
 
 @functools.cache
-def _with_shared_memory(file: str, kernel: str, dtype: str, device: int) -> Any:
+def _with_shared_memory(file: str, kernel: str, dtype: Any, device: int) -> Any:
     """An entry point that may ask for all of a device's shared memory: said once, as saying it can wait for copies."""
     run = function(file, kernel, dtype)
     run.max_dynamic_shared_size_bytes = shared_memory(device)

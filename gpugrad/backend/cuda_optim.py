@@ -19,12 +19,14 @@ import numpy as np
 from . import capturing
 from .cuda_launch import compute_type, current_stream, function
 from .cuda_sums import lines_added
+from .fixed import Fixed
 from .placing import placed
 
 Array = Any
 
 CHUNK: Final = 8192  # elements a block of threads: 32 for each of its 256
 _BLOCK: Final = 256
+_MAX_KNOWN: Final = 64
 
 
 class _Verdict(NamedTuple):
@@ -69,7 +71,7 @@ def count_skip(found: Array, skipped: Array) -> None:
 @placed
 def judge(total: Array, found: Array, anywhere: Array) -> None:
     """Set `found` and `anywhere`, (1,) int32, to 1 where a sum of squares is no finite number."""
-    function("optim.cu", "judge", total.dtype.name)((1,), (1,), (total, found, anywhere))
+    function("optim.cu", "judge", total.dtype)((1,), (1,), (total, found, anywhere))
 
 
 # Tables, and arrays as the kernels take them --------------------------------------------------------------------
@@ -158,9 +160,15 @@ def _launch(
         for stored in dict.fromkeys([p.dtype for p in lists[0] if p.size]):  # type: ignore[union-attr]
             _live(capture, name, stored, lr, step, rest)
         return
+    ready = lists[0].known if capture is None and isinstance(lists[0], Fixed) else None
+    if ready is not None and ready.fits(name, lists):
+        ready.launch(lists, lr, step, maximize, rest)
+        return
     _check(name, lists)
     for part in _parts(lists):
         _launch_part(name, part, lr, step, maximize, rest)
+    if capture is None:
+        _note(name, lists)
 
 
 def _live(capture: Any, name: str, stored: Any, lr: float, step: int, rest: Sequence[Any]) -> tuple[Any, Any]:
@@ -178,24 +186,79 @@ def _launch_part(name: str, lists: Any, lr: float, step: int, maximize: bool, re
     """Launch for parameters of one dtype."""
     stored = lists[0][0].dtype
     kind, device = _real(stored), lists[0][0].data.device_id
-    wide = compute_type(kind)
-    numbers = [np.int32(r) if isinstance(r, bool) else wide(r) for r in rest]
     dense = [None if each is None else [_dense(a, stored) for a in each] for each in lists]
-    tables, count = _tables(dense)
-    sign = _upload(np.array([-1], wide).tobytes(), np.dtype(wide).name, device) if maximize else None
-    capture = capturing.current()
+    capture, logs = capturing.current(), None
     if capture is None:
-        rate = _upload(np.array([lr], wide).tobytes(), np.dtype(wide).name, device)
-        steps, logs = _upload(np.array([step], np.int64).tobytes(), "int64", device), None
+        rates = _rates(lr, step, kind, device)
     else:
-        rate, steps = _live(capture, name, stored, lr, step, rest)
-        logs = rate[2:]
-    verdict = (None, None) if _state.verdict is None else _state.verdict[:2]
-    extra = (*((logs,) if name == "adam" else ()), *verdict)
-    function("optim.cu", name, kind.name)((count,), (_BLOCK,), (*tables, rate, steps, sign, *numbers, *extra))
+        rates = _live(capture, name, stored, lr, step, rest)
+        logs = rates[0][2:]
+    _start(name, kind, _tables(dense), rates, logs, device, maximize, rest)
     for k, each in enumerate(lists):
         if each is not None and k != 1:  # all but the gradients
             _give_back(each, dense[k], stored)
+
+
+def _rates(lr: float, step: int, kind: Any, device: int) -> tuple[Any, Any]:
+    """Learning rate and step in device memory."""
+    rate = np.array([lr], compute_type(kind))
+    return _upload(rate.tobytes(), rate.dtype.name, device), _upload(np.int64(step).tobytes(), "int64", device)
+
+
+def _start(
+    name: str, kind: Any, tables: Any, rates: Any, logs: Any, device: int, maximize: bool, rest: Sequence[Any]
+) -> None:
+    """The launch itself: numbers in `rest` go in the compute type, truth values as integers; `logs` are adam's."""
+    wide = compute_type(kind)
+    sign = _upload(np.array([-1], wide).tobytes(), np.dtype(wide).name, device) if maximize else None
+    numbers = [np.int32(r) if isinstance(r, bool) else wide(r) for r in rest]
+    verdict = (None, None) if _state.verdict is None else _state.verdict[:2]
+    extra = (*((logs,) if name == "adam" else ()), *verdict)
+    given, count = tables
+    function("optim.cu", name, kind)((count,), (_BLOCK,), (*given, *rates, sign, *numbers, *extra))
+
+
+class _Ready:
+    """What all updates of some lists of arrays have in common: all but the gradients' addresses and the numbers.
+
+    Kept with a list of parameters that stays as it is (`Fixed`), where they and their states lie in C order.
+    """
+
+    def __init__(self, name: str, lists: Sequence[Any]) -> None:
+        params = lists[0]
+        self.name, self.others = name, lists[2:]
+        self.dtype, self.shapes, self.device = params[0].dtype, [p.shape for p in params], params[0].data.device_id
+        self.tables: dict[Any, Any] = {}
+        self.rates: dict[Any, Any] = {}
+
+    def fits(self, name: str, lists: Sequence[Any]) -> bool:
+        """Whether these are the same lists, and gradients that need no copy."""
+        if name != self.name or any(a is not b for a, b in zip(lists[2:], self.others, strict=True)):
+            return False
+        dtype = self.dtype
+        given = zip(lists[1], self.shapes, strict=True)
+        return all(g.dtype == dtype and g.shape == shape and g.flags.c_contiguous for g, shape in given)
+
+    def launch(self, lists: Sequence[Any], lr: float, step: int, maximize: bool, rest: Sequence[Any]) -> None:
+        """One launch; what was uploaded for gradients at these addresses, or for this rate, is used again."""
+        stream = current_stream()  # another one would not wait for the uploads
+        places, now = (stream, *[g.data.ptr for g in lists[1]]), (stream, lr, step)
+        for known, key in (self.tables, places), (self.rates, now):
+            if key not in known:
+                if len(known) >= _MAX_KNOWN:
+                    known.clear()
+                made = _tables(lists) if known is self.tables else _rates(lr, step, self.dtype, self.device)
+                known[key] = made
+        _start(self.name, self.dtype, self.tables[places], self.rates[now], None, self.device, maximize, rest)
+
+
+def _note(name: str, lists: Sequence[Any]) -> None:
+    """Keep what is `_Ready` for the next update, where the lists stay as they are."""
+    params = lists[0]
+    if isinstance(params, Fixed):
+        dtype, kept = params[0].dtype, [a for each in (params, *lists[2:]) if each is not None for a in each]
+        fits = dtype.kind != "c" and all(a.size and a.dtype == dtype and a.flags.c_contiguous for a in kept)
+        params.known = _Ready(name, lists) if fits else None
 
 
 # The updates ----------------------------------------------------------------------------------------------------
@@ -314,7 +377,7 @@ def _squared_norm(arrays: Any) -> Any:
     kind = arrays[0].dtype
     wide = compute_type(kind)
     part = cupy.ndarray((count, 1), wide)
-    function("optim.cu", "norm_partials", kind.name)((count,), (_BLOCK,), (*tables, np.int32(1), np.int32(0), part))
+    function("optim.cu", "norm_partials", kind)((count,), (_BLOCK,), (*tables, np.int32(1), np.int32(0), part))
     return lines_added(part, np.dtype(wide)).reshape(())
 
 
@@ -338,5 +401,5 @@ def _scale(arrays: Any, factor: Any) -> None:
     else:
         by = _upload(np.array([factor], wide).tobytes(), wide.name, dense[0].data.device_id)
     tables, count = _tables((dense,))
-    function("optim.cu", "scale", kind.name)((count,), (_BLOCK,), (*tables, by))
+    function("optim.cu", "scale", kind)((count,), (_BLOCK,), (*tables, by))
     _give_back(arrays, dense, stored)

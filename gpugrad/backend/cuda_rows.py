@@ -32,6 +32,7 @@ from .cuda_launch import (
 )
 from .cuda_sums import column_sums, lines_added
 
+_ROWS_OF_A_LOSS: Final = 8192  # whose losses one block adds up
 _LEAST_ROWS: Final = {"four": 64, "sixteen": 16}  # of a unit that leaves a line of sums: 8 a team; others 8
 _UNITS: Final = 2048  # of these at most, and
 _BLOCKS: Final = 256  # where lines are so long that one block fills a multiprocessor
@@ -129,14 +130,48 @@ def cross_entropy(
     Raises:
         ValueError: shapes that do not fit, or labels that are no integers.
     """
+    loss, lse, _, _ = _row_losses(logits, labels, weight, label_smoothing, ignore_index)
+    return loss.astype(logits.dtype, copy=False), lse
+
+
+def _row_losses(logits: Any, labels: Any, weight: Any, smoothing: float, ignore_index: int) -> tuple[Any, ...]:
+    """Losses and lse in the compute type, and labels and weight as kernels take them."""
     _check("cross_entropy", logits)
     x, labels = dense(logits), _labels(labels, logits)
     (rows, columns), wide = size(x), compute_type(x.dtype)
     loss, lse = new(x.shape[:-1], wide), new(x.shape[:-1], wide)
-    options = (np.int64(ignore_index), wide(label_smoothing))
-    args = (x, labels, _affine("cross_entropy", weight, x, wide), loss, lse, *sizes(rows, columns), *options)
-    launch_rows("cross_entropy.cu", "cross_entropy", x.dtype, rows, columns, args, held=int(label_smoothing > 0))
-    return loss.astype(x.dtype, copy=False), lse
+    weight = _affine("cross_entropy", weight, x, wide)
+    args = (x, labels, weight, loss, lse, *sizes(rows, columns), np.int64(ignore_index), wide(smoothing))
+    launch_rows("cross_entropy.cu", "cross_entropy", x.dtype, rows, columns, args, held=int(smoothing > 0))
+    return loss, lse, labels, weight
+
+
+def cross_entropy_mean(
+    logits: Any, labels: Any, weight: Any = None, label_smoothing: float = 0.0, ignore_index: int = -100
+) -> tuple[Any, Any, Any]:
+    """The mean of `cross_entropy` over the rows that count, in one more launch (two where there are many rows).
+
+    Returns:
+        (mean, lse, divisor): the mean, 0-d in the dtype of `logits`, nan where no row counts; lse as `cross_entropy`;
+        the sum of the weights of the rows that count, 0-d in the type that kernels compute in.
+
+    Raises:
+        ValueError: as `cross_entropy`.
+    """
+    loss, lse, labels, weight = _row_losses(logits, labels, weight, label_smoothing, ignore_index)
+    dtype, (rows, columns) = logits.dtype, size(logits)
+    mean, divisor = new((), dtype), new((), loss.dtype)
+    options = (*sizes(rows, columns), np.int64(ignore_index))
+    if rows <= _ROWS_OF_A_LOSS:
+        args = (loss, labels, weight, mean, divisor, *options)
+        function("loss.cu", "loss_mean", dtype)((1,), (1024 if rows > BLOCK else BLOCK,), args)
+        return mean, lse, divisor
+    blocks = -(-rows // _ROWS_OF_A_LOSS)
+    part = new((blocks, 2), loss.dtype)
+    args = (loss, labels, weight, part, *options, np.int64(_ROWS_OF_A_LOSS))
+    function("loss.cu", "loss_parts", dtype)((blocks,), (1024,), args)
+    function("loss.cu", "loss_of_parts", dtype)((1,), (BLOCK,), (part, mean, divisor, np.int64(blocks)))
+    return mean, lse, divisor
 
 
 def cross_entropy_vjp(
@@ -253,7 +288,7 @@ def maxout(x: Any, k: int) -> Any:
     y = new((*x.shape[:-1], x.shape[-1] // k), x.dtype)
     if y.size:
         args = (x, y, *sizes(y.size, k))
-        function("maxout.cu", "maxout", x.dtype.name)(flat_grid(y.size), (BLOCK,), args)
+        function("maxout.cu", "maxout", x.dtype)(flat_grid(y.size), (BLOCK,), args)
     return y
 
 
@@ -263,7 +298,7 @@ def maxout_vjp(g: Any, x: Any, y: Any, k: int) -> Any:
     dx = new(x.shape, x.dtype)
     if y.size:
         args = (g, x, y, dx, *sizes(y.size, k))
-        function("maxout.cu", "maxout_vjp", x.dtype.name)(flat_grid(y.size), (BLOCK,), args)
+        function("maxout.cu", "maxout_vjp", x.dtype)(flat_grid(y.size), (BLOCK,), args)
     return dx
 
 
@@ -303,7 +338,7 @@ def dropout(x: Any, p: float, seed: int, offset: int = 0, out: Any = None) -> An
         threshold = np.uint32(min(round(p * 2.0**32), (1 << 32) - 1))
         args = (x, y, np.int64(x.size), state, np.uint64(offset), threshold, compute_type(x.dtype)(1.0 / (1.0 - p)))
         grid = flat_grid(-(-(x.size + 1) * x.itemsize // 16))
-        function("dropout.cu", "dropout", x.dtype.name)(grid, (BLOCK,), args)
+        function("dropout.cu", "dropout", x.dtype)(grid, (BLOCK,), args)
     return result(y, out)
 
 
@@ -338,4 +373,4 @@ def scatter_add_rows(target: Any, index: Any, source: Any) -> None:
     args = (dense(source), order, starts, numbers, target, *sizes(rows, columns))
     threads = min(BLOCK, 32 * -(-columns // 32))
     grid = (-(-columns // threads), min(rows, MAX_GRID))
-    function("segment_sum.cu", "segment_sum", target.dtype.name)(grid, (threads,), args)
+    function("segment_sum.cu", "segment_sum", target.dtype)(grid, (threads,), args)

@@ -131,7 +131,7 @@ class _Pass:
 
 def _entry(of: str, launch: Launch, dtype: Any) -> tuple[Any, ...]:
     """The kernel of a launch for arrays of a dtype, its geometry, and its axes as it takes them."""
-    run = function(_FILES[of], f"{of}_{launch.form}", dtype.name)
+    run = function(_FILES[of], f"{of}_{launch.form}", dtype)
     return run, launch.grid, launch.block, np.array(launch.words, np.int64).view(_WORDS)
 
 
@@ -142,7 +142,7 @@ def column_sums(file: str, kernel: str, inputs: tuple[Any, ...], count: int) -> 
     chunks = max(1, -(-rows // a_chunk))
     parts = [new((chunks, columns), wide) for _ in range(count)]
     grid = (-(-columns // 32), chunks)
-    function(file, kernel, dtype.name)(grid, (32, 8), (*inputs, *parts, *sizes(rows, columns), np.int64(a_chunk)))
+    function(file, kernel, dtype)(grid, (32, 8), (*inputs, *parts, *sizes(rows, columns), np.int64(a_chunk)))
     return [lines_added(part, dtype) for part in parts]
 
 
@@ -152,6 +152,12 @@ def lines_added(part: Any, dtype: Any) -> Any:
     if lines == 1 and dtype == part.dtype:
         return part.reshape(columns)
     sums = new((columns,), dtype)
-    run, grid, block, words = _entry("sum", cuda_axes.finish(lines, columns), dtype)
+    run, grid, block, words = _adding(lines, columns, dtype)
     run(grid, block, (part, sums, None, words, part.dtype.type(1)))
     return sums
+
+
+@functools.lru_cache(maxsize=256)
+def _adding(lines: int, columns: int, dtype: Any) -> tuple[Any, ...]:
+    """The `_entry` that adds up lines."""
+    return _entry("sum", cuda_axes.finish(lines, columns), dtype)

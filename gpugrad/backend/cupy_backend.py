@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..fusion import Formula
+from ..fusion import Formula, const, var
 from ..fusion.cuda_compiler import cuda_source
 from . import capturing, cuda_probe, cuda_sums, scipys
 from .base import HERE, Array, Kernel
@@ -95,6 +95,7 @@ class CupyBackend(ImagesBackend):
         if self.many:
             self.xp = PlacedModule(cupy, self.place)
             MANY[:] = [None]
+        self._ndarray = cupy.ndarray
         self._where = cupy.cuda.Device(device.index)
         self.bound = Bound(self)
         self._blas: Any = ...  # not looked for yet
@@ -126,8 +127,10 @@ class CupyBackend(ImagesBackend):
         return cuda_source(formula, (name,) * len(formula.inputs), tuple(d.name for d in outs)).text
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        if not self.many:
+            return self._ndarray(shape, dtype)
         with self.place():
-            return self.xp.ndarray(shape, dtype)
+            return self._ndarray(shape, dtype)
 
     def from_host(self, array: Any) -> Array:
         capturing.refuse("copies data of the host to the device, which a replay would not copy again")
@@ -286,6 +289,12 @@ class CupyBackend(ImagesBackend):
             result[index] = self.xp.matmul(a[index], b[index])
         return result
 
+    def ones_like(self, x: Array) -> Array:
+        return self.kernel(_ONES)(x)
+
+    def plus(self, a: Array, b: Array, into: bool = False) -> Array:
+        return self.kernel(_SUM)(a, b, out=a if into else None)
+
     def column_sum(self, x: Array) -> Array:
         return self.reduce("sum", x, (0,), False).astype(x.dtype, copy=False)
 
@@ -370,6 +379,10 @@ class CupyBackend(ImagesBackend):
             return CudaMemoryStats(*of_pool, free, total, self.bound.limit(), self.bound.taken)
 
 
+
+# What CuPy has functions for as well, which take the host longer to call.
+_ONES = Formula("ones", ("x",), (const(1.0),))
+_SUM = Formula("plus", ("a", "b"), (var("a") + var("b"),))
 
 # cuBLASLt's names of the activations; its GELU is the form with tanh.
 _EPILOGUES = {"relu": "RELU", "gelu_tanh": "GELU"}

@@ -80,6 +80,11 @@ class CudaSource:
     dtypes: tuple[str, ...]
     out_dtypes: tuple[str, ...]
 
+    def alone(self, entry: str) -> str:
+        """The complete text with this entry point only: a program seldom needs two, and NVRTC takes half the time."""
+        head, *entries = re.split(r'^(?=extern "C" __global__)', self.text, flags=re.MULTILINE)
+        return head + entries[self.entries.index(entry)]
+
 
 def compute_dtype(formula: Formula, dtypes: Sequence[str], out_dtypes: Sequence[str]) -> str:
     """The dtype a kernel computes in: float64 if any array has it, else float32 if any is floating.

@@ -64,6 +64,7 @@ SOURCES: Final[dict[str, RowSource]] = {
     for source in (
         _in_forms("softmax.cu", "softmax log_softmax logsumexp softmax_vjp log_softmax_vjp"),
         _in_forms("cross_entropy.cu", "cross_entropy cross_entropy_vjp"),
+        RowSource("loss.cu", ("loss_mean", "loss_parts", "loss_of_parts")),
         _in_forms("layer_norm.cu", "layer_norm layer_norm_vjp_all", shared="layer_norm_vjp"),
         _in_forms("rms_norm.cu", "rms_norm rms_norm_vjp_all", shared="rms_norm_vjp"),
         RowSource("norm_weights.cu", ("layer_norm_vjp_weight", "rms_norm_vjp_weight")),

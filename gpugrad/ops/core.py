@@ -261,7 +261,7 @@ class Elementwise:
         first: Any = None
         for a in args:
             if isinstance(a, Tensor):
-                tensors = True
+                tensors = array = True
                 node = a._node
                 a = a.data
                 if node is not None:
@@ -271,12 +271,14 @@ class Elementwise:
                 if isinstance(a, Expr):
                     return self._inline(args)
                 parents.append(None)
-                if not is_array(a) and not isinstance(a, (int, float, complex, np.generic)):
-                    a = np.asarray(a)
-            if first is None and is_array(a):
-                first = a
-            elif is_array(a) and type(a) is not type(first):
-                return self._mixed(args, first, a)
+                array = is_array(a)
+                if not array and not isinstance(a, (int, float, complex, np.generic)):
+                    a, array = np.asarray(a), True
+            if array:
+                if first is None:
+                    first = a
+                elif type(a) is not type(first):
+                    return self._mixed(args, first, a)
             arrays.append(a)
         try:
             if type(first) is np.ndarray and self._cpu is not None:

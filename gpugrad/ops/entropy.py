@@ -17,7 +17,7 @@ from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
 from .arguments import backend_for_all, bare, operand
 from .costs import rows_of
-from .elementwise import negative
+from .elementwise import divide, negative
 from .reduce import mean
 from .reduce import sum as sum_
 from .rows import log_softmax
@@ -108,6 +108,9 @@ def _forward(
     backend = backend_for_all("cross_entropy", x, labels, weight)
     ignored = check_labels("cross_entropy", labels, x.shape[1], ignore_index)
     index = ignore_index if ignored else None
+    if reduction == "mean" and backend.name == "cuda":  # in kernels of its own: these few numbers are not worth more
+        loss, lse, counted = backend.rows.cross_entropy_mean(x, labels, weight, label_smoothing, index)
+        return loss, (lse, counted, index)
     losses, lse = backend.rows.cross_entropy(x, labels, weight, label_smoothing, index)
     xp = backend.xp
     if reduction == "none":
@@ -137,9 +140,10 @@ def _rule(
     ignore_index: int,
     label_smoothing: float,
 ) -> tuple[Any, None, None]:
+    backend = backend_of(x)
     if divisor is not None:
-        g = backend_of(x).xp.asarray(g / divisor, dtype=g.dtype)
-    return backend_of(x).rows.cross_entropy_vjp(g, x, lse, labels, weight, label_smoothing, index), None, None
+        g = divide(g, divisor) if backend.name == "cuda" else backend.xp.asarray(g / divisor, dtype=g.dtype)
+    return backend.rows.cross_entropy_vjp(g, x, lse, labels, weight, label_smoothing, index), None, None
 
 
 def _reference(x: Any, labels: Any, weight: Any, *, reduction: str, ignore_index: int, label_smoothing: float) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..backend import Backend, backend_of, capturing, is_array
+from ..backend import Backend, Fixed, backend_of, capturing, is_array
 from ..gradmode import enable_grad
 from ..mutation import changed
 from ..nodes import Leaf
@@ -35,7 +35,7 @@ class Bucket:
 
     def __init__(self, parameters: list[Tensor], state: dict[str, list[Any]], step: int) -> None:
         self.parameters = parameters
-        self.arrays = [p.data for p in parameters]
+        self.arrays = Fixed([p.data for p in parameters])
         self.state, self.count = state, step
         self.skipped: Any = None
         self.backend: Backend = backend_of(self.arrays[0])

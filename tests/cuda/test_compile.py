@@ -82,6 +82,14 @@ def test_mixed_and_integer_dtypes_compile() -> None:
 
 
 @needs_nvrtc
+def test_an_entry_point_alone_is_complete_and_the_only_one() -> None:
+    source = by_name("silu_vjp").source("float16")
+    for entry in source.entries:
+        ptx = compile_source(source.alone(entry), 90, ptx=True).decode()
+        assert re.findall(r"\.entry (\w+)", ptx) == [entry]
+
+
+@needs_nvrtc
 def test_wide_accesses_stay_whole() -> None:
     ptx = compile_source(by_name("silu_vjp").source("float32").text, 90, ptx=True).decode()
     body = ptx[ptx.index("_contiguous(") : ptx.index("_rows(")]

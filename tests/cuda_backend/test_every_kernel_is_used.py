@@ -27,6 +27,7 @@ def use_everything(rng: np.random.Generator, rows: int, columns: int) -> None:
     backward(gg.layer_norm(x, columns, w, b))
     backward(gg.rms_norm(x, columns, w))
     backward(F.cross_entropy(x, gg.zeros(rows, dtype="int64", device="cuda")))
+    backward(F.cross_entropy(tensor(9000, 2), gg.zeros(9000, dtype="int64", device="cuda")))
     backward(F.maxout(x, 2))
     backward(F.dropout(x, 0.5))
     gg.rand(3, device="cuda")

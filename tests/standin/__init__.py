@@ -154,6 +154,7 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
             cuda_sums.planned,
             cuda_launch.shared_memory,
             cuda_launch._with_shared_memory,
+            cuda_sums._adding,
             cuda_rows.stream_of,
             cuda_optim._uploaded,
             cuda_optim._chunks,
