@@ -167,6 +167,9 @@ def undriven(counting: bool = False) -> Iterator[Counts]:
     def one() -> int:
         return 1
 
+    def pool() -> Any:
+        return types.SimpleNamespace(malloc=allocate)
+
     def allocate(size: int) -> Any:
         return pointer
 
@@ -211,6 +214,7 @@ def undriven(counting: bool = False) -> Iterator[Counts]:
             change(mock.patch.object(cupy, name, make(name)))
         change(mock.patch.object(cupy, "array", uploaded))
         change(mock.patch.object(cupy, "RawModule", _module(counts if counting else None)))
+        change(mock.patch.object(cupy, "get_default_memory_pool", pool))
         change(mock.patch.object(cupy.cuda, "Device", _Device))
         change(mock.patch.object(cupy.cuda, "get_current_stream", current))
         change(mock.patch.object(cuda_probe, "driver_device_count", one))
