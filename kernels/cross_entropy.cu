@@ -6,12 +6,13 @@
 //   dx[k]     = g ((1 - s) w[t] (p[k] - [k = t]) + (s / K) (p[k] sum_j w[j] - w[k]))
 //
 //   cross_entropy(x, target, weight, loss, lse, rows, columns, ignore_index, smoothing)
-//   cross_entropy_vjp(g, x, target, weight, lse, dx, rows, columns, ignore_index, smoothing, g_step)
+//   cross_entropy_vjp(g, x, target, weight, lse, dx, rows, columns, ignore_index, smoothing, g_step, divisor)
 //
 // x and dx: C-contiguous (rows, columns); target: long long; weight, loss, lse, g: the compute type (float for halves);
 // rows, columns, ignore_index, g_step: long long; smoothing: compute type. g is read at row * g_step: 0 for one
-// cotangent for all rows. A row whose target is ignore_index has loss and gradient 0; a target out of range has loss and
-// gradient nan. Each in all forms of rows.cuh; the shared form must have room for x with smoothing, else for nothing.
+// cotangent for all rows; it is divided by divisor[0] where that is no null pointer. A row whose target is ignore_index
+// has loss and gradient 0; a target out of range has loss and gradient nan. Each in all forms of rows.cuh; the shared
+// form must have room for x with smoothing, else for nothing.
 #include "rows.cuh"
 
 namespace gg {
@@ -51,7 +52,8 @@ __device__ void cross_entropy(const T* x, const long long* target, const C* weig
 template <class By, class T, class C>
 __device__ void cross_entropy_vjp(const C* g, const T* x, const long long* target, const C* weight, const C* lse, T* dx,
                                   long long rows, long long columns, long long ignore_index, C smoothing,
-                                  long long g_step) {
+                                  long long g_step, const C* divisor) {
+  const C by = divisor ? divisor[0] : C(1);
   C weights = C(columns);
   if (weight && smoothing > C(0)) {
     weights = C(0);
@@ -64,7 +66,7 @@ __device__ void cross_entropy_vjp(const C* g, const T* x, const long long* targe
     const bool here = row < rows;
     const long long t = here ? target[row] : ignore_index;
     const bool inside = t >= 0 && t < columns;
-    const C slope = t == ignore_index ? C(0) : inside ? g[row * g_step] : quiet_nan<C>();
+    const C slope = t == ignore_index ? C(0) : inside ? g[row * g_step] / by : quiet_nan<C>();
     const C hit = (C(1) - smoothing) * (weight && inside ? weight[t] : C(1));
     const C level = here ? lse[row] : C(0), both = hit + share * weights;
     line.write(dx + row * columns, [=](const C* v, long long c, int) {
@@ -86,7 +88,8 @@ __device__ void cross_entropy_vjp(const C* g, const T* x, const long long* targe
   }                                                                                                                    \
   extern "C" __global__ void __launch_bounds__(By::Threads, 768 / By::Threads) gg_cross_entropy_vjp_##form##_##tag(    \
       const gg::real<T>* g, const T* x, const long long* target, const gg::real<T>* weight, const gg::real<T>* lse,    \
-      T* dx, long long rows, long long columns, long long ignore_index, gg::real<T> smoothing, long long g_step) {     \
-    gg::cross_entropy_vjp<By>(g, x, target, weight, lse, dx, rows, columns, ignore_index, smoothing, g_step);          \
+      T* dx, long long rows, long long columns, long long ignore_index, gg::real<T> smoothing, long long g_step,       \
+      const gg::real<T>* divisor) {                                                                                    \
+    gg::cross_entropy_vjp<By>(g, x, target, weight, lse, dx, rows, columns, ignore_index, smoothing, g_step, divisor); \
   }
 #include "forms.cuh"

@@ -183,13 +183,17 @@ def cross_entropy_vjp(
     label_smoothing: float = 0.0,
     ignore_index: int = -100,
     out: Any = None,
+    divisor: Any = None,
 ) -> Any:
-    """The cotangent of the logits from those of the row losses (one for each, or one for all)."""
+    """The cotangent of the logits from those of the row losses (one for each, or one for all).
+
+    With the `divisor` of `cross_entropy_mean` (0-d, in the type that kernels compute in) from that of the mean.
+    """
     x, labels, wide = dense(logits), _labels(labels, logits), compute_type(logits.dtype)
     g = dense(g.astype(wide, copy=False))
     dx = target(x, out)
     rows, columns = size(x)
-    options = (np.int64(ignore_index), wide(label_smoothing), np.int64(g.size != 1))
+    options = (np.int64(ignore_index), wide(label_smoothing), np.int64(g.size != 1), divisor)
     weight = _affine("cross_entropy", weight, x, wide)
     args = (g, x, labels, weight, dense(lse), dx, *sizes(rows, columns), *options)
     launch_rows("cross_entropy.cu", "cross_entropy_vjp", x.dtype, rows, columns, args)

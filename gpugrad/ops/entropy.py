@@ -17,7 +17,7 @@ from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
 from .arguments import backend_for_all, bare, operand
 from .costs import rows_of
-from .elementwise import divide, negative
+from .elementwise import negative
 from .reduce import mean
 from .reduce import sum as sum_
 from .rows import log_softmax
@@ -140,10 +140,12 @@ def _rule(
     ignore_index: int,
     label_smoothing: float,
 ) -> tuple[Any, None, None]:
-    backend = backend_of(x)
-    if divisor is not None:
-        g = divide(g, divisor) if backend.name == "cuda" else backend.xp.asarray(g / divisor, dtype=g.dtype)
-    return backend.rows.cross_entropy_vjp(g, x, lse, labels, weight, label_smoothing, index), None, None
+    backend, options = backend_of(x), {}
+    if divisor is not None and backend.name == "cuda":
+        options["divisor"] = divisor  # the kernel divides
+    elif divisor is not None:
+        g = backend.xp.asarray(g / divisor, dtype=g.dtype)
+    return backend.rows.cross_entropy_vjp(g, x, lse, labels, weight, label_smoothing, index, **options), None, None
 
 
 def _reference(x: Any, labels: Any, weight: Any, *, reduction: str, ignore_index: int, label_smoothing: float) -> Any:

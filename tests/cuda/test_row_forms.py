@@ -169,9 +169,9 @@ def test_cross_entropy(
     wanted, wanted_dx = cross_entropy(x, target, w, -100, smoothing, g)
     np.testing.assert_allclose(loss, wanted, rtol=2e-5, atol=2e-6)
     np.testing.assert_allclose(lse, logsumexp(x, axis=1), rtol=2e-5, atol=2e-6)
-    f.run("cross_entropy_vjp", (g, stored, target, weight, lse, dx), *options, I64(1))
+    f.run("cross_entropy_vjp", (g, stored, target, weight, lse, dx), *options, I64(1), None)
     k.check(dx, wanted_dx)
-    f.run("cross_entropy_vjp", (g[:1], stored, target, weight, lse, dx), *options, I64(0))
+    f.run("cross_entropy_vjp", (g[:1], stored, target, weight, lse, dx), *options, I64(0), None)
     k.check(dx, cross_entropy(x, target, w, -100, smoothing, np.repeat(g[:1], f.rows))[1])
 
 
@@ -184,7 +184,7 @@ def test_a_target_out_of_range_gives_nan(way: str, room: float) -> None:
     options = (I64(-100), np.float32(0))
     f.run("cross_entropy", (x, target, None, loss, lse), *options)
     assert np.isnan(loss).tolist() == [False, True, True]
-    f.run("cross_entropy_vjp", (np.ones(3, np.float32), x, target, None, lse, dx), *options, I64(1))
+    f.run("cross_entropy_vjp", (np.ones(3, np.float32), x, target, None, lse, dx), *options, I64(1), None)
     assert np.isnan(dx).any(1).tolist() == [False, True, True]
 
 
