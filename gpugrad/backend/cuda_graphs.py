@@ -128,12 +128,14 @@ class Recorder:
         """Run the function as it is, where and how it would be recorded; within `running`.
 
         What it leaves behind, such as the state of an optimizer, must not lie where a graph writes. So there is memory
-        of the step's own for it only as long as there is no graph.
+        of the step's own for it only as long as there is no graph; nor where memory is bounded, because what lies idle
+        there nobody else could use.
 
         Returns:
             Its result, the sizes of memory that it asked for, in order, and what it told the capture.
         """
-        self._private = not any(pool.has_graphs for pool in self._pools.values())
+        bounded = any(backend.bound.limit() for backend in self._streams)
+        self._private = not bounded and not any(pool.has_graphs for pool in self._pools.values())
         self._before, self._sizes = None, []
         capture = Capture(self._streams, self._outer)
         sizes = self._sizes
@@ -141,18 +143,13 @@ class Recorder:
             result = function()
         for backend in capture.backends:
             self.meet(backend)
-        self._tidy()
         return result, sizes, capture
 
-    def _tidy(self) -> None:
-        """Return the idle memory of a rehearsal, where somebody else could want it."""
+    def _make_room(self) -> None:
+        """Return what rehearsals left idle in the common pool: only work on the private streams could use it."""
         for backend, stream in self._streams.items():
-            if not self._private:
-                with backend.place():
-                    backend.xp.get_default_memory_pool().free_all_blocks(stream)
-            elif backend.bound.limit():
-                self._pools[backend.device.index].give_back()
-                backend.bound.share()
+            with backend.place():
+                backend.xp.get_default_memory_pool().free_all_blocks(stream)
 
     def record(self, function: Callable[[], Any], sizes: list[int]) -> Recording:
         """Record the function, within `running`; nothing of it has run when this returns.
@@ -168,6 +165,7 @@ class Recorder:
             return self._recorded(function, sizes)
 
     def _recorded(self, function: Callable[[], Any], sizes: list[int]) -> Recording:
+        self._make_room()
         capture = Capture(self._streams, self._outer)
         recording = None
         collecting = gc.isenabled()
@@ -191,8 +189,6 @@ class Recorder:
                 gc.enable()
             for pool in self._pools.values():
                 pool.end(recording)
-            for backend in self._streams:
-                backend.bound.share()
         capture.finish()
         return recording
 

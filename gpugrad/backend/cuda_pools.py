@@ -79,6 +79,8 @@ class Bound:
         """Count a piece of memory of a compiled step, until it is gone."""
         self.taken += nbytes
         weakref.finalize(piece, self._returned, nbytes).atexit = False
+        if self._limit:
+            self.share()
 
     def _returned(self, nbytes: int) -> None:
         self.taken -= nbytes

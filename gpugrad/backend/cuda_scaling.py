@@ -59,8 +59,13 @@ class LossScale:
         return [copy.factors for copy in self._copies.values()]
 
     def _on(self, backend: Any) -> _Copy:
-        """The scale on a GPU; comes from the first one when it is first asked for."""
+        """The scale on a GPU; comes from the first one when it is first asked for.
+
+        Raises:
+            CaptureError: that is while a step is being recorded, whose replays would set it again.
+        """
         if backend not in self._copies:
+            capturing.refuse("uses a loss scale on a GPU that did not have it before")
             first = next(iter(self._copies.values()))
             made = _Copy(backend)
             made.factors = backend.receive(first.factors, first.backend)

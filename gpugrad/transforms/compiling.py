@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import linecache
 import threading
+import types
 import warnings
 from collections.abc import Callable, Hashable
 from typing import Any, Final
@@ -152,6 +153,14 @@ class Compiled:
         self._kinds: dict[Hashable, _Kind] = {}
         self._recorders: dict[str, Any] = {}
 
+    def __get__(self, owner: Any, kind: Any = None) -> Any:
+        """As a method: called with its object, which counts among the arguments."""
+        return self if owner is None else types.MethodType(self, owner)
+
+    def __reduce__(self) -> Any:
+        """A copy begins anew: it has no graphs."""
+        return functools.partial(compile, warmup=self.warmup, max_graphs=self.max_graphs), (self.function,)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function, or launch its graph."""
         leaves, build = flatten((args, kwargs))
@@ -250,11 +259,11 @@ class Compiled:
 
     def _record(self, kind: _Kind, run: Callable[[], Any], recorder: Any) -> _Graph:
         before = {leaf: leaf.grad for leaf in kind.leaves}
-        reach = Reach(self.function)
+        reach = Reach(self.function, kind.held)
 
         def checked() -> Any:
             result = run()
-            place = reach.new_in(Reach(self.function))
+            place = reach.new_in(Reach(self.function, kind.held))
             if place is not None:
                 raise CaptureError(f"it keeps a tensor ({place}), which no replay would; return it, or write in place")
             return result
@@ -325,7 +334,7 @@ class Compiled:
     def _say(self, error: Exception) -> None:
         where = _users_line(error)
         warnings.warn(
-            f"[compile] {self.name} runs as it is, without a CUDA graph: {error}{where}", RuntimeWarning, stacklevel=4
+            f"[compile] {self.name} runs as it is, without a CUDA graph: {error}{where}", RuntimeWarning, stacklevel=3
         )
 
 

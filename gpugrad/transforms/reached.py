@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from ..tensor import Tensor
@@ -24,16 +24,17 @@ class Reach:
 
     Args:
         function: any callable.
+        given: what it is called with, besides arrays.
 
     Attributes:
         tensors: by how one gets to them, such as `self.hidden`.
     """
 
-    def __init__(self, function: Any) -> None:
+    def __init__(self, function: Any, given: Sequence[Any] = ()) -> None:
         self.tensors: dict[str, Tensor] = {}
         self._containers: list[tuple[Any, Any]] = []
         seen: set[int] = set()
-        waiting: list[tuple[str, Any]] = [("", function)]
+        waiting: list[tuple[str, Any]] = [("", function), *((type(each).__name__, each) for each in given)]
         while waiting and len(seen) < _MOST:
             name, value = waiting.pop()
             if isinstance(value, Tensor):

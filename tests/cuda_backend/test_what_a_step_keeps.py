@@ -1,5 +1,6 @@
 """What a compiled step finds and leaves behind: replaced arrays, kept tensors, settings, changed arguments."""
 
+import copy
 import functools
 import warnings
 from typing import Any
@@ -163,6 +164,61 @@ def test_a_scale_is_adapted_outside_of_the_graph(gpu: State) -> None:
         found.append((w.detach().tolist(), scaler.state_dict()))
     assert found[0] == found[1]
     assert step.graphs == 1
+
+
+class Stepping:
+    """A compiled method, and a copy of it as an attribute."""
+
+    def __init__(self, value: float) -> None:
+        self.w = full(value)
+        self.bound = gg.compile(self.plain, warmup=1)
+
+    def plain(self, x: Any) -> Any:
+        """One step."""
+        return x * self.w
+
+    @gg.compile(warmup=1)
+    def step(self, x: Any) -> Any:
+        """The same."""
+        return x * self.w
+
+
+def test_methods_have_a_graph_for_each_object(gpu: State) -> None:
+    one, two = Stepping(2.0), Stepping(3.0)
+    for i in range(4):
+        for each, factor in ((one, 2.0), (two, 3.0)):
+            assert each.step(full(float(i))).tolist() == [i * factor] * 3
+    assert Stepping.step.graphs == 2
+    one.w.data = one.w.data * 2.0
+    assert [one.step(full(1.0)).tolist()[0] for _ in range(4)] == [4.0] * 4
+
+
+def test_a_copy_begins_anew(gpu: State) -> None:
+    one = Stepping(2.0)
+    assert [one.bound(full(1.0)).tolist()[0] for _ in range(3)] == [2.0] * 3
+    two = copy.deepcopy(one)
+    two.w.mul_(2.0)
+    assert (one.bound.graphs, two.bound.graphs) == (1, 0)
+    assert [two.bound(full(1.0)).tolist()[0] for _ in range(3)] == [4.0] * 3
+    assert (one.bound(full(1.0)).tolist()[0], two.bound.graphs) == (2.0, 1)
+
+
+def test_a_copy_on_the_cpu(gpu: State) -> None:
+    net = gg.nn.Linear(3, 2, device="cpu")
+    step = copy.deepcopy(gg.compile(net))
+    x = gg.ones(2, 3, device="cpu")
+    np.testing.assert_array_equal(step(x).detach().numpy(), net(x).detach().numpy())
+    assert step.function is not net
+
+
+def test_a_warning_points_to_the_call(gpu: State) -> None:
+    step = gg.compile(lambda x: x.numpy(), warmup=1)
+    step(full(1.0))
+    with pytest.warns(RuntimeWarning, match="reads values") as caught:
+        step(full(1.0))
+    with gg.autocast(), pytest.warns(RuntimeWarning, match="autocast") as outside:
+        gg.compile(lambda x: x + 1.0)(full(1.0))
+    assert {each.filename for found in (caught, outside) for each in found} == {__file__}
 
 
 TABLE = [1, 2]

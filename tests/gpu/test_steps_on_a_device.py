@@ -12,6 +12,7 @@ import pytest
 import gpugrad as gg
 from gpugrad.nn import functional as F
 from gpugrad.train import Examples, batches
+from tests.cuda_backend import test_captured_models as models
 from tests.cuda_backend import test_captured_steps as captured
 from tests.cuda_backend import test_graphs_over_gpus as over
 from tests.cuda_backend import test_mixed_precision_on_cuda as mixed
@@ -33,6 +34,12 @@ def test_a_captured_step_gives_the_bits_of_the_plain_one(name: str) -> None:
     assert compiled.step.graphs == 1
     for a, b in zip(compiled.weights(), plain.weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", list(models.MODELS))
+def test_captured_models_have_the_bits_of_the_plain_ones(name: str) -> None:
+    plain, compiled = models.losses(name, False), models.losses(name, True)
+    assert compiled == plain
 
 
 @pytest.mark.parametrize("name", list(captured.OPTIMIZERS))
