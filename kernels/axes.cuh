@@ -41,12 +41,11 @@ template <class C> __device__ __forceinline__ C neutral(Product) { return C(1); 
 template <class C> __device__ __forceinline__ C neutral(Maximum) { return -infinity<C>(); }
 template <class C> __device__ __forceinline__ C neutral(Minimum) { return infinity<C>(); }
 
-constexpr int reading = 4;  // accesses that a thread has in flight
-
 // W running results: packs at[k * stride] for k = from, from + gap, ... below `stop`.
 template <class Op, int W, class T, class C>
 __device__ __forceinline__ void gather(C (&v)[W], const T* at, long long stride, unsigned from, unsigned stop,
                                        unsigned gap) {
+  constexpr int reading = W * sizeof(T) == 16 ? 4 : 8;  // accesses that a thread has in flight
   unsigned k = from;
 #pragma unroll 1
   for (; k + (reading - 1) * gap < stop; k += reading * gap) {
