@@ -95,7 +95,7 @@ def _labels(labels: Any, x: Any) -> Any:
             f"[cross_entropy] labels: {labels.shape} {labels.dtype} for logits: {x.shape}; expected one integer for "
             "each row"
         )
-    return dense(labels.astype(np.int64, copy=False))
+    return dense(labels if labels.dtype == np.int64 else labels.astype(np.int64))
 
 
 def _affine(op: str, a: Any, x: Any, dtype: Any) -> Any:
@@ -108,7 +108,7 @@ def _affine(op: str, a: Any, x: Any, dtype: Any) -> Any:
         return None
     if a.shape != (x.shape[-1],):
         raise ValueError(f"[{op}] weight: {a.shape} for x: {x.shape}; expected ({x.shape[-1]},)")
-    return dense(a.astype(dtype, copy=False))
+    return dense(a if a.dtype == dtype else a.astype(dtype))
 
 
 def cross_entropy(
@@ -183,17 +183,33 @@ def cross_entropy_vjp(
     label_smoothing: float = 0.0,
     ignore_index: int = -100,
     out: Any = None,
-    divisor: Any = None,
 ) -> Any:
-    """The cotangent of the logits from those of the row losses (one for each, or one for all).
+    """The cotangent of the logits from those of the row losses (one for each, or one for all)."""
+    return _to_logits(g, logits, lse, labels, weight, label_smoothing, ignore_index, None, out)
 
-    With the `divisor` of `cross_entropy_mean` (0-d, in the type that kernels compute in) from that of the mean.
-    """
+
+def cross_entropy_mean_vjp(
+    g: Any,
+    logits: Any,
+    lse: Any,
+    divisor: Any,
+    labels: Any,
+    weight: Any = None,
+    label_smoothing: float = 0.0,
+    ignore_index: int = -100,
+) -> Any:
+    """The cotangent of the logits from that of the mean, in one launch; `lse` and `divisor` are the forward's."""
+    return _to_logits(g, logits, lse, labels, weight, label_smoothing, ignore_index, divisor, None)
+
+
+def _to_logits(
+    g: Any, logits: Any, lse: Any, labels: Any, weight: Any, smoothing: float, ignored: int, divisor: Any, out: Any
+) -> Any:
     x, labels, wide = dense(logits), _labels(labels, logits), compute_type(logits.dtype)
     g = dense(g.astype(wide, copy=False))
     dx = target(x, out)
     rows, columns = size(x)
-    options = (np.int64(ignore_index), wide(label_smoothing), np.int64(g.size != 1), divisor)
+    options = (np.int64(ignored), wide(smoothing), np.int64(g.size != 1), divisor)
     weight = _affine("cross_entropy", weight, x, wide)
     args = (g, x, labels, weight, dense(lse), dx, *sizes(rows, columns), *options)
     launch_rows("cross_entropy.cu", "cross_entropy_vjp", x.dtype, rows, columns, args)

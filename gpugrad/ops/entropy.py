@@ -140,12 +140,12 @@ def _rule(
     ignore_index: int,
     label_smoothing: float,
 ) -> tuple[Any, None, None]:
-    backend, options = backend_of(x), {}
+    backend, options = backend_of(x), (labels, weight, label_smoothing, index)
     if divisor is not None and backend.name == "cuda":
-        options["divisor"] = divisor  # the kernel divides
-    elif divisor is not None:
+        return backend.rows.cross_entropy_mean_vjp(g, x, lse, divisor, *options), None, None
+    if divisor is not None:
         g = backend.xp.asarray(g / divisor, dtype=g.dtype)
-    return backend.rows.cross_entropy_vjp(g, x, lse, labels, weight, label_smoothing, index, **options), None, None
+    return backend.rows.cross_entropy_vjp(g, x, lse, *options), None, None
 
 
 def _reference(x: Any, labels: Any, weight: Any, *, reduction: str, ignore_index: int, label_smoothing: float) -> Any:
