@@ -105,7 +105,7 @@ __device__ void reduce_rows(const T* x, T* y, C* part, const Axes& a, C divisor)
       for (int j = 0; j < d; ++j) packed[j] = Op::combine(packed[j], packed[j + d]);
     v = Op::combine(packed[0], v);
   }
-  if constexpr (IsBlock) v = Team<true>::reduce<Op, C>(v);
+  if constexpr (IsBlock) v = BlockTeam::reduce<Op, C>(v);
   else
     for (int d = lanes >> 1; d; d >>= 1) v = Op::combine(v, exchange(v, d));
   if (rank == 0 && row < a.outer) put(y, part, row, a.outer, v, divisor);

@@ -188,7 +188,7 @@ template <class T, class C> __device__ void norm_partials(const Tables& t, int f
     for (int k = 0; k < W; ++k) sum += square(load<C>(pack.v[k]));
   }
   for (long long i = wide + threadIdx.x; i < last; i += blockDim.x) sum += square(load<C>(g[i]));
-  sum = Team<true>::sum(sum);
+  sum = BlockTeam::sum(sum);
   if (threadIdx.x == 0) part[blockIdx.x] = sum;
 }
 

@@ -1,4 +1,4 @@
-// Reductions within a warp and a block, and the teams that share a row. Every combination runs in a fixed order, so
+// Reductions within a warp and a block, and the block as a team that shares a row. Every combination runs in a fixed order, so
 // results do not change from run to run; half precision accumulates in float.
 #ifndef GG_REDUCE_CUH
 #define GG_REDUCE_CUH
@@ -17,18 +17,14 @@ struct Maximum {
 __device__ __forceinline__ float exchange(float v, int lanes) { return __shfl_xor_sync(~0u, v, lanes); }
 __device__ __forceinline__ double exchange(double v, int lanes) { return __shfl_xor_sync(~0u, v, lanes); }
 
-// The threads that share one row. Warp: 32 of them, blockDim.x / 32 rows a block, grid >= rows / that. Block: all of
-// the block's (32 times a power of two), grid = rows. `reduce` gives every thread the result; V needs `exchange(V, int)`.
-template <bool IsBlock> struct Team {
-  static __device__ __forceinline__ int rank() { return IsBlock ? threadIdx.x : threadIdx.x & 31; }
-  static __device__ __forceinline__ int size() { return IsBlock ? blockDim.x : 32; }
-  static __device__ __forceinline__ long long row() {
-    return IsBlock ? (long long)blockIdx.x : (long long)blockIdx.x * (blockDim.x >> 5) + (threadIdx.x >> 5);
-  }
+// The threads of a block, 32 times a power of two. `reduce` gives every thread the result; V needs `exchange(V, int)`.
+struct BlockTeam {
+  static __device__ __forceinline__ int rank() { return threadIdx.x; }
+  static __device__ __forceinline__ int size() { return blockDim.x; }
+  static __device__ __forceinline__ long long row() { return blockIdx.x; }
   template <class Op, class V> static __device__ V reduce(V v) {
 #pragma unroll
     for (int d = 16; d; d >>= 1) v = Op::combine(v, exchange(v, d));
-    if (!IsBlock) return v;
     __shared__ V part[32];
     const int warps = blockDim.x >> 5;
     if ((threadIdx.x & 31) == 0) part[threadIdx.x >> 5] = v;

@@ -369,7 +369,7 @@ template <int Size, int Most> struct Lanes {
   }
 };
 
-struct AllOfBlock : Team<true> {
+struct AllOfBlock : BlockTeam {
   static constexpr int Teams = 1;
   static __device__ __forceinline__ int team() { return 0; }
   static __device__ __forceinline__ long long unit() { return blockIdx.x; }

@@ -22,6 +22,7 @@ from tests.cuda_backend.cases import (
     MAXOUTS,
     NAMES,
     NETWORKS,
+    NORMS,
     REDUCTIONS,
     SHAPES,
     SUMS,
@@ -91,7 +92,7 @@ def test_softmax_and_its_kin(cuda: Backend, rng: np.random.Generator, name: str,
         both(cuda, lambda rows, g, y: getattr(rows, f"{name}_vjp")(g, y), g, y)
 
 
-@pytest.mark.parametrize("shape", [(6, 5), (2, 1030), (5000, 10)])
+@pytest.mark.parametrize("shape", [(6, 5), (2, 1030), (5000, 10), (3, 50_257), (3, 128_256)])
 def test_cross_entropy(cuda: Backend, rng: np.random.Generator, shape: Any) -> None:
     x, labels = normal(rng, shape), rng.integers(0, shape[1], shape[0])
     labels[0], weight, g = -100, rng.random(shape[1]).astype(np.float32), normal(rng, shape[:1])
@@ -103,11 +104,13 @@ def test_cross_entropy(cuda: Backend, rng: np.random.Generator, shape: Any) -> N
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("shape", [(300, 6), (2, 3, 33), (2, 1030), (20_000, 64)])
-def test_layer_norm(cuda: Backend, rng: np.random.Generator, shape: Any) -> None:
+@pytest.mark.parametrize("shape", [*NORMS, (20_000, 64), (70, 2048), (70, 4096), (70, 12_288), (3, 50_001)])
+def test_norms(cuda: Backend, rng: np.random.Generator, shape: Any) -> None:
     x, g, w, b = (normal(rng, s) for s in (shape, shape, shape[-1:], shape[-1:]))
     _, mean, rstd = both(cuda, lambda rows, x, w, b: rows.layer_norm(x, w, b, 1e-5), x, w, b)
     both(cuda, lambda rows, *a: rows.layer_norm_vjp(*a), g, x, mean, rstd, w, rtol=2e-3)
+    _, rstd = both(cuda, lambda rows, x, w: rows.rms_norm(x, w, 1e-5), x, w)
+    both(cuda, lambda rows, *a: rows.rms_norm_vjp(*a), g, x, rstd, w, rtol=2e-3)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64], ids=str)
