@@ -180,7 +180,6 @@ class Recorder:
                 raise CaptureError("its shapes change from call to call: it asks for less memory than the call before")
             recording = Recording(self, capture, graph, result)
         except BaseException:
-            capture.finish()
             capture.undo()
             raise
         finally:

@@ -102,8 +102,8 @@ class Scratch:
             for k in idle[: len(own) - _MOST + 1]:  # the oldest; a stream that goes on gets another one
                 self._pieces.pop(k, None)
         event = None if key == 0 else self._cuda.Event(disable_timing=True)
-        found = self._pieces[key] = Piece(self._memory(self.backend.xp.get_default_memory_pool().malloc), event)
-        return found
+        made = Piece(self._memory(self.backend.xp.get_default_memory_pool().malloc), event)
+        return self._pieces.setdefault(key, made)  # another thread may have been faster on the same stream
 
     def _memory(self, allocator: Any) -> Any:
         with self._cuda.using_allocator(allocator):
@@ -111,7 +111,7 @@ class Scratch:
 
     def _note(self, piece: Piece, key: Any, user: Any) -> None:
         """Remember who uses a piece; an object of CuPy's on a stream of others comes and goes without it."""
-        others = isinstance(user, self._cuda.Stream) and user.device_id < 0
+        ours = type(user) is _Token or (isinstance(user, self._cuda.Stream) and user.device_id >= 0)
         me = weakref.ref(self)
 
         def gone(reference: Any) -> None:  # holds no piece, which would then hold itself
@@ -121,7 +121,7 @@ class Scratch:
                 found.gone = True
                 scratch.sweep()
 
-        piece.user, piece.gone = weakref.ref(user, None if others else gone), False
+        piece.user, piece.gone = weakref.ref(user, gone if ours else None), False
 
     def _of_thread(self) -> Any:
         """Something that is there as long as this thread."""

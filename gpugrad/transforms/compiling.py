@@ -173,7 +173,7 @@ class Compiled:
             backend: Any = _gpu(leaves) if given_some else self._where
             if backend is None:
                 return self.function(*args, **kwargs)
-            key = self._key(str(backend.device), (args, kwargs), leaves)
+            key = self._key(backend, (args, kwargs), leaves)
         except CaptureError as error:
             self._say(error)
             return self.function(*args, **kwargs)
@@ -289,11 +289,12 @@ class Compiled:
             found = self._recorders[str(backend.device)] = Recorder(backend)
         return found
 
-    def _key(self, device: str, tree: Any, leaves: list[Any]) -> Hashable:
+    def _key(self, backend: Any, tree: Any, leaves: list[Any]) -> Hashable:
         if asked():
             raise CaptureError("weights that autocast converted before would be read again; enter autocast inside it")
-        modes = is_grad_enabled(), get_float32_matmul_precision(), algorithm.get(), memory_limit(), *_defaults()
-        key = (device, modes, _structure(tree), tuple(_leaf_key(leaf) for leaf in leaves))
+        modes = is_grad_enabled(), get_float32_matmul_precision(), algorithm.get(), memory_limit()
+        made = default_device(), get_default_dtype()
+        key = (backend, modes, made, _structure(tree), tuple(_leaf_key(leaf) for leaf in leaves))
         try:
             hash(key)
         except TypeError as error:
@@ -362,11 +363,6 @@ def _gpus(leaves: list[Any]) -> list[Any]:
     return [backend_of(array) for array in arrays if is_array(array)]
 
 
-def _defaults() -> tuple[str, str]:
-    """Where and as what new tensors are made."""
-    return str(default_device()), str(get_default_dtype())
-
-
 def _structure(tree: Any) -> Hashable:
     if isinstance(tree, dict):
         return dict, tuple((k, _structure(v)) for k, v in tree.items())
@@ -383,7 +379,7 @@ def _leaf_key(leaf: Any) -> Hashable:
         return "leaf", id(leaf)
     if type(array) is np.ndarray:
         raise CaptureError("its arguments are on the CPU and on a GPU; move them first, e.g. x.to('cuda')")
-    return tuple(array.shape), str(array.dtype), str(backend_of(array).device)
+    return tuple(array.shape), array.dtype, backend_of(array)
 
 
 def _copied(result: Any) -> Any:

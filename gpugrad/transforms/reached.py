@@ -44,7 +44,7 @@ class Reach:
                 if type(value) in (dict, list):
                     self._containers.append((value, value.copy()))
                 waiting += _inside(name, value)
-        self._arrays = [(tensor, tensor.data) for tensor in self.tensors.values()]
+        self._arrays = [(t, t.data) for t in {id(t): t for t in self.tensors.values()}.values()]
 
     def put_back(self) -> None:
         """Make dictionaries (attributes too), lists and the tensors' arrays what they were."""

@@ -45,8 +45,12 @@ class Place:
         self.tenant: Any = lambda: None
 
 
-def _freed(device: int, size: int) -> None:
-    STATE.taken[device] -= size
+_program = [0]  # how many there were; what an earlier one took went with it
+
+
+def _freed(device: int, size: int, program: int) -> None:
+    if program == _program[0]:
+        STATE.taken[device] -= size
 
 
 class Memory:
@@ -60,7 +64,7 @@ class Memory:
             raise CUDARuntimeError("cudaErrorMemoryAllocation: out of memory")
         self.size, self.device_id, self.ptr, self.place = size, STATE.device, next(self._numbers) << 40, Place()
         STATE.taken[self.device_id] += size
-        weakref.finalize(self.place, _freed, self.device_id, size).atexit = False
+        weakref.finalize(self.place, _freed, self.device_id, size, _program[0]).atexit = False
 
 
 class PooledMemory:
@@ -160,7 +164,9 @@ def get_default_memory_pool() -> MemoryPool:
 
 
 def forget() -> None:
-    """A new common pool: another program."""
+    """Another program: a new common pool, nothing taken yet."""
+    _program[0] += 1
+    STATE.taken.clear()
     _pools[0] = MemoryPool()
 
 
