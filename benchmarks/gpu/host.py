@@ -260,7 +260,8 @@ def table(record: dict[str, Any]) -> str:
         "",
         "Measured without a device: real CuPy arrays, launches that do nothing. A launch itself and an allocation of "
         "CuPy's pool come on top; neither has been measured. PyTorch: the same on the CPU with arrays of four numbers "
-        "(eager, fused Adam).",
+        "(eager, fused Adam). A single backward includes the start of a pass, on both sides; the chain shows what an "
+        "operation adds to it.",
         "",
         f"{about['cpu']} ({about['cpu_family_and_model']}), {versions}, {about['date']}. Making an "
         f"array: {record['array_us']:.2f}, taken off in the column *own*, which is for each launch.",
