@@ -22,7 +22,7 @@ __device__ Two<C> loss_sums(const C* loss, const long long* target, const C* wei
     sum += loss[row];
     count += weight && t >= 0 && t < columns ? weight[t] : C(1);
   }
-  return {Team<true>::sum(sum), Team<true>::sum(count)};
+  return {BlockTeam::sum(sum), BlockTeam::sum(count)};
 }
 
 template <class T, class C> __device__ void write_mean(Two<C> sums, T* mean, C* divisor) {
@@ -56,8 +56,8 @@ template <class T, class C> __device__ void write_mean(Two<C> sums, T* mean, C* 
       sum += part[2 * b];                                                                                            \
       count += part[2 * b + 1];                                                                                      \
     }                                                                                                                \
-    sum = gg::Team<true>::sum(sum);                                                                                  \
-    count = gg::Team<true>::sum(count);                                                                              \
+    sum = gg::BlockTeam::sum(sum);                                                                                   \
+    count = gg::BlockTeam::sum(count);                                                                               \
     gg::write_mean<T, gg::real<T>>({sum, count}, mean, divisor);                                                     \
   }
 #include "instantiate.cuh"
