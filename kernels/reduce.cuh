@@ -74,8 +74,13 @@ __device__ __forceinline__ void column_packs(V (&v)[W], long long rows, long lon
 #pragma unroll
   for (int i = 0; i < W; ++i) v[i] = V{};
   if (inside) {
-#pragma unroll 4
-    for (long long r = first + threadIdx.y; r < last; r += blockDim.y) f(r, v);
+    long long r = first + threadIdx.y;
+    const int down = blockDim.y;
+    for (; r + 3 * down < last; r += 4 * down)
+#pragma unroll
+      for (int u = 0; u < 4; ++u) f(r + u * down, v);  // no branch between: four rows are on their way together
+#pragma unroll 1
+    for (; r < last; r += down) f(r, v);
   }
   __syncthreads();  // an earlier sum may still be read
 #pragma unroll

@@ -104,6 +104,28 @@ def wide_moves(body: str) -> tuple[int, int]:
 
 
 @needs_nvrtc
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(("form", "ways"), [("columns_wide", 2), ("rows_warp", 1), ("rows_block", 1)])
+def test_reductions_have_four_loads_of_16_bytes_in_flight(form: str, ways: int, dtype: str) -> None:
+    ptx = compile_source(row_source("reduce.cu", dtype), 90, ptx=True).decode()
+    body = ptx[ptx.index(f"{SOURCES['reduce.cu'].entry(f'sum_{form}', dtype)}(") :].partition(".entry")[0]
+    assert wide_moves(body) == (5 * ways, 0)  # the fifth where fewer are left
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(
+    ("file", "kernel", "arrays"),
+    [("batch_norm.cu", "moments_parts", 1), ("batch_norm.cu", "norm_products_parts", 2),
+     ("conv.cu", "depthwise_weight", 2)],
+)  # fmt: skip
+def test_sums_over_images_move_16_bytes_at_a_time(file: str, kernel: str, arrays: int, dtype: str) -> None:
+    ptx = compile_source(row_source(file, dtype), 90, ptx=True).decode()
+    body = ptx[ptx.index(f"{SOURCES[file].entry(f'{kernel}_wide', dtype)}(") :].partition(".entry")[0]
+    assert wide_moves(body) == (5 * arrays, 0)  # four rows together, and one by one where fewer are left
+
+
+@needs_nvrtc
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_updates_move_16_bytes_at_a_time(dtype: str) -> None:
     ptx = compile_source(row_source("optim.cu", dtype), 90, ptx=True).decode()
