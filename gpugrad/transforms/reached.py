@@ -82,6 +82,8 @@ def _inside(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield name, value.__func__
     elif isinstance(value, functools.partial):
         yield from ((name, each) for each in (value.func, value.args, value.keywords))
+    elif module == "gpugrad.transforms.compiling":
+        yield name, getattr(value, "function", None)
     elif isinstance(value, types.FunctionType):
         yield from _of_function(value)
     elif isinstance(value, type | types.ModuleType) or module.partition(".")[0] in _FOREIGN:

@@ -221,6 +221,18 @@ def test_a_warning_points_to_the_call(gpu: State) -> None:
     assert {each.filename for found in (caught, outside) for each in found} == {__file__}
 
 
+def test_a_compiled_function_within_another_is_part_of_its_graph(gpu: State) -> None:
+    w = full(2.0)
+    inner = gg.compile(lambda x: x * w, warmup=1)
+    outer = gg.compile(gg.checkpoint(lambda x: inner(x) + 1.0), warmup=1)
+    assert [outer(full(float(i))).tolist()[0] for i in range(4)] == [1.0, 3.0, 5.0, 7.0]
+    assert (outer.graphs, inner.graphs) == (1, 0)
+    w.data = w.data * 2.0
+    assert [outer(full(float(i))).tolist()[0] for i in range(4)] == [1.0, 5.0, 9.0, 13.0]
+    assert [inner(full(float(i))).tolist()[0] for i in range(4)] == [0.0, 4.0, 8.0, 12.0]
+    assert (outer.graphs, inner.graphs) == (1, 1)
+
+
 TABLE = [1, 2]
 
 
