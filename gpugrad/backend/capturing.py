@@ -85,12 +85,15 @@ class _Part:
         self.host = np.zeros(_TABLE, np.uint8)
         self.device: Any = None
         self.used = 0
+        self._table: tuple[Any, Any] | None = None
 
     def write(self) -> None:
-        """Bring the numbers to the device."""
+        """Bring the numbers to the device, once all of them have their places."""
         if self.used:
             with self.backend.place():
-                self.device[: self.used].set(self.host[: self.used], self.stream)
+                if self._table is None:
+                    self._table = self.device[: self.used], self.host[: self.used]
+                self._table[0].set(self._table[1], self.stream)
 
 
 class Capture:
@@ -177,6 +180,9 @@ class Capture:
     def number(self, values: Any) -> Any:
         """A few numbers in device memory which the host may write anew for each replay, always in the same order.
 
+        Returns:
+            Where they are; None before a replay, which knows.
+
         Raises:
             CaptureError: there are too many, or other ones than when the step was recorded.
         """
@@ -185,18 +191,19 @@ class Capture:
                 raise CaptureError("it updates other parameters than when it was recorded")
             part, at, _ = self._places[self._cursor]
             self._cursor += 1
-        else:
-            part = self._here()
-            at = part.used
-            part.used += -(-values.nbytes // _UNIT) * _UNIT
-            if part.used > _TABLE:
-                raise CaptureError(f"it has more than {_TABLE} bytes of numbers that change from step to step")
-            self._places.append((part, at, values.nbytes))
-            if part.device is None:
-                part.device = self._lasting(part, (_TABLE,), np.uint8)
+            part.host[at : at + values.nbytes] = values.view(np.uint8)
+            return None
+        part = self._here()
+        at = part.used
+        part.used += -(-values.nbytes // _UNIT) * _UNIT
+        if part.used > _TABLE:
+            raise CaptureError(f"it has more than {_TABLE} bytes of numbers that change from step to step")
+        self._places.append((part, at, values.nbytes))
+        if part.device is None:
+            part.device = self._lasting(part, (_TABLE,), np.uint8)
         part.host[at : at + values.nbytes] = values.view(np.uint8)
         place = part.device[at : at + values.nbytes].view(values.dtype)
-        if not self.recording and not self.refilling:
+        if not self.recording:
             place.set(np.array(values), part.stream)
         return place
 

@@ -151,7 +151,7 @@ class Compiled:
         self._where: Any = _UNKNOWN  # the first GPU of calls without arrays among their arguments; None: the CPU
         self._lock = threading.RLock()
         self._kinds: dict[Hashable, _Kind] = {}
-        self._recorders: dict[str, Any] = {}
+        self._recorders: dict[Any, Any] = {}
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
         """As a method: called with its object, which counts among the arguments."""
@@ -166,12 +166,12 @@ class Compiled:
         leaves, build = flatten((args, kwargs))
         if current() is not None:
             return self.function(*args, **kwargs)
-        given_some = any(is_array(leaf.data if isinstance(leaf, Tensor) else leaf) for leaf in leaves)
+        backends = [backend_of(array) for leaf in leaves if is_array(array := _bare(leaf))]
         try:
-            if not given_some and self._where is _UNKNOWN:
+            if not backends and self._where is _UNKNOWN:
                 return self._look(args, kwargs)
-            backend: Any = _gpu(leaves) if given_some else self._where
-            if backend is None:
+            backend: Any = backends[0] if backends else self._where
+            if backend is None or backend.name != "cuda":
                 return self.function(*args, **kwargs)
             key = self._key(backend, (args, kwargs), leaves)
         except CaptureError as error:
@@ -181,7 +181,7 @@ class Compiled:
             kind = self._kinds.get(key) or self._new_kind(key)
             if not kind.plain:
                 try:
-                    return self._run(kind, leaves, build, backend)
+                    return self._run(kind, leaves, build, [backend, *backends[1:]])
                 except _NoGraphError as refused:
                     self._say(refused.why)
         return self.function(*args, **kwargs)
@@ -201,20 +201,33 @@ class Compiled:
         self._where = next(iter(met), None)
         return result
 
-    def _run(self, kind: _Kind, leaves: list[Any], build: Callable[[Any], Any], backend: Any) -> Any:
-        recorder = self._recorder(backend)
-        for other in _gpus(leaves):
+    def _run(self, kind: _Kind, leaves: list[Any], build: Callable[[Any], Any], backends: list[Any]) -> Any:
+        recorder = self._recorder(backends[0])
+        for other in backends[1:]:
             recorder.meet(other)
         with recorder.running():
-            given = self._place(kind, leaves)
-            now = mutation.tick()
+            self._place(kind, leaves)
 
             def run() -> Any:
+                given = [
+                    leaf if static is None else new_tensor(static, None) if isinstance(leaf, Tensor) else static
+                    for leaf, static in zip(leaves, kind.inputs, strict=True)
+                ]
+                now = mutation.tick()
                 own_args, own_kwargs = build(given)
-                return self.function(*own_args, **own_kwargs)
+                result = self.function(*own_args, **own_kwargs)
+                for i, static in enumerate(kind.inputs):
+                    what = None if static is None else mutation.stale((static,), now)
+                    if what is not None:
+                        kind.written[i] = what
+                return result
 
             result = self._step(kind, run, recorder)
-            self._write_back(kind, leaves, now)
+            for i, what in kind.written.items():  # the caller's own change as did those that the function had instead
+                array = _bare(leaves[i])
+                backend: Any = backend_of(array)
+                backend.overwrite(array, kind.inputs[i])
+                mutation.changed(array, what)
         copies = _copied(result)
         recorder.copied()
         return copies
@@ -282,55 +295,38 @@ class Compiled:
         return graph
 
     def _recorder(self, backend: Any) -> Any:
-        found = self._recorders.get(str(backend.device))
+        found = self._recorders.get(backend)
         if found is None:
             from ..backend.cuda_graphs import Recorder
 
-            found = self._recorders[str(backend.device)] = Recorder(backend)
+            found = self._recorders[backend] = Recorder(backend)
         return found
 
     def _key(self, backend: Any, tree: Any, leaves: list[Any]) -> Hashable:
         if asked():
             raise CaptureError("weights that autocast converted before would be read again; enter autocast inside it")
+        # The last two: where and as what new tensors are made.
         modes = is_grad_enabled(), get_float32_matmul_precision(), algorithm.get(), memory_limit()
-        made = default_device(), get_default_dtype()
-        key = (backend, modes, made, _structure(tree), tuple(_leaf_key(leaf) for leaf in leaves))
+        key = (backend, modes, default_device(), get_default_dtype(), _structure(tree), *map(_leaf_key, leaves))
         try:
             hash(key)
         except TypeError as error:
             raise CaptureError(f"an argument that is no array cannot be told from others ({error})") from None
         return key
 
-    def _place(self, kind: _Kind, leaves: list[Any]) -> list[Any]:
-        """The arguments with the arrays where the graph reads them, which get this call's values."""
-        first = not kind.inputs
-        given = []
-        for i, leaf in enumerate(leaves):
-            moves = is_array(leaf) or (isinstance(leaf, Tensor) and leaf._node is None)
-            array = leaf.data if isinstance(leaf, Tensor) else leaf
-            backend: Any = backend_of(array) if moves else None
-            if first:
-                kind.inputs.append(backend.empty(array.shape, array.dtype) if moves else None)
-            static = kind.inputs[i]
-            if static is not None:
-                with backend.place():
-                    static[...] = array
-            given.append(leaf if static is None else new_tensor(static, None) if isinstance(leaf, Tensor) else static)
-        if first:  # tensors that are told by their identity must stay
+    def _place(self, kind: _Kind, leaves: list[Any]) -> None:
+        """The arrays among the arguments where the graph reads them: this call's values."""
+        if not kind.inputs:
+            for leaf in leaves:
+                array: Any = None if isinstance(leaf, Tensor) and leaf._node is not None else _bare(leaf)
+                there = is_array(array)
+                kind.inputs.append(backend_of(array).empty(array.shape, array.dtype) if there else None)
+            # Tensors that are told by their identity must stay.
             kind.held = [leaf for leaf, static in zip(leaves, kind.inputs, strict=True) if static is None]
-        return given
-
-    def _write_back(self, kind: _Kind, leaves: list[Any], now: int) -> None:
-        """Change the caller's arrays as the function changed those that it was given in their stead."""
-        for i, (leaf, static) in enumerate(zip(leaves, kind.inputs, strict=True)):
-            what = None if static is None else mutation.stale((static,), now)
-            if what is not None:
-                kind.written[i] = what
-            if i in kind.written:
-                array = leaf.data if isinstance(leaf, Tensor) else leaf
-                with backend_of(array).place():
-                    array[...] = static
-                mutation.changed(array, kind.written[i])
+        for leaf, static in zip(leaves, kind.inputs, strict=True):
+            if static is not None:
+                backend: Any = backend_of(static)
+                backend.overwrite(static, _bare(leaf))
 
     def _say(self, error: Exception) -> None:
         where = _users_line(error)
@@ -347,20 +343,9 @@ class _NoGraphError(Exception):
         self.why = why
 
 
-def _gpu(leaves: list[Any]) -> Any:
-    """The backend of the GPU that the first array among the arguments is on; None for the CPU."""
-    for leaf in leaves:
-        array = leaf.data if isinstance(leaf, Tensor) else leaf
-        if is_array(array):
-            backend = backend_of(array)
-            return backend if backend.name == "cuda" else None
-    return None
-
-
-def _gpus(leaves: list[Any]) -> list[Any]:
-    """The backends of all arrays among the arguments."""
-    arrays = [leaf.data if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-    return [backend_of(array) for array in arrays if is_array(array)]
+def _bare(leaf: Any) -> Any:
+    """The array of a tensor; anything else as it is."""
+    return leaf.data if isinstance(leaf, Tensor) else leaf
 
 
 def _structure(tree: Any) -> Hashable:
@@ -372,22 +357,24 @@ def _structure(tree: Any) -> Hashable:
 
 
 def _leaf_key(leaf: Any) -> Hashable:
-    array = leaf.data if isinstance(leaf, Tensor) else leaf
+    array = _bare(leaf)
     if not is_array(array):
         return type(leaf), leaf
     if isinstance(leaf, Tensor) and leaf._node is not None:
         return "leaf", id(leaf)
     if type(array) is np.ndarray:
         raise CaptureError("its arguments are on the CPU and on a GPU; move them first, e.g. x.to('cuda')")
-    return tuple(array.shape), array.dtype, backend_of(array)
+    return array.shape, array.dtype, backend_of(array)
 
 
 def _copied(result: Any) -> Any:
     """The results in memory of their own: the next replay writes where they are now."""
+    if result is None:
+        return None
     leaves, build = flatten(result)
     copies = []
     for leaf in leaves:
-        array = leaf.data if isinstance(leaf, Tensor) else leaf
+        array = _bare(leaf)
         backend: Any = backend_of(array)
         if is_array(array) and backend.name == "cuda":
             with backend.place():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -32,33 +33,46 @@ class _Slot:
 _SLOT = _Slot()
 
 
+def _kind_of(of: type) -> str:
+    """What the instances of a type are."""
+    if issubclass(of, dict):
+        return "dict"
+    if issubclass(of, list | tuple):
+        return "named" if issubclass(of, tuple) and hasattr(of, "_fields") else "sequence"
+    return "dataclass" if dataclasses.is_dataclass(of) else "leaf"
+
+
+# Told once for each type, since it is asked for each leaf of each call.
+_kind: Callable[[type], str] = functools.lru_cache(maxsize=1024)(_kind_of)
+
+
 def _walk(tree: Any, leaf: Callable[[Any], None]) -> Any:
-    if isinstance(tree, dict):
-        return {k: _walk(tree[k], leaf) for k in tree}
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*(_walk(v, leaf) for v in tree))
-    if isinstance(tree, list | tuple):
-        return type(tree)(_walk(v, leaf) for v in tree)
-    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        return dataclasses.replace(
-            tree, **{f.name: _walk(getattr(tree, f.name), leaf) for f in dataclasses.fields(tree)}
-        )
     if tree is None:
         return None
-    leaf(tree)
-    return _SLOT
+    kind = _kind(type(tree))
+    if kind == "leaf":
+        leaf(tree)
+        return _SLOT
+    if kind == "dict":
+        return {k: _walk(tree[k], leaf) for k in tree}
+    if kind == "named":
+        return type(tree)(*[_walk(v, leaf) for v in tree])
+    if kind == "sequence":
+        return type(tree)([_walk(v, leaf) for v in tree])
+    return dataclasses.replace(tree, **{f.name: _walk(getattr(tree, f.name), leaf) for f in dataclasses.fields(tree)})
 
 
 def _build(template: Any, take: Callable[[], Any]) -> Any:
     if template is _SLOT:
         return take()
-    if isinstance(template, dict):
+    if template is None:
+        return None
+    kind = _kind(type(template))
+    if kind == "dict":
         return {k: _build(v, take) for k, v in template.items()}
-    if isinstance(template, tuple) and hasattr(template, "_fields"):
-        return type(template)(*(_build(v, take) for v in template))
-    if isinstance(template, list | tuple):
-        return type(template)(_build(v, take) for v in template)
-    if dataclasses.is_dataclass(template) and not isinstance(template, type):
-        fields = {f.name: _build(getattr(template, f.name), take) for f in dataclasses.fields(template)}
-        return dataclasses.replace(template, **fields)
-    return template
+    if kind == "named":
+        return type(template)(*[_build(v, take) for v in template])
+    if kind == "sequence":
+        return type(template)([_build(v, take) for v in template])
+    fields = {f.name: _build(getattr(template, f.name), take) for f in dataclasses.fields(template)}
+    return dataclasses.replace(template, **fields)

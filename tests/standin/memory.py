@@ -5,6 +5,7 @@ back before it runs out, as CuPy's does. What a graph was recorded on is remembe
 """
 
 import contextlib
+import ctypes
 import itertools
 import weakref
 from collections import Counter, defaultdict
@@ -80,6 +81,10 @@ class MemoryPointer:
 
     def __init__(self, mem: Any, ptr: int) -> None:
         self.mem, self.ptr, self.device_id = mem, ptr or mem.ptr, mem.device_id
+
+    def copy_from_device_async(self, src: "MemoryPointer", size: int, stream: Any = None) -> None:
+        """Copy bytes on the current stream."""
+        STATE.work(lambda: ctypes.memmove(self.ptr, src.ptr, size))
 
 
 def _raw(size: int) -> MemoryPointer:
