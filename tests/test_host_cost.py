@@ -23,6 +23,9 @@ def test_a_training_step_is_measured_launch_by_launch(tmp_path: Path) -> None:
     assert step["launches"][-1] == "gg_adam_f32"
     assert step["uploads"] == 0
     assert step["us"] > step["arrays_us"] > 0
+    replay = record["the same compiled, a replay"]
+    assert replay["launches"] == ["copy", "copy", "graph"]
+    assert replay["uploads"] == 1
     assert len(record["20 elementwise"]["launches"]) == len(record["20 elementwise, backward"]["launches"]) == 20
     assert "| training step" in (tmp_path / "gpu-host.md").read_text()
 

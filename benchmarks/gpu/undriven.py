@@ -49,8 +49,69 @@ def why_not() -> str:
     return "a GPU is here: its launches are real" if cuda_probe.driver_device_count() else ""
 
 
+class _Graph:
+    def launch(self, stream: Any) -> None:
+        """A launch is nothing."""
+
+
 class _Stream:
     ptr = 0
+    _capturing = False
+
+    def __init__(self, non_blocking: bool = False) -> None:
+        pass
+
+    def __enter__(self) -> _Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def record(self, event: Any = None) -> Any:
+        """An event."""
+        return event
+
+    def wait_event(self, event: Any) -> None:
+        """There is nothing to wait for."""
+
+    def begin_capture(self) -> None:
+        """From here on it captures."""
+        self._capturing = True
+
+    def end_capture(self) -> _Graph:
+        """The graph."""
+        self._capturing = False
+        return _Graph()
+
+    def is_capturing(self) -> bool:
+        """Whether it captures."""
+        return self._capturing
+
+
+class _Event:
+    def __init__(self, disable_timing: bool = False) -> None:
+        pass
+
+
+class _Pool:
+    """Memory from one allocator, of which nothing is counted."""
+
+    malloc: Any = None
+
+    def __init__(self, _: Any = None) -> None:
+        pass
+
+    def total_bytes(self) -> int:
+        """None."""
+        return 0
+
+    get_limit = used_bytes = free_bytes = total_bytes
+
+    def set_limit(self, **_: Any) -> None:
+        """There is none."""
+
+    def free_all_blocks(self, stream: Any = None) -> None:
+        """There are none."""
 
 
 class _Device:
@@ -167,9 +228,6 @@ def undriven(counting: bool = False) -> Iterator[Counts]:
     def one() -> int:
         return 1
 
-    def pool() -> Any:
-        return types.SimpleNamespace(malloc=allocate)
-
     def allocate(size: int) -> Any:
         return pointer
 
@@ -196,6 +254,18 @@ def undriven(counting: bool = False) -> Iterator[Counts]:
         array = np.asarray(array, dtype)
         return cupy.ndarray(array.shape, array.dtype)
 
+    def launched(*_: Any) -> None:
+        if counting:
+            counts.launches.append("graph")
+
+    def upload(*_: Any) -> None:
+        if counting:
+            counts.uploads += 1
+
+    def overwrite(*_: Any) -> None:
+        if counting:
+            counts.launches.append("copy")
+
     def forget() -> None:
         hints(False)
         for known in backend._CUDA.values():
@@ -214,7 +284,14 @@ def undriven(counting: bool = False) -> Iterator[Counts]:
             change(mock.patch.object(cupy, name, make(name)))
         change(mock.patch.object(cupy, "array", uploaded))
         change(mock.patch.object(cupy, "RawModule", _module(counts if counting else None)))
-        change(mock.patch.object(cupy, "get_default_memory_pool", pool))
+        change(mock.patch.object(_Pool, "malloc", staticmethod(counted if counting else allocate)))
+        change(mock.patch.object(cupy, "get_default_memory_pool", _Pool))
+        change(mock.patch.object(cupy.cuda, "MemoryPool", _Pool))
+        change(mock.patch.object(cupy.cuda, "Stream", _Stream))
+        change(mock.patch.object(cupy.cuda, "Event", _Event))
+        change(mock.patch.object(_Graph, "launch", launched))
+        change(mock.patch.object(cupy_backend.CupyBackend, "upload", upload))
+        change(mock.patch.object(cupy_backend.CupyBackend, "overwrite", overwrite))
         change(mock.patch.object(cupy.cuda, "Device", _Device))
         change(mock.patch.object(cupy.cuda, "get_current_stream", current))
         change(mock.patch.object(cuda_probe, "driver_device_count", one))

@@ -90,10 +90,14 @@ class _Part:
     def write(self) -> None:
         """Bring the numbers to the device, once all of them have their places."""
         if self.used:
-            with self.backend.place():
-                if self._table is None:
+            if self._table is None:
+                with self.backend.place():
                     self._table = self.device[: self.used], self.host[: self.used]
-                self._table[0].set(self._table[1], self.stream)
+            self.upload(*self._table)
+
+    def upload(self, target: Any, values: Any) -> None:
+        """Write to an array of the GPU, before the work that its stream is given next."""
+        self.backend.upload(target, values, self.stream)
 
 
 class Capture:
@@ -174,7 +178,7 @@ class Capture:
         values = np.array(values)
         self._constants.append((part, held, values))
         if not self.recording:
-            held.set(values, part.stream)
+            part.upload(held, values)
         return held
 
     def number(self, values: Any) -> Any:
@@ -204,7 +208,7 @@ class Capture:
         part.host[at : at + values.nbytes] = values.view(np.uint8)
         place = part.device[at : at + values.nbytes].view(values.dtype)
         if not self.recording:
-            place.set(np.array(values), part.stream)
+            part.upload(place, np.array(values))
         return place
 
     @property
@@ -234,8 +238,7 @@ class Capture:
         """The recording is over: write the tables, note how many random numbers a step draws."""
         self.recording = False
         for part, held, values in self._constants:
-            with part.backend.place():
-                held.set(values, part.stream)
+            part.upload(held, values)
         for part in self._parts.values():
             part.drawn = (part.backend._stream[1] - part.random_start[1]) & (1 << 64) - 1
 
@@ -267,7 +270,6 @@ class Capture:
         for part in self._parts.values():
             if part.draws is not None:
                 seed, start = part.backend._stream
-                with part.backend.place():
-                    part.draws[1].set(np.array([seed, start], np.uint64), part.stream)
+                part.upload(part.draws[1], np.array([seed, start], np.uint64))
             part.backend._stream[1] += part.drawn
             part.write()

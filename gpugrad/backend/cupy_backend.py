@@ -145,6 +145,11 @@ class CupyBackend(ImagesBackend):
         with self.place():
             return array.get()
 
+    def upload(self, target: Array, values: Any, stream: Any) -> None:
+        """Values of the host in `target`, by a stream; returns when they may be changed."""
+        with self.place():
+            target.set(values, stream)
+
     def overwrite(self, target: Array, source: Array) -> None:
         """The values of `source` in `target`, of its shape and dtype and on its GPU; dense ones without a kernel."""
         with self.place():
