@@ -261,9 +261,10 @@ class Elementwise:
         first: Any = None
         for a in args:
             if isinstance(a, Tensor):
-                tensors = array = True
+                tensors = True
                 node = a._node
                 a = a.data
+                array = is_array(a)  # no number, which arithmetic on arrays without axes may leave in a cotangent
                 if node is not None:
                     count += 1
                 parents.append(node)
