@@ -90,6 +90,7 @@ def result(y: Any, out: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=1024)
 def form(columns: int, itemsize: int) -> str:
     """The form in which kernels work on rows of so many columns."""
     held = columns * (2 if itemsize == 8 else 1)

@@ -12,6 +12,7 @@ from gpugrad.fusion import FormulaError, trace
 from gpugrad.fusion.cuda_compiler import SOURCES, cuda_source, row_source
 from gpugrad.fusion.locate import kernel_dir
 from gpugrad.ops.recurrent import CELLS
+from tests.cuda.cubin import resources
 from tests.cuda.library import Case, cases, generated
 from tests.cuda.nvrtc import NvrtcError, architectures, compile_source, missing_nvrtc
 
@@ -165,6 +166,25 @@ def test_what_a_kernel_over_rows_has_in_shared_memory_fits_beside_the_row(file: 
         assert sum(map(int, static)) <= cuda_launch._STATIC
 
 
+def spilt(cubin: bytes, but: int = 0) -> set[str]:
+    """The kernels whose threads keep more than `but` bytes in local memory, because registers do not suffice."""
+    return {name for name, taken in resources(cubin).items() if taken.local > but}
+
+
+@needs_nvrtc
+def test_registers_suffice_for_rows() -> None:
+    source, form = SOURCES["layer_norm.cu"], "block256"
+    cubin = compile_source(row_source(source.file, "float32", form), 90)
+    assert set(resources(cubin)) == {source.entry(k, "float32") for k in source.kernels if source.form(k) == form}
+    assert not spilt(cubin)
+    many = """extern "C" __global__ void f(float* x, int n) {
+      float a[64];
+      for (int i = 0; i < 64; ++i) a[i] = x[i] * i;
+      for (int i = 0; i < n; ++i) x[i] = a[i % 64];
+    }"""
+    assert spilt(compile_source(many, 90)) == {"f"}, "what is found by a number that no register has"
+
+
 @needs_nvrtc
 @pytest.mark.parametrize("form", SOURCES["softmax.cu"].forms)
 def test_one_form_is_compiled_at_a_time(form: str) -> None:
@@ -185,7 +205,9 @@ def test_a_row_source_compiles_for_float32(file: str) -> None:
 @pytest.mark.parametrize("arch", architectures())
 @pytest.mark.parametrize(("file", "dtype"), ROWS)
 def test_every_row_source_compiles(file: str, dtype: str, arch: int) -> None:
-    assert compile_source(row_source(file, dtype), arch)
+    cubin = compile_source(row_source(file, dtype), arch)
+    if SOURCES[file].forms and dtype != "float64" and arch <= 90:  # what is shaped on: sm_100 and doubles keep some
+        assert not spilt(cubin, but=16)
     if arch == 90:
         check_lint(compile_source(row_source(file, dtype), arch, ptx=True).decode(), dtype)
 
