@@ -139,7 +139,8 @@ class _Walk:
                         node.saved = FREED
                     if MANY:  # the operation may have come from another GPU
                         follow(g)
-                    if g.shape != parent.shape or g.dtype != parent.dtype:
+                    made = g.shape != parent.shape or g.dtype != parent.dtype
+                    if made:
                         g = conform(g, parent, node)
                     if watched:
                         self._watch(node, (g,))
@@ -150,7 +151,7 @@ class _Walk:
                     ):
                         node = parent
                         continue
-                    self.arrive(parent, g, node.fresh)
+                    self.arrive(parent, g, made or node.fresh)
                     if watched:
                         self._watch(node, ())
                     break
@@ -212,6 +213,9 @@ class _Last:
 
 def conform(g: Any, parent: Node, node: Node) -> Any:
     """Bring a cotangent to its input's shape and dtype: sum what was broadcast, cast back what was promoted.
+
+    Returns:
+        An array of its own where either differs.
 
     Raises:
         GradientError: the shapes have nothing to do with each other; names the operation.

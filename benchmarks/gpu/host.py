@@ -18,7 +18,7 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,27 +47,11 @@ def ours() -> dict[str, Callable[[], Call]]:
     mask, leaves = _on_gpu((ROWS, COLUMNS)), (x, other, row, scale, weight)
     seeds = {shape: _on_gpu(shape) for shape in ((ROWS, COLUMNS), ())}
 
-    def chain() -> Any:
-        y = x
-        for _ in range(CHAIN // 2):
-            y = gg.tanh(y) * mask
-        return y
-
-    def backward(forward: Call) -> Call:
-        y, shape = forward(), tuple(forward().shape)
-
-        def back() -> None:
-            for leaf in leaves:
-                leaf.grad = None
-            y.backward(seeds[shape], retain_graph=True)
-
-        return back
-
     forwards: dict[str, Call] = {
         "relu": lambda: gg.relu(x),
         "add a row": lambda: mask + row,
         "multiply": lambda: x * other,
-        f"{CHAIN} elementwise": chain,
+        f"{CHAIN} elementwise": lambda: _chain(x, mask, gg.tanh),
         "matmul": lambda: x @ weight,
         "linear": lambda: F.linear(x, weight, row),
         "cross entropy": lambda: F.cross_entropy(x, labels),
@@ -75,16 +59,40 @@ def ours() -> dict[str, Callable[[], Call]]:
         "softmax": lambda: gg.softmax(x),
         "sum": x.sum,
     }
-    found: dict[str, Callable[[], Call]] = {}
-    for name, forward in forwards.items():
-        found[name] = functools.partial(_itself, forward)
-        found[f"{name}, backward"] = functools.partial(backward, forward)
+    found = _both(forwards, leaves, seeds)
     return {**found, "Adam, 6 parameters": _update, "training step 784-256-128-10": _training_step,
             "the same compiled, a replay": _replay}  # fmt: skip
 
 
 def _itself(call: Call) -> Call:
     return call
+
+
+def _chain(x: Any, mask: Any, tanh: Callable[[Any], Any]) -> Any:
+    for _ in range(CHAIN // 2):
+        x = tanh(x) * mask
+    return x
+
+
+def _both(forwards: dict[str, Call], leaves: Sequence[Any], seeds: dict[Any, Any]) -> dict[str, Callable[[], Call]]:
+    """What makes the calls forward, and backward from the seed of the result's shape."""
+
+    def backward(forward: Call) -> Call:
+        y = forward()
+        seed = seeds[tuple(y.shape)]
+
+        def back() -> None:
+            for leaf in leaves:
+                leaf.grad = None
+            y.backward(seed, retain_graph=True)
+
+        return back
+
+    found: dict[str, Callable[[], Call]] = {}
+    for name, forward in forwards.items():
+        found[name] = functools.partial(_itself, forward)
+        found[f"{name}, backward"] = functools.partial(backward, forward)
+    return found
 
 
 def _network() -> Any:
@@ -135,27 +143,11 @@ def theirs() -> dict[str, Callable[[], Call]]:
     mask, labels = torch.zeros((FEW, FEW)), torch.zeros(FEW, dtype=torch.int64)
     leaves, seeds = (x, other, row, scale, weight), {(FEW, FEW): mask, (): mask.sum()}
 
-    def chain() -> Any:
-        y = x
-        for _ in range(CHAIN // 2):
-            y = torch.tanh(y) * mask
-        return y
-
-    def backward(forward: Call) -> Call:
-        y, shape = forward(), tuple(forward().shape)
-
-        def back() -> None:
-            for leaf in leaves:
-                leaf.grad = None
-            y.backward(seeds[shape], retain_graph=True)
-
-        return back
-
     forwards: dict[str, Call] = {
         "relu": lambda: torch.relu(x),
         "add a row": lambda: mask + row,
         "multiply": lambda: x * other,
-        f"{CHAIN} elementwise": chain,
+        f"{CHAIN} elementwise": lambda: _chain(x, mask, torch.tanh),
         "matmul": lambda: x @ weight,
         "linear": lambda: F.linear(x, weight, row),
         "cross entropy": lambda: F.cross_entropy(x, labels),
@@ -163,10 +155,7 @@ def theirs() -> dict[str, Callable[[], Call]]:
         "softmax": lambda: torch.softmax(x, -1),
         "sum": x.sum,
     }
-    found: dict[str, Callable[[], Call]] = {}
-    for name, forward in forwards.items():
-        found[name] = functools.partial(_itself, forward)
-        found[f"{name}, backward"] = functools.partial(backward, forward)
+    found = _both(forwards, leaves, seeds)
     return {**found, "Adam, 6 parameters": _their_update, "training step 784-256-128-10": _their_step}
 
 
