@@ -1,21 +1,26 @@
 """The benchmark of the host's part runs without a driver, on CuPy's own arrays, and counts what it should."""
 
-import importlib.util
 import json
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
 from benchmarks.gpu import host
 from benchmarks.gpu.undriven import undriven, why_not
 
-needs_cupy = pytest.mark.skipif(importlib.util.find_spec("cupy") is None, reason="CuPy is not installed")
 
-
-@needs_cupy
-def test_a_training_step_is_measured_launch_by_launch(tmp_path: Path) -> None:
+@pytest.fixture
+def cupy() -> ModuleType:
+    found: ModuleType = pytest.importorskip("cupy")
     if reason := why_not():
         pytest.skip(reason)
+    return found
+
+
+@pytest.mark.usefixtures("cupy")
+def test_a_training_step_is_measured_launch_by_launch(tmp_path: Path) -> None:
     assert host.main(["--quick", "--out", str(tmp_path)]) == 0
     record = json.loads((tmp_path / "gpu-host.json").read_text())["calls"]
     step = record["training step 784-256-128-10"]
@@ -30,12 +35,7 @@ def test_a_training_step_is_measured_launch_by_launch(tmp_path: Path) -> None:
     assert "| training step" in (tmp_path / "gpu-host.md").read_text()
 
 
-@needs_cupy
-def test_everything_is_as_it_was_afterwards() -> None:
-    if reason := why_not():
-        pytest.skip(reason)
-    import cupy
-
+def test_everything_is_as_it_was_afterwards(cupy: Any) -> None:
     import gpugrad as gg
 
     before = cupy.zeros, cupy.RawModule, cupy.cuda.Device, cupy.cuda.get_current_stream
