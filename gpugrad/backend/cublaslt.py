@@ -132,7 +132,7 @@ class Products:
         with self.backend.place():
             found = self._run(a, b, target, epilogue, (vector, aux))
         if out is None and found is not None and not self.backend.many:
-            plan = self._plans[self._key(a, b, target, epilogue)]
+            plan = self._plans.get(self._key(a, b, target, epilogue))  # gone, if there were too many
             if isinstance(plan, _Plan) and target.data.ptr % _ALIGNED == 0:  # as all new memory is
                 plan.shape = shape
                 self._plans[short] = plan
