@@ -188,19 +188,19 @@ def sharers(tensor: Any, kind: type) -> list[Any]:
     found: dict[int, Any] = {}
     for generation in range(3):  # a view is likely young, and nobody looks further than the last holder
         for t in gc.get_objects(generation=generation):
-            if issubclass(type(t), kind) and t is not tensor and _on(t, storage):
+            if issubclass(type(t), kind) and t is not tensor and _on(t, storage, isinstance(array, np.ndarray)):
                 found[id(t)] = t
         if len(found) >= holders:
             break
     return list(found.values())
 
 
-def _on(tensor: Any, storage: object) -> bool:
+def _on(tensor: Any, storage: object, host: bool) -> bool:
     data = getattr(tensor, "data", None)  # a tensor that is just being made has none
     if data is None:
         return False
     array = memory(data)
-    return backend_of(array).storage(array) is storage
+    return isinstance(array, np.ndarray) is host and backend_of(array).storage(array) is storage
 
 
 def family_head(name: str, tensors: list[Any]) -> tuple[Any, dict[int, Any]]:

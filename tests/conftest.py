@@ -52,6 +52,7 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.collect()  # full collections come by the share of what is new in what the last one left
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
