@@ -41,24 +41,11 @@ def _on_gpu(shape: tuple[int, ...], grad: bool = False, dtype: str = "float32") 
 
 def ours() -> dict[str, Callable[[], Call]]:
     """What is measured of gpugrad: by name, what makes the call. Within `undriven` only."""
-    F = gg.nn.functional  # noqa: N806 - the name that everybody gives it
     x, other, weight = _on_gpu((ROWS, COLUMNS), True), _on_gpu((ROWS, COLUMNS), True), _on_gpu((COLUMNS, COLUMNS), True)
     row, scale, labels = _on_gpu((COLUMNS,), True), _on_gpu((COLUMNS,), True), _on_gpu((ROWS,), dtype="int64")
     mask, leaves = _on_gpu((ROWS, COLUMNS)), (x, other, row, scale, weight)
     seeds = {shape: _on_gpu(shape) for shape in ((ROWS, COLUMNS), ())}
-
-    forwards: dict[str, Call] = {
-        "relu": lambda: gg.relu(x),
-        "add a row": lambda: mask + row,
-        "multiply": lambda: x * other,
-        f"{CHAIN} elementwise": lambda: _chain(x, mask, gg.tanh),
-        "matmul": lambda: x @ weight,
-        "linear": lambda: F.linear(x, weight, row),
-        "cross entropy": lambda: F.cross_entropy(x, labels),
-        "layer norm": lambda: F.layer_norm(x, (COLUMNS,), scale, row),
-        "softmax": lambda: gg.softmax(x),
-        "sum": x.sum,
-    }
+    forwards = _forwards(gg, gg.nn.functional, x, other, weight, row, scale, mask, labels)
     found = _both(forwards, leaves, seeds)
     return {**found, "Adam, 6 parameters": _update, "training step 784-256-128-10": _training_step,
             "the same compiled, a replay": _replay}  # fmt: skip
@@ -72,6 +59,24 @@ def _chain(x: Any, mask: Any, tanh: Callable[[Any], Any]) -> Any:
     for _ in range(CHAIN // 2):
         x = tanh(x) * mask
     return x
+
+
+def _forwards(
+    library: Any, functional: Any, x: Any, other: Any, weight: Any, row: Any, scale: Any, mask: Any, labels: Any
+) -> dict[str, Call]:
+    """The calls of a library; gpugrad's and PyTorch's have the same names."""
+    return {
+        "relu": lambda: library.relu(x),
+        "add a row": lambda: mask + row,
+        "multiply": lambda: x * other,
+        f"{CHAIN} elementwise": lambda: _chain(x, mask, library.tanh),
+        "matmul": lambda: x @ weight,
+        "linear": lambda: functional.linear(x, weight, row),
+        "cross entropy": lambda: functional.cross_entropy(x, labels),
+        "layer norm": lambda: functional.layer_norm(x, tuple(row.shape), scale, row),
+        "softmax": lambda: library.softmax(x, -1),
+        "sum": x.sum,
+    }
 
 
 def _both(forwards: dict[str, Call], leaves: Sequence[Any], seeds: dict[Any, Any]) -> dict[str, Callable[[], Call]]:
@@ -134,7 +139,6 @@ def theirs() -> dict[str, Callable[[], Call]]:
     except ImportError:
         return {}
     torch.set_num_threads(1)
-    F = torch.nn.functional  # noqa: N806
 
     def made(*shape: int) -> Any:
         return torch.zeros(shape, requires_grad=True)
@@ -142,19 +146,7 @@ def theirs() -> dict[str, Callable[[], Call]]:
     x, other, weight, row, scale = made(FEW, FEW), made(FEW, FEW), made(FEW, FEW), made(FEW), made(FEW)
     mask, labels = torch.zeros((FEW, FEW)), torch.zeros(FEW, dtype=torch.int64)
     leaves, seeds = (x, other, row, scale, weight), {(FEW, FEW): mask, (): mask.sum()}
-
-    forwards: dict[str, Call] = {
-        "relu": lambda: torch.relu(x),
-        "add a row": lambda: mask + row,
-        "multiply": lambda: x * other,
-        f"{CHAIN} elementwise": lambda: _chain(x, mask, torch.tanh),
-        "matmul": lambda: x @ weight,
-        "linear": lambda: F.linear(x, weight, row),
-        "cross entropy": lambda: F.cross_entropy(x, labels),
-        "layer norm": lambda: F.layer_norm(x, (FEW,), scale, row),
-        "softmax": lambda: torch.softmax(x, -1),
-        "sum": x.sum,
-    }
+    forwards = _forwards(torch, torch.nn.functional, x, other, weight, row, scale, mask, labels)
     found = _both(forwards, leaves, seeds)
     return {**found, "Adam, 6 parameters": _their_update, "training step 784-256-128-10": _their_step}
 

@@ -35,7 +35,7 @@ _NOTHING: Final = (None, None)
 class _Plan:
     """One product, all of it decided but the addresses."""
 
-    __slots__ = ("algorithm", "alpha", "beta", "desc", "keep", "layouts", "offsets", "shape", "told")
+    __slots__ = ("algorithm", "alpha", "beta", "desc", "keep", "layouts", "offsets", "told")
 
     def __init__(
         self, problem: Problem, desc: int, layouts: tuple[int, int, int], itemsizes: Any, numbers: Any, keep: Any
@@ -43,7 +43,6 @@ class _Plan:
         self.desc, self.layouts = desc, layouts
         size, out_size = itemsizes
         self.offsets = tuple([(a * size, b * size, d * out_size) for a, b, d in problem.offsets])  # in bytes
-        self.shape: tuple[int, ...] = ()  # of the result
         self.told: list[int] = [0, 0]  # the addresses of what is beside it, as the descriptor has them
         self.alpha, self.beta = numbers.ctypes.data, numbers.ctypes.data + numbers.itemsize
         self.keep, self.algorithm = [numbers, keep], keep.ctypes.data
@@ -78,8 +77,9 @@ class Products:
         self._pointers: tuple[int, int] = (int(pointers[0]), int(pointers[1]))
         self._address = ctypes.c_int64()  # where an attribute is read from
         self._address_at = ctypes.addressof(self._address)
-        # By what decides a product: with the result's layout, and, where it was made here, without.
         self._plans: dict[Any, _Plan | int | None] = {}
+        # Of products whose results are made here: by what decides one without its result, with the result's shape.
+        self._known: dict[Any, tuple[_Plan, tuple[int, ...]]] = {}
         self.scratch = Scratch(backend, _WORKSPACE)
         # A plan's descriptor holds the addresses of bias and notes, so that two threads must not call it at once.
         self._lock = threading.Lock()
@@ -112,10 +112,10 @@ class Products:
             at, bt, beside = a.data.ptr, b.data.ptr, _NOTHING if vector is None and aux is None else (vector, aux)
             level = precision.get_float32_matmul_precision()
             short = (a.shape, a.strides, b.shape, b.strides, a.dtype, b.dtype, at & 15, bt & 15, epilogue, level)
-            plan = self._plans.get(short)
-            if plan is not None:
-                target = self.backend.empty(plan.shape, a.dtype)  # type: ignore[union-attr]
-                self._launch(plan, (at, bt, target.data.ptr), beside)  # type: ignore[arg-type]
+            known = self._known.get(short)
+            if known is not None:
+                target = self.backend.empty(known[1], a.dtype)
+                self._launch(known[0], (at, bt, target.data.ptr), beside)
                 return target
         if a.dtype != b.dtype or a.dtype.name not in _TYPES or a.ndim < 2 or b.ndim < 2:
             return None
@@ -134,8 +134,9 @@ class Products:
         if out is None and found is not None and not self.backend.many:
             plan = self._plans.get(self._key(a, b, target, epilogue))  # gone, if there were too many
             if isinstance(plan, _Plan) and target.data.ptr % _ALIGNED == 0:  # as all new memory is
-                plan.shape = shape
-                self._plans[short] = plan
+                if len(self._known) >= _MAX_PLANS:
+                    self._known.clear()
+                self._known[short] = plan, shape
         return found
 
     def _key(self, a: Array, b: Array, out: Array, epilogue: str) -> tuple[Any, ...]:
@@ -317,10 +318,11 @@ class Products:
 
     def _forget(self) -> None:
         with self._lock:
-            for plan in set(self._plans.values()):
+            for plan in self._plans.values():
                 if isinstance(plan, _Plan):
                     self._drop(plan.desc, plan.layouts)
             self._plans.clear()
+            self._known.clear()
 
 
 def relu_row(n: int) -> int:

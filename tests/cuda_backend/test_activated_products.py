@@ -62,7 +62,7 @@ def test_epilogues_that_are_lacking_become_kernels(
     x = rng.standard_normal((5, 6)).astype(np.float32)
     want = gradients(network(kind, "cuda"), x, "cuda")
     gpu.unsupported.update(f"D{kind}" if which == "D" else f"{kind}_{which}" for which in lacking)
-    backend_for("cuda").blas._plans.clear()
+    backend_for("cuda").blas._forget()
     gpu.clear()
     got = gradients(network(kind, "cuda"), x, "cuda")
     assert sum(gpu.calls[f"cublasLt.{name}"] for name in gpu.unsupported) == 0

@@ -216,14 +216,18 @@ def test_what_a_replay_would_not_do_is_refused(gpu: State, make: Any, why: str) 
 
 
 def test_options_that_change_are_seen(gpu: State) -> None:
-    rate = lambda i: 0.5 if i < 6 else 0.25  # noqa: E731
+    def rate(i: int) -> float:
+        return 0.5 if i < 6 else 0.25
+
     want, found = training(Signs, False, 14, rate), training(Signs, True, 14, rate)
     assert found[:3] == want[:3]
     assert found[3] == 1
 
 
 def test_options_that_always_change_end_in_plain_steps(gpu: State) -> None:
-    rate = lambda i: 1.0 / (i + 1)  # noqa: E731
+    def rate(i: int) -> float:
+        return 1.0 / (i + 1)
+
     want = training(Signs, False, 60, rate)
     with pytest.warns(RuntimeWarning, match="replaced again and again"):
         found = training(Signs, True, 60, rate)

@@ -71,13 +71,19 @@ def test_only_so_many_are_kept_beside_those_at_work(gpu: State, held: Any) -> No
     assert held() <= _MOST + 2
 
 
-def test_a_stream_at_the_address_of_one_that_is_gone_waits_for_it(gpu: State, held: Any) -> None:
+def left_at_work(gpu: State) -> int:
+    """The address of a stream that is gone, whose product is not over."""
     stream = new()
     product(stream)
-    address = stream.ptr
+    address = int(stream.ptr)
     gpu.busy.add(address)
     del stream
     gc.collect()
+    return address
+
+
+def test_a_stream_at_the_address_of_one_that_is_gone_waits_for_it(gpu: State, held: Any) -> None:
+    address = left_at_work(gpu)
     again = new()
     again.ptr = again._copies.ptr = address
     gpu.clear()
@@ -92,12 +98,7 @@ def test_a_compiled_step_at_such_an_address_waits_too(gpu: State, held: Any) -> 
 
     import cupy
 
-    stream = new()
-    product(stream)
-    address = stream.ptr
-    gpu.busy.add(address)
-    del stream
-    gc.collect()
+    address = left_at_work(gpu)
     numbers, cupy.cuda.Stream._numbers = cupy.cuda.Stream._numbers, itertools.chain([address], itertools.count(5000))
     try:
         gpu.clear()
