@@ -27,7 +27,7 @@ from .ops.bessel import i0
 from .ops.cast import astype, clone, conj, imag, real
 from .ops.choosing import apply_along_axis, piecewise, select
 from .ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
-from .ops.core import elementwise
+from .ops.defining import elementwise
 from .ops.creation import (
     arange, as_tensor, asarray, empty, empty_like, eye, from_numpy, full, full_like, get_default_dtype, linspace,
     ones, ones_like, set_default_dtype, tensor, zeros, zeros_like,

@@ -7,18 +7,26 @@ for each. Recording and walking belong to `tape`; calling with tensors belongs t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 Shape = tuple[int, ...]
 Needs = tuple[bool, ...]
 T = TypeVar("T")
 
-OUT: Final = -1  # in `keeps`: the output itself
+OUT: Final = -1  # in `keeps`: the output itself, the last of a call's values
 
 REGISTRY: Final[dict[str, Primitive]] = {}
 ELEMENTWISE: Final[dict[str, Any]] = {}  # the elementwise operations: they have a formula in place of a rule
 FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {}  # every public function by name: what methods and protocols call
+
+
+def picker(places: Sequence[int | None]) -> Callable[[list[Any]], tuple[Any, ...]]:
+    """A function that takes a call's inputs and last its output, and gives those in `places`; None for None."""
+    if len(places) > 1 and None not in places:
+        return operator.itemgetter(*places)
+    return lambda values: tuple([None if k is None else values[k] for k in places])
 
 
 class Operation(Protocol):
@@ -82,6 +90,8 @@ class Primitive:
     __slots__ = (
         "_bytes",
         "_flops",
+        "_keepers",
+        "_kept",
         "_vjp_bytes",
         "_vjp_flops",
         "bilinear",
@@ -91,7 +101,6 @@ class Primitive:
         "jvp",
         "keeps",
         "keeps_output",
-        "kept_for",
         "linear",
         "name",
         "outputs",
@@ -139,7 +148,8 @@ class Primitive:
         self._vjp_flops = vjp_flops
         self._bytes = bytes
         self._vjp_bytes = vjp_bytes
-        self.kept_for: dict[Needs, tuple[tuple[int, bool], ...]] = {}
+        self._kept: dict[Needs, tuple[tuple[int, bool], ...]] = {}
+        self._keepers: dict[Needs, Callable[[list[Any]], tuple[Any, ...]]] = {}
         REGISTRY[name] = self
 
     def __repr__(self) -> str:
@@ -147,11 +157,19 @@ class Primitive:
 
     def kept(self, needs: Needs) -> tuple[tuple[int, bool], ...]:
         """The values the rule takes, in order (inputs by position, then `OUT`), and whether `needs` asks for each."""
-        found = self.kept_for.get(needs)
+        found = self._kept.get(needs)
         if found is None:
             every = sorted({k for keep in self.keeps for k in keep}, key=lambda k: (k == OUT, k))
             wanted = {k for keep, need in zip(self.keeps, needs, strict=False) if need for k in keep}
-            found = self.kept_for[needs] = tuple((k, k in wanted) for k in every)
+            found = self._kept[needs] = tuple((k, k in wanted) for k in every)
+        return found
+
+    def keeper(self, needs: Needs) -> Callable[[list[Any]], tuple[Any, ...]]:
+        """The same as a function of a call's inputs and, last, its output: the values, None for those not asked for."""
+        found = self._keepers.get(needs)
+        if found is None:
+            places = [k if wanted else None for k, wanted in self.kept(needs)]
+            found = self._keepers[needs] = picker(places)
         return found
 
     def flops(self, shapes: tuple[Shape, ...], out_shape: Shape, **static: Any) -> int:

@@ -18,7 +18,7 @@ from .backend.placing import MANY, elsewhere
 from .batching import USED
 from .casting import CASTING, cast
 from .exhausted import exhausted
-from .gradmode import recording
+from .gradmode import recording, short_way
 from .inplace import InPlace
 from .lifting import on_one_level
 from .methods import Methods
@@ -405,14 +405,14 @@ def apply(prim: Primitive, args: tuple[Any, ...], static: dict[str, Any]) -> Any
 def _record(prim: Primitive, arrays: list[Any], parents: tuple[Node | None, ...], static: dict[str, Any]) -> Any:
     needs = tuple([p is not None for p in parents])
     out, extras = prim.forward(needs, *arrays, **static)
-    node = _new(PrimitiveNode)
+    node = PrimitiveNode()
     node.prim, node.needs, node.static, node.parents = prim, needs, static, parents
-    kept = [(out if k < 0 else arrays[k]) if wanted else None for k, wanted in prim.kept(needs)]
+    kept = prim.keeper(needs)([*arrays, out])
     if prim.outputs > 1 and prim.keeps_output:
-        kept[-1:] = kept[-1] or [None] * prim.outputs
-    node.saved = tuple(kept + list(extras))
+        kept = (*kept[:-1], *(kept[-1] or (None,) * prim.outputs))
+    node.saved = (*kept, *extras)
     node.seq, node.scalars = mutation.tick(), None
-    if anomaly.watching():
+    if not short_way() and anomaly.watching():
         anomaly.check_forward(prim.name, out, tuple(arrays))
         anomaly.note(node)
     if prim.outputs == 1:

@@ -272,7 +272,8 @@ def undriven(counting: bool = False) -> Iterator[Counts]:
             known.__dict__["_blas"] = None
         backend._CUDA.clear()
         cupy_backend._used.clear()
-        kernels = (cuda_kernels.load, cuda_launch.function, cuda_sums.planned, cuda_sums._adding)
+        launches = (cuda_launch.function, cuda_launch._in_registers)
+        kernels = (cuda_kernels.load, *launches, cuda_sums.planned, cuda_sums._adding)
         for cached in (*kernels, cuda_optim._uploaded, cuda_optim._chunks):
             cached.cache_clear()
 

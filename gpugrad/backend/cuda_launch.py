@@ -107,18 +107,25 @@ def launch_rows(
     Raises:
         ValueError: rows of 2^31 elements or more, which kernels do not count.
     """
+    run, grid, block = _in_registers(file, kernel, dtype, rows, columns)
+    if run is not None:
+        run(grid, block, args)
+    elif rows:
+        _launch_shared(file, f"{kernel}_shared", dtype, rows, held * columns * dtype.itemsize, args)
+
+
+@functools.lru_cache(maxsize=4096)
+def _in_registers(file: str, kernel: str, dtype: Any, rows: int, columns: int) -> tuple[Any, Any, Any]:
+    """Entry point, grid and block for rows that registers hold; no entry point for longer rows, and for none."""
     if columns >> 31:
         raise ValueError(
             f"[{kernel}] rows of {columns} elements; expected fewer than 2^31: kernels count them in 32 bits, cut them"
         )
-    if not rows:
-        return
     way = form(columns, dtype.itemsize)
-    if way == "shared":
-        _launch_shared(file, f"{kernel}_shared", dtype, rows, held * columns * dtype.itemsize, args)
-        return
+    if not rows or way == "shared":
+        return None, (0,), (0,)
     grid = min(-(-rows // _TEAMS[way]), _MOST_BLOCKS) if way in _TEAMS else rows
-    function(file, f"{kernel}_{way}", dtype)((grid,), (_THREADS.get(way, BLOCK),), args)
+    return function(file, f"{kernel}_{way}", dtype), (grid,), (_THREADS.get(way, BLOCK),)
 
 
 def launch_units(

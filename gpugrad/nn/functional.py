@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..ops.arguments import axis_index, bare, constant, module, operand
 from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
 from ..ops.conv_relu import conv_relu
-from ..ops.core import elementwise
+from ..ops.defining import elementwise
 from ..ops.elementwise import (
     celu,
     elu,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..ops.arguments import bare, operand
-from ..ops.core import elementwise
+from ..ops.defining import elementwise
 from ..ops.elementwise import absolute, exp, log, maximum, softplus, square, where
 from ..ops.entropy import check_labels, class_rows, class_weight, label_weights
 from ..ops.index import take_along_axis

@@ -260,13 +260,13 @@ def backend_for_all(name: str, *arrays: Any) -> Backend:
     Raises:
         DeviceError: they live on different devices; names both.
     """
-    found = backend_of(arrays[0])
-    for a in arrays[1:]:
-        if a is not None and type(a) is not type(arrays[0]) and is_array(a):
+    kind = type(arrays[0])
+    for a in arrays:
+        if type(a) is not kind and a is not None and is_array(a):
             if on_one_level(arrays) is not arrays:  # examples of a map, and what they share
                 return union(arrays)[0]  # type: ignore[no-any-return]
             raise DeviceError(mixed(name, [arrays[0], a]))
-    return found
+    return backend_of(arrays[0])
 
 
 def mixed(name: str, arrays: list[Any]) -> str:

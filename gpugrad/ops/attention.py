@@ -16,7 +16,7 @@ from ..lifting import here
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
 from .arguments import backend_for_all, bare, operand
-from .core import make
+from .defining import make
 from .elementwise import maximum, where
 from .linalg import matmul
 from .rows import softmax

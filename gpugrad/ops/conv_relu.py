@@ -12,7 +12,7 @@ from ..backend.conv import Geometry
 from ..primitive import OUT, Needs, Primitive, Shape, public
 from .arguments import backend_for_all, operand
 from .conv import Padding, Size, conv_flops, conv_rule, conv_vjp_flops, conv_way, convolve, describe_conv
-from .core import make
+from .defining import make
 from .elementwise import relu, where
 
 _positive = make(lambda g, y: where(y > 0.0, g, 0.0), "conv_relu_back")

@@ -1,33 +1,33 @@
 """`Elementwise`: an operation that is one formula, on arrays, tensors, and inside other formulas.
 
-Its forward kernel, its fused backward kernel and its derivatives of every order all come from the formula. The
-definitions are in `elementwise`; this module is how they run and are recorded.
+Its forward kernel, its fused backward kernel and its derivatives of every order all come from the formula. How a
+function becomes one is in `defining`, the formulas are in `elementwise`; this module is how they run and are recorded.
 """
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from .. import anomaly, mutation
-from ..backend import DeviceError, WrappedArray, backend_of, is_array
+from ..backend import DeviceError, WrappedArray, backend_of, cpu, is_array
 from ..casting import CASTING, cast
 from ..exhausted import exhausted
-from ..fusion import Expr, Formula, FormulaError, Vjp, trace
+from ..fusion import Expr, Formula, Vjp
 from ..fusion.expr import substitute, var
 from ..fusion.formula import unused
 from ..gradmode import recording, short_way
 from ..lifting import on_one_level
 from ..nodes import Node
-from ..primitive import ELEMENTWISE, FUNCTIONS, Needs, Shape
+from ..primitive import Needs, Shape, picker
 from ..signatures import UFUNC_OPTIONS, as_ufunc
 from ..tensor import Tensor, new_tensor
 from .arguments import holds_tensor, mixed
 from .source import kernel_source
+
+_NUMBERS: Final = (int, float, complex, np.generic)
 
 
 class ElementwiseNode(Node):
@@ -93,6 +93,7 @@ class _Plan:
     def __init__(self, vjp: Vjp) -> None:
         self.vjp = vjp
         self.residuals = vjp.residuals
+        self.kept = picker(vjp.residuals)
         outputs = vjp.formula.outputs
         # A cotangent that is just `g` is handed on, and one that is 0 needs no kernel.
         self.passes = tuple(o.op == "input" and o.value == "g" for o in outputs)
@@ -259,12 +260,12 @@ class Elementwise:
         count = 0
         tensors = False
         first: Any = None
+        kind: Any = None
         for a in args:
             if isinstance(a, Tensor):
                 tensors = True
                 node = a._node
                 a = a.data
-                array = is_array(a)  # no number, which arithmetic on arrays without axes may leave in a cotangent
                 if node is not None:
                     count += 1
                 parents.append(node)
@@ -272,22 +273,22 @@ class Elementwise:
                 if isinstance(a, Expr):
                     return self._inline(args)
                 parents.append(None)
-                array = is_array(a)
-                if not array and not isinstance(a, (int, float, complex, np.generic)):
-                    a, array = np.asarray(a), True
-            if array:
+            # A tensor may hold a number too, which arithmetic on arrays without axes leaves in a cotangent.
+            if type(a) is not kind and not isinstance(a, _NUMBERS):
+                if not is_array(a):
+                    a = np.asarray(a)
                 if first is None:
-                    first = a
-                elif type(a) is not type(first):
+                    first, kind = a, type(a)
+                elif type(a) is not kind:
                     return self._mixed(args, first, a)
             arrays.append(a)
         try:
-            if type(first) is np.ndarray and self._cpu is not None:
-                out = self._cpu(*arrays)
+            if kind is np.ndarray:
+                out = (self._cpu or self._for_the_cpu())(*arrays)
+            elif isinstance(first, WrappedArray) and (found := self._on_one_level(args)) is not None:
+                return self(*found)
             else:
-                if isinstance(first, WrappedArray) and (found := self._on_one_level(args)) is not None:
-                    return self(*found)
-                out = self._kernel(first)(*arrays)
+                out = backend_of(first).kernel(self.formula)(*arrays)
         except MemoryError as error:
             raise exhausted(self.name, arrays, parents, error) from error
         if not tensors:
@@ -296,13 +297,10 @@ class Elementwise:
             return self._record(out, arrays, parents, count)
         return new_tensor(out, None)
 
-    def _kernel(self, array: Any) -> Any:
-        """The compiled formula for the device of `array`; the CPU's is kept at hand."""
-        backend = backend_of(array)
-        kernel = backend.kernel(self.formula)
-        if backend.name == "cpu":
-            self._cpu = kernel
-        return kernel
+    def _for_the_cpu(self) -> Any:
+        """The compiled formula for NumPy's arrays, from here on at hand."""
+        self._cpu = cpu().kernel(self.formula)
+        return self._cpu
 
     def _mixed(self, args: tuple[Any, ...], first: Any, other: Any) -> Any:
         """Operands of two kinds: examples of a map and what they share; else a mistake."""
@@ -321,7 +319,10 @@ class Elementwise:
         """The common case, one tensor: the same as the general way with less to look at."""
         a = x.data
         try:
-            out = (self._cpu if self._cpu is not None and type(a) is np.ndarray else self._kernel(a))(a)
+            if type(a) is np.ndarray:
+                out = (self._cpu or self._for_the_cpu())(a)
+            else:
+                out = backend_of(a).kernel(self.formula)(a)
         except MemoryError as error:
             raise exhausted(self.name, [a], [x._node], error) from error
         parent = x._node
@@ -341,7 +342,7 @@ class Elementwise:
 
     def _record(self, out: Any, arrays: list[Any], parents: list[Node | None], count: int) -> Tensor:
         needs = tuple([p is not None for p in parents])
-        plan = self.plan(needs)
+        plan = self._plans.get(needs) or self.plan(needs)
         if not self.formula.holomorphic and any(is_array(a) and a.dtype.kind == "c" for a in arrays):
             raise TypeError(
                 f"[{self.name}] has no complex derivative: {self.formula}; compose it of gg.real(x) and gg.imag(x)"
@@ -349,9 +350,9 @@ class Elementwise:
         node: ElementwiseNode = UnaryNode() if count == 1 else ElementwiseNode()
         node.parents = parents[needs.index(True)] if count == 1 else tuple(parents)
         node.op, node.needs, node.fresh = self, needs, plan.fresh
-        node.saved = tuple([out if k < 0 else arrays[k] for k in plan.residuals])
+        node.saved = plan.kept([*arrays, out])
         node.seq, node.shape, node.dtype, node.scalars = mutation.tick(), out.shape, out.dtype, None
-        if anomaly.watching():
+        if not short_way() and anomaly.watching():
             anomaly.check_forward(self.name, out, tuple(arrays))
             anomaly.note(node)
         return new_tensor(out, node)
@@ -384,62 +385,3 @@ class Elementwise:
 
         replacement = {var(n): lift(a) for n, a in zip(self.formula.inputs, args, strict=True)}
         return substitute(self.formula.outputs, replacement)[0]
-
-
-def define(function: Callable[..., Any], name: str | None = None, *, differentiable: bool = True) -> Elementwise:
-    """Make a formula (a Python function over expressions) a public elementwise operation.
-
-    The function's default arguments become defaults of the operation, its docstring the operation's.
-
-    Raises:
-        FormulaError: the formula is not in the language, or cannot be differentiated; shows the formula.
-    """
-    op = make(function, name, differentiable=differentiable)
-    if op.name in ELEMENTWISE:
-        raise FormulaError(f"[{op.name}] an elementwise operation of this name is defined already")
-    ELEMENTWISE[op.name] = FUNCTIONS[op.name] = op
-    return op
-
-
-def make(function: Callable[..., Any], name: str | None = None, *, differentiable: bool = True) -> Elementwise:
-    """An elementwise operation from a function over expressions, not registered under its name."""
-    formula = trace(function, name)
-    if len(formula.outputs) != 1:
-        raise FormulaError(f"[{formula.name}] an elementwise operation has one output: {formula}")
-    if differentiable:
-        formula.derivatives()  # a missing derivative is an error here, not at the first backward
-    parameters = inspect.signature(function).parameters.values()
-    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-    doc = inspect.getdoc(function) or f"`{formula}`, element by element, with broadcasting."
-    return Elementwise(formula, defaults, doc, differentiable)
-
-
-def elementwise(
-    function: Callable[..., Any] | None = None, *, name: str | None = None, differentiable: bool = True
-) -> Any:
-    """Decorator: a function of scalars becomes one fused, differentiable kernel on every device.
-
-    The body is run once on symbolic values; it may use arithmetic, comparisons, gpugrad's and NumPy's elementwise
-    functions, and `where(condition, a, b)` in place of `if`. Trailing parameters may have defaults.
-
-    Args:
-        function: the function; each parameter is an array, a tensor or a number at the call, and they broadcast.
-        name: the kernel's name in profilers; the function's name if not given.
-        differentiable: False allows functions without a derivative; results are then constants.
-
-    Raises:
-        FormulaError: an unknown function, a Python branch, or no derivative; shows the formula.
-
-    Example:
-        >>> import gpugrad as gg
-        >>> @gg.elementwise
-        ... def swish(x, beta=1.0):
-        ...     return x * gg.sigmoid(beta * x)
-        >>> x = gg.tensor([0.0, 1.0], requires_grad=True)
-        >>> swish(x).sum().backward()
-        >>> x.grad
-        tensor([0.5   , 0.9277])
-    """
-    if function is None:
-        return lambda f: make(f, name, differentiable=differentiable)
-    return make(function, name, differentiable=differentiable)

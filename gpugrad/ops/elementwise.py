@@ -16,8 +16,9 @@ from ..fusion import BOOL, Expr, Formula, call, var
 from ..primitive import ELEMENTWISE, FUNCTIONS, public
 from ..tensor import Tensor, new_tensor
 from .cast import imag, real
-from .core import Elementwise, define
+from .core import Elementwise
 from .creation import get_default_dtype
+from .defining import define
 
 
 def _unary(name: str, differentiable: bool = True) -> Elementwise:

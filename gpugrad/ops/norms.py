@@ -18,7 +18,7 @@ from ..gradmode import running_again
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
 from .arguments import backend_for_all, bare, operand
-from .core import make
+from .defining import make
 from .elementwise import rsqrt, square
 from .rows import layer_norm
 from .shape import moveaxis

@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of, is_array
-from ..backend.placing import placed
 from ..casting import CASTING, cast
 from ..lifting import here
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
 from .arguments import axis_index, axis_tuple, backend_for_all, bare, operand, reduction, spelled
-from .core import elementwise
+from .cast import astype
 from .costs import per_input, rows_of, vjp_per_input
+from .defining import elementwise
 from .elementwise import exp, rsqrt, square
-from .shape import moveaxis
+from .shape import moveaxis, reshape
 
 # Softmax, log-softmax, logsumexp -------------------------------------------------------------------------------------
 
@@ -78,9 +78,10 @@ LOGSUMEXP = Primitive(
 def _floating(name: str, x: Any) -> Any:
     """The operand; integers become floats, as NumPy's functions do it."""
     x = operand(x)
-    if x.dtype.kind in "iub":
-        return x.astype(np.float64)
-    if x.dtype.kind == "c":
+    kind = x.dtype.kind
+    if kind in "iub":
+        return astype(x, np.float64)
+    if kind == "c":
         raise TypeError(f"[{name}] x is {x.dtype} {tuple(x.shape)}; expected real numbers")
     return x
 
@@ -228,31 +229,34 @@ RMS_NORM = Primitive(
 )
 
 
-def _normalised(name: str, x: Any, shape: int | Sequence[int], **affine: Any) -> tuple[Any, tuple[int, ...]]:
-    """`x` with the axes to normalise joined into one, and the lengths of those axes, all checked."""
+def _normalised(
+    name: str, x: Any, shape: int | Sequence[int], weight: Any, bias: Any = None
+) -> tuple[Any, tuple[int, ...]]:
+    """The operand, and the lengths of the axes to normalise, all checked."""
     x = _floating(name, x)
     if CASTING:
         x = cast(name, (x,))[0]
-    axes = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
-    if not axes or tuple(x.shape[-len(axes) :]) != axes:
+    axes = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    given, dtype = x.shape, x.dtype
+    if not axes or given[-len(axes) :] != axes:
         raise ValueError(
-            f"[{name}] x has shape {tuple(x.shape)}, normalized_shape = {axes}; expected x to end with these lengths"
+            f"[{name}] x has shape {tuple(given)}, normalized_shape = {axes}; expected x to end with these lengths"
         )
-    for what, a in affine.items():
-        if a is not None and (tuple(a.shape) != axes or a.dtype != x.dtype):
-            raise (ValueError if tuple(a.shape) != axes else TypeError)(
+    for what, a in (("weight", weight), ("bias", bias)):
+        if a is not None and (a.shape != axes or a.dtype != dtype):
+            raise (ValueError if a.shape != axes else TypeError)(
                 f"[{name}] {what} is {a.dtype} {tuple(a.shape)}, x is {x.dtype} {tuple(x.shape)}; expected {what} of "
                 f"shape {axes} and of x's dtype (convert x with x.astype({a.dtype.name!r}), or the layer with .to)"
             )
-    return (x if len(axes) == 1 else x.reshape((*x.shape[: x.ndim - len(axes)], math.prod(axes)))), axes
+    return x, axes
 
 
-def _flat(a: Any) -> Any:
-    return a if a is None or a.ndim == 1 else a.reshape(-1)
+def _joined(x: Any, axes: tuple[int, ...]) -> Any:
+    """`x` (or None) with its last axes, of these lengths, as one."""
+    return x if x is None else reshape(x, (*x.shape[: x.ndim - len(axes)], math.prod(axes)))
 
 
 @public
-@placed
 def layer_norm(
     x: Any, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
@@ -272,13 +276,14 @@ def layer_norm(
         ValueError: shapes do not fit.
         TypeError: weight or bias differ from `x` in dtype.
     """
-    rows, _ = _normalised("layer_norm", x, normalized_shape, weight=weight, bias=bias)
-    out = apply(LAYER_NORM, (rows, _flat(weight), _flat(bias)), {"eps": float(eps)})
-    return out if out.ndim == np.ndim(bare(x)) else out.reshape(x.shape)
+    x, axes = _normalised("layer_norm", x, normalized_shape, weight, bias)
+    if len(axes) == 1:
+        return apply(LAYER_NORM, (x, weight, bias), {"eps": float(eps)})
+    joined = (_joined(x, axes), _joined(weight, axes), _joined(bias, axes))
+    return reshape(apply(LAYER_NORM, joined, {"eps": float(eps)}), x.shape)
 
 
 @public
-@placed
 def rms_norm(x: Any, normalized_shape: int | Sequence[int], weight: Any = None, eps: float | None = None) -> Any:
     """`x / sqrt(mean(x^2) + eps) * weight` over the last axes (Zhang and Sennrich 2019).
 
@@ -292,10 +297,11 @@ def rms_norm(x: Any, normalized_shape: int | Sequence[int], weight: Any = None, 
         ValueError: shapes do not fit.
         TypeError: the weight differs from `x` in dtype.
     """
-    rows, _ = _normalised("rms_norm", x, normalized_shape, weight=weight)
-    eps = float(np.finfo(rows.dtype).eps) if eps is None else float(eps)
-    out = apply(RMS_NORM, (rows, _flat(weight)), {"eps": eps})
-    return out if out.ndim == np.ndim(bare(x)) else out.reshape(x.shape)
+    x, axes = _normalised("rms_norm", x, normalized_shape, weight)
+    eps = float(np.finfo(x.dtype).eps) if eps is None else float(eps)
+    if len(axes) == 1:
+        return apply(RMS_NORM, (x, weight), {"eps": eps})
+    return reshape(apply(RMS_NORM, (_joined(x, axes), _joined(weight, axes)), {"eps": eps}), x.shape)
 
 
 # Maxout and dropout --------------------------------------------------------------------------------------------------

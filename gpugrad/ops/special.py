@@ -20,8 +20,9 @@ from ..backend.placing import placed
 from ..fusion import call, trace
 from ..primitive import FUNCTIONS, Needs, Primitive, public
 from .arguments import apply_one, bare, constant, operand
-from .core import Elementwise, make
+from .core import Elementwise
 from .costs import per_input, vjp_per_input
+from .defining import make
 from .elementwise import add, divide, exp, multiply, select, sin, square, subtract
 
 INF: Final = math.inf
