@@ -14,6 +14,12 @@ from tests.backend.threads import threads_change_no_bit
 pytest.importorskip("numba", reason="Numba is not installed")
 
 
+@pytest.fixture(autouse=True)
+def compiled(monkeypatch):
+    """The loops of Numba, whatever the environment asks for: NumPy's own way has its tests elsewhere."""
+    monkeypatch.setenv("GPUGRAD_NUMBA", "1")
+
+
 def relative(found, exact):
     return np.abs(found - exact).max() / np.abs(exact).max()
 
