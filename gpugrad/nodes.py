@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar, Final
 
 from . import mutation
-from .backend import backend_of, is_array
+from .backend import backend_of, capturing, is_array
 from .batching import USED, alike
 from .primitive import OUT, Needs, Primitive
 
@@ -94,6 +94,17 @@ class Leaf(Node):
             mutation.changed(old.data, "backward")  # somebody may be computing with this gradient
         else:
             self.grad = new_tensor(old.data + g, None)
+
+    def clear(self, set_to_none: bool) -> None:
+        """Forget `.grad`, or fill it with zeros where it lies; one that was recorded stays to whoever has it."""
+        grad = self.grad
+        if set_to_none or grad is None:
+            self.grad = None
+        elif grad._node is None:
+            capturing.reads((self,))
+            grad.zero_()
+        else:
+            self.grad = new_tensor(backend_of(grad.data).xp.zeros_like(grad.data), None)
 
 
 class PrimitiveNode(Node):

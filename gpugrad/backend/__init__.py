@@ -19,7 +19,7 @@ from .pool import BufferPool, PoolStats
 
 __all__ = [
     "CPU", "Array", "Backend", "BufferPool", "Device", "DeviceError", "Fixed", "PoolStats", "WrappedArray",
-    "backend_for", "backend_of", "cpu", "default_device", "device", "existing", "is_array", "memory",
+    "backend_for", "backend_of", "cpu", "default_device", "device", "existing", "gpus_in_use", "is_array", "memory",
     "set_default_device",
 ]  # fmt: skip
 
@@ -65,6 +65,11 @@ def existing(seed: int) -> list[Backend]:
     """The backends in use so far; those made later start from `seed`."""
     _seed[:] = [seed]
     return [cpu(), *_CUDA.values()]
+
+
+def gpus_in_use() -> bool:
+    """Whether the process has asked for a GPU."""
+    return bool(_CUDA)
 
 
 def backend_of(array: Any) -> Backend:

@@ -387,9 +387,10 @@ class Module:
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of all parameters, or (`set_to_none=False`) fill them with zeros."""
+        """Forget the gradients of all parameters, or (`set_to_none=False`) fill them with zeros in place."""
         for parameter in self.parameters():
-            clear_grad(parameter, set_to_none)
+            if isinstance(parameter._node, Leaf):
+                parameter._node.clear(set_to_none)
 
     # Showing it -------------------------------------------------------------------------------------------------
 
@@ -405,17 +406,6 @@ class Module:
         lines = [extra] if extra else []
         lines += [f"({k}): {v!r}".replace("\n", "\n  ") for k, v in inside]
         return f"{name}(\n  " + "\n  ".join(lines) + "\n)"
-
-
-def clear_grad(parameter: Tensor, set_to_none: bool) -> None:
-    """Drop a parameter's gradient, or zero it in place."""
-    grad = parameter.grad
-    if grad is None:
-        return
-    if set_to_none:
-        parameter.grad = None
-    else:
-        parameter.grad = new_tensor(backend_of(grad.data).xp.zeros_like(grad.data), None)
 
 
 def _as_array(value: Any) -> Any:

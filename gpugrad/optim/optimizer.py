@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .. import mutation
 from ..backend import Backend, Fixed, backend_of, capturing, is_array
 from ..gradmode import enable_grad
-from ..mutation import changed
 from ..nodes import Leaf
 from ..tensor import Tensor, new_tensor
 from . import own_updates
@@ -143,15 +143,12 @@ class Optimizer:
                 raise ValueError(f"[{self.name}] {option} = {group[option]}; expected {expected}")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of all parameters, or (`set_to_none=False`) fill them with zeros."""
+        """Forget the gradients of all parameters, or (`set_to_none=False`) fill them with zeros in place."""
         for group in self.param_groups:
             for p in group["params"]:
                 node = p._node
-                if type(node) is Leaf and node.grad is not None:
-                    if set_to_none:
-                        node.grad = None
-                    else:
-                        node.grad = new_tensor(backend_of(p.data).xp.zeros_like(p.data), None)
+                if type(node) is Leaf:
+                    node.clear(set_to_none)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient, in place.
@@ -236,6 +233,7 @@ class Optimizer:
         if here is not None:
             bucket.backend.optim.count_skip(here, bucket.skipped)
         bucket.count += 1
+        changed = mutation.changed
         for array in bucket.arrays:
             changed(array, what)
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from .. import mutation
-from ..backend import backend_of, default_device, is_array
+from ..backend import backend_of, default_device, gpus_in_use, is_array
 from ..backend.capturing import CaptureError, current
 from ..backend.cuda_settings import algorithm, memory_limit
 from ..backend.precision import get_float32_matmul_precision
@@ -26,7 +26,7 @@ from ..gradmode import is_grad_enabled
 from ..nodes import Leaf
 from ..ops.creation import get_default_dtype
 from ..tensor import Tensor, new_tensor
-from .heard import ALLOCATED, GRADIENTS
+from .heard import ALLOCATED, CHANGED, GRADIENTS
 from .reached import Reach
 from .tree import flatten
 
@@ -34,6 +34,7 @@ _LIBRARIES: Final = {"gpugrad", "cupy", "cupyx", "nvmath", "numpy", "contextlib"
 _MAX_KINDS: Final = 64  # of arguments that are remembered, with the memory that a graph would read them from
 _MAX_RENEWALS: Final = 8  # in a row, of graphs that were not worth it
 _WORTH_IT: Final = 10  # replays of a graph that make up for its recording
+_MAX_UNUSED: Final = 3  # recordings in a row because gradients lie elsewhere in each call
 _ABSENT: Final = object()
 _UNKNOWN: Final = object()
 
@@ -41,31 +42,31 @@ _UNKNOWN: Final = object()
 def compile(function: Callable[..., Any] | None = None, *, warmup: int = 3, max_graphs: int = 8) -> Any:
     """The same step, launched as one CUDA graph from its `warmup + 1`st call on; also a decorator.
 
-    The first calls run the function as it is; then a call records what it asks of the GPU (forward, backward,
-    clipping, the optimizer's update), and later calls launch all of that at once, without the cost of each launch. The
-    numbers are the same, bit for bit. On the CPU the function just runs.
+    The first calls run the function as it is; one records what it asks of the GPU (forward, backward, clipping, the
+    update), and later calls launch all of that at once. The numbers are the same, bit for bit. On the CPU it just runs.
 
     Anew for each call are: the values of tensors and arrays among the arguments (copied to where the graph reads
     them), learning rates and step counts of `gg.optim`, schedules stepped inside, random numbers and dropout's masks.
-    Everything else that Python computes is as it was when the graph was recorded: numbers, branches, `training` of
-    modules, printing. Results are copies that no gradient flows through; gradients of parameters are in `.grad`,
-    overwritten by the next call.
+    Everything else that Python computes is as it was when the graph was recorded: numbers, branches, printing. Results
+    are copies that no gradient flows through; gradients of parameters are in `.grad`, overwritten by the next call.
 
-    Where no array is among the arguments, the first call of all shows which GPU the function works on; the `warmup`
-    calls come after it.
+    Where no array is among the arguments, a first call shows which GPU the function works on: the one whose memory it
+    asks for, changes in place or returns; the `warmup` calls come after it. `gg.compile(optimizer.step)` alone needs
+    gradients that stay where they are (`zero_grad(set_to_none=False)`); better compile the whole step.
 
     The function may work on several GPUs: one graph spans those that the calls before worked on. Its memory lies within
     `gg.cuda.set_memory_limit`. Calls from several threads take turns.
 
     Tensors that the function finds by itself (attributes, variables outside) are read where they lie when the graph is
     recorded: change them in place, do not put others in their stead. Where their arrays are replaced (`p.data = ...`,
-    `model.to(...)`), or gradients that it reads, the graph is recorded anew. A function that keeps a tensor for later
-    (`self.hidden = ...`) runs as it is. Arguments that it changes in place are changed for the caller.
+    `model.to(...)`), gradients that it reads, or `requires_grad`, the graph is recorded anew. Arguments that it changes
+    in place are changed for the caller.
 
-    A graph is recorded for each structure, shape and dtype of the arguments, and for each value of those that are no
-    arrays. Where the function cannot be recorded (it reads a value of the device, copies data to it, or asks for
-    other shapes than in the call before), a warning says why and names the line, and it runs as
-    it is.
+    A graph is recorded for each structure, shape and dtype of the arguments, for each value of those that are no
+    arrays, and for training and evaluation of the modules that the function finds. What no replay would do makes it
+    run as it is, after one warning with the reason and the line: reading a value of the device, copying data to it,
+    changing arrays on the CPU, shapes that change from call to call, keeping a tensor for later (`self.hidden = ...`,
+    `losses.append(loss)`), changing a number or text that it finds by itself (`self.count += 1`).
 
     Args:
         function: a function of tensors, arrays and hashable values.
@@ -104,8 +105,9 @@ class _Kind:
     """Calls with arguments of one kind: how many there were, where their arrays lie, their graphs."""
 
     def __init__(self) -> None:
-        self.calls = self.replays = self.renewals = 0
+        self.calls = self.replays = self.renewals = self.unused = 0
         self.plain = False
+        self.refused: CaptureError | None = None  # why it cannot be recorded, where a rehearsal showed it
         self.sizes: list[int] = []
         self.inputs: list[Any] = []
         self.held: list[Any] = []
@@ -151,6 +153,7 @@ class Compiled:
         self._where: Any = _UNKNOWN  # the first GPU of calls without arrays among their arguments; None: the CPU
         self._lock = threading.RLock()
         self._kinds: dict[Hashable, _Kind] = {}
+        self._switches: dict[Hashable, list[dict[str, Any]]] = {}  # of the modules within reach, by the arguments
         self._recorders: dict[Any, Any] = {}
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
@@ -174,6 +177,7 @@ class Compiled:
             if backend is None or backend.name != "cuda":
                 return self.function(*args, **kwargs)
             key = self._key(backend, (args, kwargs), leaves)
+            key = key, self._training(key, leaves)
         except CaptureError as error:
             self._say(error)
             return self.function(*args, **kwargs)
@@ -196,10 +200,23 @@ class Compiled:
 
     def _look(self, args: Any, kwargs: Any) -> Any:
         """Call the function as it is, and note the first GPU that it works on: none of its arguments says it."""
-        with ALLOCATED.heard() as met:
+        with ALLOCATED.heard() as met, CHANGED.heard() as changed:
             result = self.function(*args, **kwargs)
-        self._where = next(iter(met), None)
+        returned = [backend_of(array) for leaf in flatten(result)[0] if is_array(array := _bare(leaf))]
+        found = [*met, *changed, *returned]
+        if found or not gpus_in_use():  # else it did nothing that shows: the next call may
+            self._where = next((backend for backend in found if backend.name == "cuda"), None)
         return result
+
+    def _training(self, key: Hashable, leaves: list[Any]) -> Hashable:
+        """Which of the modules within reach are in training."""
+        switches = self._switches.get(key)
+        if switches is None:
+            if len(self._switches) >= _MAX_KINDS:
+                self._switches.pop(next(iter(self._switches)))
+            given = [leaf for leaf in leaves if not is_array(_bare(leaf))]
+            switches = self._switches[key] = Reach(self.function, given).switches
+        return tuple([each["training"] for each in switches])
 
     def _run(self, kind: _Kind, leaves: list[Any], build: Callable[[Any], Any], backends: list[Any]) -> Any:
         recorder = self._recorder(backends[0])
@@ -244,31 +261,56 @@ class Compiled:
             valid = [g for g in kind.graphs if g.is_valid()]
             if len(valid) < len(kind.graphs):
                 # What a graph worked on was replaced, e.g. from a checkpoint: the next steps set things up anew.
-                kind.calls = 1
+                kind.calls, kind.unused = 1, 0
                 kind.renewals = kind.renewals + 1 if kind.replays < _WORTH_IT else 0
                 kind.replays = 0
             kind.graphs = valid
             self.graphs = sum(len(k.graphs) for k in self._kinds.values())
             if kind.calls <= self.warmup:
-                with GRADIENTS.heard() as touched:
-                    result, kind.sizes, capture = recorder.rehearse(run)
-                kind.leaves.update(dict.fromkeys((*touched, *capture.read)))
-                return result
+                return self._rehearse(kind, run, recorder)
             try:
+                if kind.refused is not None:
+                    raise kind.refused
+                if kind.unused >= _MAX_UNUSED:
+                    raise CaptureError(
+                        "the gradients that it reads lie elsewhere in each call; compute them in it, or clear them "
+                        "with zero_grad(set_to_none=False)"
+                    )
                 if kind.renewals > _MAX_RENEWALS:
                     raise CaptureError("what its graphs work on is replaced again and again (parameters, options)")
                 if self.graphs >= self.max_graphs:
                     raise CaptureError(f"there are {self.graphs} graphs of it already (max_graphs)")
                 graph = self._record(kind, run, recorder)
+                kind.unused += 1
             except Exception as error:
                 kind.plain = True
                 kind.inputs, kind.held = [], []
                 raise _NoGraphError(error) from error
+        else:
+            kind.unused = 0
         kind.replays += 1
         graph.recording.replay()
         for leaf, grad in graph.grads:
             leaf.grad = grad
         return graph.recording.result
+
+    def _rehearse(self, kind: _Kind, run: Callable[[], Any], recorder: Any) -> Any:
+        """One step as it is, where it would be recorded; what it does elsewhere no replay would do."""
+        try:
+            with GRADIENTS.heard() as touched, CHANGED.heard() as changed:
+                result, kind.sizes, capture = recorder.rehearse(run)
+        except BaseException:
+            kind.calls -= 1  # how much memory it asks for is not known
+            raise
+        kind.leaves.update(dict.fromkeys((*touched, *capture.read)))
+        arrays = [*changed.values(), *(leaf.grad.data for leaf in touched if leaf.grad is not None)]
+        here = next((array for array in arrays if backend_of(array).name != "cuda"), None)
+        if here is not None:
+            kind.refused = CaptureError(
+                f"it changes an array on the CPU ({here.shape} {here.dtype}), or adds to its gradient, which no replay "
+                "would"
+            )
+        return result
 
     def _record(self, kind: _Kind, run: Callable[[], Any], recorder: Any) -> _Graph:
         before = {leaf: leaf.grad for leaf in kind.leaves}
@@ -279,6 +321,9 @@ class Compiled:
             place = reach.new_in(Reach(self.function, kind.held))
             if place is not None:
                 raise CaptureError(f"it keeps a tensor ({place}), which no replay would; return it, or write in place")
+            place = reach.changed()
+            if place is not None:
+                raise CaptureError(f"it changes {place}, which no replay would; change it outside")
             return result
 
         with GRADIENTS.heard() as touched:
@@ -289,6 +334,7 @@ class Compiled:
                 for leaf, grad in {**touched, **before}.items():
                     leaf.grad = grad
                 raise
+        reach.settle()
         graph = _Graph(recording, before, touched, reach)
         kind.graphs.append(graph)
         self.graphs += 1

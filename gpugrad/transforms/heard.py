@@ -7,16 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from .. import mutation
+from ..backend import backend_of
 from ..nodes import Leaf
 
-__all__ = ["ALLOCATED", "GRADIENTS"]
+__all__ = ["ALLOCATED", "CHANGED", "GRADIENTS"]
 
 
 class Heard:
-    """A method that tells, while somebody in its thread listens, of its calls.
+    """A method, or a function of a module, that tells, while somebody in its thread listens, of its calls.
 
     Args:
-        owner: gives the class.
+        owner: gives the class or module.
         name: of the method.
         note: takes what was heard, a dictionary, and the method's first argument.
     """
@@ -66,6 +68,8 @@ def _cupy_backend() -> Any:
     return CupyBackend
 
 
-# Leaves that get a gradient, with the one that each had just before; and GPUs on which memory is asked for.
+# Leaves that get a gradient, with the one that each had just before; GPUs on which memory is asked for; devices where
+# arrays are changed in place, with the first array of each.
 GRADIENTS: Final = Heard(lambda: Leaf, "accumulate", lambda found, leaf: found.setdefault(leaf, leaf.grad))
 ALLOCATED: Final = Heard(_cupy_backend, "empty", lambda found, backend: found.setdefault(backend))
+CHANGED: Final = Heard(lambda: mutation, "changed", lambda found, array: found.setdefault(backend_of(array), array))
