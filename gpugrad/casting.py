@@ -36,8 +36,8 @@ FLOAT32: Final = frozenset(
     arccos arcsin binary_cross_entropy cosh cross_entropy cumprod cumsum erfinv exp exp2 expm1 gammaln
     layer_norm log log10 log1p log2 log_ndtr log_sigmoid log_softmax logaddexp logaddexp2 logit logsumexp mean ndtri
     norm polygamma power prod reciprocal rms_norm rsqrt sinh softmax softplus square sum tan
-    absolute_error cut_entropy divergence huber_error likelihood_error log_divergence logit_entropy margin_error
-    side_error smooth_error squared_error
+    absolute_error angle_lack cut_entropy divergence gaussian_error huber_error likelihood_error log_divergence
+    logit_entropy margin_error poisson_error poisson_rate_error side_error smooth_error soft_lack squared_error stirling
     """.split()
 )
 

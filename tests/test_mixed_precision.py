@@ -251,7 +251,8 @@ def test_another_dtype_is_refused() -> None:
 
 def test_the_documented_lists_are_the_ones_in_force_and_name_operations() -> None:
     assert table.rows(), "every module of operations is imported"
-    losses = {name for name, value in vars(nn.losses).items() if isinstance(value, Elementwise)}
+    rooms = (nn.losses, nn.likelihoods, nn.margins)
+    losses = {name for room in rooms for name, value in vars(room).items() if isinstance(value, Elementwise)}
     assert (casting.LOW | casting.FLOAT32).issubset(REGISTRY.keys() | ELEMENTWISE.keys() | losses)
     rows = (Path(__file__).parents[1] / "docs" / "mixed-precision.md").read_text().splitlines()
     low, full = (

@@ -7,6 +7,7 @@ from typing import Any
 from ..tensor import Tensor
 from . import functional as F  # noqa: N812 - its name everywhere
 from .module import Module
+from .torch_calls import adopt_constructors
 
 
 class _Loss(Module):
@@ -179,3 +180,6 @@ class PerceptronLoss(_Loss):
     def forward(self, input: Any, target: Any) -> Any:
         """Scores with targets -1 and 1 of one shape, or (batch, classes) with class indices (batch,)."""
         return F.perceptron_loss(input, target, self.reduction)
+
+
+adopt_constructors(globals())

@@ -33,34 +33,103 @@ THEIRS: Final[dict[str, Callable[..., None]]] = {
         lambda input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean",
         label_smoothing=0.0: None
     ),
+    "cosine_embedding_loss": (
+        lambda input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean": None
+    ),
     "gelu": lambda input, approximate="none": None,
     "glu": lambda input, dim=-1: None,
     "hardtanh": lambda input, min_val=-1.0, max_val=1.0, inplace=False: None,
+    "hinge_embedding_loss": (
+        lambda input, target, margin=1.0, size_average=None, reduce=None, reduction="mean": None
+    ),
     "huber_loss": lambda input, target, reduction="mean", delta=1.0, weight=None: None,
     "kl_div": lambda input, target, size_average=None, reduce=None, reduction="mean", log_target=False: None,
     "l1_loss": lambda input, target, size_average=None, reduce=None, reduction="mean", weight=None: None,
     "layer_norm": lambda input, normalized_shape, weight=None, bias=None, eps=1e-5: None,
     "leaky_relu": lambda input, negative_slope=0.01, inplace=False: None,
     "linear": lambda input, weight, bias=None: None,
+    "margin_ranking_loss": (
+        lambda input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean": None
+    ),
     "mse_loss": lambda input, target, size_average=None, reduce=None, reduction="mean", weight=None: None,
+    "multi_margin_loss": (
+        lambda input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean": None
+    ),
+    "multilabel_soft_margin_loss": (
+        lambda input, target, weight=None, size_average=None, reduce=None, reduction="mean": None
+    ),
     "nll_loss": (
         lambda input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean": None
     ),
     "one_hot": lambda tensor, num_classes=-1: None,
+    "poisson_nll_loss": (
+        lambda input, target, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None,
+        reduction="mean": None
+    ),
     "prelu": lambda input, weight: None,
     "rms_norm": lambda input, normalized_shape, weight=None, eps=None: None,
     "smooth_l1_loss": (
         lambda input, target, size_average=None, reduce=None, reduction="mean", beta=1.0: None
     ),
+    "soft_margin_loss": lambda input, target, size_average=None, reduce=None, reduction="mean": None,
     "softplus": lambda input, beta=1.0, threshold=20.0: None,
     "threshold": lambda input, threshold, value, inplace=False: None,
+    "triplet_margin_loss": (
+        lambda anchor, positive, negative, margin=1.0, p=2, eps=1e-6, swap=False, size_average=None, reduce=None,
+        reduction="mean": None
+    ),
+}  # fmt: skip
+
+# The same of the losses' constructors.
+CONSTRUCTORS: Final[dict[str, Callable[..., None]]] = {
+    **dict.fromkeys(
+        ("L1Loss", "MSELoss", "SoftMarginLoss"),
+        lambda self, size_average=None, reduce=None, reduction="mean": None,
+    ),
+    **dict.fromkeys(
+        ("BCELoss", "MultiLabelSoftMarginLoss"),
+        lambda self, weight=None, size_average=None, reduce=None, reduction="mean": None,
+    ),
+    **dict.fromkeys(
+        ("CosineEmbeddingLoss", "HingeEmbeddingLoss", "MarginRankingLoss"),
+        lambda self, margin=0.0, size_average=None, reduce=None, reduction="mean": None,
+    ),
+    "BCEWithLogitsLoss": (
+        lambda self, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None: None
+    ),
+    "CrossEntropyLoss": (
+        lambda self, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean",
+        label_smoothing=0.0: None
+    ),
+    "KLDivLoss": lambda self, size_average=None, reduce=None, reduction="mean", log_target=False: None,
+    "MultiMarginLoss": (
+        lambda self, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean": None
+    ),
+    "NLLLoss": (
+        lambda self, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean": None
+    ),
+    "PoissonNLLLoss": (
+        lambda self, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None, reduction="mean": None
+    ),
+    "SmoothL1Loss": lambda self, size_average=None, reduce=None, reduction="mean", beta=1.0: None,
+    "TripletMarginLoss": (
+        lambda self, margin=1.0, p=2.0, eps=1e-6, swap=False, size_average=None, reduce=None, reduction="mean": None
+    ),
 }  # fmt: skip
 
 
 def adopt(space: dict[str, Any]) -> None:
-    """Put functions of a namespace under PyTorch's signatures."""
+    """Put the functions of a namespace that are in the table under PyTorch's signatures."""
     for name, theirs in THEIRS.items():
-        space[name] = torchs(name, space[name], inspect.signature(theirs))
+        if name in space:
+            space[name] = torchs(name, space[name], inspect.signature(theirs))
+
+
+def adopt_constructors(space: dict[str, Any]) -> None:
+    """The same of the constructors of a namespace's classes."""
+    for name, theirs in CONSTRUCTORS.items():
+        if name in space:
+            space[name].__init__ = torchs(name, space[name].__init__, inspect.signature(theirs))
 
 
 def torchs(name: str, function: Callable[..., Any], theirs: inspect.Signature) -> Callable[..., Any]:

@@ -106,7 +106,8 @@ def softmax(x: Any, axis: int = -1) -> Any:
 
     Args:
         x: any shape, of a floating point dtype (integers become float64).
-        axis: the axis along which the results add up to 1.
+        axis: the axis along which the results add up to 1. A call without it means the last one; PyTorch's, which it
+            warns of, means axis 0 of 0, 1 and 3 axes, else axis 1.
 
     Returns:
         The same shape. A row of -inf only gives nan, as in PyTorch.
@@ -121,7 +122,7 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
 
     Args:
         x: any shape.
-        axis: the axis of the classes; also `dim=`.
+        axis: the axis of the classes; also `dim=`. The last one where it is not given, as `softmax`.
     """
     return _along(LOG_SOFTMAX, x, axis)
 

@@ -7,6 +7,7 @@ import numpy as np
 
 import gpugrad as gg
 import gpugrad.numpy as gnp
+from gpugrad.ops.arguments import constant, module
 from gpugrad.scipy import linalg as sl
 from gpugrad.scipy import signal, special
 from tests.ops.table import Row, apart, fixed, normal, op, uniform
@@ -18,6 +19,12 @@ CLASSES, SIGNS = np.array([0, 2, 1]), np.array([[1.0, -1.0], [-1.0, 1.0]])
 def positive(x: Any) -> Any:
     """A symmetric positive definite matrix of any square one."""
     return x @ gg.swapaxes(x, -1, -2) + op.diag(op.sum(x * 0, axis=0) + 3)
+
+
+def signs(x: Any) -> Any:
+    """1 and -1 by turns along the last axis, of the shape and on the device of `x`."""
+    row = 1 - 2 * (module(x).arange(x.shape[-1]) % 2)
+    return op.broadcast_to(constant(x, row.astype(x.dtype)), x.shape)
 
 
 def composed(name: str, call: Any, *inputs: Any, **rest: Any) -> Row:
@@ -45,9 +52,29 @@ LOSSES = [
         for n in ("binary_cross_entropy", "binary_cross_entropy_with_logits")
     ],
     composed("nn.functional.nll_loss", lambda x: F.nll_loss(x, CLASSES), normal(3, 4)),
+    composed("nn.functional.margin_ranking_loss", lambda x, y: F.margin_ranking_loss(x, y, signs(x), 0.3), apart(2, 2),
+             normal(2, 2)),
+    composed("nn.functional.hinge_embedding_loss", lambda x: F.hinge_embedding_loss(x, signs(x)),
+             uniform(0.1, 1.9, 2, 2)),
+    composed("nn.functional.soft_margin_loss", lambda x: F.soft_margin_loss(x, signs(x)), normal(2, 2)),
+    composed("nn.functional.multilabel_soft_margin_loss", F.multilabel_soft_margin_loss, normal(2, 3), normal(2, 3)),
+    composed("nn.functional.multi_margin_loss", lambda x: F.multi_margin_loss(x, CLASSES, 2, 0.45), apart(3, 4)),
+    composed("nn.functional.cosine_embedding_loss", lambda x, y: F.cosine_embedding_loss(x, y, signs(x[:, 0]), -0.9),
+             normal(2, 3), normal(2, 3)),
+    composed("nn.functional.triplet_margin_loss", lambda *xs: F.triplet_margin_loss(*xs, 3.0, swap=True),
+             normal(2, 3), normal(2, 3), normal(2, 3)),
+    composed("nn.functional.triplet_margin_with_distance_loss",
+             lambda *xs: F.triplet_margin_with_distance_loss(*xs, distance_function=lambda x, y: op.abs(x - y).sum(-1)),
+             apart(2, 3), normal(2, 3), normal(2, 3)),
+    composed("nn.functional.poisson_nll_loss", lambda x, t: F.poisson_nll_loss(x, t, full=True), normal(2, 3),
+             uniform(1.5, 4.0, 2, 3)),
+    composed("nn.functional.poisson_nll_loss of rates", lambda x, t: F.poisson_nll_loss(x, t, False),
+             uniform(0.5, 2.0, 2, 3), uniform(0.5, 4.0, 2, 3)),
+    composed("nn.functional.gaussian_nll_loss", lambda x, t, v: F.gaussian_nll_loss(x, t, v, True), normal(2, 3),
+             normal(2, 3), uniform(0.5, 2.0, 2)),
     composed("nn.functional.hinge_loss", lambda x: F.hinge_loss(x, SIGNS), apart(2, 2)),
     composed("nn.functional.perceptron_loss", lambda x: F.perceptron_loss(x, SIGNS), apart(2, 2)),
-]
+]  # fmt: skip
 POOLS = [
     *[pool(f"adaptive_{kind}_pool{axes}d", 3) for kind in ("avg", "max") for axes in (1, 3)],
     *[pool(f"lp_pool{axes}d", 2.0, 2) for axes in (1, 3)],

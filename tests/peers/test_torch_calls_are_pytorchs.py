@@ -6,7 +6,7 @@ import re
 import pytest
 
 from gpugrad.nn import functional
-from gpugrad.nn.torch_calls import THEIRS
+from gpugrad.nn.torch_calls import CONSTRUCTORS, THEIRS
 
 torch = pytest.importorskip("torch")
 
@@ -27,6 +27,13 @@ def arguments(function):
 @pytest.mark.parametrize("name", THEIRS)
 def test_the_arguments(name):
     assert list(inspect.signature(THEIRS[name]).parameters) == arguments(getattr(torch.nn.functional, name))
+
+
+@pytest.mark.parametrize("name", CONSTRUCTORS)
+def test_the_arguments_of_a_loss(name):
+    theirs = inspect.signature(getattr(torch.nn, name).__init__).parameters
+    ours = inspect.signature(CONSTRUCTORS[name]).parameters
+    assert [(n, p.default) for n, p in ours.items()] == [(n, p.default) for n, p in theirs.items()]
 
 
 def test_all_others_have_arguments_of_the_same_names_in_the_same_order():
