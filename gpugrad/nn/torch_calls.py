@@ -91,9 +91,10 @@ CONSTRUCTORS: Final[dict[str, Callable[..., None]]] = {
         lambda self, weight=None, size_average=None, reduce=None, reduction="mean": None,
     ),
     **dict.fromkeys(
-        ("CosineEmbeddingLoss", "HingeEmbeddingLoss", "MarginRankingLoss"),
+        ("CosineEmbeddingLoss", "MarginRankingLoss"),
         lambda self, margin=0.0, size_average=None, reduce=None, reduction="mean": None,
     ),
+    "HingeEmbeddingLoss": lambda self, margin=1.0, size_average=None, reduce=None, reduction="mean": None,
     "BCEWithLogitsLoss": (
         lambda self, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None: None
     ),
