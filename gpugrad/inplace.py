@@ -86,7 +86,7 @@ class InPlace:
             mutation.changed(self.data, name)
             return
         self._refuse_leaf(name)
-        family = views.others(self) if node is not None else views.sharers(self, InPlace)
+        family = views.others(self) if node is not None else views.sharers(name, self, InPlace)
         base, at, places = self._place(name, family)
         result = compute()
         if result.shape != self.shape:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from inspect import CO_OPTIMIZED
+from types import FrameType
+from typing import Any, Final, cast
 from weakref import ref
 
 import numpy as np
@@ -170,29 +172,92 @@ def join(base: Any, members: list[Any]) -> None:
 # Views of constants: nobody was told of them ------------------------------------------------------------------------
 
 
-def sharers(tensor: Any, kind: type) -> list[Any]:
+class _Held:
+    """In the place of a tensor, to find out how many references there are where nobody else holds an array."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+
+
+def _references(tensor: Any, owner: Callable[[Any], Any]) -> tuple[int, int]:
+    """What Python counts on a tensor's array, and on what stands for its memory."""
+    array = memory(tensor.data)
+    storage = owner(array)
+    return sys.getrefcount(array), sys.getrefcount(storage)
+
+
+_ALONE: Final = _references(_Held(np.empty(2)), lambda array: array)
+_ALONE_ON: Final = _references(_Held(np.empty(2)[:1]), lambda array: array.base)
+# Frozen by whoever started Python; there was no tensor among them.
+_FROZEN: Final = gc.get_freeze_count()
+
+
+def sharers(name: str, tensor: Any, kind: type) -> list[Any]:
     """The other living tensors (instances of `kind`) on the memory of a constant.
 
     They are looked for only if somebody besides the tensor holds that memory.
+
+    Raises:
+        GradientError: somebody does whom `gc.freeze` may have put where Python shows nobody; `name` is the operation.
     """
     array = memory(tensor.data)
     backend = backend_of(array)
     storage = backend.storage(array)
-    # It is held by `array`, `storage` and the call itself; by the tensor's slot, or by the array that is a view of it.
-    holders = sys.getrefcount(storage) - (4 if storage is array else 3)
+    own = storage is array
+    of_array, of_storage = _references(tensor, backend.storage)
+    of_array -= 1 + own  # `array` and `storage` above
+    of_storage -= 1 + own
+    holders = of_array - _ALONE[0] if own else of_array - _ALONE_ON[0] + of_storage - _ALONE_ON[1]
     pool = getattr(backend, "pool", None)
     if pool is not None and pool.holds(storage):
         holders -= 1
     if holders <= 0:
         return []
     found: dict[int, Any] = {}
+    known = 0
     for generation in range(3):  # a view is likely young, and nobody looks further than the last holder
         for t in gc.get_objects(generation=generation):
             if issubclass(type(t), kind) and t is not tensor and _on(t, storage, isinstance(array, np.ndarray)):
                 found[id(t)] = t
-        if len(found) >= holders:
+        known = _explained(found.values(), array, storage)
+        if known >= holders:
             break
+    if known < holders and gc.get_freeze_count() > _FROZEN:
+        _refuse_frozen(name, tensor, kind, holders - known, [array] if own else [array, storage])
     return list(found.values())
+
+
+def _explained(tensors: Iterable[Any], array: Any, storage: Any) -> int:
+    """How many references to an array and to what stands for its memory are those of tensors."""
+    arrays = [memory(t.data) for t in tensors]
+    views = {id(a) for a in arrays if a is not array and a is not storage}
+    return len(views) + sum(a is array or a is storage for a in arrays)
+
+
+def _refuse_frozen(name: str, tensor: Any, kind: type, unknown: int, arrays: list[Any]) -> None:
+    """Raise where there are more references than those of nodes, of the user's collections and of variables."""
+    holding = [type(each) for each in gc.get_referrers(*arrays) if each is not arrays]
+    unknown -= sum(each is not FrameType and not issubclass(each, kind) for each in holding)
+    if unknown > _variables(arrays):
+        raise GradientError(
+            f"[{name}] writes a value that is recorded to memory ({tensor.shape} {tensor.dtype}) that others hold too, "
+            "and gc.freeze() has put objects where they cannot be found: a tensor among them would keep the old value; "
+            f"write to x.clone(), or call gc.unfreeze() before. The write is at {user_line()}"
+        )
+
+
+def _variables(arrays: list[Any]) -> int:
+    """How many variables of the functions that are being called in this thread are one of some arrays."""
+    count, frame = 0, cast(Any, sys._getframe(1))
+    while frame is not None:
+        if not str(frame.f_globals.get("__name__")).startswith("gpugrad.") and frame.f_code.co_flags & CO_OPTIMIZED:
+            held, cells = frame.f_locals, frame.f_code.co_cellvars  # a cell is seen by the collector
+            own = [held[v] for v in frame.f_code.co_varnames if v in held and v not in cells]
+            count += sum(value is array for value in own for array in arrays)
+        frame = frame.f_back
+    return count
 
 
 def _on(tensor: Any, storage: object, host: bool) -> bool:

@@ -334,3 +334,67 @@ def test_every_operation_whose_result_shows_its_input_says_so():
                 if node is not None and any(np.may_share_memory(out.data, i.data) for i in tensors):
                     prim = REGISTRY[node.name]
                     assert prim.view, f"{row.name}: {prim} returns a view and does not say view=True"
+
+
+@pytest.fixture
+def thawed():
+    """What a test freezes is given back to the collector."""
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.parametrize("size", [6, 1 << 18], ids=["small", "pooled"])
+@pytest.mark.parametrize("part", [False, True], ids=["whole", "part"])
+def test_a_constant_and_its_detached_self_are_one_memory(size, part):
+    w = gg.tensor(5.0, requires_grad=True)
+    x = gg.zeros(size)[1:] if part else gg.zeros(size)
+    y = x.detach()
+    x[0] = w * 2.0
+    assert y[0].item() == 10.0
+    y.sum().backward()
+    assert w.grad.item() == 2.0
+
+
+@pytest.mark.usefixtures("thawed")
+@pytest.mark.parametrize("size", [6, 1 << 18], ids=["small", "pooled"])
+@pytest.mark.parametrize("taken", [lambda x: x.detach(), lambda x: x[0:2]], ids=["detach", "part"])
+def test_a_view_that_was_frozen_is_not_left_stale(size, taken):
+    w = gg.tensor(5.0, requires_grad=True)
+    x = gg.zeros(size)
+    y = taken(x)
+    gc.freeze()
+    with pytest.raises(gg.GradientError, match=r"\[setitem\] .*gc\.freeze\(\) has put objects .*x\[0\] = w \* 2\.0"):
+        x[0] = w * 2.0
+    assert (x[0].item(), y[0].item()) == (0.0, 0.0)
+    gc.unfreeze()
+    x[0] = w * 2.0
+    assert (x[0].item(), y[0].item()) == (10.0, 10.0)
+
+
+@pytest.mark.usefixtures("thawed")
+@pytest.mark.parametrize("size", [6, 1 << 18], ids=["small", "pooled"])
+def test_what_explains_itself_may_be_written_to_after_a_freeze(size):
+    w = gg.tensor(5.0, requires_grad=True)
+    alone, saved = gg.zeros(size), gg.zeros(size)
+    gc.freeze()
+    young = gg.zeros(size)
+    view, product = young[0:2], w * saved
+    for x in (alone, saved, young):
+        x[0] = w * 2.0
+        assert x[0].item() == 10.0
+    assert view[0].item() == 10.0
+    product.sum().backward()
+    assert w.grad.item() == 0.0
+
+
+def test_nobody_is_looked_for_where_a_tensor_has_its_memory_alone(monkeypatch):
+    w = gg.tensor(5.0, requires_grad=True)
+    constants = [gg.zeros(6), gg.zeros(1 << 18), gg.zeros(6)[1:], gg.zeros(1 << 18)[1:]]
+
+    def searched(generation):
+        raise AssertionError("a search through all objects")
+
+    monkeypatch.setattr(gc, "get_objects", searched)
+    for x in constants:
+        x[0] = w * 2.0
+        assert x[0].item() == 10.0
