@@ -21,6 +21,18 @@
 //       fields p, g, v, buffer (may be null where momentum is 0), mean (null, or the mean of d: Graves, 2013):
 //       v = alpha v + (1 - alpha) d^2;  mean = alpha mean + (1 - alpha) d;  u = d / (sqrt(v - mean^2) + eps);
 //       buffer = momentum buffer + u;  p -= lr buffer
+//   adagrad, adadelta, adamax, moments(..., lr, step, grad_scale, beta1, beta2, eps, weight_decay, decoupled, own, past,
+//        root, shift, held, found, skipped)
+//       fields p, g, s, t; held: null, or own, past, root and shift in device memory, in place of the four
+//       adagrad (Duchi et al., 2011): s += d^2;  p -= lr own d / (sqrt(s) + eps)
+//       adadelta (Zeiler, 2012): s = beta2 s + (1 - beta2) d^2;  u = sqrt(t + eps) / sqrt(s + eps) d;
+//       t = beta2 t + (1 - beta2) u^2;  p -= lr u
+//       adamax (Kingma and Ba, 2015): s = beta1 s + (1 - beta1) d;  t = max(beta2 t, |d| + eps);  p -= lr own s / t
+//       moments (NAdam: Dozat, 2016; RAdam: Liu et al., 2020): s likewise;  t = beta2 t + (1 - beta2) d^2;
+//       p -= lr (own d + past s) / (root sqrt(t) + shift); only here the decay may be decoupled
+//   step_sizes(rule, a, b, c, eps, step, skipped, wide, narrow)
+//       own, past, root and shift of step[0] - skipped[0], as `backend/step_sizes.py` says; written to wide[4] and, as
+//       floats, to narrow[4], where these are not null
 //   found, skipped: null, or what a loss scale says: where found[0] is not 0 the update is left out; skipped[0] of the
 //       steps so far were, which `step` counts and the optimizer must not
 //   judge(total, found, any)
@@ -37,7 +49,7 @@
 //
 // All fields of an array have the storage type, and are computed with in the compute type (float for halves), as all
 // scalars are given; tables: unsigned long long; sizes, chunk_start, step, skipped, good, interval: long long;
-// chunk_array, chunk, fields, field, nesterov, decoupled, found, any: int. chunk: a multiple of 8, so that chunks of
+// chunk_array, chunk, fields, field, nesterov, decoupled, rule, found, any: int. chunk: a multiple of 8, so that chunks of
 // arrays on 16-byte boundaries begin on such. Block (256,), grid (number of chunks,); judge, count_skip and loss_scale:
 // one thread.
 #include "reduce.cuh"
@@ -173,6 +185,95 @@ __device__ void rmsprop(const Tables& t, const C* lr, const C* grad_scale, C alp
   });
 }
 
+template <class C> struct Adaptive {
+  C beta1, beta2, eps, weight_decay;
+  bool decoupled;
+  C own, past, root, shift;
+};
+
+// update(a, rate, scale, fields) for every element, with the step sizes wherever they are.
+template <class T, class C, class F>
+__device__ __forceinline__ void adaptive(const Tables& t, const C* lr, const C* grad_scale, Adaptive<C> a,
+                                         const C* held, Verdict verdict, F update) {
+  if (verdict.skip()) return;
+  if (held) a.own = held[0], a.past = held[1], a.root = held[2], a.shift = held[3];
+  const C rate = lr[0], scale = grad_scale ? grad_scale[0] : C(1);
+  each<4, T>(t, [=](C* field) { update(a, rate, scale, field); });
+}
+
+struct adagrad {
+  template <class C> __device__ void operator()(const Adaptive<C>& a, C rate, C scale, C* field) const {
+    const C w = field[0], d = field[1] * scale + a.weight_decay * w, sum = field[2] + d * d;
+    field[2] = sum;
+    field[0] = w - rate * a.own * d / (sqrt(sum) + a.eps);
+  }
+};
+
+struct adadelta {
+  template <class C> __device__ void operator()(const Adaptive<C>& a, C rate, C scale, C* field) const {
+    const C w = field[0], d = field[1] * scale + a.weight_decay * w, moved = field[3];
+    const C v = a.beta2 * field[2] + (C(1) - a.beta2) * d * d;
+    const C u = sqrt(moved + a.eps) / sqrt(v + a.eps) * d;
+    field[2] = v;
+    field[3] = a.beta2 * moved + (C(1) - a.beta2) * u * u;
+    field[0] = w - rate * u;
+  }
+};
+
+struct adamax {
+  template <class C> __device__ void operator()(const Adaptive<C>& a, C rate, C scale, C* field) const {
+    const C w = field[0], d = field[1] * scale + a.weight_decay * w;
+    const C m = a.beta1 * field[2] + (C(1) - a.beta1) * d, top = maximum(a.beta2 * field[3], absolute(d) + a.eps);
+    field[2] = m;
+    field[3] = top;
+    field[0] = w - rate * a.own * m / top;
+  }
+};
+
+struct moments {
+  template <class C> __device__ void operator()(const Adaptive<C>& a, C rate, C scale, C* field) const {
+    C w = field[0], d = field[1] * scale;
+    if (a.decoupled) w -= rate * a.weight_decay * w;
+    else d += a.weight_decay * w;
+    const C m = a.beta1 * field[2] + (C(1) - a.beta1) * d, v = a.beta2 * field[3] + (C(1) - a.beta2) * d * d;
+    field[2] = m;
+    field[3] = v;
+    field[0] = w - rate * (a.own * d + a.past * m) / (a.root * sqrt(v) + a.shift);
+  }
+};
+
+// As `Schedule.at` of backend/step_sizes.py; the host asks for it in double whatever the parameters are.
+template <class C> __device__ void step_sizes(int rule, C a, C b, C c, C eps, C t, C* size) {
+  size[0] = C(1);
+  size[1] = size[2] = size[3] = C(0);
+  const C left1 = -expm1(t * log(a)), left2 = -expm1(t * log(b));
+  if (rule == 0) {
+    size[0] = C(1) / (C(1) + (t - C(1)) * a);
+  } else if (rule == 1) {
+    size[0] = C(1) / left1;
+  } else if (rule == 2) {
+    const C fade = c * log(C(0.96));
+    C product = C(1);
+    for (C i = C(1); i <= t && product >= C(1e-17); i += C(1)) product *= a * (C(1) - C(0.5) * exp(i * fade));
+    const C now = a * (C(1) - C(0.5) * exp(t * fade)), then = a * (C(1) - C(0.5) * exp((t + C(1)) * fade));
+    size[0] = (C(1) - now) / (C(1) - product);
+    size[1] = then / (C(1) - product * then);
+    size[2] = C(1) / sqrt(left2);
+    size[3] = eps;
+  } else {
+    const C most = C(2) / (C(1) - b) - C(1), length = most - C(2) * t * (C(1) - left2) / left2;
+    size[0] = C(0);
+    size[1] = C(1) / left1;
+    size[3] = C(1);
+    if (length > C(5)) {
+      const C rectified = (length - C(4)) * (length - C(2)) * most / ((most - C(4)) * (most - C(2)) * length);
+      size[1] *= sqrt(rectified * left2);
+      size[2] = C(1);
+      size[3] = eps;
+    }
+  }
+}
+
 template <class T, class C> __device__ void norm_partials(const Tables& t, int fields, int which, C* part) {
   constexpr int W = 16 / sizeof(T);
   const int array = t.chunk_array[blockIdx.x];
@@ -225,6 +326,16 @@ template <class T, class C> __device__ void scale(const Tables& t, const C* fact
   const unsigned long long *table, const long long *sizes, const int *chunk_array, const long long *chunk_start,     \
       int chunk
 #define GG_GIVEN gg::Tables{table, sizes, chunk_array, chunk_start, chunk}
+#define GG_ADAPTIVE(T, tag, name)                                                                                    \
+  extern "C" __global__ void __launch_bounds__(256) gg_##name##_##tag(                                               \
+      GG_TABLES, const gg::real<T>* lr, const long long* step, const gg::real<T>* grad_scale, gg::real<T> beta1,     \
+      gg::real<T> beta2, gg::real<T> eps, gg::real<T> weight_decay, int decoupled, gg::real<T> own,                  \
+      gg::real<T> past, gg::real<T> root, gg::real<T> shift, const gg::real<T>* held, const int* found,              \
+      const long long* skipped) {                                                                                    \
+    gg::adaptive<T, gg::real<T>>(GG_GIVEN, lr, grad_scale,                                                           \
+                                 {beta1, beta2, eps, weight_decay, decoupled != 0, own, past, root, shift}, held,    \
+                                 {found, skipped}, gg::name());                                                      \
+  }
 #define GG_ENTRIES(T, tag)                                                                                           \
   extern "C" __global__ void __launch_bounds__(256) gg_sgd_##tag(                                                    \
       GG_TABLES, const gg::real<T>* lr, const long long* step, const gg::real<T>* grad_scale, gg::real<T> momentum,  \
@@ -245,6 +356,20 @@ template <class T, class C> __device__ void scale(const Tables& t, const C* fact
       gg::real<T> eps, gg::real<T> weight_decay, gg::real<T> momentum, const int* found, const long long* skipped) { \
     gg::rmsprop<T, gg::real<T>>(GG_GIVEN, lr, grad_scale, alpha, eps, weight_decay, momentum, {found, skipped});     \
   }                                                                                                                  \
+  GG_ADAPTIVE(T, tag, adagrad)                                                                                       \
+  GG_ADAPTIVE(T, tag, adadelta)                                                                                      \
+  GG_ADAPTIVE(T, tag, adamax)                                                                                        \
+  GG_ADAPTIVE(T, tag, moments)                                                                                       \
+  extern "C" __global__ void gg_step_sizes_##tag(int rule, gg::real<T> a, gg::real<T> b, gg::real<T> c,              \
+                                                 gg::real<T> eps, const long long* step, const long long* skipped,   \
+                                                 gg::real<T>* wide, float* narrow) {                                 \
+    gg::real<T> size[4];                                                                                             \
+    gg::step_sizes<gg::real<T>>(rule, a, b, c, eps, gg::real<T>(step[0] - skipped[0]), size);                        \
+    for (int k = 0; k < 4; ++k) {                                                                                    \
+      if (wide) wide[k] = size[k];                                                                                   \
+      if (narrow) narrow[k] = float(size[k]);                                                                        \
+    }                                                                                                                \
+  }                                                                                                                  \
   extern "C" __global__ void gg_judge_##tag(const gg::real<T>* total, int* found, int* any) {                        \
     gg::judge<gg::real<T>>(total, found, any);                                                                       \
   }                                                                                                                  \
@@ -263,3 +388,4 @@ template <class T, class C> __device__ void scale(const Tables& t, const C* fact
 #include "instantiate.cuh"
 #undef GG_TABLES
 #undef GG_GIVEN
+#undef GG_ADAPTIVE

@@ -55,7 +55,7 @@ class Backend(ABC):
         xp: NumPy, or CuPy.
         weight_order: memory order of the matrices of layers, "C" or "F".
         rows: the row kernels (softmax, cross_entropy, layer_norm, dropout, ...), one function each.
-        optim: the multi-tensor update kernels (sgd, adam, rmsprop, squared_norm).
+        optim: the multi-tensor update kernels (sgd, adam, rmsprop, adaptive, squared_norm).
         reduces: whether `reduce` has kernels of its own; where not, the array module's functions are as good.
         epilogues: the activations that a product may have as its end (`linear_activated`).
     """

@@ -1,4 +1,4 @@
-"""Optimizer updates on the CPU over lists of arrays, in place: sgd, adam, rmsprop, and the norm for clipping.
+"""Optimizer updates on the CPU over lists of arrays, in place: sgd, adam and the like, and the norm for clipping.
 
 Here are the checks, the cutting of all arrays together into blocks for our threads, and the choice between the
 NumPy bodies and the Numba bodies. What a step means (schedules, bias corrections) is `gpugrad.optim`'s business.
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from ..fusion import workers
 from ..fusion.numba_cache import load_file, numba_wanted
 from . import cpu_optim_numpy
+from .step_sizes import Schedule
 
 Array = npt.NDArray[Any]
 
@@ -296,6 +297,64 @@ def rmsprop(
     """
     lists = (params, grads, squares, _or_nothing(means, params), _or_nothing(buffers, params))
     _update("rmsprop", lists, maximize, lr, alpha, eps, weight_decay, momentum)
+
+
+def adaptive(
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    first: Sequence[Array],
+    second: Sequence[Array] | None = None,
+    *,
+    kernel: str,
+    schedule: Schedule | None,
+    step: int,
+    lr: float,
+    beta1: float = 0.0,
+    beta2: float = 0.0,
+    eps: float = 0.0,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+    maximize: bool = False,
+) -> None:
+    """One step of an adaptive update in place: of Adagrad, Adadelta, Adamax, NAdam or RAdam.
+
+    With `d = g + weight_decay p`, and `own`, `past`, `root`, `shift` what the schedule says of this step:
+    "adagrad": s += d^2, p -= lr own d / (sqrt(s) + eps). "adadelta": v = beta2 v + (1 - beta2) d^2,
+    u = sqrt(a + eps) / sqrt(v + eps) d, a = beta2 a + (1 - beta2) u^2, p -= lr u. "adamax": m += (1 - beta1)(d - m),
+    u = max(beta2 u, |d| + eps), p -= lr own m / u. "moments" (NAdam and RAdam): m likewise,
+    v = beta2 v + (1 - beta2) d^2, p -= lr (own d + past m) / (root sqrt(v) + shift).
+
+    Args:
+        params: the parameters, changed in place.
+        grads: a gradient of the same shape for each.
+        first: s, v or m, changed in place.
+        second: a, u or v, changed in place; None for adagrad.
+        kernel: which of the four.
+        schedule: how the step sizes depend on the step; None for adadelta.
+        step: the number of this step, from 1.
+        lr: the step size.
+        beta1: what m keeps.
+        beta2: what the second state keeps.
+        eps: see above.
+        weight_decay: L2 penalty; or when decoupled p -= lr weight_decay p first, and d = g ("moments" only).
+        decoupled: see there.
+        maximize: go up instead of down.
+
+    Raises:
+        ValueError: shapes do not match.
+    """
+    own, past, root, shift = schedule.at(step) if schedule else (1.0, 0.0, 0.0, 0.0)
+    if kernel == "adagrad":
+        _update(kernel, (params, grads, first), maximize, lr * own, eps, weight_decay)
+        return
+    lists = (params, grads, first, second or [])
+    if kernel == "adadelta":
+        _update(kernel, lists, maximize, lr, beta2, eps, weight_decay)
+    elif kernel == "adamax":
+        _update(kernel, lists, maximize, lr * own, beta1, beta2, eps, weight_decay)
+    else:
+        keep, decay = (1 - lr * weight_decay, 0.0) if decoupled else (1.0, weight_decay)
+        _update(kernel, lists, maximize, lr * own, lr * past, root, shift, beta1, beta2, keep, decay)
 
 
 def squared_norm(arrays: Sequence[Array]) -> float:

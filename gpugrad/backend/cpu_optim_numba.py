@@ -91,6 +91,59 @@ def rmsprop(
         p[i] -= lr * step
 
 
+@kernel
+def adagrad(p: Any, g: Any, total: Any, lr: Any, eps: Any, decay: Any) -> None:
+    """total += g^2; p -= lr g / (sqrt(total) + eps), with g including decay p."""
+    for i in range(p.size):
+        d = g[i] + decay * p[i]
+        a = total[i] + d * d
+        total[i] = a
+        p[i] -= lr * d / (ir.sqrt(a) + eps)
+
+
+@kernel
+def adadelta(p: Any, g: Any, v: Any, moved: Any, lr: Any, rho: Any, eps: Any, decay: Any) -> None:
+    """v = moving mean of g^2; u = sqrt(moved + eps) / sqrt(v + eps) g; moved = moving mean of u^2; p -= lr u."""
+    new = ONE(lr) - rho
+    for i in range(p.size):
+        d = g[i] + decay * p[i]
+        a = rho * v[i] + new * (d * d)
+        v[i] = a
+        b = moved[i]
+        u = ir.sqrt(b + eps) / ir.sqrt(a + eps) * d
+        moved[i] = rho * b + new * (u * u)
+        p[i] -= lr * u
+
+
+@kernel
+def adamax(p: Any, g: Any, m: Any, top: Any, lr: Any, beta1: Any, beta2: Any, eps: Any, decay: Any) -> None:
+    """m = moving mean of g, top = max(beta2 top, |g| + eps); p -= lr m / top, with g including decay p."""
+    new = ONE(lr) - beta1
+    for i in range(p.size):
+        d = g[i] + decay * p[i]
+        a = m[i] + new * (d - m[i])
+        b = maximum(beta2 * top[i], maximum(d, -d) + eps)
+        m[i] = a
+        top[i] = b
+        p[i] -= lr * a / b
+
+
+@kernel
+def moments(
+    p: Any, g: Any, m: Any, v: Any, own: Any, past: Any, root: Any, shift: Any, beta1: Any, beta2: Any, keep: Any,
+    decay: Any,
+) -> None:  # fmt: skip
+    """m, v = moving means of g and g^2; p = keep p - (own g + past m) / (root sqrt(v) + shift)."""
+    new1, new2 = ONE(own) - beta1, ONE(own) - beta2
+    for i in range(p.size):
+        d = g[i] + decay * p[i]
+        a = m[i] + new1 * (d - m[i])
+        b = beta2 * v[i] + new2 * (d * d)
+        m[i] = a
+        v[i] = b
+        p[i] = keep * p[i] - (own * d + past * a) / (root * ir.sqrt(b) + shift)
+
+
 @reduction
 def squared_norm(x: Any) -> Any:
     """The sum of squares of a flat block."""

@@ -109,6 +109,79 @@ def rmsprop(dtype: np.dtype[Any], lr: float, alpha: float, eps: float, decay: fl
     return body
 
 
+def adagrad(dtype: np.dtype[Any], lr: float, eps: float, decay: float) -> Body:
+    """total += g^2; p -= lr g / (sqrt(total) + eps), with g including decay p."""
+    rate, shift, added = _rounded(dtype, lr, eps, decay)
+
+    def body(p: Array, g: Array, total: Array, s: Array, t: Array) -> None:
+        if decay:
+            g = np.add(g, np.multiply(p, added, t), t)
+        np.add(total, np.multiply(g, g, s), total)
+        np.add(np.sqrt(total, s), shift, s)
+        np.subtract(p, np.multiply(np.divide(g, s, s), rate, s), p)
+
+    return body
+
+
+def adadelta(dtype: np.dtype[Any], lr: float, rho: float, eps: float, decay: float) -> Body:
+    """v = moving mean of g^2; u = sqrt(moved + eps) / sqrt(v + eps) g; moved = moving mean of u^2; p -= lr u."""
+    rate, keep, new, shift, added = _rounded(dtype, lr, rho, 1 - rho, eps, decay)
+
+    def body(p: Array, g: Array, v: Array, moved: Array, s: Array, t: Array) -> None:
+        if decay:
+            g = np.add(g, np.multiply(p, added, t), t)
+        np.multiply(np.multiply(g, g, s), new, s)
+        np.add(np.multiply(v, keep, v), s, v)
+        np.sqrt(np.add(v, shift, s), s)
+        u = np.divide(g, s, t)
+        np.multiply(np.sqrt(np.add(moved, shift, s), s), u, u)
+        np.multiply(np.multiply(u, u, s), new, s)
+        np.add(np.multiply(moved, keep, moved), s, moved)
+        np.subtract(p, np.multiply(u, rate, u), p)
+
+    return body
+
+
+def adamax(dtype: np.dtype[Any], lr: float, beta1: float, beta2: float, eps: float, decay: float) -> Body:
+    """m = moving mean of g, top = max(beta2 top, |g| + eps); p -= lr m / top, with g including decay p."""
+    rate, new, keep, shift, added = _rounded(dtype, lr, 1 - beta1, beta2, eps, decay)
+
+    def body(p: Array, g: Array, m: Array, top: Array, s: Array, t: Array) -> None:
+        if decay:
+            g = np.add(g, np.multiply(p, added, t), t)
+        np.add(m, np.multiply(np.subtract(g, m, s), new, s), m)
+        np.multiply(top, keep, top)
+        np.maximum(top, np.add(np.absolute(g, s), shift, s), out=top)
+        np.subtract(p, np.multiply(np.divide(m, top, s), rate, s), p)
+
+    return body
+
+
+def moments(
+    dtype: np.dtype[Any], own: float, past: float, root: float, shift: float, beta1: float, beta2: float, keep: float,
+    decay: float,
+) -> Body:  # fmt: skip
+    """m, v = moving means of g and g^2; p = keep p - (own g + past m) / (root sqrt(v) + shift)."""
+    mine, old, by, least, new1, new2, keep2, kept, added = _rounded(
+        dtype, own, past, root, shift, 1 - beta1, 1 - beta2, beta2, keep, decay
+    )
+
+    def body(p: Array, g: Array, m: Array, v: Array, s: Array, t: Array) -> None:
+        if decay:
+            g = np.add(g, np.multiply(p, added, t), t)
+        np.add(m, np.multiply(np.subtract(g, m, s), new1, s), m)
+        np.multiply(np.multiply(g, g, s), new2, s)
+        np.add(np.multiply(v, keep2, v), s, v)
+        if keep != 1:
+            np.multiply(p, kept, p)
+        move = np.add(np.multiply(g, mine, t), np.multiply(m, old, s), t) if own else np.multiply(m, old, t)
+        if root:
+            move = np.divide(move, np.add(np.multiply(np.sqrt(v, s), by, s), least, s), t)
+        np.subtract(p, move, p)
+
+    return body
+
+
 def squared_norm(x: Array) -> float:
     """The sum of squares of a flat block."""
     return float(np.dot(x, x))

@@ -1,4 +1,4 @@
-"""Optimizer updates on the GPU over lists of arrays, in place: sgd, adam, rmsprop, and the norm for clipping.
+"""Optimizer updates on the GPU over lists of arrays, in place: sgd, adam and the like, and the norm for clipping.
 
 The same names, arguments and results as `cpu_optim`. All arrays of one type go through the multi-tensor kernels of
 `kernels/optim.cu` in one launch; what lies with gaps does so as a copy, which is then copied back. Nothing waits for
@@ -18,9 +18,11 @@ import numpy as np
 
 from . import capturing
 from .cuda_launch import compute_type, current_stream, function
+from .cuda_step_sizes import on_device
 from .cuda_sums import lines_added
 from .fixed import Fixed
 from .placing import placed
+from .step_sizes import Schedule
 
 Array = Any
 
@@ -208,10 +210,10 @@ def _rates(lr: float, step: int, kind: Any, device: int) -> tuple[Any, Any]:
 def _start(
     name: str, kind: Any, tables: Any, rates: Any, logs: Any, device: int, maximize: bool, rest: Sequence[Any]
 ) -> None:
-    """The launch itself: numbers in `rest` go in the compute type, truth values as integers; `logs` are adam's."""
+    """The launch itself: numbers in `rest` go in the compute type, truth values as integers, arrays as they are."""
     wide = compute_type(kind)
     sign = _upload(np.array([-1], wide).tobytes(), np.dtype(wide).name, device) if maximize else None
-    numbers = [np.int32(r) if isinstance(r, bool) else wide(r) for r in rest]
+    numbers = [np.int32(r) if isinstance(r, bool) else wide(r) if isinstance(r, int | float) else r for r in rest]
     verdict = (None, None) if _state.verdict is None else _state.verdict[:2]
     extra = (*((logs,) if name == "adam" else ()), *verdict)
     given, count = tables
@@ -351,6 +353,28 @@ def rmsprop(
         return
     lists = (params, grads, squares, buffers, means)
     _launch("rmsprop", lists, lr, 1, maximize, alpha, eps, weight_decay, momentum if buffers is not None else 0.0)
+
+
+@placed
+def adaptive(
+    params: Sequence[Array], grads: Sequence[Array], first: Sequence[Array], second: Sequence[Array] | None = None, *,
+    kernel: str, schedule: Schedule | None, step: int, lr: float, beta1: float = 0.0, beta2: float = 0.0,
+    eps: float = 0.0, weight_decay: float = 0.0, decoupled: bool = False, maximize: bool = False,
+) -> None:  # fmt: skip
+    """One step of an adaptive update, in place; what it computes and the arguments are `cpu_optim.adaptive`'s.
+
+    Raises:
+        ValueError: shapes do not match.
+    """
+    if not params:
+        return
+    sizes, there = (1.0, 0.0, 0.0, 0.0), None
+    if schedule is not None:
+        sizes, device = schedule.at(step), params[0].data.device_id
+        wide = compute_type(_real(params[0].dtype))
+        there = on_device(schedule, step, wide, _state.verdict, lambda data, dtype: _upload(data, dtype, device))
+    numbers = (beta1, beta2, eps, weight_decay, decoupled, *sizes, there)
+    _launch(kernel, (params, grads, first, second), lr, 1, maximize, *numbers)
 
 
 @placed

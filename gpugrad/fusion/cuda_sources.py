@@ -56,7 +56,11 @@ def _reductions(names: str) -> tuple[str, ...]:
     return tuple(f"{name}_{form}" for name in names.split() for form in forms)
 
 
-_OPTIM: Final = ("sgd", "adam", "rmsprop", "norm_partials", "scale", "judge", "count_skip", "loss_scale")
+_OPTIM: Final = tuple(
+    """
+    sgd adam rmsprop adagrad adadelta adamax moments step_sizes norm_partials scale judge count_skip loss_scale
+    """.split()
+)
 
 # Every hand-written source; the tests compile and run what is listed here, and a file that is not listed fails them.
 SOURCES: Final[dict[str, RowSource]] = {

@@ -4,11 +4,12 @@
 """
 
 from . import schedules as lr_scheduler
+from .adaptive import Adadelta, Adagrad, Adamax, NAdam, RAdam
 from .optimizer import Optimizer
 from .rules import SGD, Adam, AdamW, RMSprop
 from .schedules import CosineAnnealingLR, ExponentialLR, LambdaLR, LinearLR, LRScheduler, MultiStepLR, StepLR
 
 __all__ = [
-    "SGD", "Adam", "AdamW", "CosineAnnealingLR", "ExponentialLR", "LRScheduler", "LambdaLR", "LinearLR", "MultiStepLR",
-    "Optimizer", "RMSprop", "StepLR", "lr_scheduler",
+    "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "CosineAnnealingLR", "ExponentialLR", "LRScheduler",
+    "LambdaLR", "LinearLR", "MultiStepLR", "NAdam", "Optimizer", "RAdam", "RMSprop", "StepLR", "lr_scheduler",
 ]  # fmt: skip

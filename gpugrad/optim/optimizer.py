@@ -1,7 +1,7 @@
 """`Optimizer`: parameter groups, their state, and one kernel call a step over all the arrays of a group.
 
 What is gathered for a step (lists of bare arrays) is kept until something changes: a parameter's array, which of them
-have gradients, or what the state holds. The update rules are in `sgd`, `adam` and `rmsprop`.
+have gradients, or what the state holds. The update rules are in `rules` and `adaptive`.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Optimizer:
         Raises:
             ValueError: names the option, its value and the range.
         """
-        ranges = {"betas": "both in [0, 1)", "nesterov": "momentum > 0 and dampening = 0 with it"}
+        ranges = {"betas": "both in [0, 1)", "rho": "in [0, 1]", "nesterov": "momentum > 0 and dampening = 0 with it"}
         for option, holds in held.items():
             if not holds:
                 expected = ranges.get(option, "a number of 0 or more")
@@ -270,8 +270,12 @@ class Optimizer:
         raise NotImplementedError(f"[{self.name}] defines no update")
 
     def new_state(self, group: dict[str, Any]) -> tuple[str, ...]:
-        """Names of the arrays that an update of this group keeps for each parameter; they start with zeros."""
+        """Names of the arrays that an update of this group keeps for each parameter; see `first_value`."""
         return ()
+
+    def first_value(self, name: str, group: Mapping[str, Any]) -> float:
+        """What the elements of a new state are."""
+        return 0.0
 
     def _gradients(self, group: dict[str, Any], buckets: list[Bucket]) -> list[list[Any]] | None:
         """The gradients for each bucket; None where the buckets do not describe the parameters any more."""
@@ -305,7 +309,9 @@ class Optimizer:
                 held = state.get(name)
                 if held is None:
                     capturing.refuse("starts an optimizer's state, which a replay would start again")
-                    state[name] = new_tensor(backend_of(p.data).xp.zeros_like(p.data), None)
+                    first = self.first_value(name, group)
+                    start = complex(first, first) if p.dtype.kind == "c" else first  # of both parts
+                    state[name] = new_tensor(backend_of(p.data).xp.full_like(p.data, start), None)
                 elif type(held.data) is not type(p.data) or held.dtype != p.dtype:
                     state[name] = held.to(p.device, p.dtype)
             sorted_.setdefault((state["step"], type(p.data), p.dtype, str(p.device)), []).append(p)

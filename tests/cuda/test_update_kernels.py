@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gpugrad.backend.step_sizes import RULES, Schedule
 from gpugrad.fusion.cuda_sources import SOURCES
 from tests.cuda.hostexec import missing_compiler
 from tests.cuda.launching import Array, Rows, aligned, storage, stored_as
@@ -124,6 +125,70 @@ def test_rmsprop(k: Rows, momentum: float, centred: bool, rng: np.random.Generat
     given.check(given.exact_p, 5)
 
 
+SCHEDULES = [
+    ("adagrad", Schedule("adagrad", 0.1)),
+    ("adadelta", None),
+    ("adamax", Schedule("adamax", 0.9)),
+    ("moments", Schedule("nadam", 0.9, 0.99, 0.1, 1e-2)),
+    ("moments", Schedule("radam", 0.9, 0.8, eps=1e-2)),
+]
+
+
+def adaptive(kernel: str, p: Array, g: Array, s: Array, t: Array, rate: float, decay: float, sizes: Any) -> None:
+    """The four updates in float64 (with decay decoupled for "moments"), in place."""
+    own, past, root, shift = sizes
+    if kernel == "moments":
+        p -= rate * decay * p
+    else:
+        g = g + decay * p
+    if kernel == "adagrad":
+        s += g * g
+        p -= rate * own * g / (np.sqrt(s) + 1e-2)
+    elif kernel == "adadelta":
+        s[...] = 0.9 * s + 0.1 * g * g
+        u = np.sqrt(t + 1e-2) / np.sqrt(s + 1e-2) * g
+        t[...] = 0.9 * t + 0.1 * u * u
+        p -= rate * u
+    elif kernel == "adamax":
+        s[...], t[...] = 0.9 * s + 0.1 * g, np.maximum(0.9 * t, abs(g) + 1e-2)
+        p -= rate * own * s / t
+    else:
+        s[...], t[...] = 0.9 * s + 0.1 * g, 0.9 * t + 0.1 * g * g
+        p -= rate * (own * g + past * s) / (root * np.sqrt(t) + shift)
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize(("kernel", "schedule"), SCHEDULES)
+def test_adaptive(k: Rows, kernel: str, schedule: Schedule | None, there: bool, rng: np.random.Generator) -> None:
+    given = Parameters(k, rng, "s-" if kernel == "adagrad" else "st")
+    s, t = given.zeros(), given.zeros()
+    for step in (1, 2, 9):
+        sizes = schedule.at(step) if schedule else (1.0, 0.0, 0.0, 0.0)
+        held = np.array(sizes, k.real) if there else None
+        scalars = (0.0, 0.0, 0.0, 0.0) if there else sizes
+        given.launch(
+            kernel, np.array([0.01], k.real), np.array([1], I64), np.array([0.5], k.real), k.scalar(0.9),
+            k.scalar(0.9), k.scalar(1e-2), k.scalar(0.1), np.int32(kernel == "moments"), *map(k.scalar, scalars),
+            held, None, None,
+        )  # fmt: skip
+        for i, (p, g) in enumerate(zip(given.exact_p, given.exact_g, strict=True)):
+            adaptive(kernel, p, 0.5 * g, s[i], t[i], 0.01, 0.1, sizes)
+    given.check(given.exact_p, 5)
+
+
+@pytest.mark.parametrize("schedule", [s for _, s in SCHEDULES if s] + [Schedule("radam", 0.9, 0.999, eps=1e-8)])
+def test_step_sizes_on_the_device_are_the_hosts(k: Rows, schedule: Schedule) -> None:
+    if k.dtype != "float64":
+        pytest.skip("the host asks for it in double, whatever the parameters are")
+    for step, skipped in ((1, 0), (5, 3), (6, 0), (1000, 1), (3_000_000, 12)):
+        wide, narrow = np.zeros(4), np.zeros(4, np.float32)
+        numbers = (np.int32(RULES.index(schedule.rule)), *map(np.float64, schedule[1:]))
+        k.run("step_sizes", (1,), (1,), (*numbers, np.array([step], I64), np.array([skipped], I64), wide, narrow))
+        # Rectification is a difference of thousands, from which the first steps over 5 are left.
+        np.testing.assert_allclose(wide, schedule.at(step - skipped), rtol=1e-9)
+        np.testing.assert_array_equal(narrow, wide.astype(np.float32))
+
+
 def test_a_variance_that_rounding_made_negative_counts_as_none(k: Rows, rng: np.random.Generator) -> None:
     given = Parameters(k, rng, "v-a")
     given.states[2][1][:] = stored_as(np.full(300, 8.0), k.dtype)  # type: ignore[index]
@@ -132,12 +197,12 @@ def test_a_variance_that_rounding_made_negative_counts_as_none(k: Rows, rng: np.
     k.check(given.p[1], given.exact_p[1] - 0.1 * given.exact_g[1], 3)
 
 
-@pytest.mark.parametrize("kernel", ["sgd", "adam", "rmsprop"])
+@pytest.mark.parametrize("kernel", ["sgd", "adam", "rmsprop", "moments"])
 def test_a_step_that_a_loss_scale_leaves_out_changes_nothing_and_does_not_count(
     k: Rows, kernel: str, rng: np.random.Generator
 ) -> None:
     def run(steps: list[tuple[int, bool]], skipped: int) -> list[Array]:
-        given = Parameters(k, np.random.default_rng(5), {"sgd": "b", "adam": "mvt", "rmsprop": "vba"}[kernel])
+        given = Parameters(k, np.random.default_rng(5), {"sgd": "b", "adam": "mvt", "rmsprop": "vba"}.get(kernel, "mv"))
         count, found = np.array([0], I64), np.array([0], np.int32)
         for step, bad in steps:
             found[0] = bad
@@ -145,6 +210,9 @@ def test_a_step_that_a_loss_scale_leaves_out_changes_nothing_and_does_not_count(
                 "sgd": (k.scalar(0.9), k.scalar(0.0), k.scalar(0.1), np.int32(0)),
                 "adam": (*map(k.scalar, (0.9, 0.99, np.log(0.9), np.log(0.99), 1e-8, 0.1)), np.int32(0), None),
                 "rmsprop": tuple(map(k.scalar, (0.9, 1e-8, 0.1, 0.5))),
+                "moments": (
+                    *map(k.scalar, (0.9, 0.9, 0.0, 0.1)), np.int32(0), *map(k.scalar, (0.5, 0.5, 1, 1e-8)), None,
+                ),
             }[kernel]
             given.launch(kernel, np.array([0.1], k.real), np.array([step], I64), None, *rest, found, count)
             k.run("count_skip", (1,), (1,), (found, count))

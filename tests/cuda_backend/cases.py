@@ -8,6 +8,7 @@ import numpy as np
 import gpugrad as gg
 from gpugrad import nn
 from gpugrad.backend import Backend, cpu_rows, cuda_rows
+from gpugrad.backend.step_sizes import Schedule
 from gpugrad.fusion import Formula, trace
 from tests.cuda_backend.parity import same
 
@@ -156,7 +157,19 @@ UPDATES: list[tuple[str, float, dict[str, Any]]] = [
     ("rmsprop", 1.5, {"lr": 1e-2, "momentum": 0.9}),
     ("rmsprop", 2, {"lr": 1e-2, "maximize": True}),
     ("rmsprop", 3, {"lr": 1e-2, "momentum": 0.9}),
-]
+    *[
+        ("adaptive", 1 if kernel == "adagrad" else 2, {"kernel": kernel, "schedule": schedule, "lr": 1e-2, **rest})
+        for kernel, schedule, rest in (
+            ("adagrad", Schedule("adagrad", 0.1), {"step": 3, "eps": 1e-3, "weight_decay": 0.1}),
+            ("adadelta", None, {"step": 3, "beta2": 0.8, "eps": 1e-3, "maximize": True}),
+            ("adamax", Schedule("adamax", 0.9), {"step": 3, "beta1": 0.9, "beta2": 0.8, "eps": 1e-3}),
+            ("moments", Schedule("nadam", 0.9, 0.8, 0.1, 1e-3), {"step": 3, "beta1": 0.9, "beta2": 0.8}),
+            ("moments", Schedule("radam", 0.9, 0.8, eps=1e-3),
+             {"step": 3, "beta1": 0.9, "beta2": 0.8, "weight_decay": 0.1, "decoupled": True}),
+            ("moments", Schedule("radam", 0.9, 0.99, eps=1e-3), {"step": 30, "beta1": 0.9, "beta2": 0.99}),
+        )
+    ],
+]  # fmt: skip
 PARAMETERS = [(40, 300), (7,), (), (0, 3), (3, 5)]
 
 
@@ -168,7 +181,7 @@ def update_lists(name: str, rng: np.random.Generator, states: float, dtype: Any)
             made.append(None)
             continue
         values = [np.asarray(rng.standard_normal(s) * 0.5) for s in PARAMETERS]
-        if k == {"adam": 3, "rmsprop": 2}.get(name):  # running means of squares
+        if k == {"adam": 3, "rmsprop": 2}.get(name) or (name == "adaptive" and k > 1):  # running means of squares
             values = [abs(v) + 9.0 for v in values]
         made.append([np.asarray(v, dtype) for v in values])
     return made if len(made) > 2 or name != "sgd" else [*made, None]
@@ -181,6 +194,7 @@ OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
     "adam": lambda p: gg.optim.Adam(p, lr=1e-2),
     "adamw": lambda p: gg.optim.AdamW(p, lr=1e-2, weight_decay=0.1),
     "rmsprop": lambda p: gg.optim.RMSprop(p, lr=1e-2),
+    "radam": lambda p: gg.optim.RAdam(p, lr=1e-2, betas=(0.9, 0.9)),
 }
 
 

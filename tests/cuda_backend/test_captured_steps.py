@@ -17,6 +17,11 @@ OPTIMIZERS: dict[str, Callable[..., Any]] = {
     "adam": lambda p: gg.optim.Adam(p, lr=0.01),
     "amsgrad": lambda p: gg.optim.AdamW(p, lr=0.01, amsgrad=True),
     "rmsprop": lambda p: gg.optim.RMSprop(p, lr=0.01),
+    "adagrad": lambda p: gg.optim.Adagrad(p, lr=0.01, lr_decay=0.1),
+    "adadelta": gg.optim.Adadelta,
+    "adamax": lambda p: gg.optim.Adamax(p, lr=0.01),
+    "nadam": lambda p: gg.optim.NAdam(p, lr=0.01),
+    "radam": lambda p: gg.optim.RAdam(p, lr=0.01, betas=(0.9, 0.9)),  # rectified from the sixth step on
 }
 
 

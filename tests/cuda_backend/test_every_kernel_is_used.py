@@ -52,11 +52,13 @@ def use_everything(rng: np.random.Generator, rows: int, columns: int) -> None:
     for channels in (8, 3):
         backward(F.batch_norm(images[:, :channels], training=True))
     updates: list[Any] = [gg.optim.SGD([x], lr=0.1), gg.optim.Adam([w], lr=0.1), gg.optim.RMSprop([b], lr=0.1)]
+    updates += [getattr(gg.optim, name)([x]) for name in ("Adagrad", "Adadelta", "Adamax", "RAdam")]
     for update in updates:
         update.step()
     gg.nn.utils.clip_grad_norm_([x, w, b], 1.0)
     scaler = gg.GradScaler()
-    scaler.step(updates[0])
+    for update in (updates[0], updates[-1]):
+        scaler.step(update)
     scaler.update()
 
 
@@ -72,6 +74,6 @@ def test_every_kernel_is_launched_by_something(rng: np.random.Generator, gpu: St
         kernel
         for source in SOURCES.values()
         for kernel in source.kernels
-        if source.entry(kernel, "float32") not in gpu.launches
+        if not any(source.entry(kernel, dtype) in gpu.launches for dtype in source.dtypes)
     }
     assert not unused, f"nothing launches {sorted(unused)}: use them or delete them"

@@ -80,6 +80,11 @@ UPDATES = {
     "amsgrad": lambda p: gg.optim.Adam(p, lr=0.01, amsgrad=True),
     "centred": lambda p: gg.optim.RMSprop(p, lr=0.01, centered=True),
     "centred with momentum": lambda p: gg.optim.RMSprop(p, lr=0.01, centered=True, momentum=0.5),
+    "adagrad": lambda p: gg.optim.Adagrad(p, lr=0.01, lr_decay=0.5),
+    "adadelta": gg.optim.Adadelta,
+    "adamax": lambda p: gg.optim.Adamax(p, lr=0.01),
+    "nadam": lambda p: gg.optim.NAdam(p, lr=0.01, decoupled_weight_decay=True, weight_decay=0.1),
+    "radam": lambda p: gg.optim.RAdam(p, lr=0.01, betas=(0.9, 0.9)),
 }
 BAD = (1.0, np.inf, 1.0, 1.0, 1.0, np.nan, 1.0, 1.0, 1.0, np.inf, 1.0)
 

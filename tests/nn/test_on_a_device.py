@@ -75,6 +75,8 @@ def test_module_moves_and_computes_the_cpus_values(name, rng):
     [
         ("SGD", {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}), ("SGD", {"maximize": True}),
         ("Adam", {"amsgrad": True}), ("AdamW", {}), ("RMSprop", {"centered": True, "momentum": 0.5}),
+        ("Adagrad", {"lr_decay": 0.1}), ("Adadelta", {}), ("Adamax", {"weight_decay": 0.1}), ("NAdam", {}),
+        ("RAdam", {"betas": (0.9, 0.6), "decoupled_weight_decay": True, "weight_decay": 0.1}),
     ],
     ids=str,
 )  # fmt: skip

@@ -480,6 +480,8 @@ def test_many_networks_at_once() -> None:
         lambda p: gg.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
         lambda p: gg.optim.AdamW(p, lr=0.1),
         lambda p: gg.optim.RMSprop(p, lr=0.1),
+        lambda p: gg.optim.NAdam(p, lr=0.1),
+        lambda p: gg.optim.Adagrad(p, lr=0.1),
     ],
 )
 def test_training_loops_in_a_map(make: Any) -> None:
