@@ -1,6 +1,7 @@
-"""Out of memory: what the tape holds, by operation, and the error that says it with what can be done.
+"""Out of memory in an operation: what the tape holds, for the error that says it with what can be done.
 
-Nothing here runs before an allocation has failed; the operations and the walk hand over what they know then.
+Nothing here runs before an allocation has failed; the operations and the walk hand over what they know then. What fails
+elsewhere, and what an allocator says, is `backend.out_of_memory`'s.
 """
 
 from __future__ import annotations
@@ -9,21 +10,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from .backend import backend_of, is_array, memory
+from .backend.out_of_memory import OutOfMemoryError, holding, mib
 from .nodes import Node
 
+__all__ = ["OutOfMemoryError", "exhausted", "held_by"]
+
 _SHOWN = 8  # operations listed in an error
-
-
-class OutOfMemoryError(MemoryError):
-    """An operation or a backward pass found no memory; the message says what the tape holds and what to try.
-
-    Attributes:
-        held: bytes that the graph behind the operation keeps, by operation, largest first.
-    """
-
-    def __init__(self, message: str, held: dict[str, int]) -> None:
-        super().__init__(message)
-        self.held = held
 
 
 def held_by(nodes: Iterable[Node | None]) -> dict[str, tuple[int, int]]:
@@ -61,20 +53,20 @@ def held_by(nodes: Iterable[Node | None]) -> dict[str, tuple[int, int]]:
 def exhausted(name: str, arrays: Iterable[Any], nodes: Iterable[Node | None], error: MemoryError) -> MemoryError:
     """The error to raise where the operation `name` on `arrays`, recorded behind `nodes`, found no memory."""
     held = held_by(nodes)
-    if isinstance(error, OutOfMemoryError):  # an operation of a backward pass has said so: here is the tape
+    if isinstance(error, OutOfMemoryError) and error.plain is None:  # an operation of this one has said so
         if not held or error.held:
             return error
         text = str(error).split("\nThe tape holds", 1)[0]
     else:
         given = [a for a in arrays if is_array(a)]
         shapes = ", ".join(f"{tuple(a.shape)} {a.dtype}" for a in given)
-        where = f" on {backend_of(given[0]).device}" if given else ""
-        text = f"[{name}] out of memory{where} ({shapes}): {str(error).rstrip('.')}{_pool(given)}"
+        where, plain = _told(given, error)
+        text = f"[{name}] out of memory{where}{f' ({shapes})' if shapes else ''}: {plain}"
     total = sum(nbytes for nbytes, _ in held.values())
-    lines = [text, f"The tape holds {_mib(total)}{' by operation:' if total else ''}"]
+    lines = [text, f"The tape holds {mib(total)}{' by operation:' if total else ''}"]
     for operation, (nbytes, count) in list(held.items())[:_SHOWN]:
         if nbytes:
-            lines.append(f"  {_mib(nbytes):>12}  {operation} ({count} node{'s' if count > 1 else ''})")
+            lines.append(f"  {mib(nbytes):>12}  {operation} ({count} node{'s' if count > 1 else ''})")
     lines.append(
         "Try a smaller batch; gg.checkpoint around blocks of the model (computed again instead of kept); "
         'gg.autocast("bfloat16"); gg.no_grad() where no gradient is wanted; keep loss.item() instead of losses, which '
@@ -83,19 +75,12 @@ def exhausted(name: str, arrays: Iterable[Any], nodes: Iterable[Node | None], er
     return OutOfMemoryError("\n".join(lines), {operation: nbytes for operation, (nbytes, _) in held.items()})
 
 
-def _pool(arrays: list[Any]) -> str:
-    """What the device's allocator holds, as part of a sentence; nothing for the CPU."""
-    backend = backend_of(memory(arrays[0])) if arrays else None
-    if backend is None or backend.name != "cuda":
-        return ""
-    s = backend.memory_stats()
-    graphs = f"{_mib(s.graph_bytes)} taken by compiled steps, " if s.graph_bytes else ""
-    limit = f"{_mib(s.limit_bytes)} allowed for all of it, " if s.limit_bytes else ""
-    return (
-        f"; {_mib(s.in_use_bytes)} are in arrays, {_mib(s.held_bytes)} held by the pool, {graphs}{limit}"
-        f"{_mib(s.free_bytes)} of {_mib(s.total_bytes)} free for all programs"
-    )
-
-
-def _mib(nbytes: int) -> str:
-    return f"{nbytes / 2**20:,.1f} MiB"
+def _told(arrays: list[Any], error: MemoryError) -> tuple[str, str]:
+    """Where there was no memory, and what the allocator says of it."""
+    if isinstance(error, OutOfMemoryError) and error.plain is not None:
+        return f" on {error.where}" if error.where else "", error.plain
+    plain = str(error).rstrip(".")
+    if not arrays:
+        return "", plain
+    backend = backend_of(memory(arrays[0]))
+    return f" on {backend.device}", plain + (holding(backend) if backend.name == "cuda" else "")

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..fusion import Formula, const, var
 from ..fusion.cuda_compiler import cuda_source
-from . import capturing, cuda_probe, cuda_sums, scipys
+from . import capturing, cuda_probe, cuda_sums, out_of_memory, scipys
 from .base import HERE, Array, Kernel
 from .cublaslt import relu_row
 from .cuda_kernels import CudaKernel
@@ -87,6 +87,7 @@ class CupyBackend(ImagesBackend):
 
         from . import cuda_optim, cuda_rows
 
+        out_of_memory.teach(cupy)
         self.device = device
         self.xp: Any = cupy
         self.rows: Any = cuda_rows

@@ -15,6 +15,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from .base import WrappedArray, memory
 from .device import DeviceError
+from .out_of_memory import tell
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -56,10 +57,14 @@ def placed(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def inner(*args: P.args, **kwargs: P.kwargs) -> R:
-        if MANY and (there := elsewhere(function.__name__, (*args, *kwargs.values()))) is not None:
-            with there:
-                return function(*args, **kwargs)
-        return function(*args, **kwargs)
+        try:
+            if MANY and (there := elsewhere(function.__name__, (*args, *kwargs.values()))) is not None:
+                with there:
+                    return function(*args, **kwargs)
+            return function(*args, **kwargs)
+        except MemoryError as error:
+            tell(function.__name__, error)
+            raise
 
     return inner
 

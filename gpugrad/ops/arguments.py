@@ -15,6 +15,7 @@ import numpy as np
 
 from ..backend import DeviceError, WrappedArray, backend_of, is_array, memory
 from ..backend.base import Backend
+from ..backend.out_of_memory import tell
 from ..backend.placing import MANY, elsewhere
 from ..batching import union
 from ..gradmode import recording
@@ -46,10 +47,14 @@ def spelled(function: Callable[..., Any]) -> Callable[..., Any]:
     def inner(*args: Any, **kwargs: Any) -> Any:
         if kwargs:
             kwargs = _renamed(function.__name__, kwargs)
-        if MANY and (there := elsewhere(function.__name__, (*args, *kwargs.values()))) is not None:
-            with there:
-                return function(*args, **kwargs)
-        return function(*args, **kwargs)
+        try:
+            if MANY and (there := elsewhere(function.__name__, (*args, *kwargs.values()))) is not None:
+                with there:
+                    return function(*args, **kwargs)
+            return function(*args, **kwargs)
+        except MemoryError as error:
+            tell(function.__name__, error)
+            raise
 
     return inner
 

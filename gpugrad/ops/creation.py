@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_for, backend_of, device, is_array
+from ..backend.out_of_memory import told
 from ..batching import device_backend, innermost
 from ..tensor import Tensor
 
@@ -56,6 +57,7 @@ def _bare(data: Any) -> Any:
     return [_bare(d) for d in data] if isinstance(data, list | tuple) else data
 
 
+@told
 def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor with a copy of `data`.
 
@@ -84,6 +86,7 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     return _finish(array, device, requires_grad)
 
 
+@told
 def asarray(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor that shares the memory of an array where dtype and device allow it; else as `tensor`.
 
@@ -124,21 +127,25 @@ def _filled(shape: tuple[int, ...], value: Any, dtype: Any, where: Any, requires
     return Tensor(array, requires_grad)
 
 
+@told
 def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of zeros; `zeros(2, 3)` or `zeros((2, 3))`."""
     return _filled(_shape(size), 0, dtype, device, requires_grad)
 
 
+@told
 def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of ones."""
     return _filled(_shape(size), 1, dtype, device, requires_grad)
 
 
+@told
 def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of whatever is in the memory."""
     return _filled(_shape(size), None, dtype, device, requires_grad)
 
 
+@told
 def full(size: Any, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of one value; without `dtype`, that of the value (floats: the default dtype)."""
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
@@ -152,26 +159,31 @@ def _like(x: Any, value: Any, dtype: Any, where: Any, requires_grad: bool) -> Te
     return _filled(tuple(source.shape), value, source.dtype if dtype is None else dtype, where, requires_grad)
 
 
+@told
 def zeros_like(x: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros with the shape, dtype and device of `x`."""
     return _like(x, 0, dtype, device, requires_grad)
 
 
+@told
 def ones_like(x: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones with the shape, dtype and device of `x`."""
     return _like(x, 1, dtype, device, requires_grad)
 
 
+@told
 def empty_like(x: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Uninitialised, with the shape, dtype and device of `x`."""
     return _like(x, None, dtype, device, requires_grad)
 
 
+@told
 def full_like(x: Any, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """One value, with the shape, dtype and device of `x`."""
     return _like(x, fill_value, dtype, device, requires_grad)
 
 
+@told
 def arange(
     start: Any,
     stop: Any = None,
@@ -189,6 +201,7 @@ def arange(
     return _finish(array, device, requires_grad)
 
 
+@told
 def linspace(
     start: float,
     stop: float,
@@ -203,6 +216,7 @@ def linspace(
     return _finish(array, device, requires_grad)
 
 
+@told
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """The (n, m) matrix with ones on the diagonal; square without `m`."""
     return _finish(np.eye(n, m, dtype=np.dtype(get_default_dtype() if dtype is None else dtype)), device, requires_grad)

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import backend as _backends
 from ..backend import backend_for, backend_of
+from ..backend.out_of_memory import told
 from ..batching import innermost
 from ..tensor import Tensor
 from .creation import _shape, get_default_dtype
@@ -41,16 +42,19 @@ def _draw(
     return Tensor(innermost(backend_for(where)).random(kind, shape, dtype, low, high), requires_grad)
 
 
+@told
 def rand(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Uniform numbers in [0, 1); `rand(2, 3)` or `rand((2, 3))`."""
     return _draw("uniform", _shape(size), dtype, device, requires_grad)
 
 
+@told
 def randn(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Normal numbers of mean 0 and variance 1."""
     return _draw("normal", _shape(size), dtype, device, requires_grad)
 
 
+@told
 def normal(
     mean: float = 0.0,
     std: float = 1.0,
@@ -70,6 +74,7 @@ def normal(
     return _draw("normal", _shape((size,)), dtype, device, requires_grad, mean, std)
 
 
+@told
 def uniform(
     low: float = 0.0,
     high: float = 1.0,
@@ -83,6 +88,7 @@ def uniform(
     return _draw("uniform", _shape((size,)), dtype, device, requires_grad, low, high)
 
 
+@told
 def randint(low: int, high: Any = None, size: Any = (), *, dtype: Any = None, device: Any = None) -> Tensor:
     """Integers in [low, high), or in [0, low) without `high`; int64 unless asked otherwise.
 
@@ -97,16 +103,19 @@ def randint(low: int, high: Any = None, size: Any = (), *, dtype: Any = None, de
     return _draw("integers", _shape((size,)), np.int64 if dtype is None else dtype, device, False, low, high)
 
 
+@told
 def randperm(n: int, *, dtype: Any = None, device: Any = None) -> Tensor:
     """A random order of the integers 0 to n - 1, int64 unless asked otherwise."""
     return _draw("permutation", (n,), np.int64 if dtype is None else dtype, device, False)
 
 
+@told
 def rand_like(x: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Uniform numbers in [0, 1) with the shape, dtype and device of `x`."""
     return _draw_like("uniform", x, dtype, requires_grad)
 
 
+@told
 def randn_like(x: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Normal numbers with the shape, dtype and device of `x`."""
     return _draw_like("normal", x, dtype, requires_grad)

@@ -135,6 +135,7 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
         cuda_rows,
         cuda_sums,
         cupy_backend,
+        out_of_memory,
         placing,
     )
     from gpugrad.bridges.cupy import hints
@@ -170,6 +171,7 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
     cuda_probe.driver_device_count = lambda: devices  # type: ignore[assignment]
     cuda_probe.cupy_installed = lambda: True  # type: ignore[assignment]
     compiling._LIBRARIES.add("tests.standin")
+    out_of_memory._BETWEEN.add("tests.standin")
     chosen, seed = list(backend._default), list(backend._seed)
     sys.modules.update(_modules())
     sys.modules.update(_bindings() if nvmath else {"nvmath": None})  # type: ignore[dict-item]
@@ -192,6 +194,7 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
         sys.modules.update(hidden)
         cuda_probe.driver_device_count, cuda_probe.cupy_installed = driver, has_cupy
         compiling._LIBRARIES.discard("tests.standin")
+        out_of_memory._BETWEEN.discard("tests.standin")
         forget()
         backend._default[:], backend._seed[:] = chosen, seed
         STATE.streams.clear()

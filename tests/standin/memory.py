@@ -7,6 +7,7 @@ back before it runs out, as CuPy's does. What a graph was recorded on is remembe
 import contextlib
 import ctypes
 import itertools
+import sys
 import weakref
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -28,6 +29,11 @@ class OutOfMemoryError(MemoryError):
     def __init__(self, size: int, total: int, limit: int = 0) -> None:
         bound = f", limit set to: {limit:,} bytes" if limit else ""
         super().__init__(f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes{bound}).")
+
+
+def _error() -> Any:
+    """What the name stands for in CuPy's module when it is looked up there."""
+    return sys.modules["cupy"].cuda.memory.OutOfMemoryError  # type: ignore[attr-defined]
 
 
 def rounded(nbytes: int) -> int:
@@ -124,7 +130,7 @@ class MemoryPool:
         if limit and self._total[device] + size > limit:
             self.free_all_blocks()
             if self._total[device] + size > limit:
-                raise OutOfMemoryError(size, self._total[device], limit)
+                raise _error()(size, self._total[device], limit)
         try:
             chunk = self._allocator(size).mem
         except CUDARuntimeError:
@@ -132,7 +138,7 @@ class MemoryPool:
             try:
                 chunk = self._allocator(size).mem
             except CUDARuntimeError:
-                raise OutOfMemoryError(size, self._total[device], limit) from None
+                raise _error()(size, self._total[device], limit) from None
         self._total[device] += size
         return chunk
 
