@@ -1,16 +1,17 @@
-"""Modules that hold modules: `Sequential`, `ModuleList`, `ModuleDict`."""
+"""Modules that hold modules, in a row, a list or a dictionary, and lists and dictionaries of parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
-from ..backend import backend_of
+from ..backend import backend_of, is_array
 from ..ops.feed_forward import joined
+from ..tensor import Tensor
 from .activation import GELU, ReLU
 from .convolution import Conv1d, Conv2d, Conv3d
 from .layers import Identity, Linear
-from .module import Module
+from .module import Module, Parameter
 
 _CALL: Final = Module.__call__  # another one stands here while somebody watches each layer
 
@@ -18,25 +19,32 @@ C = TypeVar("C", bound="_Numbered")
 
 
 class _Numbered(Module):
-    """Modules under the names "0", "1", ... with the manners of a list."""
+    """Modules, or what a subclass holds, under the names "0", "1", ... with the manners of a list."""
 
-    def _replace(self, modules: Iterable[Module]) -> None:
-        for name in [k for k, v in self.__dict__.items() if isinstance(v, Module)]:
+    _kind: type = Module
+
+    def _put(self, name: str, value: Any) -> None:
+        self.add_module(name, value)
+
+    def _replace(self, values: Iterable[Any]) -> None:
+        values = list(values)
+        for name in [k for k, v in self.__dict__.items() if isinstance(v, self._kind)]:
             del self.__dict__[name]
-        for i, module in enumerate(modules):
-            self.add_module(str(i), module)
+        for i, value in enumerate(values):
+            self._put(str(i), value)
 
     def _name(self, index: int) -> str:
-        names = [k for k, v in self.__dict__.items() if isinstance(v, Module)]
+        names = [k for k, v in self.__dict__.items() if isinstance(v, self._kind)]
         if not -len(names) <= index < len(names):
-            raise IndexError(f"[{type(self).__name__}] index = {index} of {len(names)} modules")
+            kind = self._kind.__name__.lower()
+            raise IndexError(f"[{type(self).__name__}] index = {index} of {len(names)} {kind}s")
         return names[index]
 
-    def __iter__(self) -> Iterator[Module]:
-        return iter([v for v in self.__dict__.values() if isinstance(v, Module)])
+    def __iter__(self) -> Iterator[Any]:
+        return iter([v for v in self.__dict__.values() if isinstance(v, self._kind)])
 
     def __len__(self) -> int:
-        return sum(isinstance(v, Module) for v in self.__dict__.values())
+        return sum(isinstance(v, self._kind) for v in self.__dict__.values())
 
     def __getitem__(self: C, index: Any) -> Any:
         if isinstance(index, slice):
@@ -45,30 +53,30 @@ class _Numbered(Module):
             return part
         return self.__dict__[self._name(index)]
 
-    def __setitem__(self, index: int, module: Module) -> None:
-        self.add_module(self._name(index), module)
+    def __setitem__(self, index: int, value: Any) -> None:
+        self._put(self._name(index), value)
 
     def __delitem__(self, index: Any) -> None:
-        modules = list(self)
-        del modules[index]
-        self._replace(modules)
+        values = list(self)
+        del values[index]
+        self._replace(values)
 
-    def append(self: C, module: Module) -> C:
-        """Add a module at the end; returns the container."""
-        self.add_module(str(len(self)), module)
+    def append(self: C, value: Any) -> C:
+        """Add one at the end; returns the container."""
+        self._put(str(len(self)), value)
         return self
 
-    def extend(self: C, modules: Iterable[Module]) -> C:
-        """Add modules at the end; returns the container."""
-        for module in list(modules):
-            self.append(module)
+    def extend(self: C, values: Iterable[Any]) -> C:
+        """Add several at the end; returns the container."""
+        for value in list(values):
+            self.append(value)
         return self
 
-    def insert(self: C, index: int, module: Module) -> C:
-        """Put a module in front of the one at `index`; the later ones are renumbered. Returns the container."""
-        modules = list(self)
-        modules.insert(index, module)
-        self._replace(modules)
+    def insert(self: C, index: int, value: Any) -> C:
+        """Put one in front of the one at `index`; the later ones are renumbered. Returns the container."""
+        values = list(self)
+        values.insert(index, value)
+        self._replace(values)
         return self
 
 
@@ -176,37 +184,35 @@ class ModuleList(_Numbered):
         self.extend(modules or ())
 
 
-class ModuleDict(Module):
-    """A dictionary of modules that counts as the module's own; it has no forward.
+class _Named(Module):
+    """Modules, or what a subclass holds, under names, with the manners of a dictionary."""
 
-    Args:
-        modules: names and modules.
-    """
+    _kind: type = Module
 
-    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
-        super().__init__()
-        self.update(modules or {})
+    def _put(self, name: str, value: Any) -> None:
+        self.add_module(name, value)
 
-    def update(self, modules: Mapping[str, Module]) -> None:
-        """Set several modules by name."""
-        for name, module in modules.items():
-            self[name] = module
+    def update(self, values: Any) -> None:
+        """Set several by name: a dictionary, or pairs of names and values."""
+        for name, value in values.items() if hasattr(values, "items") else values:
+            self[name] = value
 
     def __getitem__(self, name: str) -> Any:
         value = self.__dict__.get(name)
-        if not isinstance(value, Module):
-            raise KeyError(f"[ModuleDict] no module {name!r}; there are {', '.join(self.keys()) or 'none'}")
+        if not isinstance(value, self._kind):
+            there, kind = ", ".join(self.keys()) or "none", self._kind.__name__.lower()
+            raise KeyError(f"[{type(self).__name__}] no {kind} {name!r}; there are {there}")
         return value
 
-    def __setitem__(self, name: str, module: Module) -> None:
-        self.add_module(name, module)
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._put(name, value)
 
     def __delitem__(self, name: str) -> None:
         self[name]
         delattr(self, name)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(self.__dict__.get(str(name)), Module)
+        return isinstance(self.__dict__.get(str(name)), self._kind)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
@@ -216,12 +222,108 @@ class ModuleDict(Module):
 
     def keys(self) -> list[str]:
         """The names."""
-        return [k for k, v in self.__dict__.items() if isinstance(v, Module)]
+        return [k for k, v in self.__dict__.items() if isinstance(v, self._kind)]
 
-    def values(self) -> list[Module]:
-        """The modules."""
-        return [v for v in self.__dict__.values() if isinstance(v, Module)]
+    def values(self) -> list[Any]:
+        """What is held."""
+        return [v for v in self.__dict__.values() if isinstance(v, self._kind)]
 
-    def items(self) -> list[tuple[str, Module]]:
-        """Names and modules."""
-        return [(k, v) for k, v in self.__dict__.items() if isinstance(v, Module)]
+    def items(self) -> list[tuple[str, Any]]:
+        """Names and what is held."""
+        return [(k, v) for k, v in self.__dict__.items() if isinstance(v, self._kind)]
+
+    def pop(self, name: str) -> Any:
+        """Take one out, and return it."""
+        value = self[name]
+        del self[name]
+        return value
+
+    def clear(self) -> None:
+        """Take all out."""
+        for name in self.keys():
+            del self[name]
+
+
+class ModuleDict(_Named):
+    """A dictionary of modules that counts as the module's own; it has no forward.
+
+    Args:
+        modules: names and modules.
+    """
+
+    def __init__(self, modules: Any = None) -> None:
+        super().__init__()
+        self.update(modules or {})
+
+
+def _parameter(who: str, value: Any) -> Parameter:
+    """A parameter as it is, a tensor or array as the memory of a new one.
+
+    Raises:
+        TypeError: something else.
+    """
+    if isinstance(value, Parameter):
+        return value
+    if isinstance(value, Tensor) or is_array(value):
+        return Parameter(value.detach() if isinstance(value, Tensor) else value)
+    raise TypeError(f"[{who}] got a {type(value).__name__}; expected a Parameter, a tensor or an array")
+
+
+def _lines(items: Iterable[tuple[str, Parameter]]) -> str:
+    """A line for each parameter."""
+    lines = [f"\n  ({name}): Parameter {p.shape} {p.dtype}" for name, p in items]
+    return "".join([*lines, "\n"]) if lines else ""
+
+
+class ParameterList(_Numbered):
+    """A list of parameters that counts as the module's own: "0", "1", ... in `state_dict`.
+
+    Args:
+        values: parameters; tensors and arrays become parameters on the same memory.
+
+    Raises:
+        TypeError: something else.
+
+    Example:
+        >>> import gpugrad as gg
+        >>> scales = gg.nn.ParameterList([gg.ones(2), gg.zeros(3)])
+        >>> [name for name, _ in scales.named_parameters()]
+        ['0', '1']
+    """
+
+    _kind = Parameter
+
+    def __init__(self, values: Iterable[Any] | None = None) -> None:
+        super().__init__()
+        self.extend(values or ())
+
+    def _put(self, name: str, value: Any) -> None:
+        self.register_parameter(name, _parameter("ParameterList", value))
+
+    def extra_repr(self) -> str:
+        """The shapes."""
+        return _lines((str(i), p) for i, p in enumerate(self))
+
+
+class ParameterDict(_Named):
+    """A dictionary of parameters that counts as the module's own, under its names.
+
+    Args:
+        parameters: names and parameters; tensors and arrays become parameters on the same memory.
+
+    Raises:
+        TypeError: something else.
+    """
+
+    _kind = Parameter
+
+    def __init__(self, parameters: Any = None) -> None:
+        super().__init__()
+        self.update(parameters or {})
+
+    def _put(self, name: str, value: Any) -> None:
+        self.register_parameter(name, _parameter("ParameterDict", value))
+
+    def extra_repr(self) -> str:
+        """The names and shapes."""
+        return _lines(self.items())

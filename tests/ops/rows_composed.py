@@ -13,6 +13,7 @@ from gpugrad.scipy import signal, special
 from tests.ops.table import Row, apart, fixed, normal, op, uniform
 
 F = gg.nn.functional
+BAG = np.array([0, 2, 1, 3, 3, 0])
 CLASSES, SIGNS = np.array([0, 2, 1]), np.array([[1.0, -1.0], [-1.0, 1.0]])
 
 
@@ -114,6 +115,12 @@ LINALG = [
 ]  # fmt: skip
 OTHERS = [
     composed("clip", lambda x: gg.clip(x, -0.5, 0.7), apart(2, 5), numpy=lambda x: np.clip(x, -0.5, 0.7)),
+    composed("nn.functional.bilinear", F.bilinear, normal(2, 3), normal(2, 4), normal(2, 3, 4), normal(2)),
+    composed("nn.functional.embedding_bag", lambda w: F.embedding_bag(BAG, w, np.array([0, 2, 2, 5])), normal(4, 3)),
+    composed("nn.functional.embedding_bag sum", lambda w, f: F.embedding_bag(BAG.reshape(2, 3), w, mode="sum",
+             per_sample_weights=f, padding_idx=2), normal(4, 3), normal(2, 3)),
+    composed("nn.functional.embedding_bag max", lambda w: F.embedding_bag(BAG.reshape(3, 2), w, mode="max"),
+             apart(4, 3)),
     composed("nn.functional.gelu", F.gelu, normal(2, 3)),
     composed("nn.functional.prelu", F.prelu, apart(2, 3), normal(3)),
     composed("nn.functional.threshold", lambda x: F.threshold(x, 0.2, 0.5), apart(2, 3)),
@@ -134,7 +141,7 @@ OTHERS = [
     composed("scipy.special.softmax", lambda x: special.softmax(x, axis=1), normal(2, 3)),
     composed("scipy.special.logsumexp", lambda x: special.logsumexp(x, axis=1), normal(2, 3)),
     composed("scipy.special.log_expit", special.log_expit, normal(2, 3)),
-]
+]  # fmt: skip
 # What a mask leaves out has no gradient; the second axis has at least two elements in each row.
 MASK = np.array([[True, True, False, True], [False, True, True, True], [True, False, True, True]])
 
