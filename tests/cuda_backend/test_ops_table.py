@@ -8,34 +8,12 @@ import pytest
 
 import gpugrad as gg
 from tests.cuda.hostexec import missing_compiler
-from tests.cuda_backend.parity import check, on_device, run
+from tests.cuda_backend.parity import ELSEWHERE, check, on_device, run
 from tests.ops import table
 from tests.standin import State, installed
 from tests.standin.batch import build_together, collected
 
 ROWS = table.rows()
-
-# Rows that hold a host array inside the operation itself, or for which the devices differ by design, and why.
-ELSEWHERE = {
-    "where": "its mask lives on the host; tested below with one on the device",
-    "linalg eig": "CuPy's eigenvalues are complex also where all of them are real",
-    "linalg eigvals": "likewise",
-    "real_if_close": "its dtype depends on the values: it has to wait for them",
-    **dict.fromkeys(
-        [f"nn.functional.{loss}" for loss in ("nll_loss", "hinge_loss", "perceptron_loss")], "targets on the host"
-    ),
-    **dict.fromkeys(
-        [f"{n} where" for n in "sum prod mean var nansum nanmean std max min nanmax".split()], "masks on the host"
-    ),
-    **dict.fromkeys(
-        ["jv 0", "jv 1.5", "jv orders", "iv 0", "iv 1.5", "kv 0", "kv 1.5", "yv -2.3", "ive 3.0", "kve 0.5"],
-        "cupyx.scipy.special has no Bessel functions of real order",
-    ),
-    "scipy.special.erf complex": "CuPy's is of real numbers",
-    "scipy.linalg.sqrtm": "CuPy has none",
-    "roots": "as eigvals",
-    "poly of a matrix": "likewise",
-}
 
 # What asks the device for a number of elements has to wait for it, on every library.
 WAITS = {"boolean index", "nonzero", "unique", "histogram", "bincount"}
