@@ -17,10 +17,11 @@ from .backend.precision import get_float32_matmul_precision, set_float32_matmul_
 __all__ = [
     "convolution", "convolution_library", "convolution_refusals", "current_device", "device_count", "empty_cache",
     "get_convolution_memory", "get_cupy_hints", "get_device_capability", "get_device_name",
-    "get_float32_matmul_precision", "is_available", "manual_seed", "matmul_library", "max_memory_allocated",
-    "mem_get_info", "memory_allocated", "memory_reserved", "memory_stats", "memory_summary", "reset_peak_memory_stats",
-    "set_convolution_memory", "set_cupy_hints", "set_device", "set_float32_matmul_precision", "set_memory_limit",
-    "set_per_process_memory_fraction", "stop_peak_memory_stats", "synchronize", "tune_matmul", "why_unavailable",
+    "get_float32_matmul_precision", "is_available", "manual_seed", "matmul_library", "matmul_refusals",
+    "max_memory_allocated", "mem_get_info", "memory_allocated", "memory_reserved", "memory_stats", "memory_summary",
+    "reset_peak_memory_stats", "set_convolution_memory", "set_cupy_hints", "set_device", "set_float32_matmul_precision",
+    "set_memory_limit", "set_per_process_memory_fraction", "stop_peak_memory_stats", "synchronize", "tune_matmul",
+    "why_unavailable",
 ]  # fmt: skip
 
 
@@ -100,6 +101,12 @@ def matmul_library(where: Any = None) -> str:
     """Who computes matrix products on a GPU: "cuBLASLt", or "CuPy: " and the reason why cuBLASLt does not."""
     backend: Any = backend_for(_gpu(where))
     return "cuBLASLt" if backend.blas is not None else f"CuPy: {backend.without_blas}"
+
+
+def matmul_refusals(where: Any = None) -> dict[str, str]:
+    """What cuBLASLt would not do and so another routine did, with what it said; empty where CuPy does it all."""
+    products = getattr(backend_for(_gpu(where)), "blas", None)
+    return {} if products is None else dict(products.refused)
 
 
 def tune_matmul(on: bool = True, where: Any = None) -> bool:

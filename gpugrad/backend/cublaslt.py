@@ -57,9 +57,10 @@ class Products:
     Attributes:
         scratch: memory for their intermediate results.
         tuned: whether plans made from now on time their candidates on the device, once each, and keep the fastest.
+        refused: products that cuBLASLt would not do, in words, and what it said.
 
     Raises:
-        ImportError, RuntimeError: the bindings or cuBLASLt itself are missing.
+        Exception: whatever the bindings raise where they, or cuBLASLt itself, are missing or cannot be used.
     """
 
     def __init__(self, backend: Any) -> None:
@@ -67,6 +68,7 @@ class Products:
 
         self.backend = backend
         self.tuned = False
+        self.refused: dict[str, str] = {}
         self._lt, self._blas, self._matmul = cublasLt, cublas, cublasLt.matmul
         self._cuda = backend.xp.cuda
         self._desc, self._layout = cublasLt.MatmulDescAttribute, cublasLt.MatrixLayoutAttribute
@@ -111,7 +113,8 @@ class Products:
         if out is None and not self.backend.many:
             at, bt, beside = a.data.ptr, b.data.ptr, _NOTHING if vector is None and aux is None else (vector, aux)
             level = precision.get_float32_matmul_precision()
-            short = (a.shape, a.strides, b.shape, b.strides, a.dtype, b.dtype, at & 15, bt & 15, epilogue, level)
+            low = 0 if beside is _NOTHING else _low(beside)
+            short = (a.shape, a.strides, b.shape, b.strides, a.dtype, b.dtype, at & 15, bt & 15, epilogue, level, low)
             known = self._known.get(short)
             if known is not None:
                 target = self.backend.empty(known[1], a.dtype)
@@ -132,16 +135,16 @@ class Products:
         with self.backend.place():
             found = self._run(a, b, target, epilogue, (vector, aux))
         if out is None and found is not None and not self.backend.many:
-            plan = self._plans.get(self._key(a, b, target, epilogue))  # gone, if there were too many
+            plan = self._plans.get(self._key(a, b, target, epilogue, (vector, aux)))  # gone, if there were too many
             if isinstance(plan, _Plan) and target.data.ptr % _ALIGNED == 0:  # as all new memory is
                 if len(self._known) >= _MAX_PLANS:
                     self._known.clear()
                 self._known[short] = plan, shape
         return found
 
-    def _key(self, a: Array, b: Array, out: Array, epilogue: str) -> tuple[Any, ...]:
+    def _key(self, a: Array, b: Array, out: Array, epilogue: str, beside: Beside) -> tuple[Any, ...]:
         at, bt, dt = a.data.ptr, b.data.ptr, out.data.ptr
-        bits = (at & -at & 15, bt & -bt & 15, dt & -dt & 15)
+        bits = (at & -at & 15, bt & -bt & 15, dt & -dt & 15, _low(beside))
         level = precision.get_float32_matmul_precision()
         return a.shape, a.strides, b.shape, b.strides, out.strides, a.dtype, out.dtype, bits, epilogue, level
 
@@ -152,14 +155,19 @@ class Products:
         return self.backend.empty((rows, relu_row(n)), np.uint8)
 
     def _run(self, a: Array, b: Array, out: Array, epilogue: str, beside: Beside) -> Array | None:
-        key = self._key(a, b, out, epilogue)
+        key = self._key(a, b, out, epilogue, beside)
         found = self._plans.get(key, ...)
         if found is ...:
             if len(self._plans) >= _MAX_PLANS:
                 self._forget()
             found = self._plans[key] = self._plan(a, b, out, epilogue, beside)
         if isinstance(found, _Plan):
-            self._launch(found, (a.data.ptr, b.data.ptr, out.data.ptr), beside)
+            try:
+                self._launch(found, (a.data.ptr, b.data.ptr, out.data.ptr), beside)
+            except self._lt.cuBLASLtError as error:  # the heuristics know better than that, but not always
+                self._plans[key] = None  # its descriptor stays: the call may be one of several, some of them under way
+                self._refuse(a, b, out, epilogue, error)
+                return None
             return out
         if isinstance(found, int):
             return self._rearranged(found, a, b, out, epilogue, beside)
@@ -216,6 +224,8 @@ class Products:
             return None
         if epilogue.startswith("D") and epilogue != "DEFAULT" and found.k == 1:  # the library has none
             return None
+        if epilogue == "BGRADB" and not found.b.transposed:  # the library adds up the rows of such operands only
+            return None
         kind = _TYPES[a.dtype.name]
         desc = self._lt.matmul_desc_create(int(self._compute(kind)), _FLOAT64 if kind == _FLOAT64 else _FLOAT32)
         operation = self._blas.Operation
@@ -234,7 +244,13 @@ class Products:
         layouts = (a_layout, b_layout, self._matrix(_TYPES[out.dtype.name], found.d, found.batch))
         wide = np.float64 if kind == _FLOAT64 else np.float32
         aligned = [_alignment(each, [s[i] for s in found.offsets]) for i, each in ((1, b), (0, a), (2, out))]
-        algorithms = self._algorithms(desc, layouts, aligned, _CANDIDATES if self.tuned else 1)
+        low = _low(beside)
+        aligned[2] = min(aligned[2], low & -low or _ALIGNED)  # what an epilogue moves counts as the result's
+        try:
+            algorithms = self._algorithms(desc, layouts, aligned, _CANDIDATES if self.tuned else 1)
+        except self._lt.cuBLASLtError as error:  # NOT_SUPPORTED: this epilogue or order does not exist for this type
+            algorithms = []
+            self._refuse(a, b, out, epilogue, error)
         if not algorithms:
             self._drop(desc, layouts)
             return None
@@ -268,7 +284,11 @@ class Products:
         self._lt.matmul_desc_set_attribute(desc, int(attribute), held.ctypes.data, held.nbytes)
 
     def _algorithms(self, desc: int, layouts: Any, aligned: list[int], count: int) -> list[Any]:
-        """What cuBLASLt's heuristics propose, the best guess first; [] where it has nothing for this product."""
+        """What cuBLASLt's heuristics propose, the best guess first; [] where it has nothing for this product.
+
+        Raises:
+            cuBLASLtError: the library's own, where it says so.
+        """
         preference = self._lt.matmul_preference_create()
         names = self._preference
         for attribute, value in (
@@ -287,8 +307,6 @@ class Products:
                 self._handle, desc, a_desc, b_desc, d_desc, d_desc, preference, count,
                 results.ctypes.data, got.ctypes.data,
             )  # fmt: skip
-        except self._lt.cuBLASLtError:  # NOT_SUPPORTED: this epilogue or order does not exist for this type
-            return []
         finally:
             self._lt.matmul_preference_destroy(preference)
         status = results.view(np.int32)[:, _STATE_AT // 4]
@@ -311,6 +329,11 @@ class Products:
         chosen = best[1] if best is not None else algorithms[0]
         plan.keep[1], plan.algorithm = chosen, chosen.ctypes.data
 
+    def _refuse(self, a: Array, b: Array, out: Array, epilogue: str, error: Exception) -> None:
+        if len(self.refused) < _MAX_PLANS:
+            what = f"{epilogue}: {a.shape} {a.strides} @ {b.shape} {b.strides}, {a.dtype} to {out.dtype}"
+            self.refused[what] = " ".join(str(error).split())[:300]
+
     def _drop(self, desc: int, layouts: Any) -> None:
         for layout in layouts:
             self._lt.matrix_layout_destroy(layout)
@@ -328,6 +351,15 @@ class Products:
 def relu_row(n: int) -> int:
     """Bytes of a row of relu's mask."""
     return -(-n // _RELU_ALIGNED) * _RELU_ALIGNED // 8
+
+
+def _low(beside: Beside) -> int:
+    """The bits of the addresses of what is beside a product that an alignment of 16 bytes does not have."""
+    bits = 0
+    for array in beside:
+        if array is not None:
+            bits |= array.data.ptr & 15
+    return bits
 
 
 def _alignment(array: Array, offsets: list[int]) -> int:

@@ -36,12 +36,12 @@ _MOVE: Final = trace(
 
 
 class _Plan:
-    """A graph that can run, and what it needs beside its arrays."""
+    """A graph that can run, what it needs beside its arrays, and the question that it answers."""
 
-    __slots__ = ("graph", "workspace")
+    __slots__ = ("graph", "key", "workspace")
 
-    def __init__(self, graph: Any, workspace: int) -> None:
-        self.graph, self.workspace = graph, workspace
+    def __init__(self, graph: Any, workspace: int, key: Any) -> None:
+        self.graph, self.workspace, self.key = graph, workspace, key
 
 
 class Library:
@@ -245,18 +245,22 @@ class Library:
                 self._plans.clear()
                 self.refused.clear()
             try:
-                found = self._made(TYPES[dtype.name], level, describe, exact)
-            except (NotImplementedError, ImportError, RuntimeError, self._dnn.cudnnGraphNotSupportedError) as error:
-                name, kind, *rest = question
-                found = " ".join(str(error).split())[:300] or type(error).__name__
-                self.refused[f"{name}, {kind}: {', '.join(map(str, rest))}"] = found
+                found = self._made(TYPES[dtype.name], key, describe, exact)
+            except Exception as error:  # the front end has many ways to say no, and its engines more
+                found = self._refuse(key, error)
             self._plans[key] = found
         if isinstance(found, str):
             self.reason = found
             return None
         return found
 
-    def _made(self, kind: str, level: str, describe: Callable[[Builder], None], exact: bool) -> _Plan:
+    def _refuse(self, key: Any, error: Exception) -> str:
+        name, kind, *rest, _ = key
+        why = " ".join(str(error).split())[:300] or type(error).__name__
+        self.refused[f"{name}, {kind}: {', '.join(map(str, rest))}"] = why
+        return why
+
+    def _made(self, kind: str, key: Any, describe: Callable[[Builder], None], exact: bool) -> _Plan:
         dnn = self._dnn
         types, notes = dnn.data_type, dnn.numerical_note
         graph = dnn.pygraph(
@@ -272,13 +276,13 @@ class Library:
         if exact:
             # Sums have one order; float32 is rounded to TF32 for the tensor cores only where that was asked for.
             unwanted = [notes.NONDETERMINISTIC, notes.DOWN_CONVERT_INPUTS]
-            graph.deselect_numeric_notes([*unwanted, notes.TENSOR_CORE] if level == "highest" else unwanted)
+            graph.deselect_numeric_notes([*unwanted, notes.TENSOR_CORE] if key[-1] == "highest" else unwanted)
         graph.check_support()
         graph.build_plans()
-        return _Plan(graph, int(graph.get_workspace_size()))
+        return _Plan(graph, int(graph.get_workspace_size()), key)
 
     def _run(self, plan: _Plan, *arrays: Array) -> bool:
-        """Launch a plan on arrays in the order of the graph's tensors; False where one lies askew."""
+        """Launch a plan on arrays in the order of the graph's tensors; False where one lies askew, or it fails."""
         if any(a.data.ptr % _ALIGNED for a in arrays if not isinstance(a, np.ndarray)):
             return False
         # What is passed by value is read from the host before the call returns.
@@ -286,5 +290,9 @@ class Library:
         workspace = self.backend.empty((max(1, plan.workspace),), np.uint8)
         with self._lock, self.backend.place():
             self._dnn.set_stream(self._handle, self.backend.xp.cuda.get_current_stream().ptr)
-            plan.graph.execute(pack, workspace.data.ptr, handle=self._handle)
+            try:
+                plan.graph.execute(pack, workspace.data.ptr, handle=self._handle)
+            except Exception as error:  # supported, it said; its callers go another way, and no call asks again
+                self._plans[plan.key] = self.reason = self._refuse(plan.key, error)
+                return False
         return True

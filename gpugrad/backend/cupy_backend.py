@@ -196,8 +196,8 @@ class CupyBackend(ImagesBackend):
                 self._blas = Products(self)
             except ImportError as error:
                 self.without_blas = f"nvmath-python is missing ({error})"
-            except (OSError, RuntimeError) as error:
-                self.without_blas = f"cuBLASLt cannot be loaded ({error})"
+            except Exception as error:  # bindings and library may not fit each other in any way
+                self.without_blas = f"cuBLASLt cannot be used ({type(error).__name__}: {error})"
         return self._blas
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:

@@ -41,7 +41,7 @@ class ImagesBackend(Backend):
                 self._dnn = Library(self)
             except ImportError as error:
                 self.without_dnn = f"nvidia-cudnn-frontend is missing ({error})"
-            except (OSError, RuntimeError) as error:
+            except Exception as error:  # front end and library may not fit each other in any way
                 self.without_dnn = f"cuDNN cannot be loaded ({error})"
         return self._dnn
 

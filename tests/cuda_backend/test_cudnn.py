@@ -138,6 +138,22 @@ def test_what_cudnn_refuses_our_own_kernels_do_and_the_reason_is_kept(
     assert reason == f"No valid engine configs for {op}"
 
 
+def test_a_plan_that_fails_when_it_runs_is_not_asked_again(
+    cuda: Any, gpu_with_cudnn: State, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = []
+
+    def failing(*args: Any, **kwargs: Any) -> None:
+        ran.append(args)
+        raise RuntimeError("Tests: CUDNN_STATUS_EXECUTION_FAILED")
+
+    monkeypatch.setattr(front_end.pygraph, "execute", failing)
+    for _ in range(2):
+        compare(cuda, rng, "3x3", "float32", True)
+    assert len(ran) == 3, "a convolution and its two gradients"
+    assert set(gg.cuda.convolution_refusals().values()) == {"Tests: CUDNN_STATUS_EXECUTION_FAILED"}
+
+
 def test_explain_names_who_convolved_and_why_not_cudnn(gpu_with_cudnn: State) -> None:
     x, w, deep = (gg.ones(*s, device="cuda", requires_grad=True) for s in ((1, 4, 7, 7), (4, 4, 3, 3), (4, 1, 3, 3)))
     y = gg.conv2d(x, w)

@@ -183,12 +183,55 @@ def test_epilogues_that_cublaslt_lacks_are_computed_apart(gpu: State, rng: np.ra
     assert b.grad.numpy().tolist() == [6] * 4
 
 
+def test_what_fails_at_its_launch_is_computed_another_way(
+    cuda: Any, gpu: State, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = [rng.standard_normal(s).astype(np.float32) for s in ((6, 5), (4, 5), (4,))]
+    x, w, b = (gg.tensor(v, device="cuda") for v in host)
+    products, launched = cuda.blas, []
+
+    def refusing(*args: Any) -> None:
+        launched.append(args)
+        raise products._lt.cuBLASLtError("Tests: EXECUTION_FAILED")
+
+    monkeypatch.setattr(products, "_matmul", refusing)
+    for _ in range(2):
+        np.testing.assert_allclose(gg.linear(x, w, b).numpy(), host[0] @ host[1].T + host[2], rtol=1e-5, atol=1e-6)
+    assert len(launched) == 2, "the product with the bias and the one without, once each"
+    assert [what.partition(":")[0] for what in products.refused] == ["BIAS", "DEFAULT"]
+    assert gg.cuda.matmul_refusals() == products.refused
+
+
+def test_a_bias_between_boundaries_has_a_plan_of_its_own(cuda: Any, gpu: State, rng: np.random.Generator) -> None:
+    host = [rng.standard_normal(s).astype(np.float32) for s in ((6, 5), (4, 5), (8,))]
+    x, w, many = (gg.tensor(v, device="cuda") for v in host)
+    for start in (0, 1, 0, 4, 1):
+        have = gg.linear(x, w, many[start : start + 4]).numpy()
+        np.testing.assert_allclose(have, host[0] @ host[1].T + host[2][start : start + 4], rtol=1e-5, atol=1e-6)
+    assert gpu.calls["cublasLt.heuristic"] == 2
+
+
 def test_without_the_bindings_cupy_computes_products(gpu_without_nvmath: State) -> None:
     x = gg.ones(3, 3, device="cuda")
     assert ((x @ x).numpy() == 3).all()
     assert gpu_without_nvmath.calls["matmul"] == 1
     assert gg.cuda.matmul_library().startswith("CuPy: nvmath-python is missing")
     assert not gg.cuda.tune_matmul()
+
+
+def test_bindings_that_do_not_fit_are_told(gpu: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.standin import cublaslt
+
+    def broken() -> int:
+        raise cublaslt.cuBLASLtError("CUBLAS_STATUS_NOT_INITIALIZED (1)")
+
+    monkeypatch.setattr(cublaslt, "create", broken)
+    x = gg.ones(3, 3, device="cuda")
+    assert ((x @ x).numpy() == 3).all()
+    assert gg.cuda.matmul_library() == (
+        "CuPy: cuBLASLt cannot be used (cuBLASLtError: CUBLAS_STATUS_NOT_INITIALIZED (1))"
+    )
+    assert gg.cuda.matmul_refusals() == {}
 
 
 def test_cublaslt_computes_them_where_it_is_there(gpu: State) -> None:
