@@ -52,6 +52,11 @@ def missing_compiler() -> str | None:
     return None if compiler() else "no C++ compiler (g++ or $CXX) to build kernels for the host with"
 
 
+def watches_races() -> bool:
+    """Whether kernels are built to tell of races (`gg_races.h`), which takes them several times as long."""
+    return os.environ.get("GPUGRAD_HOSTEXEC_RACES") == "1"
+
+
 def build(source: str, expressions: tuple[str, ...] = ()) -> tuple[Path, list[tuple[str, int]]]:
     """Compile `source` and return the library and its entry points in order, each (name, most threads or 0).
 
@@ -62,23 +67,30 @@ def build(source: str, expressions: tuple[str, ...] = ()) -> tuple[Path, list[tu
     Raises:
         HostExecError: No compiler, or the compiler refused the text (its messages are in the error).
     """
-    parts = (source, *expressions, *_headers(), *_MARKS, *_FLAGS, _version())
+    marks, flags = (("-DGG_RACES",), ("-fsanitize=thread",)) if watches_races() else ((), ())
+    parts = (source, *expressions, *_headers(), *_MARKS, *_FLAGS, *flags, _version())
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     library, listing = cache_dir() / f"{key}.so", cache_dir() / f"{key}.json"
     if not (library.exists() and listing.exists()):
-        text, entries = _prepare(source, expressions)
+        text, entries = _prepare(source, expressions, marks)
         with tempfile.TemporaryDirectory(dir=cache_dir()) as folder:
             built, listed = Path(folder) / "kernel.so", Path(folder) / "kernel.json"
-            _run([*_FLAGS, *_UNMARK, "-o", str(built), "-"], text)
+            if flags:  # linked apart, so that the sanitizer's own library stays out
+                apart = built.with_suffix(".o")
+                _run(["-c", *_FLAGS, *flags, *_UNMARK, "-o", str(apart), "-"], text)
+                _run(["-shared", "-o", str(built), "-x", "none", str(apart)], "")
+            else:
+                _run([*_FLAGS, *_UNMARK, "-o", str(built), "-"], text)
             listed.write_text(json.dumps(entries))
             built.rename(library)  # atomic: another process may build the same text
             listed.rename(listing)
     return library, [(name, most) for name, most in json.loads(listing.read_text())]
 
 
-def _prepare(source: str, expressions: tuple[str, ...]) -> tuple[str, list[tuple[str, int]]]:
+def _prepare(source: str, expressions: tuple[str, ...], marks: tuple[str, ...]) -> tuple[str, list[tuple[str, int]]]:
     """The expanded text with shared variables and exports made explicit, and its entry points."""
-    text = _run([*_MARKS, "-std=gnu++17", "-E", "-I", str(INCLUDE), "-include", "gg_host.h", "-"], source).decode()
+    head = (*_MARKS, *marks, "-std=gnu++17", "-E", "-I", str(INCLUDE), "-include", "gg_host.h", "-")
+    text = _run([*head], source).decode()
     entries = [(m["name"], _most_threads(m["before"] or m["after"])) for m in _ENTRY.finditer(text)]
     names = [name for name, _ in entries]
     twice = sorted({n for n in names if names.count(n) > 1})

@@ -27,9 +27,13 @@ static const int warpSize = 32;
 // ---------------------------------------------------------------------------------------------- scheduling
 enum gg_state { GG_FRESH, GG_READY, GG_BLOCK, GG_WARP, GG_DONE };
 struct gg_fibre { jmp_buf at; ucontext_t start; char* stack; bool started; };
-struct gg_thread { gg_state state; int line, fibre; unsigned mask, turn; unsigned long long slot[2]; unsigned when[2]; };
+struct gg_thread { gg_state state; int line, fibre; unsigned mask, turn, synced; unsigned long long slot[2]; unsigned when[2]; };
 static const int GG_MOST = 1024;
+#ifdef GG_RACES
+static const size_t GG_STACK = 512 << 10;
+#else
 static const size_t GG_STACK = 128 << 10;
+#endif
 static gg_thread gg_threads[GG_MOST];
 static gg_fibre gg_fibres[GG_MOST];
 static int gg_idle[GG_MOST], gg_idle_count, gg_fibre_count, gg_now;
@@ -52,6 +56,10 @@ static inline void gg_fail(const char* what, int line, int count, int total) {
     snprintf(gg_message, sizeof gg_message, "%s (line %d of the source; %d of %d threads; block %u,%u,%u)", what, line,
              count, total, blockIdx.x, blockIdx.y, blockIdx.z);
 }
+
+#ifdef GG_RACES
+#include "gg_races.h"
+#endif
 
 static void* gg_take_shared(size_t bytes) {
   size_t from = (gg_arena_used + 15) & ~size_t(15);
@@ -153,6 +161,9 @@ static bool gg_run_block(int n, bool backwards) {
         if (gg_threads[i].line != line) { gg_fail("threads wait at different __syncthreads", line, waiting, n); return false; }
         gg_threads[i].state = GG_READY;
       }
+#ifdef GG_RACES
+      ++gg_barriers;
+#endif
     } else if (!ran) {
       gg_fail("barrier divergence: some threads wait at a barrier that others never reach", line, waiting, n);
       return false;
@@ -167,8 +178,15 @@ static int gg_launch(const unsigned* dims, size_t shared, int order, void (*body
   gg_body = body; gg_body_argument = argument; gg_message[0] = 0;
   if (!gg_arena) gg_arena = (char*)aligned_alloc(256, GG_ARENA);
   int n = blockDim.x * blockDim.y * blockDim.z;
+#ifdef GG_RACES
+  gg_watch();
+#endif
   for (unsigned z = 0; z < gridDim.z; ++z) for (unsigned y = 0; y < gridDim.y; ++y) for (unsigned x = 0; x < gridDim.x; ++x) {
     blockIdx = {x, y, z};
+#ifdef GG_RACES
+    gg_block_number = ((unsigned long long)z * gridDim.y + y) * gridDim.x + x;
+    ++gg_barriers;
+#endif
     gg_static_count = 0; gg_arena_used = 0;
     gg_dynamic = (char*)gg_take_shared(shared);
     gg_dynamic_size = shared;
@@ -183,7 +201,7 @@ static int gg_launch(const unsigned* dims, size_t shared, int order, void (*body
 
 #define __syncthreads() gg_wait(GG_BLOCK, __LINE__, 0)
 #define __syncwarp(...) gg_syncwarp(__LINE__, ##__VA_ARGS__)
-static inline void gg_syncwarp(int line, unsigned mask = ~0u) { gg_wait(GG_WARP, line, mask); }
+static inline void gg_syncwarp(int line, unsigned mask = ~0u) { gg_wait(GG_WARP, line, mask); ++gg_threads[gg_now].synced; }
 static inline void __threadfence() {}
 static inline void __threadfence_block() {}
 
