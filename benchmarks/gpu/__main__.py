@@ -2,10 +2,11 @@
 
     python -m benchmarks.gpu [--device cuda] [--seconds 460] [--only REGEX] [--tiny] [--out FOLDER]
 
-Parity with the CPU first, then each job with PyTorch (eager, compiled, in CUDA graphs) and JAX beside it, in turns, and
-the share of the measured ceilings. What does not fit into the time is listed as left out, what fails as failed with its
-error; the rest is measured. Writes `gpu-figures.json` and `gpu-figures.md`, the goals first. Jobs are in `jobs`, how
-the others do them in `torch_jobs` and `jax_jobs`, what is asked of us in `goals`.
+Parity with the CPU first, then the ceilings, each job in gpugrad, in PyTorch (eager and in a CUDA graph, then compiled)
+and JAX, and what of the ceilings they reach. What does not fit into the time is listed as left out, what fails as
+failed with its error; the rest is measured. `gpu-figures.json` and `gpu-figures.md`, the goals first, are written anew
+with each figure. Jobs are in `jobs`, how the others do them in `torch_jobs` and `jax_jobs`, what is asked of us in
+`goals`, the processes that run them in `parts`.
 """
 
 from __future__ import annotations
@@ -15,72 +16,81 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.gpu import goals, jax_jobs, jobs, torch_jobs
+from benchmarks.gpu import goals, jobs, parts
 from benchmarks.paired import RESULTS
-from gpugrad.cli import check, info
-from gpugrad.cli.check_cases import cases
-
-ROUNDS = 3  # each side in turn, of which the fastest counts
-_ELEMENTS = 97_657 * 1024  # 10^8, of the arrays that kernels' bandwidth is measured on
-_SECONDS = {"conv": 0.06, "kernel": 0.2}  # of a round, where there are many short jobs; 0.4 for the others
+from gpugrad.cli import info
 
 
-def parity(device: str, pattern: str) -> dict[str, Any]:
-    """How many operations agree with the CPU, and those that do not."""
-    size = check._PARITY["cuda"]
-    found = [check.compared(case, device) for case in cases(size) if re.search(pattern, case.name)]
-    return {"operations": len(found), "wrong": [asdict(f) for f in found if not f.ok]}
+class Record:
+    """What was found so far, in its two files.
 
+    Args:
+        options: the command line.
+    """
 
-def sides(job: jobs.Job, device: str, tiny: bool) -> dict[str, Callable[[], jobs.Side]]:
-    """Who does the job: gpugrad in its ways, then PyTorch in its, then JAX, each made when its turn comes."""
-    made: dict[str, Callable[[], jobs.Side]] = {}
-    for name in job.ways:
-        made[f"gpugrad {name}"] = lambda name=name: jobs.ours(job, name, device, tiny)
-    if torch_jobs.available(device):
-        for name in torch_jobs.ways(job, device):
-            made[f"torch {name}"] = lambda name=name: torch_jobs.theirs(job, name, device, tiny)
-    if jax_jobs.ways(job) and jax_jobs.available(device):
-        made["jax jit"] = lambda: jax_jobs.theirs(job, device, tiny)
-    return made
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.values: dict[str, Any] = {
+            "device": options.device,
+            "tiny": options.tiny,
+            "machine": machine.describe(),
+            "about": dict(info.collect().found),
+            "parity": {"operations": 0, "wrong": []},
+            "ceilings": {},
+            "bandwidth": [],
+            "refused": {},
+            "jobs": {
+                job.name: {
+                    "what": job.what,
+                    "flops": job.flops(options.tiny),
+                    "bytes": job.bytes(options.tiny),
+                    "ceiling": job.ceiling,
+                    "sides": {},
+                }
+                for job in jobs.JOBS
+                if re.search(options.only, job.name)
+            },
+            "failed": [],
+            "parts": {},
+        }
 
+    def put(self, key: str, value: Any) -> None:
+        """Take in one figure, and write the files."""
+        found, (name, _, rest) = self.values, key.partition("|")
+        failed = isinstance(value, dict) and value.get("error")
+        if failed:
+            found["failed"].append(key)
+        if name == "parity":
+            found["parity"]["operations"] += 1
+            if not self._agrees(value):
+                given = {"name": rest, "forward": float("inf"), "backward": None, **value}
+                found["parity"]["wrong"].append(given)
+        elif name == "ceiling" and not failed:
+            found["ceilings"][rest] = value
+        elif name == "bandwidth" and not failed:
+            found["bandwidth"] = value
+        elif name == "refused" and not failed:
+            found["refused"][rest] = value
+        elif name in found["jobs"]:
+            found["jobs"][name]["sides"][rest] = value
+        self.write()
 
-def measure(job: jobs.Job, device: str, tiny: bool, deadline: float) -> dict[str, Any]:
-    """Seconds a step and peak memory of each side; an error, or that no time was left, in the place of one."""
-    found: dict[str, Any] = {}
-    for name, make in sides(job, device, tiny).items():
-        if time.monotonic() > deadline:
-            found[name] = {"left_out": "no time left"}
-            continue
-        try:
-            found[name] = _one(make(), _SECONDS.get(job.kind, 0.4))
-        except Exception as error:  # a job that fails must not take the others' figures with it
-            found[name] = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"}
-    return {"what": job.what, "flops": job.flops(tiny), "bytes": job.bytes(tiny), "sides": found}
+    @staticmethod
+    def _agrees(value: dict[str, Any]) -> bool:
+        from gpugrad.cli.check import Found
 
+        return "name" in value and Found(**value).ok
 
-def _one(side: jobs.Side, round_seconds: float) -> dict[str, Any]:
-    for _ in range(3):  # compiles, plans, captures
-        side.step()
-    side.synchronize()
-    start = time.perf_counter()
-    side.step()
-    side.synchronize()
-    steps = max(1, min(200, int(round_seconds / max(time.perf_counter() - start, 1e-6))))
-    times = []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        for _ in range(steps):
-            side.step()
-        side.synchronize()
-        times.append((time.perf_counter() - start) / steps)
-    return {"seconds": min(times), "spread": max(times) / min(times) - 1, "steps": steps, "peak_bytes": side.peak()}
+    def write(self) -> None:
+        """Write both files as they now are."""
+        self.values["goals"] = goals.verdicts(self.values)
+        self.options.out.mkdir(parents=True, exist_ok=True)
+        (self.options.out / "gpu-figures.json").write_text(json.dumps(self.values, indent=1) + "\n")
+        (self.options.out / "gpu-figures.md").write_text(table(self.values))
 
 
 def table(record: dict[str, Any]) -> str:
@@ -104,6 +114,9 @@ def table(record: dict[str, Any]) -> str:
             share = f"{work / found['seconds'] / ceiling:.0%}" if ceiling and work else "-"
             peak = "-" if found["peak_bytes"] is None else f"{found['peak_bytes'] / 2**20:.0f}"
             lines.append(f"| {name} | {side} | {found['seconds'] * 1e3:.3f} | {share} | {peak} |")
+    lines += [f"- {name} has no figures: {why}" for name, why in record["parts"].items() if why]
+    for who, what in record["refused"].items():
+        lines += [f"- {who}: {len(what)} refused", *(f"  - {name}: {why}" for name, why in list(what.items())[:5])]
     lines += ["", "| kernel | GB/s | of a copy |", "|---|---|---|"]
     lines += [f"| {b['name']} | {b['bytes_per_s'] / 1e9:.1f} | {b['share_of_copy']:.0%} |" for b in record["bandwidth"]]
     return "\n".join(lines) + "\n"
@@ -121,8 +134,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Measures and writes; 0: all agreed and ran; 1: something was wrong, failed or was left out; 2: no such device."""
+def main(arguments: list[str] | None = None, apart: bool = True) -> int:
+    """Measures and writes; 0: all agreed and ran; 1: something was wrong, failed or was left out; 2: no such device.
+
+    `apart` is whether parts have processes of their own.
+    """
     options = parse(arguments)
     import gpugrad as gg
 
@@ -132,28 +148,31 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"benchmarks.gpu: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     deadline = time.monotonic() + options.seconds
-    chosen = [job for job in jobs.JOBS if re.search(options.only, job.name)]
-    record: dict[str, Any] = {
-        "device": options.device,
-        "tiny": options.tiny,
-        "machine": machine.describe(),
-        "about": dict(info.collect().found),
-        "parity": parity(options.device, options.parity),
-        "ceilings": jobs.ceilings(options.device, options.tiny),
-    }
-    found = check.bandwidths(options.device, 1 << 12 if options.tiny else _ELEMENTS)
-    record["bandwidth"] = [vars(b) for b in found]
-    record["jobs"] = {}
-    for job in chosen:
-        record["jobs"][job.name] = {**measure(job, options.device, options.tiny, deadline), "ceiling": job.ceiling}
-        print(job.name, json.dumps(record["jobs"][job.name]["sides"]), flush=True)
-    record["goals"] = goals.verdicts(record)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "gpu-figures.json").write_text(json.dumps(record, indent=1) + "\n")
-    (options.out / "gpu-figures.md").write_text(table(record))
-    print(table(record))
-    each = [found for job in record["jobs"].values() for found in job["sides"].values()]
-    return 0 if not record["parity"]["wrong"] and all("seconds" in found for found in each) else 1
+    record = Record(options)
+
+    def put(key: str, value: Any) -> None:
+        record.put(key, value)
+        print(key, json.dumps(value), flush=True)
+
+    left_out: list[str] = []
+    for part in parts.PARTS:
+        before = time.monotonic()
+        if apart:
+            why = parts.run(part, options, deadline, put)
+        else:
+            why = ""
+            parts.work(part, options, set(), lambda said: put(said["key"], said["value"]) if "key" in said else None)
+        print(f"# {part.name}: {time.monotonic() - before:.1f} s{why and ', '}{why}", flush=True)
+        record.values["parts"][part.name] = why
+        known = {f"{name}|{side}" for name, job in record.values["jobs"].items() for side in job["sides"]}
+        missing = [key for key in parts.keys(part, options) if key not in known] if apart and not why else []
+        left_out += missing
+        for key in missing:
+            record.put(key, {"left_out": "no time left"})
+    record.write()
+    print(table(record.values))
+    wrong = record.values["parity"]["wrong"] or record.values["failed"] or left_out
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

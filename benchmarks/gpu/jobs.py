@@ -15,7 +15,7 @@ import numpy as np
 import gpugrad as gg
 from gpugrad.backend import backend_for
 from gpugrad.backend.conv import Geometry
-from gpugrad.cost.ceilings import measure_ceilings
+from gpugrad.cost.ceilings import copy_ceiling, product_ceiling
 
 
 @dataclass(frozen=True)
@@ -125,21 +125,24 @@ JOBS: tuple[Job, ...] = (
 )  # fmt: skip
 
 
-def ceilings(device: str, tiny: bool) -> dict[str, float]:
-    """The measured rates of large matrix products by type, and of a copy in bytes."""
+# What arithmetic and traffic are held against: the rates of large matrix products by type, and of a copy in bytes.
+CEILINGS: dict[str, tuple[Any, str]] = {
+    "float32 products": (np.float32, "highest"),
+    "tf32 products": (np.float32, "high"),
+    "bfloat16 products": (gg.bfloat16, "highest"),
+    "copy": (None, "highest"),
+}
+
+
+def ceiling(name: str, device: str, tiny: bool) -> float:
+    """One of `CEILINGS` as it is measured, a second."""
+    dtype, precision = CEILINGS[name]
     if tiny:
-        return {"float32 products": 1e12, "tf32 products": 1e12, "bfloat16 products": 1e12, "copy": 1e12}
-    found, backend = {}, backend_for(device)
-    for name, dtype, precision in (
-        ("float32 products", np.float32, "highest"),
-        ("tf32 products", np.float32, "high"),
-        ("bfloat16 products", gg.bfloat16, "highest"),
-    ):
-        with multiplying(precision):
-            best = measure_ceilings(backend, dtype)
-        found[name] = best.flops_per_s
-        found["copy"] = max(found.get("copy", 0.0), best.bytes_per_s)
-    return found
+        return 1e12
+    with multiplying(precision):
+        if dtype is None:
+            return copy_ceiling(backend_for(device))
+        return product_ceiling(backend_for(device), dtype)
 
 
 @contextlib.contextmanager

@@ -109,7 +109,10 @@ def _compiled(function: Callable[..., Any], way: str) -> Callable[..., Any]:
     import torch
 
     modes = {"compiled": "default", "reduced": "reduce-overhead"}
-    return torch.compile(function, mode=modes[way]) if way in modes else function  # type: ignore[no-any-return]
+    if way not in modes:
+        return function
+    torch._dynamo.reset()  # what it saw of other sizes would make it compile for sizes that change
+    return torch.compile(function, mode=modes[way], dynamic=False)  # type: ignore[no-any-return]
 
 
 def _kernel(job: Job, sizes: tuple[int, ...], device: str, way: str, rng: Any) -> Callable[[], Any]:

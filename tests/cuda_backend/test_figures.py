@@ -2,21 +2,27 @@
 
 import json
 import re
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import gpugrad as gg
 from benchmarks.gpu import __main__ as figures
-from benchmarks.gpu import goals, jobs
+from benchmarks.gpu import goals, jobs, parts
 from tests.standin import State
 
 
 def test_every_kind_of_job_runs_on_the_gpu_and_is_reported(gpu_with_cudnn: State, tmp_path: Path) -> None:
     pytest.importorskip("ml_dtypes")
     only = "^(mlp large bf16|mlp small|softmax.*|resnet50 bf16|conv 64-64 1x1.*|conv 128-128 3x3/2 .*)$"
-    code = figures.main(["--tiny", "--only", only, "--parity", "^(relu|matmul)$", "--out", str(tmp_path)])
+    given = ["--tiny", "--only", only, "--parity", "^(relu|matmul)$", "--out", str(tmp_path)]
+    code = figures.main(given, apart=False)  # the stand-in is in this process
     record = json.loads((tmp_path / "gpu-figures.json").read_text())
     sides = {f"{name}, {side}": found for name, job in record["jobs"].items() for side, found in job["sides"].items()}
     assert code == 0, sides
@@ -38,13 +44,82 @@ def test_every_kind_of_job_runs_on_the_gpu_and_is_reported(gpu_with_cudnn: State
     assert sides["mlp small, gpugrad captured"]["peak_bytes"] > 0
 
 
-def test_a_job_that_fails_or_has_no_time_is_told_and_the_others_run(gpu: State, tmp_path: Path) -> None:
-    wrong = jobs.Job("wrong", "", "other", (1,), (1,))
-    found = figures.measure(wrong, "cuda", tiny=True, deadline=float("inf"))["sides"]["gpugrad eager"]
-    assert found["error"] == "KeyError: 'other'"
-    assert figures.measure(wrong, "cuda", tiny=True, deadline=0.0)["sides"]["gpugrad eager"] == {
-        "left_out": "no time left"
-    }
+def test_a_job_that_fails_is_told_and_the_others_run(gpu: State, tmp_path: Path, monkeypatch: Any) -> None:
+    wrong = replace(jobs.JOBS[2], name="wrong", kind="kernel", tiny=(3, 8), part="none")
+    monkeypatch.setattr(jobs, "JOBS", (wrong, jobs.JOBS[2]))
+    assert figures.main(["--tiny", "--parity", "^relu$", "--out", str(tmp_path)], apart=False) == 1
+    record = json.loads((tmp_path / "gpu-figures.json").read_text())
+    assert record["jobs"]["wrong"]["sides"]["gpugrad eager"]["error"] == "KeyError: 'none'"
+    assert record["jobs"]["mlp small"]["sides"]["gpugrad eager"]["seconds"] > 0
+    assert record["failed"] == ["wrong|gpugrad eager", "wrong|gpugrad captured"]
+
+
+# What a part says and does in its process, in place of the real ones: nothing here needs a device.
+PROGRAM = """
+import json, os, signal, sys, time
+sys.argv = sys.argv[1:]
+done, told = json.loads(sys.stdin.read()), open(sys.argv[1], "a")
+def tell(**said):
+    print(json.dumps(said), file=told, flush=True)
+tell(pid=os.getpid())
+for key, how in [("a|x", "fine"), ("b|x", "crash"), ("c|x", "hang"), ("d|x", "broken"), ("e|x", "fine")]:
+    if key in done:
+        continue
+    tell(start=key)
+    if how == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if how == "hang":
+        time.sleep(60)
+    tell(key=key, value={"seconds": 1.0} if how == "fine" else {"error": how})
+    if how == "broken":
+        tell(broken="illegal address")
+        sys.exit(3)
+"""
+
+
+def test_what_crashes_hangs_or_breaks_the_device_takes_no_other_figure_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = subprocess.Popen
+
+    def instead(command: list[str], **options: Any) -> Any:
+        return started([sys.executable, "-c", PROGRAM, *command[3:]], **options)
+
+    monkeypatch.setattr(parts.subprocess, "Popen", instead)
+    monkeypatch.setattr(parts, "_LONGEST", 1.0)
+    options, found = figures.parse([]), {}
+    assert parts.run(parts.PARTS[2], options, time.monotonic() + 30, found.__setitem__) == ""
+    assert found == {
+        "a|x": {"seconds": 1.0}, "b|x": {"error": "its process ended with -11"},
+        "c|x": {"error": "its process ended with a hang of 1 s"}, "d|x": {"error": "broken"}, "e|x": {"seconds": 1.0},
+    }  # fmt: skip
+
+
+def test_a_part_whose_process_does_not_come_up_is_told_and_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, starts = subprocess.Popen, []
+
+    def instead(command: list[str], **options: Any) -> Any:
+        starts.append(command)
+        return started([sys.executable, "-c", "raise SystemExit(9)"], **options)
+
+    monkeypatch.setattr(parts.subprocess, "Popen", instead)
+    assert parts.run(parts.PARTS[0], figures.parse([]), time.monotonic() + 30, {}.__setitem__).endswith("ended with 9")
+    assert len(starts) == 1
+
+
+def test_parts_run_apart_and_what_has_no_time_is_left_out(tmp_path: Path) -> None:
+    given = ["--device", "cpu", "--tiny", "--parity", "^relu$", "--out", str(tmp_path)]
+    assert figures.main([*given, "--only", "^mlp small$", "--seconds", "60"]) == 0
+    record = json.loads((tmp_path / "gpu-figures.json").read_text())
+    assert record["parity"]["operations"] == 1
+    assert set(record["ceilings"]) == set(jobs.CEILINGS)
+    assert record["jobs"]["mlp small"]["sides"]["gpugrad eager"]["seconds"] > 0
+    assert len(record["bandwidth"]) == 15
+    assert figures.main([*given, "--only", "^mlp small$", "--seconds", "0"]) == 1
+    record = json.loads((tmp_path / "gpu-figures.json").read_text())
+    assert record["jobs"]["mlp small"]["sides"]["gpugrad eager"] == {"left_out": "no time left"}
 
 
 def test_the_arithmetic_of_a_step_is_counted_by_hand() -> None:

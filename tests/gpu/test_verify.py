@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gpu import verify
+from benchmarks.gpu import shards, verify
 from tests.cuda.hostexec import missing_compiler
 
 
@@ -17,15 +17,62 @@ def test_a_rehearsal_writes_the_folder(tmp_path: Path) -> None:
     results = json.loads((tmp_path / "results.json").read_text())
     assert code == 0, (tmp_path / "tests.txt").read_text()
     assert (results["tests"]["passed"], results["tests"]["failed"]) == (3, 0)
+    assert results["check"]["operations"] == 1
     assert "tests: 3 passed, 0 failed" in (tmp_path / "summary.txt").read_text()
 
 
-def test_a_failure_is_told_by_name(tmp_path: Path) -> None:
-    report = tmp_path / "tests.xml"
-    report.write_text('<x><testcase classname="a" name="b"><failure>2 != 3</failure></testcase><testcase/></x>')
-    found = verify._counted(report)
-    assert (found["passed"], found["failed"]) == (1, 1)
-    assert found["failures"] == [{"test": "a::b", "error": "2 != 3"}]
+TESTS = """
+import os, signal, sys, time, types
+import pytest
+
+def device(error):
+    def synchronize():
+        if error:
+            raise RuntimeError(error)
+    module = types.ModuleType("cupy")
+    module.cuda = types.SimpleNamespace(Device=lambda: types.SimpleNamespace(synchronize=synchronize))
+    sys.modules["cupy"] = module
+
+pytestmark = pytest.mark.gpu
+
+def test_good(): pass
+def test_wrong(): assert 2 == 3
+def test_that_crashes(): os.kill(os.getpid(), signal.SIGSEGV)
+def test_between(): pass
+def test_that_breaks_the_device(): device("cudaErrorIllegalAddress")
+def test_that_hangs(): time.sleep(60)
+@pytest.mark.skip(reason="")
+def test_left_out(): pass
+def test_last(): pass
+"""
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_test_that_crashes_hangs_or_breaks_the_device_takes_no_other_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    (tmp_path / "test_some.py").write_text(TESTS)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = gpu")
+    monkeypatch.setattr(shards, "_LONGEST", 6.0)
+    given = [str(tmp_path / "test_some.py"), "-q", "-c", str(tmp_path / "pytest.ini"), "-p", "no:cacheprovider"]
+    with (tmp_path / "log").open("w") as log:
+        found = shards.run(given, count, tmp_path, log, 60.0)
+    assert (found["passed"], found["failed"], found["skipped"], found["cut_off"]) == (3, 4, 1, False)
+    errors = {failure["test"].partition("::")[2]: failure["error"] for failure in found["failures"]}
+    assert "assert 2 == 3" in errors["test_wrong"]
+    assert errors["test_that_crashes"] == "its process ended with -11 while it ran"
+    assert errors["test_that_hangs"] == "its process ended with a hang of 6 s while it ran"
+    assert errors["test_that_breaks_the_device"] == "the device is left in an error: cudaErrorIllegalAddress"
+
+
+def test_what_is_done_when_the_time_is_over_is_told(tmp_path: Path) -> None:
+    (tmp_path / "test_some.py").write_text(
+        "import time, pytest\npytestmark = pytest.mark.gpu\ndef test_a(): pass\ndef test_b(): time.sleep(60)\n"
+    )
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = gpu")
+    with (tmp_path / "log").open("w") as log:
+        found = shards.run(["-c", str(tmp_path / "pytest.ini"), str(tmp_path)], 1, tmp_path, log, 4.0)
+    assert (found["passed"], found["cut_off"], found["code"]) == (1, True, None)
 
 
 def test_what_takes_too_long_is_cut_off_with_all_that_it_started(tmp_path: Path) -> None:
