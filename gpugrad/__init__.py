@@ -53,7 +53,7 @@ from .ops.index import (
 )
 from .ops.joining import (
     array_split, concatenate as cat, chunk, column_stack, concatenate as concat, concatenate, dstack, flip, fliplr,
-    flipud, hstack, repeat, repeat as repeat_interleave, roll, rot90, vstack as row_stack, split, stack,
+    flipud, hstack, repeat, repeat as repeat_interleave, roll, rot90, vstack as row_stack, stack,
     array_split as tensor_split, tile, unbind, unbind as unstack, vstack,
 )
 from .ops.linalg import addmm, bmm, linear, matmul, mm
@@ -75,8 +75,7 @@ from .ops.quantile import (
 from .ops.padding import pad
 from .ops.random import manual_seed, normal, rand, rand_like, randint, randn, randn_like, randperm, uniform
 from .ops.reduce import (
-    all, max as amax, min as amin, any, argmax, argmin, count_nonzero, max, mean, min, norm, prod, ptp, std, sum,
-    var,
+    all, any, argmax, argmin, count_nonzero, max, mean, min, prod, ptp, std, sum, var,
 )
 from .ops.rows import dropout, layer_norm, log_softmax, logsumexp, maxout, rms_norm, softmax
 from .ops.sequences import convolve, correlate, cross, diff, gradient, interp, trapezoid, unwrap
@@ -88,6 +87,7 @@ from .ops.shape import (
 )
 from .ops.special import digamma, erfinv, gammaln, gammaln as lgamma, polygamma, xlogy
 from .ops.statistics import average, corrcoef, cov
+from .ops.torch_meanings import amax, amin, norm, split
 from .primitive import Primitive
 from .nodes import GradientError
 from .tensor import Tensor

@@ -84,7 +84,7 @@ CALLS: dict[str, tuple[Callable[[Tensor], Any], Callable[[Any], Any]]] = {
     "roll": (lambda x: x.roll(1, 1), lambda x: np.roll(x, 1, 1)),
     "repeat": (lambda x: x.repeat(2, 1), lambda x: x.repeat(2, 1)),
     "tile": (lambda x: x.tile(2, 1), lambda x: np.tile(x, (2, 1))),
-    "split": (lambda x: x.split(3, 1)[2], lambda x: x[:, 2:]),
+    "split": (lambda x: x.split(2, 1)[1], lambda x: x[:, 2:]),
     "chunk": (lambda x: x.chunk(2, 1)[1], lambda x: x[:, 2:]),
     "unbind": (lambda x: x.unbind()[1], lambda x: x[1]),
     "diagonal": (lambda x: x.diagonal(), np.diagonal),

@@ -15,7 +15,11 @@ _CALL: Final[Mapping[str, Operation]] = FUNCTIONS
 
 
 class ReduceMethods:
-    """Reductions, running sums, sorting, matrix products. Reductions take `axis` or `dim`, `keepdims` or `keepdim`."""
+    """Reductions, running sums, sorting, matrix products. Reductions take `axis` or `dim`, `keepdims` or `keepdim`.
+
+    With `dim` or `keepdim` by name `max`, `min`, `median` and `sort` give (values, indices), and `std` and `var` divide
+    by n - 1, as PyTorch's methods of these names do; otherwise they are NumPy's.
+    """
 
     __slots__ = ()
 
@@ -60,8 +64,8 @@ class ReduceMethods:
         return _CALL["std"](self, *args, **kwargs)
 
     def norm(self, *args: Any, **kwargs: Any) -> Self:
-        """A vector or matrix norm; its gradient at 0 is 0. Arguments as `gg.norm`."""
-        return _CALL["norm"](self, *args, **kwargs)
+        """A vector norm, over all axes or those named; its gradient at 0 is 0. Arguments as `gg.norm`."""
+        return _CALL["torch.norm"](self, *args, **kwargs)
 
     def argmax(self, *args: Any, **kwargs: Any) -> Self:
         """The position of the largest element; no gradient. Arguments as `gg.argmax`."""

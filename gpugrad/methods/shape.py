@@ -138,8 +138,8 @@ class ShapeMethods:
         return _CALL["tile"](self, *reps)
 
     def split(self, *args: Any, **kwargs: Any) -> list[Self]:
-        """Cut along an axis into equal parts or at places (NumPy's meaning; see `gg.split`)."""
-        return FUNCTIONS["split"](self, *args, **kwargs)  # type: ignore[no-any-return]
+        """Cut along an axis into parts of given lengths (with `axis=` NumPy's meaning; see `gg.split`)."""
+        return FUNCTIONS["torch.split"](self, *args, **kwargs)  # type: ignore[no-any-return]
 
     def chunk(self, chunks: int, dim: int = 0) -> list[Self]:
         """At most `chunks` parts along an axis."""

@@ -40,12 +40,27 @@ SPELLINGS: Final = {
 }
 
 
+# What PyTorch means by a name that NumPy has too: filled by `torch_meanings`, called where `dim` or `keepdim` is given.
+PYTORCH: Final[dict[str, Callable[..., Any]]] = {}
+_PYTORCH_NAMES: Final = {"axis": "dim", "keepdims": "keepdim", "ddof": "correction", "x": "input", "a": "input"}
+
+
+def _pytorch(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The call of a function as PyTorch means it."""
+    named = {_PYTORCH_NAMES.get(k, k): v for k, v in kwargs.items()}
+    if len(named) < len(kwargs):
+        raise TypeError(f"[{name}] an argument is given twice, under two of its names: {', '.join(kwargs)}")
+    return PYTORCH[name](*args, **named)
+
+
 def spelled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator: take PyTorch's and NumPy's argument names (`dim`, `keepdim`, `input`, `a`) as well as ours."""
 
     @functools.wraps(function)
     def inner(*args: Any, **kwargs: Any) -> Any:
         if kwargs:
+            if ("dim" in kwargs or "keepdim" in kwargs) and function.__name__ in PYTORCH:
+                return _pytorch(function.__name__, args, kwargs)
             kwargs = _renamed(function.__name__, kwargs)
         try:
             if MANY and (there := elsewhere(function.__name__, (*args, *kwargs.values()))) is not None:
@@ -85,6 +100,8 @@ def reduction(function: Callable[..., Any]) -> Callable[..., Any]:
             with there:
                 return inner(x, *args, **kwargs)
         if kwargs or len(args) > 1:
+            if ("dim" in kwargs or "keepdim" in kwargs) and function.__name__ in PYTORCH:
+                return _pytorch(function.__name__, (x, *args), kwargs)
             args, kwargs = settle(args, kwargs)
             if not MORE.isdisjoint(kwargs):
                 from .masked import restricted

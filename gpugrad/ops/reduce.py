@@ -217,10 +217,10 @@ def _extreme(name: str, primitive: Primitive, x: Any, axis: Any, keepdims: bool)
 @public
 @reduction
 def max(x: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
-    """The largest element; arguments as in `sum`. Elements that tie share the gradient equally. Also `amax`.
+    """The largest element; arguments as in `sum`. Elements that tie share the gradient equally.
 
     Returns:
-        The values (as NumPy; for their places see `argmax`).
+        The values; with PyTorch's names (`dim`, `keepdim`), as in PyTorch, (values, indices).
 
     Raises:
         ValueError: there are no elements.
@@ -231,7 +231,7 @@ def max(x: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> A
 @public
 @reduction
 def min(x: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
-    """The smallest element; otherwise as `max`. Also `amin`."""
+    """The smallest element; otherwise as `max`."""
     return _extreme("min", MIN, x, axis, keepdims)
 
 
@@ -272,7 +272,8 @@ def var(
         out: refused.
         ddof: the mean square deviation is over n - ddof elements.
         keepdims: leave the axes with length 1.
-        correction: `ddof` under its name in the array API and PyTorch (whose default is 1).
+        correction: `ddof` under its name in the array API and PyTorch (whose default, 1, holds where `dim` or
+            `keepdim` is given).
         unbiased: True for ddof = 1, False for 0.
     """
     x = operand(x)
@@ -440,6 +441,3 @@ def count_nonzero(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     """How many elements are not 0. No gradient."""
     x = operand(x)
     return constant(x, (bare(x) != 0).sum(axis=axis_tuple("count_nonzero", axis, x.shape), keepdims=keepdims))
-
-
-FUNCTIONS["amax"], FUNCTIONS["amin"] = max, min

@@ -230,14 +230,15 @@ def transpose(x: Any, axes: Any = None, *more: int, dim0: int | None = None, dim
 
     Args:
         x: any shape.
-        axes: a permutation of the axes, as one tuple or one by one; their reverse if not given, as NumPy.
+        axes: a permutation of the axes, as one tuple or one by one; their reverse if not given, as NumPy. Of other
+            than two axes, two integers one by one are PyTorch's: the axes to swap.
         more: the rest of the permutation where it is given one by one.
         dim0: with `dim1`, PyTorch's meaning: the two axes to swap (also `swapaxes`).
         dim1: see `dim0`.
 
     Raises:
-        ValueError: `axes` is no permutation. PyTorch's positional `transpose(1, 2)` of a tensor with other than two
-            axes is refused with it: write `swapaxes(1, 2)`.
+        ValueError: `axes` is no permutation, or `transpose(0, 1)` of a matrix, which NumPy leaves as it is and PyTorch
+            swaps.
     """
     x = operand(x)
     shape = x.shape
@@ -247,12 +248,16 @@ def transpose(x: Any, axes: Any = None, *more: int, dim0: int | None = None, dim
         order: Axes = tuple(range(len(shape) - 1, -1, -1))
     else:
         given = axes if isinstance(axes, (tuple, list)) and not more else (axes, *more)
+        if len(more) == 1 and len(shape) != 2:
+            return swapaxes(x, axes, more[0])
         if len(given) != len(shape):
-            raise ValueError(
-                f"[transpose] axes = {tuple(given)} for shape {shape}; expected all {len(shape)} axes"
-                + (f", or swapaxes{tuple(given)} to swap two" if len(given) == 2 else "")
-            )
+            raise ValueError(f"[transpose] axes = {tuple(given)} for shape {shape}; expected all {len(shape)} axes")
         order = axis_tuple("transpose", tuple(given), shape) or ()
+        if more and order == (0, 1):
+            raise ValueError(
+                f"[transpose] axes {given[0]}, {given[1]} of a matrix: NumPy leaves it as it is, PyTorch swaps them; "
+                "write swapaxes(0, 1) or .T to swap, permute(0, 1) to leave it"
+            )
     return apply_one(TRANSPOSE, x, {"axes": order})
 
 

@@ -56,6 +56,14 @@ ROWS = [
         lambda t, x: t.amax(x, (0, 2)),
     ),
     Row("min", lambda x: op.min(x, 0), (apart(3, 4),), lambda x: np.min(x, 0), lambda t, x: t.amin(x, 0), exact=True),
+    Row("amin", lambda x: op.amin(x, 0), (apart(3, 4),), lambda x: np.min(x, 0), lambda t, x: t.amin(x, 0), covers=("min",)),
+    Row(
+        "norm of PyTorch",
+        lambda x: op.__getattr__("torch.norm")(x, 3, 1),
+        (normal(3, 4),),
+        None,
+        lambda t, x: t.norm(x, 3, 1),
+    ),
     Row("ptp", lambda x: op.ptp(x, 1), (apart(3, 4),), lambda x: np.ptp(x, 1), covers=("max", "min")),
     Row("var", op.var, (normal(3, 4),), np.var, covers=("mean", "sum", "square")),
     Row(

@@ -29,7 +29,7 @@ MISTAKES: list[tuple[Callable[[Any], Any], type[Exception], str]] = [
     (lambda x: op.reshape(x, (-1, -1)), ValueError, r"\[reshape\] .*at most one -1"),
     (lambda x: op.reshape(x, 1.5), TypeError, r"\[reshape\] shape = \(1.5,\); expected integers"),
     (lambda x: op.transpose(x, (0, 1, 2)), ValueError, r"\[transpose\] axes = \(0, 1, 2\) for shape \(2, 3\)"),
-    (lambda x: op.transpose(x[None], 1, 2), ValueError, r"\[transpose\] .* or swapaxes\(1, 2\)"),
+    (lambda x: op.transpose(x[None], 0, 1, 2, 3), ValueError, r"\[transpose\] axes = \(0, 1, 2, 3\) for shape"),
     (lambda x: op.squeeze(x, 0), ValueError, r"\[squeeze\] .*axis 0 of shape \(2, 3\) has length 2"),
     (lambda x: op.flatten(x, 1, 0), ValueError, r"\[flatten\] start_dim = 1 comes after"),
     (lambda x: op.broadcast_to(x, (3, 2)), ValueError, r"\[broadcast_to\] shape = \(3, 2\) .*\(2, 3\)"),
