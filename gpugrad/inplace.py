@@ -15,7 +15,7 @@ from .backend import WrappedArray, backend_of
 from .backend.placing import MANY, elsewhere
 from .gradmode import recording
 from .nodes import Alias, GradientError, Node
-from .primitive import FUNCTIONS
+from .primitive import ELEMENTWISE, FUNCTIONS
 
 
 class InPlace:
@@ -41,7 +41,7 @@ class InPlace:
         self._write(
             "setitem",
             lambda: FUNCTIONS["index_put"](self, index, value),
-            lambda x, v: x.__setitem__(_bare(index), v),
+            lambda x, v: _put(x, _bare(index), v),
             value,
         )
 
@@ -59,7 +59,12 @@ class InPlace:
 
     def _inplace(self, name: str, other: Any) -> Self:
         def write(x: Any, v: Any) -> None:
-            getattr(backend_of(x).xp, name)(x, v, out=x)
+            backend = backend_of(x)
+            number = isinstance(v, (int, float))
+            if backend.reduces and x.dtype.kind in "fV" and (number or getattr(v, "dtype", None) == x.dtype):
+                backend.kernel(ELEMENTWISE[name].formula)(x, v, out=x)  # on a GPU, by a kernel of our own
+            else:
+                getattr(backend.xp, name)(x, v, out=x)
 
         self._write(name, lambda: FUNCTIONS[name](self, other), write, other)
         return self
@@ -195,6 +200,14 @@ class InPlace:
 def _array(value: Any) -> Any:
     """The array of a tensor; anything else as it is."""
     return value.data if hasattr(value, "_node") else value
+
+
+def _put(x: Any, index: Any, value: Any) -> None:
+    """`x[index] = value`; arrays may show memory that is written to, which the array module minds."""
+    if isinstance(value, (int, float)):
+        backend_of(x).put(x, index, value)
+    else:
+        x[index] = value
 
 
 def _bare(index: Any) -> Any:

@@ -88,7 +88,7 @@ class Leaf(Node):
         if hasattr(g, "_node"):
             self.grad = g if old is None else old + g
         elif old is None:
-            self.grad = new_tensor(g if fresh else g.copy(), None)
+            self.grad = new_tensor(g if fresh else backend_of(g).copy(g), None)
         elif old._node is None and old.data.dtype == g.dtype:
             old.data = backend_of(g).plus(old.data, g, into=True)
             mutation.changed(old.data, "backward")  # somebody may be computing with this gradient

@@ -232,7 +232,8 @@ def conform(g: Any, parent: Node, node: Node) -> Any:
     if g.dtype != parent.dtype:
         if g.dtype.kind == "c" and parent.dtype.kind != "c":
             g = g.real
-        g = g.astype(parent.dtype)
+        plain = hasattr(g, "_node") or type(g) is np.ndarray
+        g = g.astype(parent.dtype) if plain else backend_of(g).cast(g, parent.dtype)
     return g
 
 

@@ -14,10 +14,10 @@
 // side, and n threads of a block, a multiple of the columns' period in packs, go through them as through one line, so
 // that each of them stays on its columns whatever their number; grid (outer, chunks), block of n threads or more.
 //
-// A chunk is `a_chunk` of the count, of less than 2^31 accesses: what a thread counts is 32 bits, addresses are 64. With one chunk the results go to y, divided by `divisor`; with several each chunk's
-// go to part[chunk, output] and `finish` reduces those over the chunks. Every order of combination follows from shapes,
-// strides and the low bits of addresses alone. x: the storage type; y likewise (null where part is written); part and
-// divisor: the compute type.
+// A chunk is `a_chunk` of the count, of less than 2^31 accesses: what a thread counts is 32 bits, addresses are 64. With
+// one chunk the results go to y, divided by `divisor`; with several each chunk's go to part[chunk, output] and `finish`
+// reduces those over the chunks. Every order of combination follows from shapes, strides and the low bits of addresses
+// alone. x: the storage type; y likewise (null where part is written); part and divisor: the compute type.
 #ifndef GG_AXES_CUH
 #define GG_AXES_CUH
 #include "reduce.cuh"
@@ -41,10 +41,27 @@ template <class C> __device__ __forceinline__ C neutral(Product) { return C(1); 
 template <class C> __device__ __forceinline__ C neutral(Maximum) { return -infinity<C>(); }
 template <class C> __device__ __forceinline__ C neutral(Minimum) { return infinity<C>(); }
 
+// What is reduced: the elements themselves, or 1 for each that is the extreme of its slice (a nan is), else 0. A thread
+// looks up the extremes of its N outputs once.
+template <class T, int N> struct Itself {
+  __device__ __forceinline__ explicit Itself(const T*) {}
+  __device__ __forceinline__ void look(int, long long) {}
+  template <class C> __device__ __forceinline__ C operator()(C x, int) const { return x; }
+};
+template <class T, int N> struct IsExtreme {
+  const T* extremes;
+  real<T> extreme[N];
+  __device__ __forceinline__ explicit IsExtreme(const T* extremes) : extremes(extremes) {}
+  __device__ __forceinline__ void look(int j, long long output) { extreme[j] = load<real<T>>(extremes[output]); }
+  template <class C> __device__ __forceinline__ C operator()(C x, int j) const {
+    return x == extreme[N == 1 ? 0 : j] || x != x ? C(1) : C(0);
+  }
+};
+
 // W running results: packs at[k * stride] for k = from, from + gap, ... below `stop`.
-template <class Op, int W, class T, class C>
+template <class Op, int W, class T, class C, class Map>
 __device__ __forceinline__ void gather(C (&v)[W], const T* at, long long stride, unsigned from, unsigned stop,
-                                       unsigned gap) {
+                                       unsigned gap, const Map& map) {
   constexpr int reading = W * sizeof(T) == 16 ? 4 : 8;  // accesses that a thread has in flight
   unsigned k = from;
 #pragma unroll 1
@@ -55,13 +72,13 @@ __device__ __forceinline__ void gather(C (&v)[W], const T* at, long long stride,
 #pragma unroll
     for (int u = 0; u < reading; ++u)
 #pragma unroll
-      for (int j = 0; j < W; ++j) v[j] = Op::combine(v[j], load<C>(pack[u].v[j]));
+      for (int j = 0; j < W; ++j) v[j] = Op::combine(v[j], map(load<C>(pack[u].v[j]), j));
   }
 #pragma unroll 1
   for (; k < stop; k += gap) {
     const Pack<T, W> pack(at + k * stride);
 #pragma unroll
-    for (int j = 0; j < W; ++j) v[j] = Op::combine(v[j], load<C>(pack.v[j]));
+    for (int j = 0; j < W; ++j) v[j] = Op::combine(v[j], map(load<C>(pack.v[j]), j));
   }
 }
 
@@ -71,8 +88,8 @@ __device__ __forceinline__ void put(T* y, C* part, long long at, long long outpu
   else part[blockIdx.y * outputs + at] = v;
 }
 
-template <class Op, bool IsBlock, class T, class C>
-__device__ void reduce_rows(const T* x, T* y, C* part, const Axes& a, C divisor) {
+template <class Op, bool IsBlock, template <class, int> class Map = Itself, class T, class C>
+__device__ void reduce_rows(const T* x, T* y, C* part, const Axes& a, C divisor, const T* extremes = nullptr) {
   constexpr int W = 16 / sizeof(T);
   const int shift = (int)a.lanes, lanes = IsBlock ? blockDim.x : 1 << shift, rank = threadIdx.x & (lanes - 1);
   const long long row =
@@ -80,6 +97,8 @@ __device__ void reduce_rows(const T* x, T* y, C* part, const Axes& a, C divisor)
   const long long first = blockIdx.y * a.a_chunk, left = a.count - first;
   C v = neutral<C>(Op{});
   if (row < a.outer) {
+    Map<T, 1> map(extremes);
+    map.look(0, row);
     const T* at = x + row * a.outer_step + first * a.step;
     const unsigned n = (unsigned)(left < a.a_chunk ? left : a.a_chunk);
     C packed[W];
@@ -90,13 +109,13 @@ __device__ void reduce_rows(const T* x, T* y, C* part, const Axes& a, C divisor)
       unsigned head = (16 - ((unsigned)(unsigned long long)at & 15) & 15) / sizeof(T);
       if (head > n) head = n;
       const unsigned packs = (n - head) / W;
-      gather<Op, W>(packed, at + head, W, rank, packs, lanes);
+      gather<Op, W>(packed, at + head, W, rank, packs, lanes, map);
 #pragma unroll 1
       for (unsigned i = rank; i < n - packs * W; i += lanes)
-        v = Op::combine(v, load<C>(at[i < head ? i : i + packs * W]));
+        v = Op::combine(v, map(load<C>(at[i < head ? i : i + packs * W]), 0));
     } else {
       C one[1] = {v};
-      gather<Op, 1>(one, at, a.step, rank, n, lanes);
+      gather<Op, 1>(one, at, a.step, rank, n, lanes, map);
       v = one[0];
     }
 #pragma unroll
@@ -111,8 +130,8 @@ __device__ void reduce_rows(const T* x, T* y, C* part, const Axes& a, C divisor)
   if (rank == 0 && row < a.outer) put(y, part, row, a.outer, v, divisor);
 }
 
-template <class Op, int W, class T, class R, class C>
-__device__ void reduce_columns(const T* x, R* y, C* part, const Axes& a, C divisor) {
+template <class Op, int W, template <class, int> class Map = Itself, class T, class R, class C>
+__device__ void reduce_columns(const T* x, R* y, C* part, const Axes& a, C divisor, const T* extremes = nullptr) {
   __shared__ C held[256 * W];
   const int thread = threadIdx.y * blockDim.x + threadIdx.x, threads = blockDim.x * blockDim.y;
   const long long first = blockIdx.y * a.a_chunk, left = a.count - first;
@@ -122,15 +141,18 @@ __device__ void reduce_columns(const T* x, R* y, C* part, const Axes& a, C divis
   C v[W];
 #pragma unroll
   for (int j = 0; j < W; ++j) v[j] = neutral<C>(Op{});
+  Map<T, W> map(extremes);
   if (a.flat) {
     const T* at = x + blockIdx.x * a.outer_step + first * a.inner;
     const unsigned n = count * (unsigned)a.inner, whole = n / W, active = (unsigned)a.flat;
     if (thread < active) {
-      gather<Op, W>(v, at, W, thread, whole, active);
+#pragma unroll
+      for (int j = 0; j < W; ++j) map.look(j, blockIdx.x * a.inner + (thread * W + j) % (int)a.inner);
+      gather<Op, W>(v, at, W, thread, whole, active, map);
       if (whole % active == thread) {  // whose turn it is at what is less than a pack
 #pragma unroll
         for (int j = 0; j < W; ++j)
-          if (whole * W + j < n) v[j] = Op::combine(v[j], load<C>(at[whole * W + j]));
+          if (whole * W + j < n) v[j] = Op::combine(v[j], map(load<C>(at[whole * W + j]), j));
       }
     }
   } else {
@@ -139,7 +161,9 @@ __device__ void reduce_columns(const T* x, R* y, C* part, const Axes& a, C divis
       long long o = 0;
       if (a.outer > 1) o = (q | packs) >> 32 ? q / packs : (unsigned)q / (unsigned)packs;  // 32 bits are far cheaper
       const T* at = x + o * a.outer_step + (q - o * packs) * W * a.inner_step + first * a.step;
-      gather<Op, W>(v, at, a.step, threadIdx.y, count, blockDim.y);
+#pragma unroll
+      for (int j = 0; j < W; ++j) map.look(j, q * W + j);
+      gather<Op, W>(v, at, a.step, threadIdx.y, count, blockDim.y, map);
     }
   }
   // What the block's threads have of the same column, folded in halves.

@@ -144,6 +144,13 @@ template <class By, class T, int A, int M> struct RegisterLine {
   }
 };
 
+// A part of a row: where it begins, in its array and in its row, and how long it is. In shared memory a line may be such
+// a part; its columns count from there.
+struct Piece {
+  long long at, first;
+  unsigned columns;
+};
+
 // The dynamic shared memory of a block, and its size in bytes.
 __device__ __forceinline__ uint4* block_memory() {
   extern __shared__ uint4 gg_block_memory[];
@@ -173,11 +180,14 @@ template <class By, class T, int N, int L, int M> struct SharedLine {
 
   __device__ __forceinline__ SharedLine(const T* const (&given)[A + M], long long row, long long rows, long long columns,
                                         const T* out, unsigned taken = 0)
-      : columns(row < rows ? (unsigned)columns : 0), taken(taken), read(false), turned(false) {
+      : SharedLine(given, Piece{row * columns, 0, row < rows ? (unsigned)columns : 0}, out, taken) {}
+  __device__ __forceinline__ SharedLine(const T* const (&given)[A + M], const Piece& piece, const T* out,
+                                        unsigned taken = 0)
+      : columns(piece.columns), taken(taken), read(false), turned(false) {
     wide = !(low_bits(given, out) & 15);
 #pragma unroll
-    for (int a = 0; a < A + M; ++a) at[a] = a < A ? given[a] + row * columns : given[a];
-    head = wide ? (unsigned)-(row * columns) & (W - 1) : 0;
+    for (int a = 0; a < A + M; ++a) at[a] = a >= A && !given[a] ? nullptr : given[a] + (a < A ? piece.at : piece.first);
+    head = wide ? (unsigned)-piece.at & (W - 1) : 0;
     if (head > this->columns) head = this->columns;
     units = wide ? (this->columns - head) / W : this->columns;
     room = (block_memory_size() - taken) / (N * (wide ? 16 : sizeof(T)));
@@ -423,6 +433,11 @@ template <class C> struct MaxSum {
     for (int j = 0; j < V; ++j) s += exponential<T>(x[j] - b);
   }
 };
+
+// The sum of a row's softmax, nan where there is none: an infinite maximum counts for logsumexp only.
+template <class C> __device__ __forceinline__ C finite_sum(MaxSum<C> v) {
+  return v.m == infinity<C>() ? quiet_nan<C>() : v.s;
+}
 
 // Both of a line's first array. What registers hold is looked at twice, with one exponential each, and replaced by
 // exp(x - m) where that is what the caller writes; anything else is read once, rescaling as it goes.

@@ -13,11 +13,6 @@
 
 namespace gg {
 
-// The sum of a row's softmax, nan where there is none: an infinite maximum counts for logsumexp only.
-template <class C> __device__ __forceinline__ C finite_sum(MaxSum<C> v) {
-  return v.m == infinity<C>() ? quiet_nan<C>() : v.s;
-}
-
 template <class By, class T> __device__ void softmax(const T* x, T* y, long long rows, long long columns) {
   using C = real<T>;
   for (long long row = By::row(); By::any(row, rows); row += By::apart()) {

@@ -214,7 +214,7 @@ def undriven(counting: bool = False) -> Iterator[Counts]:
     import cupy
 
     from gpugrad import backend
-    from gpugrad.backend import cuda_kernels, cuda_launch, cuda_optim, cuda_probe, cuda_sums, cupy_backend
+    from gpugrad.backend import cuda_copies, cuda_kernels, cuda_launch, cuda_optim, cuda_probe, cuda_sums, cupy_backend
     from gpugrad.bridges.cupy import hints
 
     counts = Counts()
@@ -273,8 +273,9 @@ def undriven(counting: bool = False) -> Iterator[Counts]:
         backend._CUDA.clear()
         cupy_backend._used.clear()
         launches = (cuda_launch.function, cuda_launch._in_registers)
-        kernels = (cuda_kernels.load, *launches, cuda_sums.planned, cuda_sums._adding)
-        for cached in (*kernels, cuda_optim._uploaded, cuda_optim._chunks):
+        kernels = (cuda_kernels.load, *launches, cuda_copies._plan)
+        sums = cuda_sums.planned, cuda_sums._adding, cuda_sums._ties
+        for cached in (*kernels, *sums, cuda_optim._uploaded, cuda_optim._chunks):
             cached.cache_clear()
 
     given = {"zeros": filled, "ones": filled, "zeros_like": like, "ones_like": like}

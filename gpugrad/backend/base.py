@@ -18,6 +18,7 @@ import numpy as np
 from ..fusion import Formula
 from . import scipys
 from .device import Device
+from .moving import Moving
 
 if TYPE_CHECKING:
     from .conv import Geometry
@@ -47,7 +48,7 @@ def memory(array: Array) -> Array:
     return array
 
 
-class Backend(ABC):
+class Backend(Moving, ABC):
     """Arrays on one device.
 
     Attributes:
@@ -306,6 +307,10 @@ class Backend(ABC):
         if name == "mean":
             out = out / math.prod(x.shape if axes is None else [x.shape[i] for i in axes])
         return out.astype(x.dtype) if half else out
+
+    def extreme_vjp(self, g: Array, x: Array, extremes: Array, axes: tuple[int, ...] | None) -> Array | None:
+        """The cotangent of the input of "max" or "min" from `g` and the results, both with `keepdims`; or None."""
+        return None
 
     def channel_sum(self, x: Array) -> Array:
         """The sums of (n, channels, *size) over all axes but the channels'."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from . import precision
 from .base import Array
+from .cuda_copies import dense, put
 from .cuda_scratch import Scratch
 from .products import Operand, Problem, batch_shape, problem, spread
 
@@ -175,7 +176,6 @@ class Products:
 
     def _rearranged(self, which: int, a: Array, b: Array, out: Array, epilogue: str, beside: Beside) -> Any:
         """The product of operands of which one lies as BLAS cannot take it: turned around, or copied."""
-        xp = self.backend.xp
         if which == 2:
             if epilogue != "DEFAULT":
                 return None
@@ -184,9 +184,9 @@ class Products:
                 return None if turned is None else out
             made = self._run(a, b, self.backend.empty(out.shape, out.dtype), epilogue, _NOTHING)
             if made is not None:
-                out[...] = made
+                put(out, made)
             return None if made is None else out
-        a, b = (xp.ascontiguousarray(a), b) if which == 0 else (a, xp.ascontiguousarray(b))
+        a, b = (dense(a), b) if which == 0 else (a, dense(b))
         return self._run(a, b, out, epilogue, beside)
 
     def _launch(self, plan: _Plan, starts: tuple[int, int, int], beside: Beside) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from .base import Array
 from .conv import Geometry, turned_geometry, turned_kernels
+from .cuda_copies import dense
 from .cuda_launch import MAX_GRID, compute_type, function
 from .cuda_settings import memory_limit
 from .cuda_windows import (
@@ -110,7 +111,7 @@ def conv_weight(backend: Any, x: Array, g: Array, kernel: tuple[int, ...], at: G
         else:
             total += part
     gradient = total.reshape(g.shape[1], *kernel, channels)
-    return xp.ascontiguousarray(xp.moveaxis(gradient, -1, 1)).astype(x.dtype, copy=False)
+    return dense(xp.moveaxis(gradient, -1, 1), x.dtype)
 
 
 def _depthwise(w_shape: tuple[int, ...], groups: int) -> bool:
@@ -135,14 +136,12 @@ def _depthwise_weight(backend: Any, x: Array, given: Array, kernel: tuple[int, .
         run((blocks, chunks, taps), block, args)
         sums.append(part)
     total = backend.column_sum(sums[0] if len(sums) == 1 else xp.concatenate(sums))
-    return xp.ascontiguousarray(total.reshape(taps, channels).T).reshape(-1, 1, *kernel).astype(x.dtype, copy=False)
+    return dense(total.reshape(taps, channels).T, x.dtype).reshape(-1, 1, *kernel)
 
 
 def _flat(w: Array) -> Array:
     """Depthwise kernels as (channels, elements), contiguous."""
-    import cupy
-
-    return cupy.ascontiguousarray(w.reshape(w.shape[0], -1))
+    return dense(w).reshape(w.shape[0], -1)
 
 
 def _rows_of_kernels(w: Array, groups: int) -> Array:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from . import conv as general
-from . import cuda_conv, cuda_norms, cuda_windows
+from . import cuda_conv, cuda_copies, cuda_norms, cuda_windows
 from .base import Array
 from .conv import Geometry
 from .cuda_settings import algorithm
@@ -152,7 +152,7 @@ def batch_norm(
         found = _images(y, x.shape), mean, rate
     for old, new in zip(running or (), held or (), strict=True):
         if new is not old:
-            old[...] = new
+            cuda_copies.put(old, new)
     return found
 
 
@@ -164,5 +164,5 @@ def batch_norm_vjp(
     found: tuple[Array, ...] | None = None if dnn is None else dnn.batch_norm_vjp(g, x, weight, mean, rate)
     if found is None and x.size and x.dtype.name in cuda_windows.FLOATS:
         dx, dw, db = cuda_norms.batch_norm_vjp(_matrix(g), _matrix(x), weight, mean, rate)
-        found = _images(dx, x.shape), *(each.astype(weight.dtype, copy=False) for each in (dw, db))
+        found = _images(dx, x.shape), *(cuda_copies.dense(each, weight.dtype) for each in (dw, db))
     return found

@@ -261,7 +261,7 @@ class _Plan:
         backend, ndarray = kernel.backend, kernel.backend.xp.ndarray
         self.backend, self.many = backend, kernel._many
         self.dtypes = out_dtypes
-        order = None if outs else _memory_order(shape, [a for a in arrays if type(a) is ndarray])
+        order = None if outs else memory_order(shape, [a for a in arrays if type(a) is ndarray])
         self.made = shape if order is None else tuple(shape[i] for i in order)
         self.back = None if order is None else tuple(int(i) for i in np.argsort(order))
         source = cuda_source(
@@ -313,12 +313,12 @@ class _Plan:
             arguments = (launch.first, *arrays, *outs)
             self.function(launch.grid, launch.block, arguments)
             for start, part in launch.more:
-                rest = [_behind(a, start) for a in arguments[1:]]
+                rest = [behind(a, start) for a in arguments[1:]]
                 self.function(part.grid, part.block, (part.first, *rest))
         return outs
 
 
-def _behind(operand: Any, start: int) -> Any:
+def behind(operand: Any, start: int) -> Any:
     """The address of a dense array's element `start`; a number stays what it is."""
     return np.uint64(operand.data.ptr + start * operand.itemsize) if hasattr(operand.data, "ptr") else operand
 
@@ -339,7 +339,7 @@ def _fresh_strides(made: tuple[int, ...], back: tuple[int, ...] | None, itemsize
     return tuple(dense[::-1][i] for i in back)
 
 
-def _memory_order(shape: tuple[int, ...], arrays: list[Any]) -> tuple[int, ...] | None:
+def memory_order(shape: tuple[int, ...], arrays: list[Any]) -> tuple[int, ...] | None:
     """The order of axes in memory for a result: None for C order, else that of the first input that spans it."""
     spanning = [a for a in arrays if a.shape == shape]
     if not spanning or any(a.flags.c_contiguous for a in spanning):

@@ -1,4 +1,4 @@
-"""What launches of hand-written kernels share: entry points, compute types, dense operands, forms for rows."""
+"""What launches of hand-written kernels share: entry points, compute types, forms for rows."""
 
 from __future__ import annotations
 
@@ -55,15 +55,6 @@ def current_stream() -> int:
     return int(cupy.cuda.get_current_stream().ptr)
 
 
-def dense(x: Any) -> Any:
-    """`x` in C order (itself, if it is)."""
-    if x.flags.c_contiguous:
-        return x
-    import cupy
-
-    return cupy.ascontiguousarray(x)
-
-
 def size(x: Any) -> tuple[int, int]:
     """Rows and columns of an array of rows."""
     return x.size // x.shape[-1], x.shape[-1]
@@ -89,7 +80,6 @@ def result(y: Any, out: Any) -> Any:
     return out
 
 
-@functools.lru_cache(maxsize=4096)
 @functools.lru_cache(maxsize=1024)
 def form(columns: int, itemsize: int) -> str:
     """The form in which kernels work on rows of so many columns."""

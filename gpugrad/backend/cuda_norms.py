@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from .base import Array
+from .cuda_copies import dense as copied
 from .cuda_launch import compute_type, function
 from .cuda_windows import row_chunks
 
@@ -28,9 +29,7 @@ def _new(shape: tuple[int, ...], dtype: Any) -> Array:
 
 def dense(values: Array, dtype: Any) -> Array:
     """A number for each column, in the type that kernels on arrays of `dtype` compute in; itself, if it is so."""
-    import cupy
-
-    return cupy.ascontiguousarray(values.astype(compute_type(dtype), copy=False))
+    return copied(values, np.dtype(compute_type(dtype)))
 
 
 def _in_two_stages(

@@ -17,6 +17,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from . import capturing
+from .cuda_copies import dense as copied
+from .cuda_copies import put
 from .cuda_launch import compute_type, current_stream, function
 from .cuda_step_sizes import on_device
 from .cuda_sums import lines_added
@@ -129,9 +131,7 @@ def _dense(a: Array, dtype: Any) -> Array:
     """An array in C order and in a dtype, complex ones as pairs of reals; itself, where that will do."""
     if a.flags.c_contiguous and a.dtype == dtype and dtype.kind != "c":
         return a
-    import cupy
-
-    a = cupy.ascontiguousarray(a.astype(dtype, copy=False))
+    a = copied(a, dtype)
     return a.reshape(-1).view(a.real.dtype) if dtype.kind == "c" else a
 
 
@@ -139,7 +139,7 @@ def _give_back(targets: Any, written: Any, stored: Any) -> None:
     """What a kernel wrote into copies that `_dense` made, to where it belongs."""
     for target, a in zip(targets, written, strict=True):
         if target is not a:
-            target[...] = (a if stored.kind != "c" else a.view(stored)).reshape(target.shape)
+            put(target, (a if stored.kind != "c" else a.view(stored)).reshape(target.shape))
 
 
 def _check(name: str, lists: Sequence[Sequence[Array] | None]) -> None:

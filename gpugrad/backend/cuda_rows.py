@@ -11,13 +11,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from . import capturing
+from . import capturing, cuda_long_rows
+from .cuda_copies import dense
 from .cuda_launch import (
     BLOCK,
     MAX_GRID,
     compute_type,
     current_stream,
-    dense,
     flat_grid,
     form,
     function,
@@ -51,7 +51,11 @@ def _along_rows(op: str, inputs: tuple[Any, ...], out: Any, held: int = 1) -> An
     inputs = tuple(map(dense, inputs))
     y = target(inputs[0], out)
     rows, columns = size(y)
-    launch_rows("softmax.cu", op, y.dtype, rows, columns, (*inputs, y, *sizes(rows, columns)), held)
+    at = cuda_long_rows.cut(rows, columns)
+    if at is None:
+        launch_rows("softmax.cu", op, y.dtype, rows, columns, (*inputs, y, *sizes(rows, columns)), held)
+    else:
+        cuda_long_rows.along(op, inputs, y, rows, columns, at)
     return result(y, out)
 
 
@@ -85,7 +89,11 @@ def logsumexp(x: Any) -> Any:
     x = dense(x)
     out = new(x.shape[:-1], x.dtype)
     rows, columns = size(x)
-    launch_rows("softmax.cu", "logsumexp", x.dtype, rows, columns, (x, out, *sizes(rows, columns)))
+    at = cuda_long_rows.cut(rows, columns)
+    if at is None:
+        launch_rows("softmax.cu", "logsumexp", x.dtype, rows, columns, (x, out, *sizes(rows, columns)))
+    else:
+        cuda_long_rows.logsumexp(x, out, rows, columns, at)
     return out
 
 
@@ -95,7 +103,7 @@ def _labels(labels: Any, x: Any) -> Any:
             f"[cross_entropy] labels: {labels.shape} {labels.dtype} for logits: {x.shape}; expected one integer for "
             "each row"
         )
-    return dense(labels if labels.dtype == np.int64 else labels.astype(np.int64))
+    return dense(labels, np.dtype(np.int64))
 
 
 def _affine(op: str, a: Any, x: Any, dtype: Any) -> Any:
@@ -108,7 +116,7 @@ def _affine(op: str, a: Any, x: Any, dtype: Any) -> Any:
         return None
     if a.shape != (x.shape[-1],):
         raise ValueError(f"[{op}] weight: {a.shape} for x: {x.shape}; expected ({x.shape[-1]},)")
-    return dense(a if a.dtype == dtype else a.astype(dtype))
+    return dense(a, np.dtype(dtype))
 
 
 def cross_entropy(
@@ -131,7 +139,7 @@ def cross_entropy(
         ValueError: shapes that do not fit, or labels that are no integers.
     """
     loss, lse, _, _ = _row_losses(logits, labels, weight, label_smoothing, ignore_index)
-    return loss.astype(logits.dtype, copy=False), lse
+    return dense(loss, logits.dtype), lse
 
 
 def _row_losses(logits: Any, labels: Any, weight: Any, smoothing: float, ignore_index: int) -> tuple[Any, ...]:
@@ -141,8 +149,13 @@ def _row_losses(logits: Any, labels: Any, weight: Any, smoothing: float, ignore_
     (rows, columns), wide = size(x), compute_type(x.dtype)
     loss, lse = new(x.shape[:-1], wide), new(x.shape[:-1], wide)
     weight = _affine("cross_entropy", weight, x, wide)
-    args = (x, labels, weight, loss, lse, *sizes(rows, columns), np.int64(ignore_index), wide(smoothing))
-    launch_rows("cross_entropy.cu", "cross_entropy", x.dtype, rows, columns, args, held=int(smoothing > 0))
+    arrays, results, options = (x, labels, weight), (loss, lse), (np.int64(ignore_index), wide(smoothing))
+    at = cuda_long_rows.cut(rows, columns)
+    if at is None:
+        args = (*arrays, *results, *sizes(rows, columns), *options)
+        launch_rows("cross_entropy.cu", "cross_entropy", x.dtype, rows, columns, args, held=int(smoothing > 0))
+    else:
+        cuda_long_rows.cross_entropy(arrays, results, rows, columns, options, at)
     return loss, lse, labels, weight
 
 
@@ -206,13 +219,17 @@ def _to_logits(
     g: Any, logits: Any, lse: Any, labels: Any, weight: Any, smoothing: float, ignored: int, divisor: Any, out: Any
 ) -> Any:
     x, labels, wide = dense(logits), _labels(labels, logits), compute_type(logits.dtype)
-    g = dense(g.astype(wide, copy=False))
+    g = dense(g, np.dtype(wide))
     dx = target(x, out)
     rows, columns = size(x)
     options = (np.int64(ignored), wide(smoothing), np.int64(g.size != 1), divisor)
     weight = _affine("cross_entropy", weight, x, wide)
-    args = (g, x, labels, weight, dense(lse), dx, *sizes(rows, columns), *options)
-    launch_rows("cross_entropy.cu", "cross_entropy_vjp", x.dtype, rows, columns, args)
+    arrays, at = (g, x, labels, weight, dense(lse), dx), cuda_long_rows.cut(rows, columns)
+    if at is None:
+        args = (*arrays, *sizes(rows, columns), *options)
+        launch_rows("cross_entropy.cu", "cross_entropy_vjp", x.dtype, rows, columns, args)
+    else:
+        cuda_long_rows.cross_entropy_vjp(arrays, rows, columns, options, at)
     return result(dx, out)
 
 
@@ -227,12 +244,21 @@ def layer_norm(x: Any, weight: Any, bias: Any, eps: float = 1e-5, out: Any = Non
     """
     _check("layer_norm", x)
     x = dense(x)
-    (rows, columns), wide = size(x), compute_type(x.dtype)
+    wide = compute_type(x.dtype)
     y, mean, rstd = target(x, out), new(x.shape[:-1], wide), new(x.shape[:-1], wide)
     weight, bias = (_affine("layer_norm", a, x, x.dtype) for a in (weight, bias))
-    args = (x, weight, bias, y, mean, rstd, *sizes(rows, columns), wide(eps))
-    launch_rows("layer_norm.cu", "layer_norm", x.dtype, rows, columns, args, held=1)
+    _normalised("layer_norm", x, (weight, bias), (y, mean, rstd), wide(eps))
     return result(y, out), mean, rstd
+
+
+def _normalised(name: str, x: Any, affine: tuple[Any, ...], results: tuple[Any, ...], eps: Any) -> None:
+    rows, columns = size(x)
+    at = cuda_long_rows.cut(rows, columns)
+    if at is None:
+        args = (x, *affine, *results, *sizes(rows, columns), eps)
+        launch_rows(f"{name}.cu", name, x.dtype, rows, columns, args, held=1)
+    else:
+        cuda_long_rows.normalised(name, x, affine, results, rows, columns, eps, at)
 
 
 def layer_norm_vjp(g: Any, x: Any, mean: Any, rstd: Any, weight: Any, out: Any = None) -> tuple[Any, Any, Any]:
@@ -253,10 +279,9 @@ def rms_norm(x: Any, weight: Any, eps: float = 1e-6, out: Any = None) -> tuple[A
     """
     _check("rms_norm", x)
     x = dense(x)
-    (rows, columns), wide = size(x), compute_type(x.dtype)
+    wide = compute_type(x.dtype)
     y, rstd = target(x, out), new(x.shape[:-1], wide)
-    args = (x, _affine("rms_norm", weight, x, x.dtype), y, rstd, *sizes(rows, columns), wide(eps))
-    launch_rows("rms_norm.cu", "rms_norm", x.dtype, rows, columns, args, held=1)
+    _normalised("rms_norm", x, (_affine("rms_norm", weight, x, x.dtype),), (y, rstd), wide(eps))
     return result(y, out), rstd
 
 
@@ -281,9 +306,13 @@ def _normalised_vjp(name: str, arrays: tuple[Any, ...], saved: tuple[Any, ...], 
     way, wide = form(columns, x.itemsize), np.dtype(compute_type(x.dtype))
     # The shared form adds up in shared memory, columns in whole packs, and holds rows in what is left of it.
     sums = count * -(-columns * x.itemsize // 16) * (16 // x.itemsize) * wide.itemsize
-    if not rows or (way == "shared" and sums > shared_memory(x.data.device_id)):
-        args = (*arrays, *saved, dx, *sizes(rows, columns))
-        launch_rows(file, f"{name}_vjp", x.dtype, rows, columns, args, held=2)
+    at = cuda_long_rows.cut(rows, columns)
+    if at is not None or not rows or (way == "shared" and sums > shared_memory(x.data.device_id)):
+        if at is None:
+            args = (*arrays, *saved, dx, *sizes(rows, columns))
+            launch_rows(file, f"{name}_vjp", x.dtype, rows, columns, args, held=2)
+        else:
+            cuda_long_rows.normalised_vjp(name, arrays, saved, dx, rows, columns, at)
         return [result(dx, out), *column_sums("norm_weights.cu", f"{name}_vjp_weight", (g, x, *saved), count)]
     a_unit = max(_LEAST_ROWS.get(way, 8), -(-rows // (_BLOCKS if way == "shared" else _UNITS)))
     units = -(-rows // a_unit)

@@ -12,13 +12,21 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..fusion import call, trace
 from . import cuda_axes
 from .cuda_axes import Axes, Launch
-from .cuda_launch import compute_type, dense, function, new, size, sizes
+from .cuda_copies import copy, dense, into, like
+from .cuda_launch import compute_type, function, new, size, sizes
 
 _ROWS_A_CHUNK: Final = 128
 _MAX_LINES: Final = 256
-_FILES: Final = {"sum": "reduce.cu", "max": "extremes.cu", "min": "extremes.cu", "prod": "extremes.cu"}
+_FILES: Final = {
+    "sum": "reduce.cu", "max": "extremes.cu", "min": "extremes.cu", "prod": "extremes.cu", "ties": "ties.cu",
+}  # fmt: skip
+_IS_EXTREME: Final = trace(lambda x, y: call("where", (x == y) | call("isnan", x), 1.0, 0.0), "is_extreme")
+_SHARES: Final = trace(
+    lambda g, x, y, n: call("where", (x == y) | call("isnan", x), g / n, 0.0), "shares_of_extremes"
+)
 _WORDS: Final = np.dtype([("words", "i8", (9,))])
 
 
@@ -56,7 +64,7 @@ def planned(
     steps = [s // dtype.itemsize for s in strides]
     if all(shape[i] == 1 for i in gone):
         kept = tuple(n for i, n in enumerate(shape) if keepdims or i not in gone)
-        return lambda x: x.copy().reshape(kept)
+        return lambda x: copy(x).reshape(kept)
     passes = cuda_axes.passes(cuda_axes.grouped(shape, steps, gone))
     if passes is None:
         return lambda x: reduce(name, dense(x), axes, keepdims)
@@ -133,6 +141,60 @@ def _entry(of: str, launch: Launch, dtype: Any) -> tuple[Any, ...]:
     """The kernel of a launch for arrays of a dtype, its geometry, and its axes as it takes them."""
     run = function(_FILES[of], f"{of}_{launch.form}", dtype)
     return run, launch.grid, launch.block, np.array(launch.words, np.int64).view(_WORDS)
+
+
+def extreme_vjp(g: Any, x: Any, extremes: Any, axes: tuple[int, ...] | None) -> Any:
+    """The cotangent of the input of a maximum or minimum: elements that tie share that of their slice equally.
+
+    Two passes over `x`: one counts the elements that are their slice's extreme (a second launch adds up chunks), one
+    gives each of them its share. Where the reduced axes are apart, what is counted is written down first.
+
+    Args:
+        g: of the results, with the reduced axes (length 1), of any floating-point dtype.
+        x: floating point, with elements, in any memory order.
+        extremes: the results, shaped as `g`; a nan is the extreme of its slice.
+        axes: numbers from 0 on; None for all.
+
+    Returns:
+        An array in the dtype and memory order of `x`; None where it has too many axes that step apart.
+    """
+    ties = (_ties(x.dtype, x.shape, x.strides, x.data.ptr & 15, axes) or _written_ties)(x, extremes, axes)
+    if ties is None:
+        return None
+    out = like(x, x.dtype)
+    return out if into(_SHARES, (g, x, extremes, ties), out) else None
+
+
+def _written_ties(x: Any, extremes: Any, axes: tuple[int, ...] | None) -> Any:
+    """The ties of each slice, from an array of ones and zeros."""
+    ones = like(x, np.dtype(compute_type(x.dtype)))
+    return reduce("sum", ones, axes, True) if into(_IS_EXTREME, (x, extremes), ones) else None
+
+
+
+
+@functools.lru_cache(maxsize=1024)
+def _ties(
+    dtype: Any, shape: tuple[int, ...], strides: tuple[int, ...], low: int, axes: tuple[int, ...] | None
+) -> Any:
+    """What counts ties in arrays of one kind: a function of array and extremes. None where that is not one pass."""
+    gone = tuple(range(len(shape))) if axes is None else axes
+    steps = [s // dtype.itemsize for s in strides]
+    passes = cuda_axes.passes(cuda_axes.grouped(shape, steps, gone))
+    if passes is None or len(passes) != 1:
+        return None
+    kept, wide = _Result(shape, steps, gone, True), np.dtype(compute_type(dtype))
+    first = cuda_axes.first_stage(passes[0], dtype.itemsize, not low)
+    run, grid, block, words = _entry("ties", first, dtype)
+    order = cuda_axes.in_memory_order(steps)
+
+    def count(x: Any, extremes: Any, axes: tuple[int, ...] | None) -> Any:
+        parts = new((first.chunks, passes[0].outputs), wide)
+        run(grid, block, (x, dense(extremes.transpose(order)), parts, words))
+        ties = lines_added(parts, wide).reshape(kept.made)
+        return ties if kept.back is None else ties.transpose(kept.back)
+
+    return count
 
 
 def column_sums(file: str, kernel: str, inputs: tuple[Any, ...], count: int) -> list[Any]:

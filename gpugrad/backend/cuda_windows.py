@@ -14,6 +14,7 @@ import numpy as np
 
 from .base import Array
 from .conv import Geometry
+from .cuda_copies import dense
 from .cuda_launch import function
 
 INDEX_LIMIT: Final = 1 << 31  # of what a kernel numbers with 32 bits
@@ -149,9 +150,7 @@ def over_images(
 
 def channels_last(x: Array) -> Array:
     """(n, channels, *size) as (n, *size, channels), contiguous: a view where the memory is in that order already."""
-    import cupy
-
-    return cupy.ascontiguousarray(cupy.moveaxis(x, 1, -1))
+    return dense(x.transpose(0, *range(2, x.ndim), 1))
 
 
 def new_images(x: Array, size: tuple[int, ...], dtype: Any = None) -> Array:

@@ -18,6 +18,7 @@ from ..fusion import trace
 from . import cudnn_graphs, precision
 from .base import Array
 from .conv import Geometry
+from .cuda_copies import dense
 from .cuda_windows import channels_last, channels_second, steps
 from .cudnn_graphs import TYPES, Builder
 
@@ -87,7 +88,7 @@ class Library:
         if plan is None:
             return None
         y = self._images(shape, x.dtype)
-        beside = () if bias is None else (self.backend.xp.ascontiguousarray(bias),)
+        beside = () if bias is None else (dense(bias),)
         return channels_second(y) if self._run(plan, channels_last(x), channels_last(w), *beside, y) else None
 
     def conv_input(self, g: Array, w: Array, size: tuple[int, ...], at: Geometry) -> Array | None:
@@ -114,7 +115,7 @@ class Library:
         w = self._images(shape, x.dtype)
         if not self._run(plan, channels_last(x), channels_last(g), w):
             return None
-        return self.backend.xp.ascontiguousarray(channels_second(w))
+        return dense(channels_second(w))
 
     def batch_norm(
         self,
@@ -138,7 +139,7 @@ class Library:
         # cuDNN insists on running statistics of its own, and does not say which variance they move towards.
         before = xp.zeros((2, -(-count // 4) * 4), single)[:, :count]
         found = [self.backend.empty((count,), single) for _ in range(4)]
-        small = [xp.ascontiguousarray(a.astype(single, copy=False)) for a in (weight, bias)]
+        small = [dense(a, single) for a in (weight, bias)]
         numbers = np.array([eps], single), np.array([0], single)
         if not self._run(plan, channels_last(x), *small, before[0], before[1], *numbers, y, *found):
             return None
@@ -156,10 +157,10 @@ class Library:
         plan = self._plan(key, x.dtype, lambda b: cudnn_graphs.batch_norm_vjp(b, x.shape))
         if plan is None:
             return None
-        xp, single = self.backend.xp, np.dtype(np.float32)
+        single = np.dtype(np.float32)
         dx = self._images(x.shape, x.dtype)
         sums = [self.backend.empty((x.shape[1],), single) for _ in range(2)]
-        small = [xp.ascontiguousarray(a.astype(single, copy=False)) for a in (weight, mean, rate)]
+        small = [dense(a, single) for a in (weight, mean, rate)]
         if not self._run(plan, channels_last(g), channels_last(x), *small, dx, *sums):
             return None
         return channels_second(dx), *(each.astype(weight.dtype, copy=False) for each in sums)
@@ -206,7 +207,7 @@ class Library:
         x = x.reshape(batch, math.prod(lead) // batch, *x.shape[-2:])
         *others, last = steps(x)
         lies_well = last == 1 and not any(s % (_ALIGNED // x.itemsize) for s in others) and x.data.ptr % _ALIGNED == 0
-        return x if lies_well else self.backend.xp.ascontiguousarray(x)
+        return x if lies_well else dense(x)
 
     def _heads_like(self, x: Array, columns: int) -> Array:
         """Memory for (batch, heads, rows, columns) in the order of `x`: its heads may lie side by side in a row."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..fusion import Formula, const, var
 from ..fusion.cuda_compiler import cuda_source
-from . import capturing, cuda_probe, cuda_sums, out_of_memory, scipys
+from . import capturing, cuda_copies, cuda_probe, cuda_sums, out_of_memory, scipys
 from .base import HERE, Array, Kernel
 from .cublaslt import relu_row
 from .cuda_kernels import CudaKernel
@@ -309,8 +309,40 @@ class CupyBackend(ImagesBackend):
     def plus(self, a: Array, b: Array, into: bool = False) -> Array:
         return self.kernel(_SUM)(a, b, out=a if into else None)
 
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        with self.place():
+            return self.xp.zeros(shape, dtype)
+
+    def copy(self, x: Array) -> Array:
+        with self.place():
+            return cuda_copies.copy(x)
+
+    def cast(self, x: Array, dtype: Any) -> Array:
+        with self.place():
+            return cuda_copies.cast(x, np.dtype(dtype))
+
+    def put(self, target: Array, index: Any, source: Any) -> None:
+        with self.place():
+            if _has_arrays(index):
+                target[index] = source
+                return
+            key = index if isinstance(index, tuple) else (index,)
+            if not any(part is ... for part in key):
+                key = (*key, ...)  # with it a single element is a view, too
+            cuda_copies.put(target[key], source)
+
+    def reshape(self, x: Array, shape: tuple[int, ...]) -> Array:
+        if x.flags.c_contiguous:
+            return x.reshape(shape)
+        with self.place():
+            return cuda_copies.reshaped(x, shape)
+
+    def join(self, arrays: Any, axis: int, out: Array) -> None:
+        with self.place():
+            cuda_copies.concatenate(arrays, axis, out)
+
     def column_sum(self, x: Array) -> Array:
-        return self.reduce("sum", x, (0,), False).astype(x.dtype, copy=False)
+        return self.reduce("sum", x, (0,), False)
 
     def channel_sum(self, x: Array) -> Array:
         return self.reduce("sum", x, (0, *range(2, x.ndim)), False)
@@ -321,6 +353,12 @@ class CupyBackend(ImagesBackend):
             return super().reduce(name, x, axes, keepdims)
         with self.place():
             return cuda_sums.reduce(name, x, axes, keepdims)
+
+    def extreme_vjp(self, g: Array, x: Array, extremes: Array, axes: tuple[int, ...] | None) -> Array | None:
+        if x.dtype.kind not in "fV" or not x.size:
+            return None
+        with self.place():
+            return cuda_sums.extreme_vjp(g, x, extremes, axes)
 
     def scatter_add(self, target: Array, index: Any, source: Array) -> None:
         with self.place():

@@ -350,6 +350,19 @@ class GhostBackend(Backend):
         order = [i for i in cuda_axes.in_memory_order(x.strides) if keepdims or i not in gone]
         return in_order(result, [sorted(order).index(i) for i in order])
 
+    def extreme_vjp(self, g: Any, x: Any, extremes: Any, axes: tuple[int, ...] | None) -> Any:
+        """As the device would: beside the result it takes a number for each slice, and what counting ties takes."""
+        if not self.reduces or x.dtype.kind not in "fV" or not x.size:
+            return None
+        gone, wide = range(x.ndim) if axes is None else axes, max(x.itemsize, 4)
+        steps = [s // x.itemsize for s in x.strides]
+        passes = cuda_axes.passes(cuda_axes.grouped(x.shape, steps, gone))
+        written = 0 if passes is not None and len(passes) == 1 else x.size
+        if written:
+            steps = [math.prod(x.shape[i + 1 :]) for i in range(x.ndim)]
+        self.briefly((written + extremes.size) * wide + cuda_axes.scratch(x.shape, steps, gone, wide))
+        return in_order_of((x,), self.fresh(x.shape, x.dtype))
+
 
 class _Rows:
     """The row kernels: memory for their results, and for a moment what their blocks take."""

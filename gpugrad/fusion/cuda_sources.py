@@ -56,6 +56,15 @@ def _reductions(names: str) -> tuple[str, ...]:
     return tuple(f"{name}_{form}" for name in names.split() for form in forms)
 
 
+def _in_pieces(names: str) -> tuple[str, ...]:
+    return tuple(f"{name}_{stage}" for name in names.split() for stage in ("parts", "pieces"))
+
+
+_LONG_NORMS: Final = _in_pieces("layer_norm layer_norm_vjp rms_norm rms_norm_vjp")
+_LONG_SOFTMAX: Final = (
+    "max_sum_parts", "softmax_pieces", "log_softmax_pieces", "logsumexp_of_parts",
+    *_in_pieces("softmax_vjp log_softmax_vjp"),
+)  # fmt: skip
 _OPTIM: Final = tuple(
     """
     sgd adam rmsprop adagrad adadelta adamax moments step_sizes norm_partials scale judge count_skip loss_scale
@@ -71,12 +80,16 @@ SOURCES: Final[dict[str, RowSource]] = {
         RowSource("loss.cu", ("loss_mean", "loss_parts", "loss_of_parts")),
         _in_forms("layer_norm.cu", "layer_norm layer_norm_vjp_all", shared="layer_norm_vjp"),
         _in_forms("rms_norm.cu", "rms_norm rms_norm_vjp_all", shared="rms_norm_vjp"),
+        RowSource("long_softmax.cu", _LONG_SOFTMAX),
+        RowSource("long_losses.cu", ("cross_entropy_parts", "cross_entropy_of_parts", "cross_entropy_vjp_pieces")),
+        RowSource("long_norms.cu", _LONG_NORMS),
         RowSource("norm_weights.cu", ("layer_norm_vjp_weight", "rms_norm_vjp_weight")),
         RowSource("dropout.cu", ("dropout",)),
         RowSource("random.cu", ("uniform", "normal", "integers")),
         RowSource("maxout.cu", ("maxout", "maxout_vjp")),
         RowSource("reduce.cu", _reductions("sum")),
         RowSource("extremes.cu", _reductions("max min prod")),
+        RowSource("ties.cu", ("ties_rows_warp", "ties_rows_block", "ties_columns", "ties_columns_wide")),
         RowSource("segment_sum.cu", ("segment_sum",)),
         RowSource(
             "conv.cu",

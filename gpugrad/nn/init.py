@@ -19,7 +19,7 @@ T = TypeVar("T", bound=Tensor)
 
 @placed
 def _write(tensor: T, values: Any, what: str) -> T:
-    tensor.data[...] = values
+    backend_of(tensor.data).put(tensor.data, ..., values)
     mutation.changed(tensor.data, what)
     return tensor
 

@@ -29,6 +29,7 @@ CAUSAL_ROWS: Final = 128  # queries of a block under a causal mask: keys behind 
 _seen = make(lambda s, keep, low: where(keep, s, low), "attention_mask")
 _added = make(lambda s, mask, low: maximum(s + mask, low), "attention_add")
 _cleared = make(lambda p, s, low: where(s <= low, 0.0, p), "attention_clear")
+_scaled = make(lambda q, scale: q * scale, "attention_scale")
 
 
 class _Block(NamedTuple):
@@ -78,7 +79,8 @@ class _Operands:
         """(*lead, n, m) as (heads, n, m), spread over the heads that share it."""
         if a.shape[:-2] != self.lead:
             a = self.backend.xp.broadcast_to(a, (*self.lead, *a.shape[-2:]))
-        return a.reshape(self.heads, *a.shape[-2:]).astype(self.kind, copy=False)
+        backend, shape = self.backend, (self.heads, *a.shape[-2:])
+        return backend.reshape(a if a.dtype == self.kind else backend.cast(a, self.kind), shape)
 
     def mask_of(self, block: _Block) -> Any:
         """The mask over a block; it broadcasts."""
@@ -98,7 +100,7 @@ class _Operands:
     def shares(self, block: _Block) -> tuple[Any, Any]:
         """The scaled queries of a block, and how much each looks at each key."""
         backend, xp = self.backend, self.backend.xp
-        q = self.q[block.heads, block.rows] * self.kind.type(self.scale)
+        q = _scaled(self.q[block.heads, block.rows], self.scale)
         s = backend.matmul(q, self.k[block.heads, : block.keys].swapaxes(-1, -2))
         low = float(np.finfo(self.kind).min)
         if self.causal:
@@ -113,11 +115,12 @@ class _Operands:
         """The blocks of these operands."""
         return blocks(self.heads, self.q.shape[1], self.k.shape[1], self.causal, budget)
 
-    def zeros(self, *shape: int) -> Any:
-        """Memory to add up in."""
-        out = self.backend.empty(shape, self.kind)
-        out.fill(0)
-        return out
+    def added(self, total: Any, place: Any, part: Any) -> Any:
+        """`part` added to its place in `total`; all there is, where that is None."""
+        if total is None:
+            return part
+        self.backend.plus(total[place], part, into=True)
+        return total
 
 
 def _alike(q: Shape, k: Shape, v: Shape) -> bool:
@@ -133,13 +136,19 @@ def _forward(
         if whole is not None:
             return whole[0], whole
     on = _Operands(q, k, v, mask, scale, causal)
-    out = on.backend.empty((on.heads, q.shape[-2], v.shape[-1]), on.kind)
-    for i, block in enumerate(on.blocks(budget)):
+    parts = on.blocks(budget)
+    out: Any = None if len(parts) == 1 else on.backend.empty((on.heads, q.shape[-2], v.shape[-1]), on.kind)
+    for i, block in enumerate(parts):
         _, shares = on.shares(block)
         if p:
             shares = on.backend.rows.dropout(shares, p, *draws[i])
-        out[block.heads, block.rows] = on.backend.matmul(shares, on.v[block.heads, : block.keys])
-    return out.reshape(*on.lead, *out.shape[1:]).astype(q.dtype, copy=False), ()
+        part = on.backend.matmul(shares, on.v[block.heads, : block.keys])
+        if out is None:
+            out = part
+        else:
+            on.backend.put(out, (block.heads, block.rows), part)
+    out = out.reshape(*on.lead, *out.shape[1:])
+    return (out if out.dtype == q.dtype else on.backend.cast(out, q.dtype)), ()
 
 
 def _rule(
@@ -155,30 +164,40 @@ def _rule(
     on = _Operands(q, k, v, mask, scale, causal)
     matmul_, rows = on.backend.matmul, on.backend.rows
     given = on.flat(g)
-    dq, dk, dv = (on.zeros(*a.shape) if need else None for a, need in zip((on.q, on.k, on.v), needs, strict=False))
-    dmask = on.zeros(*on.mask.shape) if needs[3] else None
-    for i, block in enumerate(on.blocks(budget)):
+    parts = on.blocks(budget)
+    alone = len(parts) == 1 and parts[0].keys == on.k.shape[1]  # its gradients are all there is
+    dq, dk, dv = (
+        on.backend.zeros(a.shape, on.kind) if need and not alone else None
+        for a, need in zip((on.q, on.k, on.v), needs, strict=False)
+    )
+    dmask = on.backend.zeros(on.mask.shape, on.kind) if needs[3] else None
+    for i, block in enumerate(parts):
         scaled, shares = on.shares(block)
         g_block, keys = given[block.heads, block.rows], (block.heads, slice(block.keys))
-        if dv is not None:
+        if needs[2]:
             dropped = rows.dropout(shares, p, *draws[i]) if p else shares
-            dv[keys] += matmul_(dropped.swapaxes(-1, -2), g_block)
+            dv = on.added(dv, keys, matmul_(dropped.swapaxes(-1, -2), g_block))
         if not (needs[0] or needs[1] or needs[3]):
             continue
         ds = matmul_(g_block, on.v[keys].swapaxes(-1, -2))
         ds = rows.softmax_vjp(rows.dropout(ds, p, *draws[i]) if p else ds, shares)
-        if dq is not None:
-            dq[block.heads, block.rows] = matmul_(ds, on.k[keys]) * on.kind.type(scale)
-        if dk is not None:
-            dk[keys] += matmul_(ds.swapaxes(-1, -2), scaled)
+        if needs[0]:
+            dq = on.added(dq, (block.heads, block.rows), _scaled(matmul_(ds, on.k[keys]), scale))
+        if needs[1]:
+            dk = on.added(dk, keys, matmul_(ds.swapaxes(-1, -2), scaled))
         if dmask is not None:
             _add_mask(on, dmask, ds, block)
-    parts = [None if d is None else d.reshape(*on.lead, *d.shape[1:]) for d in (dq, dk, dv)]
     found = [
-        None if d is None else on.backend.sum_to(d, a.shape).astype(a.dtype, copy=False)
-        for d, a in zip(parts, (q, k, v), strict=True)
+        None if d is None else _conformed(on.backend, d.reshape(*on.lead, *d.shape[1:]), a)
+        for d, a in zip((dq, dk, dv), (q, k, v), strict=True)
     ]
     return *found, None if dmask is None else dmask.reshape(mask.shape).astype(mask.dtype, copy=False)
+
+
+def _conformed(backend: Any, d: Any, like: Any) -> Any:
+    """A gradient summed over what shared an operand, in its dtype."""
+    d = backend.sum_to(d, like.shape)
+    return d if d.dtype == like.dtype else backend.cast(d, like.dtype)
 
 
 def _add_mask(on: _Operands, dmask: Any, ds: Any, block: _Block) -> None:

@@ -14,7 +14,7 @@ from .costs import no_flops, vjp_per_input
 
 
 def _astype_forward(needs: Needs, x: Any, *, dtype: Any) -> tuple[Any, tuple[Any, ...]]:
-    return x.astype(dtype), ()
+    return (x.astype(dtype) if type(x) is np.ndarray else backend_of(x).cast(x, dtype)), ()
 
 
 # The engine casts a cotangent to its input's dtype, so the rule has nothing to do.
@@ -33,8 +33,9 @@ def astype(x: Any, dtype: Any, copy: bool = True) -> Any:
 
 
 def _clone_forward(needs: Needs, x: Any) -> tuple[Any, tuple[Any, ...]]:
-    out = backend_of(x).empty(x.shape, x.dtype)
-    out[...] = x
+    backend = backend_of(x)
+    out = backend.empty(x.shape, x.dtype)
+    backend.put(out, ..., x)
     return out, ()
 
 

@@ -122,8 +122,7 @@ def _filled(shape: tuple[int, ...], value: Any, dtype: Any, where: Any, requires
     backend = innermost(backend_for(where))  # inside vmap one for each example, so that any result can be written to it
     array = backend.empty(shape, np.dtype(get_default_dtype() if dtype is None else dtype))
     if value is not None:
-        with backend.place():
-            array[...] = value
+        backend.put(array, ..., value)
     return Tensor(array, requires_grad)
 
 

@@ -117,7 +117,7 @@ def _forward(
         return losses, (lse, None, index)
     total = backend.reduce("sum", losses, None, False)
     if reduction == "sum":
-        return xp.asarray(total), (lse, None, index)
+        return (total if type(total) is type(x) else xp.asarray(total)), (lse, None, index)
     divisor: Any = labels.size - ignored
     if weight is not None or ignored < 0:
         divisor = xp.asarray(label_weights(labels, weight, ignore_index, losses.dtype)[0].sum())

@@ -124,15 +124,13 @@ def _scatter_forward(
 ) -> tuple[Any, tuple[Any, ...]]:
     backend = backend_of(x)
     if unique:
-        out = backend.empty(shape, x.dtype)
-        out.fill(0)
-        out[index] = x
+        out = backend.zeros(shape, x.dtype)
+        backend.put(out, index, x)
         return out, arrays
     wide = np.dtype(np.float32) if is_half(x.dtype) else x.dtype
-    out = backend.empty(shape, wide)
-    out.fill(0)
-    _add_at(backend, out, index, x.astype(wide, copy=False))
-    return out.astype(x.dtype, copy=False), arrays
+    out = backend.zeros(shape, wide)
+    _add_at(backend, out, index, x if wide == x.dtype else backend.cast(x, wide))
+    return (out if wide == x.dtype else backend.cast(out, x.dtype)), arrays
 
 
 def _add_at(backend: Backend, out: Any, index: Any, source: Any) -> None:
@@ -213,10 +211,11 @@ def written(x: Any, index: tuple[Any, ...], shape: Shape, unique: bool = False) 
 def _put_forward(
     needs: Needs, x: Any, value: Any, *, index: Any, arrays: Any, unique: bool
 ) -> tuple[Any, tuple[Any, ...]]:
-    out = backend_of(x).empty(x.shape, x.dtype)
-    out[...] = x
+    backend = backend_of(x)
+    out = backend.empty(x.shape, x.dtype)
+    backend.put(out, ..., x)
     try:
-        out[index] = value
+        backend.put(out, index, value)
     except (IndexError, ValueError, TypeError) as why:
         raise _misfit(f"[index_put] value of shape {tuple(value.shape)},", index, x.shape, why) from None
     return out, arrays

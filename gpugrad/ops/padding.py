@@ -27,10 +27,11 @@ MODES: Final = ("constant", "empty", "linear_ramp", *TAKEN, *STATISTICS)
 
 
 def _pad_forward(needs: Needs, x: Any, *, widths: Widths, value: Any) -> tuple[Any, tuple[Any, ...]]:
-    out = backend_of(x).empty(tuple([n + a + b for n, (a, b) in zip(x.shape, widths, strict=True)]), x.dtype)
+    backend = backend_of(x)
+    out = backend.empty(tuple([n + a + b for n, (a, b) in zip(x.shape, widths, strict=True)]), x.dtype)
     inside = tuple([slice(a, a + n) for n, (a, _) in zip(x.shape, widths, strict=True)])
-    out[...] = value
-    out[inside] = x
+    backend.put(out, ..., value)
+    backend.put(out, inside, x)
     return out, (inside,)
 
 

@@ -112,12 +112,12 @@ def _walk(
             new, *values = kernel(*_parts(x[t], cell.gates), *state, h)
             kept += [*values, state[-1]]
         elif cell.states == 2:
-            new, new_c, *values = kernel(*_parts(given + x[t], cell.gates), c)
+            new, new_c, *values = kernel(*_parts(backend.plus(given, x[t]), cell.gates), c)
             kept += [*values, new_c]
             c = new_c if keep is None else where_(keep[t] > 0, new_c, c)
             cs.append(c)
         else:
-            new = kernel(given + x[t])
+            new = kernel(backend.plus(given, x[t]))
             kept.append(new)
         h = new if keep is None else where_(keep[t] > 0, new, h)
         hs.append(h)
@@ -151,7 +151,8 @@ def _rule(
     for step in range(length - 1, -1, -1):
         t = times[step]
         seen = arrays[0][t] if arrays else None
-        gh, gc = back.step(step, gh + g[t], gc, kept[step * each : (step + 1) * each], seen, dx[t], of_state[t])
+        gh = backend.plus(gh, g[t])
+        gh, gc = back.step(step, gh, gc, kept[step * each : (step + 1) * each], seen, dx[t], of_state[t])
     rows = of_state.reshape(-1, of_state.shape[-1])
     gw = None
     if needs[3]:
@@ -191,19 +192,13 @@ class _Back:
             gc = back_c if seen is None else back_c + gc * (1 - seen)
         elif self.form.apart:
             *gates, of_last, direct = self.kernel(through, *kept, self.hs[step])
-            _write([*gates[:-1], of_last], of_state)
+            self.backend.join([*gates[:-1], of_last], -1, of_state)
         else:
             gates = [self.kernel(through, *kept)]
-        _write(gates, dx)
+        self.backend.join(gates, -1, dx)
         before = self.backend.matmul(of_state, self.w)
         before = before if direct is None else before + direct
         return before if seen is None else before + gh * (1 - seen), gc
-
-
-def _write(gates: list[Any], out: Any) -> None:
-    size = out.shape[-1] // len(gates)
-    for k, part in enumerate(gates):
-        out[..., k * size : (k + 1) * size] = part
 
 
 def _reference(x: Any, h: Any, c: Any, w: Any, b: Any, *, cell: str, reverse: bool, arrays: Any) -> Any:

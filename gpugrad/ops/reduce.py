@@ -29,7 +29,8 @@ from .arguments import (
 )
 from .cast import imag, real
 from .costs import no_vjp_bytes, no_vjp_flops, per_input, vjp_per_input
-from .elementwise import absolute, hypot, power, select, sign, square
+from .defining import make
+from .elementwise import absolute, hypot, power, select, sign, square, where
 from .index import getitem
 from .order import cumprod
 from .shape import moveaxis, reshape, spread
@@ -92,7 +93,8 @@ def _mean_forward(needs: Needs, x: Any, *, axis: Axes | None, keepdims: bool) ->
 
 
 def _mean_rule(g: Any, needs: Needs, shape: Shape, n: int, *, axis: Axes | None, keepdims: bool) -> tuple[Any, ...]:
-    return (spread(g / n, shape, axis, keepdims),)
+    g = g / n if type(g) is np.ndarray else FUNCTIONS["divide"](g, n)  # on a GPU a kernel of our own
+    return (spread(g, shape, axis, keepdims),)
 
 
 MEAN = Primitive(
@@ -188,8 +190,11 @@ def _min_forward(needs: Needs, x: Any, *, axis: Axes | None, keepdims: bool) -> 
 
 def _extreme_rule(g: Any, needs: Needs, x: Any, y: Any, *, axis: Axes | None, keepdims: bool) -> tuple[Any, ...]:
     """Elements that tie share the cotangent equally; a nan is the extreme of its slice and takes it."""
-    array, extreme = bare(x), bare(y)
-    kept = kept_shape(array.shape, axis)
+    array, extreme, kept = bare(x), bare(y), kept_shape(x.shape, axis)
+    if type(g) is type(array) is not np.ndarray:
+        found = backend_of(g).extreme_vjp(g.reshape(kept), array, extreme.reshape(kept), axis)
+        if found is not None:
+            return (found,)
     share = array == extreme.reshape(kept)
     share |= array != array
     ties = share.sum(axis=axis, keepdims=True)
@@ -297,26 +302,26 @@ def std(
 
 # ---- norms
 
+_norm_scale = make(lambda g, y: where(y == 0, 0.0, g / where(y == 0, 1.0, y)), "norm_scale")
+
 
 def _norm_forward(needs: Needs, x: Any, *, p: float, axis: Axes | None, keepdims: bool) -> tuple[Any, tuple[Any, ...]]:
-    on = backend_of(x)
-    xp = on.xp
-    wide = x.astype(_FLOAT32) if is_half(x.dtype) else x
+    on, xp = backend_of(x), backend_of(x).xp
+    wide = on.cast(x, _FLOAT32) if is_half(x.dtype) else x
     if p == 2:
-        out = xp.sqrt(on.reduce("sum", xp.square(wide), axis, keepdims))
+        squared, root = (square, FUNCTIONS["sqrt"]) if on.reduces else (xp.square, xp.sqrt)
+        out = root(on.reduce("sum", squared(wide), axis, keepdims))
     else:
         out = on.reduce("sum", xp.abs(wide) ** p, axis, keepdims) ** (1 / p)
-    return _array(x, out).astype(x.dtype, copy=False), ()
+    return (_array(x, out) if out.dtype == x.dtype else on.cast(_array(x, out), x.dtype)), ()
 
 
 def _norm_rule(g: Any, needs: Needs, x: Any, y: Any, *, p: float, axis: Axes | None, keepdims: bool) -> tuple[Any, ...]:
     kept = kept_shape(x.shape, axis)
     g, y = g.reshape(kept), y.reshape(kept)
-    zero = bare(y) == 0
-    scale = select(zero, 0.0, g / select(zero, 1.0, y))
     if p == 2:
-        return (x * scale,)
-    flat = bare(x) == 0  # for p < 2 a power of 0 is infinite; by convention the gradient there is 0
+        return (FUNCTIONS["multiply"](x, _norm_scale(g, y)),)
+    zero, flat = bare(y) == 0, bare(x) == 0  # for p < 2 a power of 0 is infinite; by convention the gradient is 0 there
     ratio = absolute(select(flat, 1.0, x)) / select(zero, 1.0, y)
     return (select(flat, 0.0, sign(x) * power(ratio, p - 1)) * select(zero, 0.0, g),)
 
@@ -326,7 +331,7 @@ def _norm_flops(shapes: tuple[Shape, ...], out_shape: Shape, *, p: float, **stat
 
 
 def _norm_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, *, p: float, **static: Any) -> int:
-    each, rest = (1, 4) if p == 2 else (9, 6)
+    each, rest = (1, 4) if p == 2 else (9, 3)
     return each * math.prod(shapes[0]) + rest * math.prod(out_shape)
 
 

@@ -25,11 +25,13 @@ SMALL = 16_384  # elements; below, copying costs less than making a broadcast vi
 
 
 def _reshape_forward(needs: Needs, x: Any, *, shape: Shape) -> tuple[Any, tuple[Any, ...]]:
-    return x.reshape(shape), (x.shape,)
+    return (x.reshape(shape) if type(x) is np.ndarray else backend_of(x).reshape(x, shape)), (x.shape,)
 
 
 def _reshape_rule(g: Any, needs: Needs, before: Shape, *, shape: Shape) -> tuple[Any, ...]:
-    return (g.reshape(before),)
+    if type(g) is np.ndarray or isinstance(g, Tensor):
+        return (g.reshape(before),)
+    return (backend_of(g).reshape(g, before),)
 
 
 RESHAPE = Primitive(
@@ -372,7 +374,7 @@ def spread(g: Any, shape: Shape, axes: Axes | None, keepdims: bool) -> Any:
     if isinstance(g, Tensor):
         return apply_one(BROADCAST_TO, g, {"shape": shape})
     backend = backend_of(g)
-    if math.prod(shape) > SMALL:
+    if backend.reduces or math.prod(shape) > SMALL:  # a copy on a GPU is a launch, and most kernels read steps of 0
         return backend.xp.broadcast_to(g, shape)
     out = backend.empty(shape, g.dtype)
     out[...] = g

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from gpugrad.backend import cuda_launch
+from gpugrad.backend import cuda_copies, cuda_launch, cuda_sums
 from gpugrad.fusion import FormulaError, trace
 from gpugrad.fusion.cuda_compiler import SOURCES, cuda_source, row_source
 from gpugrad.fusion.locate import kernel_dir
@@ -102,6 +102,28 @@ def wide_moves(body: str) -> tuple[int, int]:
     """How many instructions of a kernel load and store 16 bytes."""
     wide = [line.split()[0] for line in body.splitlines() if re.search(r"\.v4\.\S?32|\.v2\.\S?64", line)]
     return sum(move.startswith("ld") for move in wide), sum(move.startswith("st") for move in wide)
+
+
+@needs_nvrtc
+def test_copies_move_16_bytes_and_nothing_is_computed() -> None:
+    for bits in ("uint16", "uint32", "uint64"):
+        source = cuda_source(cuda_copies._COPY, (bits,), (bits,))
+        ptx = compile_source(source.text, 90, ptx=True).decode()
+        body = ptx[ptx.index("_contiguous(") : ptx.index("_rows(")]
+        assert wide_moves(body) == (3, 3)
+        assert "cvt.rn" not in body
+    for dtypes in (("float32", "float16"), ("bfloat16", "float32"), ("scalar", "bool"), ("int64", "float32")):
+        assert compile_source(cuda_source(cuda_copies._COPY, dtypes[:1], dtypes[1:]).text, 90)
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_shares_of_extremes_compile_with_counts_in_the_compute_type(dtype: str) -> None:
+    wide = "float64" if dtype == "float64" else "float32"
+    for formula, kinds, out in (
+        (cuda_sums._SHARES, (dtype, dtype, dtype, wide), dtype), (cuda_sums._IS_EXTREME, (dtype, dtype), wide),
+    ):  # fmt: skip
+        check_lint(compile_source(cuda_source(formula, kinds, (out,)).text, 90, ptx=True).decode(), dtype)
 
 
 @needs_nvrtc

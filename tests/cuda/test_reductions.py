@@ -155,6 +155,38 @@ def test_a_prod_of_a_zero_is_zero_and_signs_count() -> None:
     assert y.tolist() == [0, -8]
 
 
+def counted(k: Rows, axes: Axes, x: Array, extremes: Array, start: int) -> Array:
+    """How many elements of each slice are its extreme, of memory that begins at `x[start]`."""
+    item = ITEM[k.dtype]
+    first = cuda_axes.first_stage(axes, item, start * item % 16 == 0)
+    parts = k.empty((first.chunks, axes.outputs), k.real)
+    k.run(f"ties_{first.form}", first.grid, first.block, (x[start:], extremes, parts, packed_words(first)))
+    return parts.sum(0)
+
+
+@pytest.mark.parametrize("start", [0, 3])
+@pytest.mark.parametrize("case", range(len(SHAPES)))
+def test_ties_are_counted_in_every_form(k: Rows, case: int, start: int, rng: np.random.Generator) -> None:
+    axes = SHAPES[case][0]
+    far = sum((n - 1) * s for n, s in zip((axes.outer, axes.reduced, axes.inner), axes.steps, strict=True))
+    stored, x = k.given(rng.integers(0, 4, start + far + 1).astype(np.float64))
+    slices = seen(x, axes, start)
+    extremes, read = k.given(slices.max(axis=1).reshape(-1))
+    want = (slices == read.reshape(axes.outer, 1, axes.inner)).sum(axis=1).reshape(-1)
+    np.testing.assert_array_equal(counted(k, axes, stored, extremes, start), want)
+
+
+def test_a_nan_is_the_extreme_of_its_slice() -> None:
+    k = rows_of("float32")
+    for axes in (dense(2, 30, 1), dense(1, 30, 2), dense(1, 3000, 4)):
+        x = aligned((axes.outer * axes.reduced * axes.inner,), np.float32, 1.0)
+        x[5] = x[-1] = np.nan
+        extremes = aligned((axes.outputs,), np.float32, seen(x, axes).max(axis=1).reshape(-1))
+        want = np.isnan(seen(x, axes)).sum(axis=1).reshape(-1)
+        want[want == 0] = axes.reduced
+        np.testing.assert_array_equal(counted(k, axes, x, extremes, 0), want)
+
+
 # ---- geometry
 
 

@@ -42,7 +42,7 @@ def test_convolution(
     compare(cuda, rng, name, dtype, last)
     done = {f"cudnn.{op}": 1 for op in ("conv_fprop", "bias", "conv_dgrad", "conv_wgrad")}
     assert {k: v for k, v in gpu_with_cudnn.calls.items() if k.startswith("cudnn.")} == {"cudnn.plan": 3, **done}
-    assert not gpu_with_cudnn.launches, "no kernel of our own"
+    assert not gpu_with_cudnn.computing, "no kernel of our own"
     assert set(gpu_with_cudnn.syncs) == {"get"}
 
 
@@ -129,8 +129,8 @@ def test_what_cudnn_refuses_our_own_kernels_do_and_the_reason_is_kept(
     gpu_with_cudnn.unsupported.add(op)
     for _ in range(2):  # the second time the refusal is known
         compare(cuda, rng, "3x3", "float32", True)
-    assert len(gpu_with_cudnn.launches) == 2
-    assert all(kernel.startswith("gg_im2col") for kernel in gpu_with_cudnn.launches)
+    assert len(gpu_with_cudnn.computing) == 2
+    assert all(kernel.startswith("gg_im2col") for kernel in gpu_with_cudnn.computing)
     ((question, reason),) = gg.cuda.convolution_refusals().items()
     names = {"conv_dgrad": "convolution's images, ", "conv_wgrad": "convolution's kernels, "}
     assert question.startswith(names.get(op, "convolution, "))
@@ -199,7 +199,7 @@ def test_who_convolves_can_be_chosen(cuda: Any, gpu_with_cudnn: State, rng: np.r
         said = gg.cuda.convolution_library()
         cuda.conv(x, w, AT)
     assert gpu_with_cudnn.calls["cudnn.conv_fprop"] == (name != "im2col")
-    assert (gpu_with_cudnn.launches == ["gg_im2col_f32"]) == (name == "im2col")
+    assert (gpu_with_cudnn.computing == ["gg_im2col_f32"]) == (name == "im2col")
     assert said == ("gpugrad's own kernels, as asked" if name == "im2col" else "cuDNN 9.28.0, front end 1.28.0")
 
 

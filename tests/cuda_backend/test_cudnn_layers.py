@@ -75,7 +75,7 @@ def test_a_layer_moves_its_running_statistics_within_its_few_launches(
         layer(x)
         gpu_with_cudnn.clear()
         layer(x)
-    assert len(gpu_with_cudnn.launches) == launches
+    assert len(gpu_with_cudnn.computing) == launches
     counted = {name: gpu_with_cudnn.calls[name] for name in ("add", "multiply", "power", "subtract")}
     assert counted == {"add": 1, "multiply": 0, "power": 0, "subtract": 0}, "the layer counts its batches"
     assert (layer.running_mean.numpy() != 0).all()

@@ -41,6 +41,8 @@ def use_everything(rng: np.random.Generator, rows: int, columns: int) -> None:
         for axis in (None, 0, 1):
             reduction(x.detach(), axis)
         reduction(gg.ones(40_000, device="cuda"))
+    for axis in (None, 0, 1):
+        backward(gg.max(x, axis))
     backward(x[gg.tensor(np.array([0, 0, 1]), device="cuda")])
     images, kernels = tensor(2, 8, 6, 6), tensor(4, 8, 3, 3)
     backward(gg.conv2d(images, kernels, stride=2, padding=1))
@@ -63,7 +65,8 @@ def use_everything(rng: np.random.Generator, rows: int, columns: int) -> None:
 
 
 def test_every_kernel_is_launched_by_something(rng: np.random.Generator, gpu: State) -> None:
-    for shape in ((300, 6), *((2, columns) for columns in (100, 300, 1030, 2050, 4100, 8194))):  # each form for rows
+    # Each form for rows, and the pieces of long ones.
+    for shape in ((300, 6), *((2, columns) for columns in (100, 300, 1030, 2050, 4100, 8194, 32768))):
         use_everything(rng, *shape)
     gpu.shared_memory = 48 << 10  # no room for the sums of a norm's gradients
     cuda_launch.shared_memory.cache_clear()

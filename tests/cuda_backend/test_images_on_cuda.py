@@ -68,7 +68,7 @@ def test_patches_keep_to_the_memory_that_is_set(cuda: Any, gpu: State, rng: np.r
             held = gg.cuda.memory_allocated()
             gpu.clear()
             y = cuda.conv(x, w, at)
-            assert gpu.launches == ["gg_im2col_f32"] * launches
+            assert gpu.computing == ["gg_im2col_f32"] * launches
             patches = gg.cuda.max_memory_allocated() - held - y.nbytes - w.nbytes
             assert patches <= min(limit, 8 * 144 * 16 * 9 * 4) + w.nbytes + 2048, "one part, and the kernels turned"
     finally:
@@ -90,7 +90,7 @@ def test_one_by_one_kernels_need_no_patches(cuda: Any, gpu: State, rng: np.rando
     y = cuda.conv(x, w, at, b)
     cuda.conv_input(y, w, (5, 5), at)
     cuda.conv_weight(x, y, (1, 1), at)
-    assert not gpu.launches
+    assert not gpu.computing
     assert gpu.calls["cublasLt.matmul"] == 3
     assert gpu.calls["cublasLt.BIAS"] == 1
 
@@ -101,11 +101,11 @@ def test_wide_copies_where_the_channels_allow_it(cuda: Any, gpu: State, rng: np.
         x = placed(cuda, rng.standard_normal((2, channels, 5, 5)).astype(np.float32), last)
         gpu.clear()
         cuda.conv(x, cuda.empty((4, channels, 3, 3), "f4"), at)
-        assert gpu.launches == [f"gg_{launched}_f32"]
+        assert gpu.computing == [f"gg_{launched}_f32"]
     odd = cuda.from_host(rng.standard_normal(2 * 5 * 5 * 8 + 1).astype(np.float32))[1:].reshape(2, 5, 5, 8)
     gpu.clear()
     cuda.conv(cuda.xp.moveaxis(odd, -1, 1), cuda.empty((4, 8, 3, 3), "f4"), at)
-    assert gpu.launches == ["gg_im2col_f32"], "an address that is not a multiple of 16"
+    assert gpu.computing == ["gg_im2col_f32"], "an address that is not a multiple of 16"
 
 
 def test_integers_and_complex_numbers_go_the_general_way(cuda: Any, gpu: State, rng: np.random.Generator) -> None:
@@ -114,7 +114,7 @@ def test_integers_and_complex_numbers_go_the_general_way(cuda: Any, gpu: State, 
     gpu.clear()
     y = cuda.conv(cuda.from_host(x), cuda.from_host(w), at)
     np.testing.assert_allclose(y.get(), general.conv(cpu(), x, w, at), rtol=1e-5)
-    assert not gpu.launches
+    assert not gpu.computing
 
 
 def test_numbers_beyond_32_bits_are_left_to_others(cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,9 @@ def cuda(gpu: State) -> Backend:
     return backend_for("cuda")
 
 
-def check_all(cuda: Backend, rng: np.random.Generator, columns: int, start: int, dtype: Any = np.float32) -> None:
+def check_all(
+    cuda: Backend, rng: np.random.Generator, columns: int, start: int, dtype: Any = np.float32, rows: int = 3
+) -> None:
     """All that has a form by shared memory, on both devices; arrays on the GPU begin `start` elements off 16 bytes."""
 
     def there(a: Any) -> Any:
@@ -37,14 +39,17 @@ def check_all(cuda: Backend, rng: np.random.Generator, columns: int, start: int,
         same(name, [h.get() for h in have], list(want), 2e-2 if dtype == np.float16 else 2e-4)
         return want
 
-    x, g = normal(rng, (3, columns), dtype), normal(rng, (3, columns), dtype)
-    w, b, labels = normal(rng, columns, dtype), normal(rng, columns, dtype), rng.integers(0, columns, 3)
+    x, g = normal(rng, (rows, columns), dtype), normal(rng, (rows, columns), dtype)
+    w, b, labels = normal(rng, columns, dtype), normal(rng, columns, dtype), rng.integers(0, columns, rows)
     for name in ("softmax", "log_softmax"):
         (y,) = check(name, x)
         check(f"{name}_vjp", g, y)
     check("logsumexp", x)
     _, lse = check("cross_entropy", x, labels, options=(None, 0.1))
     check("cross_entropy_vjp", np.asarray(0.5, lse.dtype), x, lse, labels, options=(None, 0.1))
+    weights = np.abs(w).astype(lse.dtype)
+    check("cross_entropy", x, labels, weights, options=(0.1, int(labels[0])))
+    check("cross_entropy_vjp", np.ones(rows, lse.dtype), x, lse, labels, weights, options=(0.1, int(labels[0])))
     _, mean, rstd = check("layer_norm", x, w, b)
     check("layer_norm_vjp", g, x, mean, rstd, w)
     _, rstd = check("rms_norm", x, w)

@@ -40,9 +40,9 @@ def test_any_axes_in_any_memory_order(
         gpu.clear()
         check_reduction(cuda, name, x, there, axes, keepdims)
         assert gpu.syncs == ["get"], "the test's own"
-        of = {"mean": "sum"}.get(name, name)
+        of = {"mean": "sum"}.get(name, name) if axes != () else "copy"
+        assert gpu.launches
         assert all(launch.startswith(f"gg_{of}_") for launch in gpu.launches)
-        assert bool(gpu.launches) == (axes != ())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -208,3 +208,51 @@ def test_the_peak_of_a_reduction_is_told_beforehand(gpu: State, name: str, dtype
     taken = gg.cuda.max_memory_allocated() - held
     gg.cuda.stop_peak_memory_stats()
     assert predicted == pytest.approx(taken, rel=0.03)
+
+
+EXTREMES = [((7,), None), ((300, 5), 0), ((300, 5), 1), ((3, 40, 6), 1), ((2, 1100, 16), None), ((2, 1100, 16), 1),
+            ((1, 5000), 0), ((40, 512), 0), ((5, 4, 3), (0, 2)), ((2, 3, 4, 5), (1, 2))]  # fmt: skip
+
+
+@pytest.mark.parametrize(("shape", "axis"), EXTREMES)
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
+def test_elements_that_tie_share_the_gradient_by_kernels_of_ours(
+    gpu: State, rng: np.random.Generator, dtype: Any, shape: Any, axis: Any
+) -> None:
+    values = rng.integers(0, 4, shape).astype(dtype)
+    values.reshape(-1)[-1] = np.nan
+    for function, turned in itertools.product((gg.max, gg.min), (False, True)):
+        grads = []
+        for device in ("cpu", "cuda"):
+            x = gg.tensor(values, device=device, requires_grad=True)
+            with np.errstate(invalid="ignore"):
+                y = function(x.transpose(*range(x.ndim)[::-1]) if turned else x, axis)
+            g = gg.tensor(np.arange(1.0, y.size + 1).reshape(y.shape).astype(dtype), device=device)
+            gpu.clear()
+            y.backward(g)
+            assert x.grad is not None
+            assert x.grad.dtype == dtype
+            if device == "cuda":
+                assert dict(gpu.calls) == {}
+                assert not gpu.syncs
+            grads.append(x.grad.numpy().astype(np.float64))
+        np.testing.assert_allclose(*grads, rtol=2e-2 if x.dtype.itemsize == 2 else 1e-6)
+
+
+def test_one_pass_counts_ties_and_one_shares_them_out(gpu: State) -> None:
+    x = gg.ones(64, 200, device="cuda", requires_grad=True)
+    y, g = gg.max(x, 1), gg.ones(64, device="cuda")
+    gpu.clear()
+    y.backward(g)
+    assert [launch.removesuffix("_f32") for launch in gpu.launches] == [
+        "gg_ties_rows_warp", "gg_shares_of_extremes_f32_f32_f32_f32_f32_rows",
+    ]  # fmt: skip
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.numpy(), 1 / 200)
+
+
+def test_halves_that_tie_more_often_than_halves_count_still_have_a_gradient(gpu: State) -> None:
+    x = gg.zeros(70_000, dtype="float16", device="cuda", requires_grad=True)
+    gg.max(x).backward(gg.tensor(np.array(7000, "float16"), device="cuda"))
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.numpy(), 0.1, rtol=1e-3)

@@ -40,7 +40,7 @@ def test_updates_agree_with_the_cpus(
         if have is not None:
             same(name, [h.get() for h in have], want)
     tag = {np.float32: "f32", np.float64: "f64", np.float16: "f16"}[dtype]
-    assert gpu.launches == [f"gg_{options.get('kernel', name)}_{tag}"], "one launch for all parameters"
+    assert gpu.computing == [f"gg_{options.get('kernel', name)}_{tag}"], "one launch for all parameters"
 
 
 def test_arrays_in_another_memory_order_are_updated_in_place(cuda: Backend, rng: np.random.Generator) -> None:
@@ -57,7 +57,7 @@ def test_one_array_with_gaps_leaves_the_others_in_one_launch(
     params, grads = [cuda.from_host(p) for p in ps], [cuda.from_host(g.T.copy()).T for g in gs]
     gpu.clear()
     cuda_optim.sgd(params, [cuda.from_host(gs[0]), *grads[1:]], None, lr=0.5)
-    assert gpu.launches == ["gg_sgd_f32"]
+    assert gpu.computing == ["gg_sgd_f32"]
     for have, p, g in zip(params, ps, gs, strict=True):
         np.testing.assert_allclose(have.get(), p - np.float32(0.5) * g, rtol=1e-6)
 

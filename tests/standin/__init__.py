@@ -138,6 +138,7 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
     from gpugrad import backend
     from gpugrad import cuda as gg_cuda
     from gpugrad.backend import (
+        cuda_copies,
         cuda_kernels,
         cuda_launch,
         cuda_optim,
@@ -166,6 +167,8 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
             cuda_launch.shared_memory,
             cuda_launch._with_shared_memory,
             cuda_sums._adding,
+            cuda_sums._ties,
+            cuda_copies._plan,
             cuda_rows.stream_of,
             cuda_optim._uploaded,
             cuda_optim._chunks,

@@ -86,6 +86,11 @@ class State:
     allocators: list[Callable[[int], Any]] = field(default_factory=list)
 
     @property
+    def computing(self) -> list[str]:
+        """The launches that are no mere copies."""
+        return [kernel for kernel in self.launches if not kernel.startswith("gg_copy_")]
+
+    @property
     def capturing(self) -> bool:
         """Whether a stream is being captured."""
         return bool(self.captured)

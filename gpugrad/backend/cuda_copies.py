@@ -1,0 +1,169 @@
+"""Copies, casts and fills on the GPU: one launch of a kernel of our own each, from any memory order into any other.
+
+The kernel is the formula `x`, compiled as any other (`fusion.cuda_compiler`): 16 bytes an access where rows of both
+sides allow it. What keeps its dtype is moved as bits, so that all types of one size share a kernel. Complex numbers of
+16 bytes, casts of complex numbers and arrays of more than eight axes that step apart are CuPy's.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from ..fusion import Formula, FormulaError, var
+from ..fusion.cuda_compiler import SCALAR, CudaLauncher, Launch, cuda_source
+from .cuda_kernels import behind, load, memory_order
+
+_COPY: Final = Formula("copy", ("x",), (var("x"),))
+_BITS: Final = {1: "uint8", 2: "uint16", 4: "uint32", 8: "uint64"}
+_NUMBERS: Final = (bool, int, float, np.bool_, np.integer, np.floating)
+_ALIGNED: Final = 15  # the bits of an address that a wide access must know
+
+Layout = tuple[Any, tuple[int, ...], tuple[int, ...], int]  # dtype, shape, strides and the low bits of an address
+
+
+def put(target: Any, source: Any) -> None:
+    """`target[...] = source`, cast and broadcast. Where the two share memory they must be the same elements.
+
+    Args:
+        target: an array on the current GPU, in any memory order.
+        source: another one there, or a number.
+    """
+    if not into(_COPY, (source,), target):
+        target[...] = source
+
+
+def into(formula: Formula, operands: tuple[Any, ...], out: Any) -> bool:
+    """A formula's values in `out`, whatever its floating-point dtype: unlike `Backend.kernel`, which follows NumPy's.
+
+    Args:
+        formula: one output.
+        operands: arrays that broadcast to `out`, and numbers.
+        out: where to; it may share memory with an operand only where they are the same elements.
+
+    Returns:
+        Whether a kernel of ours takes these dtypes and layouts; if not, nothing is done.
+    """
+    if not all(isinstance(a, _NUMBERS) or _is_array(a) for a in operands):
+        return False
+    plan = _plan(formula, tuple([None if isinstance(a, _NUMBERS) else _layout(a) for a in operands]), _layout(out))
+    if plan is None:
+        return False
+    run, launch, number = plan
+    if launch is None:
+        return True
+    given = [number(a) if isinstance(a, _NUMBERS) else a for a in operands]
+    run(launch.grid, launch.block, (launch.first, *given, out))
+    for start, part in launch.more:
+        run(part.grid, part.block, (part.first, *[behind(a, start) for a in (*given, out)]))
+    return True
+
+
+def _is_array(a: Any) -> bool:
+    return hasattr(a, "strides") and hasattr(a.data, "ptr")
+
+
+def _layout(a: Any) -> Layout:
+    return a.dtype, a.shape, a.strides, a.data.ptr & _ALIGNED
+
+
+@functools.lru_cache(maxsize=4096)
+def _plan(
+    formula: Formula, operands: tuple[Layout | None, ...], out: Layout
+) -> tuple[Any, Launch | None, Any] | None:
+    """Kernel, launch (None: nothing to do) and the type of numbers; None where it is not for a kernel of ours."""
+    dtype, shape, strides, low = out
+    arrays = [o for o in operands if o is not None]
+    if any(np.broadcast_shapes(a[1], shape) != shape for a in arrays):
+        return None  # the array module says what is wrong
+    kinds = [SCALAR if o is None else o[0].name for o in operands]
+    target = dtype.name
+    if formula is _COPY and kinds == [target]:  # moved as bits, so that all types of one size share a kernel
+        target = _BITS.get(dtype.itemsize, target)
+        kinds = [target]
+    steps = [tuple([0 if n == 1 else s for n, s in zip(a[1], a[2], strict=True)]) for a in arrays]
+    try:
+        made = cuda_source(formula, tuple(kinds), (target,))
+        launcher = CudaLauncher(made)
+        launch = launcher.plan(shape, [*steps, strides], [*[a[3] for a in arrays], low])
+    except (FormulaError, ValueError):  # complex numbers; more axes that step apart than kernels take
+        return None
+    run = None if launch is None else load(made.alone(launch.entry)).get_function(launch.entry)
+    return run, launch, launcher.scalar_type
+
+
+def dense(x: Any, dtype: Any = None) -> Any:
+    """`x` in C order and in a dtype; itself, if it is so already."""
+    if x.flags.c_contiguous and (dtype is None or x.dtype == dtype):
+        return x
+    return copy(x, dtype)
+
+
+def copy(x: Any, dtype: Any = None) -> Any:
+    """A copy in C order, cast to a dtype if one is given."""
+    out = _new(x.shape, x.dtype if dtype is None else dtype)
+    put(out, x)
+    return out
+
+
+def cast(x: Any, dtype: Any) -> Any:
+    """A copy in another dtype, in the memory order of `x`."""
+    out = like(x, dtype)
+    put(out, x)
+    return out
+
+
+def like(x: Any, dtype: Any) -> Any:
+    """Memory for the shape of `x`, in its memory order."""
+    order = None if x.flags.c_contiguous or 0 in x.strides else memory_order(x.shape, [x])
+    if order is None:
+        return _new(x.shape, dtype)
+    return _new(tuple([x.shape[i] for i in order]), dtype).transpose(np.argsort(order).tolist())
+
+
+def reshaped(x: Any, shape: tuple[int, ...]) -> Any:
+    """`x.reshape(shape)`: a view where the memory allows one, else a copy by a kernel of ours."""
+    return (x if x.flags.c_contiguous or is_view(x.shape, x.strides, shape) else copy(x)).reshape(shape)
+
+
+@functools.lru_cache(maxsize=4096)
+def is_view(shape: tuple[int, ...], strides: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether an array of these strides can be seen in another shape without a copy.
+
+    It can if each run of axes that neither shape can do without the others of has one step.
+    """
+    if 0 in shape:
+        return True
+    axes = [(n, s) for n, s in zip(shape, strides, strict=True) if n != 1]
+    rest = [n for n in wanted if n != 1]
+    while axes:
+        (here, step), there = axes.pop(), rest.pop() if rest else 1
+        while here != there:
+            if here < there:
+                n, s = axes.pop() if axes else (0, 0)
+                if s != step * here:
+                    return False
+                here *= n
+            else:
+                there *= rest.pop() if rest else 0
+                if not there:
+                    return False
+    return True
+
+
+def concatenate(arrays: Sequence[Any], axis: int, out: Any) -> None:
+    """Join arrays along `axis` in `out`, one launch for each; 16 bytes at a time where the parts of rows allow it."""
+    start, before = 0, (slice(None),) * (axis % out.ndim)
+    for a in arrays:
+        stop = start + a.shape[axis]
+        put(out[(*before, slice(start, stop))], a)
+        start = stop
+
+
+def _new(shape: tuple[int, ...], dtype: Any) -> Any:
+    import cupy
+
+    return cupy.ndarray(shape, dtype)

@@ -1,0 +1,43 @@
+"""What moves elements without computing: copies, casts, writes to parts, reshaping and joining.
+
+Here by the array module's own functions, which serve the CPU, maps and arrays without data; a GPU has kernels
+(`cuda_copies`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class Moving:
+    """The part of a backend that moves elements."""
+
+    xp: Any
+    empty: Any
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """A C-contiguous array of zeros, from the recycled buffers where there are such."""
+        out = self.empty(shape, dtype)
+        out.fill(0)
+        return out
+
+    def copy(self, x: Any) -> Any:
+        """A copy in C order."""
+        return x.copy()
+
+    def cast(self, x: Any, dtype: Any) -> Any:
+        """A copy of `x` in another dtype."""
+        return x.astype(dtype)
+
+    def put(self, target: Any, index: Any, source: Any) -> None:
+        """`target[index] = source`; an array that is given has no memory in common with the target."""
+        target[index] = source
+
+    def reshape(self, x: Any, shape: tuple[int, ...]) -> Any:
+        """`x` in another shape, a view where the memory allows one; no length is left open."""
+        return x.reshape(shape)
+
+    def join(self, arrays: Sequence[Any], axis: int, out: Any) -> None:
+        """Arrays side by side along `axis` of `out`."""
+        self.xp.concatenate(arrays, axis=axis, out=out)
