@@ -311,7 +311,10 @@ class Optimizer:
                     capturing.refuse("starts an optimizer's state, which a replay would start again")
                     first = self.first_value(name, group)
                     start = complex(first, first) if p.dtype.kind == "c" else first  # of both parts
-                    state[name] = new_tensor(backend_of(p.data).xp.full_like(p.data, start), None)
+                    array = backend_of(p.data).xp.zeros_like(p.data)
+                    if start:
+                        backend_of(p.data).put(array, ..., start)
+                    state[name] = new_tensor(array, None)
                 elif type(held.data) is not type(p.data) or held.dtype != p.dtype:
                     state[name] = held.to(p.device, p.dtype)
             sorted_.setdefault((state["step"], type(p.data), p.dtype, str(p.device)), []).append(p)
