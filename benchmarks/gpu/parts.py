@@ -33,7 +33,7 @@ _ELEMENTS: Final = 97_657 * 1024  # 10^8, of the arrays that kernels' bandwidth 
 _SECONDS: Final = {"conv": 0.05, "kernel": 0.1}  # of a round, where there are many short jobs; 0.4 for the others
 _WARM: Final = 0.05  # seconds of work before a measurement: an idle device has a slow clock
 _LONGEST: Final = 60.0  # seconds of one figure, or of the libraries' imports; more is taken for a hang
-_COMPILING: Final = 120.0  # the same where a compiler is part of it
+_COMPILING: Final = 120.0  # the same where compilers, or cuDNN's plans of a whole network, are part of it
 
 
 @dataclass(frozen=True)
@@ -243,7 +243,7 @@ def _watched(
     assert process.stdin is not None
     process.stdin.write(json.dumps(sorted(done)))
     process.stdin.close()
-    most = _COMPILING if "compiled" in part.name or "reduced" in part.name or part.library == "jax" else _LONGEST
+    most = _COMPILING if set(part.kinds) & set(_STEPS) else _LONGEST
     at, started, why, code = None, time.monotonic(), "", None
     while code is None:
         code = process.poll()

@@ -86,12 +86,12 @@ def test_what_crashes_hangs_or_breaks_the_device_takes_no_other_figure_with_it(
         return started([sys.executable, "-c", PROGRAM, *command[3:]], **options)
 
     monkeypatch.setattr(parts.subprocess, "Popen", instead)
-    monkeypatch.setattr(parts, "_LONGEST", 1.0)
+    monkeypatch.setattr(parts, "_LONGEST", 2.0)
     options, found = figures.parse([]), {}
-    assert parts.run(parts.PARTS[2], options, time.monotonic() + 30, found.__setitem__) == ""
+    assert parts.run(parts.PARTS[0], options, time.monotonic() + 30, found.__setitem__) == ""
     assert found == {
         "a|x": {"seconds": 1.0}, "b|x": {"error": "its process ended with -11"},
-        "c|x": {"error": "its process ended with a hang of 1 s"}, "d|x": {"error": "broken"}, "e|x": {"seconds": 1.0},
+        "c|x": {"error": "its process ended with a hang of 2 s"}, "d|x": {"error": "broken"}, "e|x": {"seconds": 1.0},
     }  # fmt: skip
 
 

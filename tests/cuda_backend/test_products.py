@@ -203,9 +203,9 @@ def test_what_fails_at_its_launch_is_computed_another_way(
 
 
 def test_a_bias_between_boundaries_has_a_plan_of_its_own(cuda: Any, gpu: State, rng: np.random.Generator) -> None:
-    host = [rng.standard_normal(s).astype(np.float32) for s in ((6, 5), (4, 5), (8,))]
+    host = [rng.standard_normal(s).astype(np.float32) for s in ((6, 5), (4, 5), (36,))]
     x, w, many = (gg.tensor(v, device="cuda") for v in host)
-    for start in (0, 1, 0, 4, 1):
+    for start in (0, 1, 0, 32, 1):
         have = gg.linear(x, w, many[start : start + 4]).numpy()
         np.testing.assert_allclose(have, host[0] @ host[1].T + host[2][start : start + 4], rtol=1e-5, atol=1e-6)
     assert gpu.calls["cublasLt.heuristic"] == 2
