@@ -36,15 +36,16 @@ from .ops.diagonal import diag, diag_embed, diagonal, trace, tril, triu
 from .ops.einsum import dot, einsum, inner, kron, outer, tensordot, vdot
 from .ops.elementwise import (
     absolute as abs, absolute, arccos as acos, arccosh as acosh, add, arccos, arccosh, arcsin, arcsinh, arctan,
-    arctan2, arctanh, arcsin as asin, arcsinh as asinh, arctan as atan, arctan2 as atan2, arctanh as atanh, cbrt,
-    ceil, celu, clip as clamp, clip, copysign, cos, cosh, deg2rad, rad2deg as degrees, divide, elu, equal, erf,
-    erfc, exp, exp2, sigmoid as expit, expm1, absolute as fabs, floor, floor_divide, fmax, fmin, fmod, gelu,
-    greater, greater_equal, hardsigmoid, hardswish, hardtanh, heaviside, hypot, identity, isfinite, isinf, isnan,
-    leaky_relu, less, less_equal, log, log10, log1p, log2, log_sigmoid, logaddexp, logaddexp2, logical_and,
-    logical_not, logical_or, logical_xor, logit, log_sigmoid as logsigmoid, maximum, minimum, mish, remainder as
-    mod, multiply, negative as neg, negative, not_equal, positive, power as pow, power, prelu, rad2deg, deg2rad as
-    radians, reciprocal, relu, relu6, remainder, rint, rsqrt, selu, sigmoid, sign, signbit, silu, sin, sinc, sinh,
-    softplus, softsign, sqrt, square, step, subtract, tan, tanh, divide as true_divide, trunc, where,
+    arctan2, arctanh, arcsin as asin, arcsinh as asinh, arctan as atan, arctan2 as atan2, arctanh as atanh, cbrt, ceil,
+    celu, clip as clamp, clip, copysign, cos, cosh, deg2rad, rad2deg as degrees, divide as div, divide, elu, equal as
+    eq, equal, erf, erfc, exp, exp2, sigmoid as expit, expm1, absolute as fabs, floor, floor_divide, fmax, fmin, fmod,
+    gelu, greater_equal as ge, greater, greater_equal, greater as gt, hardsigmoid, hardswish, hardtanh, heaviside,
+    hypot, identity, isfinite, isinf, isnan, leaky_relu, less_equal as le, less, less_equal, less as lt, log, log10,
+    log1p, log2, log_sigmoid, logaddexp, logaddexp2, logical_and, logical_not, logical_or, logical_xor, logit,
+    log_sigmoid as logsigmoid, maximum, minimum, mish, remainder as     mod, multiply as mul, multiply, not_equal as
+    ne, negative as neg, negative, not_equal, positive, power as pow, power, prelu, rad2deg, deg2rad as     radians,
+    reciprocal, relu, relu6, remainder, rint, rsqrt, selu, sigmoid, sign, signbit, silu, sin, sinc, sinh, softplus,
+    softsign, sqrt, square, step, subtract as sub, subtract, tan, tanh, divide as true_divide, trunc, where,
 )
 from .ops.entropy import cross_entropy
 from .ops.exchange import from_dlpack
@@ -97,7 +98,7 @@ from .transforms import (
 )
 # fmt: on
 
-# Dtypes are NumPy's; `bool` is left to Python, `bool_` is the dtype.
+# Dtypes are NumPy's.
 float16 = _numpy.float16
 float32 = _numpy.float32
 float64 = _numpy.float64
@@ -129,6 +130,11 @@ if TYPE_CHECKING:
 
 # Loaded when first asked for: a program that only differentiates trains nothing, measures nothing, solves no equations.
 _ROOMS = frozenset({"cost", "nn", "optim"})
+# PyTorch's names of dtypes that Python has already: attributes of `gg`, and not among what `import *` brings.
+_DTYPES = {
+    "half": float16, "float": float32, "double": float64, "short": int16, "int": int32, "long": int64,
+    "bool": bool_, "cfloat": complex64, "cdouble": complex128,
+}  # fmt: skip
 _LATE = {
     **dict.fromkeys(("CostError", "checkpoint_plan", "profile", "tape_memory"), ".cost"),
     **dict.fromkeys(("from_jax", "from_torch", "to_jax", "to_torch"), ".bridges"),
@@ -146,6 +152,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f".{name}", __name__)
     if name in _LATE:
         return getattr(importlib.import_module(_LATE[name], __name__), name)
+    if name in _DTYPES:
+        return _DTYPES[name]
     if name == "bfloat16":
         try:
             import ml_dtypes
@@ -172,34 +180,35 @@ __all__ = [
     "conv_transpose2d", "conv_transpose3d", "convolve", "copysign", "corrcoef", "correlate", "cos", "cosh", "cost",
     "count_nonzero", "cov", "cpu", "cross", "cross_entropy", "cuda", "cumprod", "cumsum", "cumulative_prod",
     "cumulative_sum", "custom_jvp", "custom_vjp", "default_device", "deg2rad", "degrees", "detect_anomaly", "device",
-    "diag", "diag_embed", "diagonal", "diff", "digamma", "digitize", "divide", "dot", "dropout", "dstack", "e",
-    "einsum", "elementwise", "elementwise_grad", "elu", "empty", "empty_like", "enable_grad", "equal", "erf", "erfc",
-    "erfinv", "exp", "exp2", "expand", "expand_as", "expand_dims", "explain", "expit", "expm1", "eye", "fabs", "fft",
-    "fix", "fixed_point", "flatten", "flip", "fliplr", "flipud", "float16", "float32", "float64", "float_power",
+    "diag", "diag_embed", "diagonal", "diff", "digamma", "digitize", "div", "divide", "dot", "dropout", "dstack", "e",
+    "einsum", "elementwise", "elementwise_grad", "elu", "empty", "empty_like", "enable_grad", "eq", "equal", "erf",
+    "erfc", "erfinv", "exp", "exp2", "expand", "expand_as", "expand_dims", "explain", "expit", "expm1", "eye", "fabs",
+    "fft", "fix", "fixed_point", "flatten", "flip", "fliplr", "flipud", "float16", "float32", "float64", "float_power",
     "floor", "floor_divide", "fmax", "fmin", "fmod", "frexp", "from_dlpack", "from_jax", "from_numpy", "from_torch",
-    "full", "full_like", "fusion", "gammaln", "gather", "gelu", "get_default_dtype", "get_float32_matmul_precision",
-    "grad", "gradient", "greater", "greater_equal", "hardsigmoid", "hardswish", "hardtanh", "heaviside", "hessian",
-    "histogram", "hstack", "hvp", "hypot", "i0", "identity", "imag", "index_add", "index_select", "inf", "inner",
-    "int8", "int16", "int32", "int64", "interp", "invert", "is_grad_enabled", "isclose", "isfinite", "isinf", "isnan",
-    "jacfwd", "jacobian", "jacrev", "jvp", "kron", "layer_norm", "ldexp", "leaky_relu", "left_shift", "less",
-    "less_equal", "lgamma", "linalg", "linear", "linearize", "linspace", "log", "log1p", "log2", "log10",
-    "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or", "logical_xor",
-    "logit", "logsigmoid", "logsumexp", "manual_seed", "masked_fill", "masked_select", "matmul", "matrix_transpose",
-    "max", "maximum", "maxout", "mean", "median", "meshgrid", "min", "minimum", "mish", "mm", "mod", "modf",
-    "moveaxis", "movedim", "multiply", "nan", "nan_to_num", "nancumprod", "nancumsum", "nanmax", "nanmean",
-    "nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "neg", "negative",
-    "newaxis", "nn", "no_grad", "nonzero", "norm", "normal", "not_equal", "odeint", "ones", "ones_like", "optim",
-    "outer", "pad", "partition", "percentile", "permute", "permute_dims", "pi", "piecewise", "polygamma", "polyval",
-    "positive", "pow", "power", "prelu", "prod", "profile", "ptp", "put_along_axis", "quantile", "rad2deg", "radians",
-    "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "ravel", "real", "reciprocal", "relu", "relu6",
-    "remainder", "repeat", "repeat_interleave", "reshape", "reshape_as", "right_shift", "rint", "rms_norm", "roll",
-    "rot90", "round", "row_stack", "rsqrt", "scatter", "scatter_add", "searchsorted", "select", "selu",
-    "set_default_device", "set_default_dtype", "set_float32_matmul_precision", "set_grad_enabled", "sigmoid", "sign",
-    "signbit", "silu", "sin", "sinc", "sinh", "softmax", "softplus", "softsign", "sort", "special", "split", "sqrt",
-    "square", "squeeze", "stack", "std", "step", "stop_gradient", "subtract", "sum", "swapaxes", "swapdims", "t",
-    "take", "take_along_axis", "tan", "tanh", "tape_memory", "tensor", "tensor_split", "tensordot", "tile", "to_jax",
-    "to_torch", "topk", "trace", "transpose", "trapezoid", "tril", "triu", "true_divide", "trunc", "uint8", "uint16",
-    "uint32", "uint64", "unbind", "unflatten", "uniform", "unique", "unsqueeze", "unstack", "unwrap", "value_and_grad",
-    "vander", "var", "vdot", "view", "view_as", "vjp", "vmap", "vstack", "where", "xlogy", "zeros", "zeros_like",
+    "full", "full_like", "fusion", "gammaln", "gather", "ge", "gelu", "get_default_dtype",
+    "get_float32_matmul_precision", "grad", "gradient", "greater", "greater_equal", "gt", "hardsigmoid", "hardswish",
+    "hardtanh", "heaviside", "hessian", "histogram", "hstack", "hvp", "hypot", "i0", "identity", "imag", "index_add",
+    "index_select", "inf", "inner", "int8", "int16", "int32", "int64", "interp", "invert", "is_grad_enabled",
+    "isclose", "isfinite", "isinf", "isnan", "jacfwd", "jacobian", "jacrev", "jvp", "kron", "layer_norm", "ldexp",
+    "le", "leaky_relu", "left_shift", "less", "less_equal", "lgamma", "linalg", "linear", "linearize", "linspace",
+    "log", "log1p", "log2", "log10", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "logit", "logsigmoid", "logsumexp", "lt", "manual_seed", "masked_fill",
+    "masked_select", "matmul", "matrix_transpose", "max", "maximum", "maxout", "mean", "median", "meshgrid", "min",
+    "minimum", "mish", "mm", "mod", "modf", "moveaxis", "movedim", "mul", "multiply", "nan", "nan_to_num",
+    "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile",
+    "nanstd", "nansum", "nanvar", "ne", "neg", "negative", "newaxis", "nn", "no_grad", "nonzero", "norm", "normal",
+    "not_equal", "odeint", "ones", "ones_like", "optim", "outer", "pad", "partition", "percentile", "permute",
+    "permute_dims", "pi", "piecewise", "polygamma", "polyval", "positive", "pow", "power", "prelu", "prod", "profile",
+    "ptp", "put_along_axis", "quantile", "rad2deg", "radians", "rand", "rand_like", "randint", "randn", "randn_like",
+    "randperm", "ravel", "real", "reciprocal", "relu", "relu6", "remainder", "repeat", "repeat_interleave", "reshape",
+    "reshape_as", "right_shift", "rint", "rms_norm", "roll", "rot90", "round", "row_stack", "rsqrt", "scatter",
+    "scatter_add", "searchsorted", "select", "selu", "set_default_device", "set_default_dtype",
+    "set_float32_matmul_precision", "set_grad_enabled", "sigmoid", "sign", "signbit", "silu", "sin", "sinc", "sinh",
+    "softmax", "softplus", "softsign", "sort", "special", "split", "sqrt", "square", "squeeze", "stack", "std", "step",
+    "stop_gradient", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_axis", "tan", "tanh",
+    "tape_memory", "tensor", "tensor_split", "tensordot", "tile", "to_jax", "to_torch", "topk", "trace", "transpose",
+    "trapezoid", "tril", "triu", "true_divide", "trunc", "uint8", "uint16", "uint32", "uint64", "unbind", "unflatten",
+    "uniform", "unique", "unsqueeze", "unstack", "unwrap", "value_and_grad", "vander", "var", "vdot", "view",
+    "view_as", "vjp", "vmap", "vstack", "where", "xlogy", "zeros", "zeros_like",
 ]
 # fmt: on

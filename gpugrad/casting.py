@@ -181,6 +181,7 @@ class autocast:  # noqa: N801 - a context manager and decorator under PyTorch's 
         dtype: float16 or bfloat16, by name or as a dtype.
         enabled: False switches autocast off within the block, also inside another one.
         cache_enabled: keep the casts of parameters until the outermost block ends.
+        device_type: passed over, for PyTorch's sake: the block holds for operations on every device.
 
     Raises:
         ValueError: another dtype.
@@ -196,7 +197,9 @@ class autocast:  # noqa: N801 - a context manager and decorator under PyTorch's 
         (dtype('float16'), dtype('float32'), dtype('float32'))
     """
 
-    def __init__(self, dtype: Any = "bfloat16", enabled: bool = True, cache_enabled: bool = True) -> None:
+    def __init__(
+        self, dtype: Any = "bfloat16", enabled: bool = True, cache_enabled: bool = True, *, device_type: str = ""
+    ) -> None:
         self._dtype = _half(dtype) if enabled else None
         self._cache = cache_enabled
         self._tokens: list[Any] = []

@@ -196,6 +196,38 @@ class InPlace:
         """Divide by `other` in place."""
         return self._inplace("divide", other)
 
+    def pow_(self, exponent: Any) -> Self:
+        """Raise to a power in place."""
+        return self.copy_(FUNCTIONS["power"](self, exponent))
+
+    def clamp_(self, min: Any = None, max: Any = None) -> Self:
+        """Cut the values to [min, max] in place; None for no limit."""
+        return self.copy_(FUNCTIONS["clip"](self, min, max))
+
+    def masked_fill_(self, mask: Any, value: Any) -> Self:
+        """Write `value` where `mask` is true."""
+        return self.copy_(FUNCTIONS["masked_fill"](self, mask, value))
+
+    def lerp_(self, end: Any, weight: Any) -> Self:
+        """Go the part `weight` of the way to `end`: self + weight * (end - self), as for averages of weights."""
+        return self._inplace("add", (end - self) * weight)
+
+    def addcmul_(self, tensor1: Any, tensor2: Any, *, value: float = 1) -> Self:
+        """Add value * tensor1 * tensor2 in place."""
+        return self.add_(tensor1 * tensor2, alpha=value)
+
+    def addcdiv_(self, tensor1: Any, tensor2: Any, *, value: float = 1) -> Self:
+        """Add value * tensor1 / tensor2 in place."""
+        return self.add_(tensor1 / tensor2, alpha=value)
+
+    def uniform_(self, low: float = 0.0, high: float = 1.0) -> Self:
+        """Overwrite with uniform numbers in [low, high)."""
+        return self.copy_(backend_of(self.data).random("uniform", self.shape, self.dtype, low, high))
+
+    def normal_(self, mean: float = 0.0, std: float = 1.0) -> Self:
+        """Overwrite with normal numbers of the given mean and standard deviation."""
+        return self.copy_(backend_of(self.data).random("normal", self.shape, self.dtype, mean, std))
+
 
 def _array(value: Any) -> Any:
     """The array of a tensor; anything else as it is."""

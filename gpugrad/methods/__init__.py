@@ -155,6 +155,20 @@ class Methods(ElementwiseMethods, NumericMethods, ReduceMethods, ShapeMethods):
         """Whether the elements are not 0."""
         return _CALL["astype"](self, np.bool_)
 
+    def new_zeros(self, *size: Any, dtype: Any = None) -> Self:
+        """Zeros of another shape (`new_zeros(2, 3)` or of a tuple), of this dtype and on this device."""
+        return self.new_full(size[0] if len(size) == 1 else size, 0, dtype=dtype)
+
+    def new_ones(self, *size: Any, dtype: Any = None) -> Self:
+        """Ones of another shape, of this dtype and on this device."""
+        return self.new_full(size[0] if len(size) == 1 else size, 1, dtype=dtype)
+
+    def new_full(self, size: Any, fill_value: Any, *, dtype: Any = None) -> Self:
+        """A number everywhere, in another shape, of this dtype and on this device."""
+        like: Any = self
+        new: Self = _CALL["torch.full"](size, fill_value, like.dtype if dtype is None else dtype, like.device)
+        return new
+
     def type_as(self, other: Self) -> Self:
         """With the dtype of `other`."""
         return _CALL["astype"](self, other.data.dtype)
@@ -185,6 +199,14 @@ class Methods(ElementwiseMethods, NumericMethods, ReduceMethods, ShapeMethods):
     def element_size(self) -> Integer:
         """The bytes of one element."""
         return self.data.itemsize  # type: ignore[no-any-return]
+
+    def nelement(self) -> Integer:
+        """`numel` under its other name."""
+        return self.data.size  # type: ignore[no-any-return]
+
+    def ndimension(self) -> Integer:
+        """`dim` under its other name."""
+        return self.data.ndim  # type: ignore[no-any-return]
 
     def is_contiguous(self) -> Truth:
         """Whether the elements lie in C order without gaps."""

@@ -161,13 +161,13 @@ class ShapeMethods:
         """Matrices with the last axis on their diagonal."""
         return _CALL["diag_embed"](self, offset, dim1, dim2)
 
-    def tril(self, k: int = 0) -> Self:
+    def tril(self, k: int = 0, *, diagonal: int | None = None) -> Self:
         """With zeros above the `k`-th diagonal."""
-        return _CALL["tril"](self, k)
+        return _CALL["tril"](self, k, diagonal=diagonal)
 
-    def triu(self, k: int = 0) -> Self:
+    def triu(self, k: int = 0, *, diagonal: int | None = None) -> Self:
         """With zeros below the `k`-th diagonal."""
-        return _CALL["triu"](self, k)
+        return _CALL["triu"](self, k, diagonal=diagonal)
 
     def take(self, indices: Any, axis: int | None = None, out: None = None, mode: str = "raise") -> Self:
         """Elements or slices at positions that may repeat; beyond the ends as `mode` says."""

@@ -1,4 +1,4 @@
-"""Initialisers under PyTorch's names: they overwrite a tensor in place, from gpugrad's random generator.
+"""Initialisers under PyTorch's names: they overwrite a tensor (or its bare array) in place, from gpugrad's generator.
 
 He's and Glorot's rules keep the variance of activations and gradients from layer to layer; `calculate_gain` is the
 factor for what an activation takes away. Fans are counted for weights of shape (out, in, *kernel).
@@ -6,15 +6,31 @@ factor for what an activation takes away. Fans are counted for weights of shape 
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .. import mutation
-from ..backend import backend_of
+from ..backend import backend_of, is_array
 from ..backend.placing import placed
-from ..tensor import Tensor
+from ..tensor import Tensor, new_tensor
 
 T = TypeVar("T", bound=Tensor)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _initialiser(function: F) -> F:
+    """Decorator: an initialiser takes a bare array too, `weight.data`, and fills it in place."""
+
+    @functools.wraps(function)
+    def inner(tensor: Any, *args: Any, **kwargs: Any) -> Any:
+        if not is_array(tensor):
+            return function(tensor, *args, **kwargs)
+        function(new_tensor(tensor, None), *args, **kwargs)
+        return tensor
+
+    return inner  # type: ignore[return-value]
 
 
 @placed
@@ -66,6 +82,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     return known[nonlinearity]
 
 
+@_initialiser
 def uniform_(tensor: T, a: float = 0.0, b: float = 1.0) -> T:
     """Uniform numbers in [a, b).
 
@@ -80,6 +97,7 @@ def uniform_(tensor: T, a: float = 0.0, b: float = 1.0) -> T:
     return _write(tensor, backend_of(x).random("uniform", x.shape, x.dtype, a, b), "uniform_")
 
 
+@_initialiser
 def normal_(tensor: T, mean: float = 0.0, std: float = 1.0) -> T:
     """Normal numbers of the given mean and standard deviation.
 
@@ -93,22 +111,26 @@ def normal_(tensor: T, mean: float = 0.0, std: float = 1.0) -> T:
     return _write(tensor, backend_of(x).random("normal", x.shape, x.dtype, mean, std), "normal_")
 
 
+@_initialiser
 def constant_(tensor: T, val: float) -> T:
     """One number everywhere."""
     _require(tensor, "constant_")
     return _write(tensor, val, "constant_")
 
 
+@_initialiser
 def zeros_(tensor: T) -> T:
     """Zeros."""
     return constant_(tensor, 0.0)
 
 
+@_initialiser
 def ones_(tensor: T) -> T:
     """Ones."""
     return constant_(tensor, 1.0)
 
 
+@_initialiser
 def eye_(tensor: T) -> T:
     """Ones on the diagonal of a matrix, zeros beside it: a linear layer that keeps its input.
 
@@ -120,6 +142,7 @@ def eye_(tensor: T) -> T:
     return _write(tensor, backend_of(x).xp.eye(*x.shape, dtype=x.dtype), "eye_")
 
 
+@_initialiser
 def xavier_uniform_(tensor: T, gain: float = 1.0) -> T:
     """Uniform with variance `gain^2 * 2 / (fan_in + fan_out)` (Glorot and Bengio 2010).
 
@@ -130,6 +153,7 @@ def xavier_uniform_(tensor: T, gain: float = 1.0) -> T:
     return uniform_(tensor, -bound, bound)
 
 
+@_initialiser
 def xavier_normal_(tensor: T, gain: float = 1.0) -> T:
     """Normal with variance `gain^2 * 2 / (fan_in + fan_out)` (Glorot and Bengio 2010).
 
@@ -146,6 +170,7 @@ def _he_std(tensor: Tensor, a: float, mode: str, nonlinearity: str, what: str) -
     return calculate_gain(nonlinearity, a) / math.sqrt(fan) if fan else 0.0
 
 
+@_initialiser
 def kaiming_uniform_(tensor: T, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> T:
     """Uniform with variance `gain^2 / fan` (He et al. 2015).
 
@@ -162,11 +187,13 @@ def kaiming_uniform_(tensor: T, a: float = 0, mode: str = "fan_in", nonlinearity
     return uniform_(tensor, -bound, bound)
 
 
+@_initialiser
 def kaiming_normal_(tensor: T, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> T:
     """Normal with variance `gain^2 / fan` (He et al. 2015); arguments as `kaiming_uniform_`."""
     return normal_(tensor, 0.0, _he_std(tensor, a, mode, nonlinearity, "kaiming_normal_"))
 
 
+@_initialiser
 def orthogonal_(tensor: T, gain: float = 1.0) -> T:
     """`gain` times a random orthogonal matrix (Saxe et al. 2014); later axes count as columns.
 

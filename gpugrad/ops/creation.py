@@ -9,6 +9,7 @@ import numpy as np
 from ..backend import backend_for, backend_of, device, is_array
 from ..backend.out_of_memory import told
 from ..batching import device_backend, innermost
+from ..primitive import FUNCTIONS
 from ..tensor import Tensor
 
 _default_dtype = [np.dtype(np.float32)]
@@ -150,6 +151,9 @@ def full(size: Any, fill_value: Any, dtype: Any = None, device: Any = None, requ
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     dtype = _from_python(value).dtype if dtype is None else dtype
     return _filled(_shape((size,) if isinstance(size, int) else tuple(size)), value, dtype, device, requires_grad)
+
+
+FUNCTIONS["torch.full"] = full  # for `Tensor.new_full`
 
 
 def _like(x: Any, value: Any, dtype: Any, where: Any, requires_grad: bool) -> Tensor:

@@ -85,15 +85,15 @@ def _triangle(name: str, x: Any, k: int, lower: bool) -> Any:
 
 
 @public
-def tril(x: Any, k: int = 0) -> Any:
-    """The matrices with zeros above the `k`-th diagonal."""
-    return _triangle("tril", x, k, True)
+def tril(x: Any, k: int = 0, *, diagonal: int | None = None) -> Any:
+    """The matrices with zeros above the `k`-th diagonal (`diagonal` in PyTorch)."""
+    return _triangle("tril", x, k if diagonal is None else diagonal, True)
 
 
 @public
-def triu(x: Any, k: int = 0) -> Any:
-    """The matrices with zeros below the `k`-th diagonal."""
-    return _triangle("triu", x, k, False)
+def triu(x: Any, k: int = 0, *, diagonal: int | None = None) -> Any:
+    """The matrices with zeros below the `k`-th diagonal (`diagonal` in PyTorch)."""
+    return _triangle("triu", x, k if diagonal is None else diagonal, False)
 
 
 @public

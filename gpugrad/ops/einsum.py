@@ -232,18 +232,20 @@ def einsum(*args: Any) -> Any:
 
 
 @public
-def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+def tensordot(a: Any, b: Any, axes: Any = 2, *, dims: Any = None) -> Any:
     """Sum of products over pairs of axes, as `numpy.tensordot`.
 
     Args:
         a: any shape.
         b: any shape.
         axes: a number of axes, the last of `a` with the first of `b`, or (axes of a, axes of b).
+        dims: PyTorch's name of `axes`.
 
     Raises:
         ValueError: the axes of a pair differ in length.
     """
     a, b = operand(a), operand(b)
+    axes = axes if dims is None else dims
     if isinstance(axes, (int, np.integer)):
         left: Any = tuple(range(len(a.shape) - int(axes), len(a.shape)))
         right: Any = tuple(range(int(axes)))

@@ -89,7 +89,7 @@ def uniform(
 
 
 @told
-def randint(low: int, high: Any = None, size: Any = (), *, dtype: Any = None, device: Any = None) -> Tensor:
+def randint(low: int = 0, high: Any = None, size: Any = (), *, dtype: Any = None, device: Any = None) -> Tensor:
     """Integers in [low, high), or in [0, low) without `high`; int64 unless asked otherwise.
 
     Raises:

@@ -3,11 +3,11 @@
 `lr_scheduler` has the schedules; clipping of gradients is in `gpugrad.nn.utils`.
 """
 
-from . import schedules as lr_scheduler
+from . import lr_scheduler
 from .adaptive import Adadelta, Adagrad, Adamax, NAdam, RAdam
+from .lr_scheduler import CosineAnnealingLR, ExponentialLR, LambdaLR, LinearLR, LRScheduler, MultiStepLR, StepLR
 from .optimizer import Optimizer
 from .rules import SGD, Adam, AdamW, RMSprop
-from .schedules import CosineAnnealingLR, ExponentialLR, LambdaLR, LinearLR, LRScheduler, MultiStepLR, StepLR
 
 __all__ = [
     "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "CosineAnnealingLR", "ExponentialLR", "LRScheduler",

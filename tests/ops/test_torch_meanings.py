@@ -8,8 +8,6 @@ import pytest
 
 import gpugrad as gg
 
-torch = pytest.importorskip("torch")
-
 X = np.random.default_rng(0).standard_normal((3, 4, 5))
 TIES = np.array([[2.0, 5.0, 5.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
 NANS = np.array([[2.0, np.nan, 5.0, 1.0], [0.0, 3.0, -1.0, 0.0]])
@@ -51,8 +49,9 @@ def parts(result: Any) -> list[Any]:
     return list(result) if isinstance(result, (tuple, list)) else [result]
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize("name", CALLS)
-def test_calls_under_pytorchs_names_mean_what_pytorch_means(name: str) -> None:
+def test_calls_under_pytorchs_names_mean_what_pytorch_means(name: str, torch: Any) -> None:
     ours, theirs = gg.tensor(X, requires_grad=True), torch.tensor(X, requires_grad=True)
     got, wanted = parts(CALLS[name](gg, ours)), parts(CALLS[name](torch, theirs))
     assert len(got) == len(wanted)
@@ -67,17 +66,19 @@ def test_calls_under_pytorchs_names_mean_what_pytorch_means(name: str) -> None:
     np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy(), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize("x", [TIES, NANS], ids=["ties", "nans"])
 @pytest.mark.parametrize("name", ["max", "min", "median"])
-def test_ties_and_nans_under_dim_are_pytorchs(name: str, x: np.ndarray) -> None:
+def test_ties_and_nans_under_dim_are_pytorchs(name: str, x: np.ndarray, torch: Any) -> None:
     ours, theirs = getattr(gg, name)(gg.tensor(x), dim=1), getattr(torch, name)(torch.tensor(x), dim=1)
     np.testing.assert_array_equal(ours.values.numpy(), theirs.values.numpy())
     if name != "median":  # which of several equal medians is meant is open in PyTorch
         np.testing.assert_array_equal(ours.indices.numpy(), theirs.indices.numpy())
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize("name", ["max", "min", "median", "sort"])
-def test_positions_and_values_inside_a_map(name: str) -> None:
+def test_positions_and_values_inside_a_map(name: str, torch: Any) -> None:
     def call(x: Any) -> Any:
         return tuple(getattr(gg, name)(x, dim=0))
 
