@@ -6,12 +6,14 @@ Everything is read from /proc and from the libraries themselves; where a system 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
 import importlib.metadata
 import os
 import platform
 import re
+import signal
 import subprocess
 import time
 from datetime import UTC, datetime
@@ -44,6 +46,17 @@ def child_environment(extra: dict[str, str] | None = None) -> dict[str, str]:
     environment = {key: value for key, value in os.environ.items() if key not in BLAS_OVERRIDES}
     environment.update(extra or {})
     return environment
+
+
+def end(process: subprocess.Popen[Any]) -> None:
+    """Kill a process that leads a session, and all that it started there.
+
+    One that waits for a device that never answers may outlast that; nobody waits for it longer than a few seconds.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(10)
 
 
 def _proc_field(path: str, pattern: str) -> str:

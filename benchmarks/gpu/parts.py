@@ -12,9 +12,7 @@ import argparse
 import gc
 import importlib.util
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -258,8 +256,7 @@ def _watched(
         if code is not None:
             break
         if time.monotonic() > min(deadline, started + most):
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            machine.end(process)
             code = "a signal" if time.monotonic() > deadline else f"a hang of {most:.0f} s"
         time.sleep(0.02)
     if at is not None and time.monotonic() < deadline:

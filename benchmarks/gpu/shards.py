@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -26,8 +25,8 @@ _NEIGHBOURS: Final = 8  # tests that stay together: they often share a kernel
 _BROKEN: Final = 70  # exit code: the device does not recover from an error
 _LONGEST: Final = 60.0  # seconds of one test, or of the imports; more is taken for a hang
 _RESTARTS: Final = 20
-# The reference is NumPy's: compiling for the CPU would take as long as the tests.
-PLAIN: Final = {"GPUGRAD_NUMBA": "0"}
+# The reference is NumPy's: compiling for the CPU would take as long as the tests. Cores are for the processes.
+PLAIN: Final = {"GPUGRAD_NUMBA": "0", "OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
 
 
 # In each process, as a plugin ----------------------------------------------------------------------------------------
@@ -185,8 +184,7 @@ def _read(shard: _Shard) -> list[str]:
 
 def _end(shard: _Shard) -> None:
     if shard.process is not None:
-        os.killpg(shard.process.pid, signal.SIGKILL)
-        shard.process.wait()
+        machine.end(shard.process)
 
 
 def _lines(log: Path) -> list[dict[str, Any]]:

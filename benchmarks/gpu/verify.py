@@ -17,7 +17,6 @@ import concurrent.futures
 import importlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -48,8 +47,7 @@ def run(command: list[str], log: TextIO, seconds: float, extra: dict[str, str] |
     try:
         code: int | None = process.wait(max(seconds, 1.0))
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        machine.end(process)
         code = None
         print(f"\ncut off after {seconds:.0f} s", file=log, flush=True)
     return {"code": code, "cut_off": code is None, "seconds": round(time.monotonic() - started, 1)}
