@@ -121,6 +121,14 @@ OTHERS = [
              per_sample_weights=f, padding_idx=2), normal(4, 3), normal(2, 3)),
     composed("nn.functional.embedding_bag max", lambda w: F.embedding_bag(BAG.reshape(3, 2), w, mode="max"),
              apart(4, 3)),
+    *[
+        composed(f"nn.functional.grid_sample {mode}", partial(F.grid_sample, mode=mode, padding_mode=padding),
+                 normal(1, 2, 3, 4), uniform(-1.2, 1.2, 1, 2, 3, 2))
+        for mode, padding in (("bilinear", "zeros"), ("bicubic", "border"))
+    ],
+    composed("nn.functional.grid_sample nearest", lambda x: F.grid_sample(x, (x[:, :1] * 0)[..., :2] + 0.2, "nearest",
+             "reflection"), normal(1, 2, 3, 4)),
+    composed("nn.functional.affine_grid", lambda t: F.affine_grid(t, (2, 1, 3, 2)), normal(2, 2, 3)),
     composed("nn.functional.gelu", F.gelu, normal(2, 3)),
     composed("nn.functional.prelu", F.prelu, apart(2, 3), normal(3)),
     composed("nn.functional.threshold", lambda x: F.threshold(x, 0.2, 0.5), apart(2, 3)),
