@@ -20,7 +20,7 @@ THEIRS: Final[dict[str, Callable[..., None]]] = {
         ("hardsigmoid", "hardswish", "mish", "relu", "relu6", "selu", "silu"), lambda input, inplace=False: None
     ),
     **dict.fromkeys(("celu", "elu"), lambda input, alpha=1.0, inplace=False: None),
-    **dict.fromkeys(("logsigmoid", "sigmoid", "softsign", "tanh"), lambda input: None),
+    **dict.fromkeys(("logsigmoid", "sigmoid", "softsign", "tanh", "tanhshrink"), lambda input: None),
     **dict.fromkeys(("softmax", "softmin", "log_softmax"), lambda input, dim=None, _stacklevel=3, dtype=None: None),
     **dict.fromkeys(
         ("dropout", "dropout1d", "dropout2d", "dropout3d"), lambda input, p=0.5, training=True, inplace=False: None
@@ -39,6 +39,7 @@ THEIRS: Final[dict[str, Callable[..., None]]] = {
     "gelu": lambda input, approximate="none": None,
     "glu": lambda input, dim=-1: None,
     "hardtanh": lambda input, min_val=-1.0, max_val=1.0, inplace=False: None,
+    "hardshrink": lambda input, lambd=0.5: None,
     "hinge_embedding_loss": (
         lambda input, target, margin=1.0, size_average=None, reduce=None, reduction="mean": None
     ),
@@ -71,8 +72,10 @@ THEIRS: Final[dict[str, Callable[..., None]]] = {
     "smooth_l1_loss": (
         lambda input, target, size_average=None, reduce=None, reduction="mean", beta=1.0: None
     ),
+    "rrelu": lambda input, lower=1 / 8, upper=1 / 3, training=False, inplace=False: None,
     "soft_margin_loss": lambda input, target, size_average=None, reduce=None, reduction="mean": None,
     "softplus": lambda input, beta=1.0, threshold=20.0: None,
+    "softshrink": lambda input, lambd=0.5: None,
     "threshold": lambda input, threshold, value, inplace=False: None,
     "triplet_margin_loss": (
         lambda anchor, positive, negative, margin=1.0, p=2, eps=1e-6, swap=False, size_average=None, reduce=None,

@@ -131,6 +131,10 @@ OTHERS = [
     composed("nn.functional.affine_grid", lambda t: F.affine_grid(t, (2, 1, 3, 2)), normal(2, 2, 3)),
     composed("nn.functional.gelu", F.gelu, normal(2, 3)),
     composed("nn.functional.prelu", F.prelu, apart(2, 3), normal(3)),
+    composed("nn.functional.hardshrink", lambda x: F.hardshrink(x, 0.3), apart(2, 5)),
+    composed("nn.functional.softshrink", lambda x: F.softshrink(x, 0.3), apart(2, 5)),
+    composed("nn.functional.tanhshrink", F.tanhshrink, normal(2, 3)),
+    composed("nn.functional.rrelu", F.rrelu, apart(2, 3)),
     composed("nn.functional.threshold", lambda x: F.threshold(x, 0.2, 0.5), apart(2, 3)),
     composed("nn.functional.max_unpool1d", lambda x: F.max_unpool1d(x, np.array([[[0, 3]]]), 2), normal(1, 1, 2)),
     composed(
