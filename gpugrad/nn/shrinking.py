@@ -21,7 +21,7 @@ def hardshrink(x: Any, lambd: Any = 0.5) -> Any:
 @elementwise
 def pulled(x: Any, lambd: Any) -> Any:
     """`x` moved by `lambd` towards 0, and no farther."""
-    return where(x > lambd, x - lambd, where(x < -lambd, x + lambd, x * 0.0))
+    return where(absolute(x) <= lambd, 0.0, where(x > 0.0, x - lambd, x + lambd))
 
 
 @elementwise
