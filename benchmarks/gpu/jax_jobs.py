@@ -87,7 +87,7 @@ def training(job: Job) -> Callable[..., Any]:
     import jax.numpy as jnp
 
     half = job.precision == "bfloat16"
-    precision = {"tf32": "tensorfloat32", "float32": "highest"}.get(job.precision)
+    precision = {"tf32": "default", "float32": "highest"}.get(job.precision)  # on Hopper the default is TF32
 
     def loss_of(weights: Any, x: Any, y: Any) -> Any:
         for i, (w, b) in enumerate(weights):

@@ -1,9 +1,9 @@
 """No two threads of a kernel meet at a byte that one of them writes, unless a barrier is between: watched, not guessed.
 
 Kernels are built so that each access to memory is told (`hostexec/include/gg_races.h`), and run as the other tests of
-this folder run them. All of those, in all types, are watched by
+this folder run them: a part of those on each push, all in all types in the run marked `slow`. Any test is watched by
 
-    GPUGRAD_HOSTEXEC_RACES=1 python -m pytest tests/cuda
+    GPUGRAD_HOSTEXEC_RACES=1 python -m pytest ...
 """
 
 import os
@@ -95,10 +95,33 @@ def test_what_barriers_or_addresses_part_is_none(watched: HostModule) -> None:
     assert some.tolist() == [1] * 64
 
 
-def test_the_kernels_that_share_memory_have_none() -> None:
-    names = "row_forms row_kernels reductions update_kernels window_kernels".split()
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "float32"]
-    command += [f"tests/cuda/test_{name}.py" for name in names]
+# One number of columns for each form of the kernels over rows, and the other families in one type.
+FORMS = "four-10 sixteen-250 warp-1001 block64-1604 block128-2049 block256-4097 shared-515".split()
+EVERY = "cuda/test_row_forms cuda/test_row_kernels cuda/test_reductions cuda/test_update_kernels"
+EVERY += " cuda/test_window_kernels cuda_backend/test_mean_losses cuda_backend/test_long_rows"
+EVERY += " cuda_backend/test_pieces_of_rows"
+SOME = {
+    "cuda/test_row_forms": f"float32 and on16 and ({' or '.join(FORMS)})",
+    "cuda/test_reductions": "float32 and (every_operation or divides_once)",
+    "cuda/test_window_kernels": "float32 and (sums_of or depthwise)",
+    "cuda/test_update_kernels": "float32 and norm_of_all",
+    "cuda_backend/test_mean_losses": "float32",
+}
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_kernels_that_share_memory_have_none(name: str) -> None:
+    watch("-k", SOME[name], f"tests/{name}.py")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EVERY.split())
+def test_no_kernel_has_any(name: str) -> None:
+    watch(f"tests/{name}.py")
+
+
+def watch(*arguments: str) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *arguments]
     environment = os.environ | {"GPUGRAD_HOSTEXEC_RACES": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
