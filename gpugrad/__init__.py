@@ -121,7 +121,7 @@ newaxis = _numpy.newaxis
 
 
 if TYPE_CHECKING:
-    from . import cost, nn, optim
+    from . import autograd, cost, nn, optim
     from .bridges import from_jax, from_torch, to_jax, to_torch
     from .cost import CostError, checkpoint_plan, profile, tape_memory
     from .explaining import explain
@@ -129,7 +129,7 @@ if TYPE_CHECKING:
     from .transforms.solvers import SolverError, fixed_point, odeint
 
 # Loaded when first asked for: a program that only differentiates trains nothing, measures nothing, solves no equations.
-_ROOMS = frozenset({"cost", "nn", "optim"})
+_ROOMS = frozenset({"autograd", "cost", "nn", "optim"})
 # PyTorch's names of dtypes that Python has already: attributes of `gg`, and not among what `import *` brings.
 _DTYPES = {
     "half": float16, "float": float32, "double": float64, "short": int16, "int": int32, "long": int64,
@@ -173,9 +173,9 @@ __all__ = [
     "apply_along_axis", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax",
     "argmin", "argpartition", "argsort", "argwhere", "around", "array_equal", "array_split", "as_tensor", "asarray",
     "asin", "asinh", "astype", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "autocast",
-    "average", "bfloat16", "bincount", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "block", "bmm",
-    "bool_", "broadcast_arrays", "broadcast_tensors", "broadcast_to", "cat", "cbrt", "ceil", "celu", "check_grads",
-    "checkpoint", "checkpoint_plan", "chunk", "clamp", "clip", "clone", "column_stack", "compile", "complex64",
+    "autograd", "average", "bfloat16", "bincount", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "block",
+    "bmm", "bool_", "broadcast_arrays", "broadcast_tensors", "broadcast_to", "cat", "cbrt", "ceil", "celu",
+    "check_grads", "checkpoint", "checkpoint_plan", "chunk", "clamp", "clip", "clone", "column_stack", "compile", "complex64",
     "complex128", "concat", "concatenate", "conj", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
     "conv_transpose2d", "conv_transpose3d", "convolve", "copysign", "corrcoef", "correlate", "cos", "cosh", "cost",
     "count_nonzero", "cov", "cpu", "cross", "cross_entropy", "cuda", "cumprod", "cumsum", "cumulative_prod",

@@ -52,6 +52,7 @@ def value_and_grad(
         TypeError: an argument to differentiate is not floating point; with `holomorphic`, it or the output is not
             complex.
     """
+    _require_function(f)
 
     @functools.wraps(f)
     def inner(*args: Any, **kwargs: Any) -> Any:
@@ -95,6 +96,15 @@ def value_and_grad(
         return ((value, aux) if has_aux else value), (gradient[0] if isinstance(argnums, int) else gradient)
 
     return inner
+
+
+def _require_function(f: Any) -> None:
+    """Refuse what PyTorch's `autograd.grad` takes, with its name here."""
+    if isinstance(f, Tensor):
+        raise TypeError(
+            f"[grad] got a tensor of shape {f.shape}; expected a function. Gradients of tensors by tensors are "
+            "gg.autograd.grad(outputs, inputs), or y.backward()"
+        )
 
 
 def require_complex(who: str, tensors: Sequence[Any], what: str) -> None:

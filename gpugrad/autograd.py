@@ -1,0 +1,180 @@
+"""PyTorch's `torch.autograd`: gradients of tensors by tensors, and operations with a backward of the user's own.
+
+The transforms (`gg.grad`, `gg.custom_vjp`) are the same for functions; `tape.walk` is what runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .gradmode import enable_grad as enable_grad
+from .gradmode import no_grad as no_grad
+from .nodes import GradientError
+from .tape import walk
+from .tensor import Tensor, new_tensor
+from .transforms import custom_vjp
+
+
+def _several(given: Any, what: str) -> list[Tensor]:
+    """One tensor or several, as a list."""
+    found = [given] if isinstance(given, Tensor) else list(given)
+    for t in found:
+        if not isinstance(t, Tensor):
+            raise TypeError(
+                f"[autograd.grad] among {what} is a {type(t).__name__}; expected tensors (gg.grad takes functions)"
+            )
+    return found
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    only_inputs: bool = True,
+    allow_unused: bool | None = None,
+    materialize_grads: bool = False,
+) -> tuple[Any, ...]:
+    """The gradients of tensors with respect to others, as `torch.autograd.grad`: no `.grad` is touched.
+
+    Args:
+        outputs: tensors that were computed from `inputs`, one or several.
+        inputs: leaves or results on the way, one or several.
+        grad_outputs: a cotangent of each output's shape; None, as a whole or for one, where it has a single element.
+        retain_graph: keep what the graph holds, to walk it again; as `create_graph` if not given.
+        create_graph: record the walk, so that the gradients can be differentiated.
+        only_inputs: taken for PyTorch's sake; it is always so.
+        allow_unused: give None for an input that the outputs do not depend on.
+        materialize_grads: give zeros for such an input.
+
+    Returns:
+        A tuple with a tensor for each input, of its shape and dtype.
+
+    Raises:
+        GradientError: an output or an input needs no gradient; an input was not used and neither `allow_unused` nor
+            `materialize_grads` is set; whatever `Tensor.backward` raises.
+
+    Example, a gradient penalty:
+        >>> import gpugrad as gg
+        >>> x = gg.tensor([1.0, 2.0], requires_grad=True)
+        >>> (slope,) = gg.autograd.grad((x**3).sum(), x, create_graph=True)
+        >>> ((slope.norm() - 1) ** 2).backward()
+        >>> x.grad.shape
+        (2,)
+    """
+    roots, starts = _several(outputs, "outputs"), grad_outputs
+    wanted = _several(inputs, "inputs")
+    if starts is None or isinstance(starts, Tensor):
+        starts = [starts] if starts is not None else [None] * len(roots)
+    if len(starts) != len(roots):
+        raise GradientError(f"[autograd.grad] {len(starts)} grad_outputs for {len(roots)} outputs; expected one each")
+    for name, tensors in (("output", roots), ("input", wanted)):
+        for number, t in enumerate(tensors):
+            if t._node is None:
+                raise GradientError(
+                    f"[autograd.grad] {name} {number} (shape {t.shape}) needs no gradient; create the inputs with "
+                    "requires_grad=True, and compute the outputs outside no_grad"
+                )
+    begin = []
+    for t, start in zip(roots, starts, strict=True):
+        g = t._cotangent(start, "autograd.grad")
+        begin.append((t._node, g if create_graph else g.data))
+    retain = create_graph if retain_graph is None else retain_graph
+    found = walk(begin, targets={t._node for t in wanted}, retain=retain, graph=create_graph)  # type: ignore[arg-type, misc]
+    unused = materialize_grads or bool(allow_unused)
+    return tuple(_found(found.get(t._node), t, i, unused, materialize_grads) for i, t in enumerate(wanted))  # type: ignore[arg-type]
+
+
+def _found(g: Any, x: Tensor, number: int, unused: bool, zeros: bool) -> Any:
+    """What the walk found for an input, as a tensor."""
+    if g is not None:
+        return g if isinstance(g, Tensor) else new_tensor(g, None)
+    if not unused:
+        raise GradientError(
+            f"[autograd.grad] the outputs do not depend on input {number} (shape {x.shape}); say allow_unused=True for "
+            "None, or materialize_grads=True for zeros"
+        )
+    return (x.detach() * 0).detach() if zeros else None
+
+
+class Context:
+    """What the forward of a `Function` leaves for its backward: saved tensors, and any attributes.
+
+    Attributes:
+        needs_input_grad: for each argument of `apply`, whether its gradient is asked for.
+        saved_tensors: what `save_for_backward` was given.
+    """
+
+    def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
+        self.needs_input_grad = needs_input_grad
+        self.saved_tensors: tuple[Any, ...] = ()
+
+    def save_for_backward(self, *tensors: Any) -> None:
+        """Keep tensors (arguments or results) for the backward; in-place changes of them are noticed."""
+        self.saved_tensors = tensors
+
+
+class Function:
+    """An operation with a backward of the user's own, as `torch.autograd.Function`.
+
+    A subclass defines two static methods. `forward(ctx, *args)` computes on tensors without a graph. `backward(ctx,
+    *cotangents)` returns one cotangent for each argument, None where there is none to give. `Sub.apply(*args)` calls
+    it. Both run again where gradients of gradients are asked for; forward mode is the transpose of the backward.
+
+    Raises:
+        GradientError: `backward` returned another number of cotangents, or one of another shape.
+
+    Example, a sign with the gradient of the identity:
+        >>> import gpugrad as gg
+        >>> class Sign(gg.autograd.Function):
+        ...     @staticmethod
+        ...     def forward(ctx, x):
+        ...         return gg.sign(x)
+        ...     @staticmethod
+        ...     def backward(ctx, g):
+        ...         return g
+        >>> x = gg.tensor([-2.0, 3.0], requires_grad=True)
+        >>> Sign.apply(x).sum().backward()
+        >>> x.grad.tolist()
+        [1.0, 1.0]
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any) -> Any:
+        """What the operation computes; a subclass defines it."""
+        raise NotImplementedError("[autograd.Function] a subclass defines forward(ctx, *args), a static method")
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Any) -> Any:
+        """The cotangents of the arguments from those of the results; a subclass defines it."""
+        raise NotImplementedError("[autograd.Function] a subclass defines backward(ctx, *cotangents), a static method")
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        """Call the operation, and record it where an argument requires a gradient."""
+        needs = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
+
+        def call(*args: Any) -> Any:
+            return cls.forward(Context(needs), *args)
+
+        def forward(*args: Any) -> Any:
+            ctx = Context(needs)
+            output = cls.forward(ctx, *args)
+            saved, ctx.saved_tensors = ctx.saved_tensors, ()
+            return output, (saved, ctx)
+
+        def backward(residuals: Any, g: Any) -> tuple[Any, ...]:
+            saved, ctx = residuals
+            ctx.saved_tensors = saved
+            try:
+                given = cls.backward(ctx, *g) if isinstance(g, tuple) else cls.backward(ctx, g)
+            finally:
+                ctx.saved_tensors = ()  # the node holds them, and lets them go
+            return tuple(given) if isinstance(given, tuple | list) else (given,)
+
+        call.__name__ = cls.__name__
+        rule = custom_vjp(call)
+        rule.defvjp(forward, backward)
+        return rule(*args)
