@@ -274,6 +274,7 @@ def main() -> int:
         parser.add_argument(name, default="")
     parser.add_argument("--tiny", action="store_true")
     options = parser.parse_args()
+    machine.end_with_parent()
     done = set(json.loads(sys.stdin.read()))
     with options.told.open("a") as out:
 

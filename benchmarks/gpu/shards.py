@@ -46,6 +46,12 @@ def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
     ]
 
 
+def pytest_sessionstart() -> None:
+    """Go when the process that started this one does."""
+    if "GPUGRAD_SHARD" in os.environ:
+        machine.end_with_parent()
+
+
 def pytest_runtest_logstart(nodeid: str) -> None:
     """Note that a test begins."""
     _note({"test": nodeid})

@@ -87,6 +87,19 @@ def test_what_takes_too_long_is_cut_off_with_all_that_it_started(tmp_path: Path)
     assert not late.exists()
 
 
+def test_what_leads_a_session_ends_with_its_parent(tmp_path: Path) -> None:
+    late = tmp_path / "late"
+    child = "import time, pathlib; from benchmarks.machine import end_with_parent; end_with_parent(); "
+    child += f"pathlib.Path({str(tmp_path / 'begun')!r}).touch(); time.sleep(4); pathlib.Path({str(late)!r}).touch()"
+    parent = "import subprocess, sys, time\n"
+    parent += f"subprocess.Popen([sys.executable, '-c', {child!r}], start_new_session=True)"
+    parent += f"\nwhile not __import__('pathlib').Path({str(tmp_path / 'begun')!r}).exists(): time.sleep(0.1)"
+    with (tmp_path / "log").open("w+") as log:
+        assert verify.run([sys.executable, "-c", parent], log, 60.0)["code"] == 0
+    time.sleep(5)
+    assert not late.exists()
+
+
 def test_without_a_device_it_ends_with_one_clear_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
