@@ -15,12 +15,22 @@ import numpy as np
 
 __all__ = ["Capture", "CaptureError", "current", "entered", "reads", "refuse"]
 
-_TABLE: Final = 32 << 10  # bytes of numbers that a replay may write first; less than a driver stages without waiting
+_TABLE: Final = 32 << 10  # bytes of numbers that a replay may write first
 _UNIT: Final = 16
 
 
 class CaptureError(RuntimeError):
-    """Something that a CUDA graph cannot replay."""
+    """Something that a CUDA graph cannot replay.
+
+    The recording in which it is raised remembers it: a function that goes on after it (`except Exception: pass`) would
+    do so in none of the replays.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        capture = _state.capture
+        if capture is not None and capture.recording and capture.refused is None:
+            capture.refused = self
 
 
 class _State(threading.local):
@@ -116,11 +126,13 @@ class Capture:
         recording: whether the device only notes what it is told.
         refilling: whether only the numbers are wanted.
         read: gradients that the step reads where they are, by their leaves.
+        refused: the first thing in a recording that no replay can do.
     """
 
     def __init__(self, streams: Mapping[Any, Any], allocator: Any) -> None:
         self.recording = self.refilling = False
         self.read: dict[Any, Any] = {}
+        self.refused: CaptureError | None = None
         self._allocator = allocator
         self._parts = {backend.device.index: _Part(backend, stream) for backend, stream in streams.items()}
         self._first = next(iter(self._parts.values()))

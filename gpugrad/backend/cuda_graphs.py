@@ -10,7 +10,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final
 
 from .capturing import Capture, CaptureError, entered
@@ -99,7 +99,7 @@ class Recorder:
             try:
                 yield
             finally:  # what ran before an error must be over for the caller's work too
-                if not self._streams[self.backend].is_capturing():
+                if not _is_capturing(self._streams[self.backend]):
                     for backend, stream, theirs, after in outside:
                         with backend.place():
                             theirs.wait_event(stream.record(after))
@@ -121,8 +121,15 @@ class Recorder:
         index = self.backend.device.index
         if self.backend.many:
             index = int(self.backend.xp.cuda.runtime.getDevice())
+        if before is not None and not self._is_ours(index):
+            raise CaptureError("it works on a stream of its own, and a graph would not have that work")
         pool = self._pools.get(index) if self._private else None
         return self._outer(nbytes) if pool is None else pool.malloc(nbytes)
+
+    def _is_ours(self, index: int) -> bool:
+        """Whether work on a GPU, the current one, goes to a stream of the recording."""
+        now = self.backend.xp.cuda.get_current_stream().ptr
+        return any(b.device.index == index and stream.ptr == now for b, stream in self._streams.items())
 
     def rehearse(self, function: Callable[[], Any]) -> tuple[Any, list[int], Capture]:
         """Run the function as it is, where and how it would be recorded; within `running`.
@@ -165,6 +172,12 @@ class Recorder:
             return self._recorded(function, sizes)
 
     def _recorded(self, function: Callable[[], Any], sizes: list[int]) -> Recording:
+        cuda = self.backend.xp.cuda
+        if isinstance(getattr(self._outer, "__self__", None), cuda.MemoryAsyncPool) or self._outer is cuda.malloc_async:
+            raise CaptureError(
+                "CuPy's allocator is one in the order of streams (cudaMallocAsync), whose memory would become part of "
+                "the graph; use cupy.cuda.MemoryPool"
+            )
         self._make_room()
         capture = Capture(self._streams, self._outer)
         recording = None
@@ -199,6 +212,8 @@ class Recorder:
             self._fork()
             with entered(capture):
                 result = function()
+            if capture.refused is not None:  # and nobody was told
+                raise capture.refused
             self._join()
         except BaseException:
             capture.recording = False
@@ -210,11 +225,12 @@ class Recorder:
     def _abandon(self) -> None:
         """End a recording that failed; the driver may have ended it already, and says so with an error."""
         first = self._streams[self.backend]
-        try:
+        with suppress(Exception):  # one that is spoiled takes no more events, but has to be ended all the same
             self._join()
+        try:
             first.end_capture()
         except Exception as error:
-            if first.is_capturing():
+            if _is_capturing(first):
                 raise CaptureError(f"the recording cannot be ended ({error})") from error
 
     def launch(self, graph: Any) -> None:
@@ -244,6 +260,14 @@ class Recorder:
             with backend.place():
                 event = _mark(cuda, stream)
             first[1].wait_event(event)
+
+
+def _is_capturing(stream: Any) -> bool:
+    """Whether a stream is being captured still; CuPy raises where the recording is spoiled and not ended."""
+    try:
+        return bool(stream.is_capturing())
+    except RuntimeError:
+        return True
 
 
 def _mark(cuda: Any, stream: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Rows of host arrays on their way to a GPU while it computes: pinned buffers, a copy stream, and events between them.
+"""Host arrays on their way to a GPU while it computes: pinned buffers, a copy stream, and events between them.
 
 A copy is asynchronous only from pinned memory, so rows are gathered into a few pinned buffers that take turns. Which
 rows, and how many batches ahead, is for the loader to say (`train.data`).
@@ -6,6 +6,8 @@ rows, and how many batches ahead, is for the loader to say (`train.data`).
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -15,6 +17,7 @@ from . import capturing
 from .base import Array
 
 _ALIGNED: Final = 256  # bytes, of each array within a pinned buffer
+_PIECES: Final = 32  # copies of small values that may be under way before the host waits
 
 
 class _Buffer:
@@ -29,6 +32,47 @@ class _Buffer:
         if self.copied is not None:
             self.copied.synchronize()
             self.copied = None
+
+
+class Staging:
+    """Small values that go to one GPU in the order of a stream, and may be changed at once.
+
+    A copy from memory that is not pinned mostly goes through memory of the driver's own; but nothing says that it
+    always does, nor that the driver does not wait for the stream.
+
+    Args:
+        backend: of the GPU.
+    """
+
+    def __init__(self, backend: Any) -> None:
+        self._cuda = backend.xp.cuda
+        self._pieces: deque[tuple[Any, Any]] = deque()  # pinned memory and the event after its copy, the oldest first
+        self._lock = threading.Lock()
+
+    def send(self, target: Array, values: Any, stream: Any) -> None:
+        """Write `values` to `target`, of their shape and dtype, by a stream of the current GPU."""
+        with self._lock:
+            memory, copied = self._piece(values.nbytes)
+            staged = np.ndarray(values.shape, values.dtype, memory)
+            staged[...] = values
+            target.set(staged, stream)
+            stream.record(copied)
+            self._pieces.append((memory, copied))
+
+    def _piece(self, nbytes: int) -> tuple[Any, Any]:
+        """One that no copy reads; until it is among the pieces again it is the caller's."""
+        if self._pieces:
+            memory, copied = self._pieces[0]
+            done = copied.done
+            if done or len(self._pieces) >= _PIECES:
+                if not done:
+                    copied.synchronize()
+                self._pieces.popleft()
+                if len(memory) >= nbytes:
+                    return memory, copied
+        size = max(4096, 1 << (nbytes - 1).bit_length())
+        memory = np.frombuffer(self._cuda.alloc_pinned_memory(size), np.uint8, size)
+        return memory, self._cuda.Event(disable_timing=True)
 
 
 class Uploads:

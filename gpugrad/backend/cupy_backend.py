@@ -20,6 +20,7 @@ from .base import HERE, Array, Kernel
 from .cublaslt import relu_row
 from .cuda_kernels import CudaKernel
 from .cuda_pools import Bound
+from .cuda_upload import Staging, Uploads
 from .cupy_images_backend import ImagesBackend
 from .device import Device, DeviceError
 from .placing import MANY, PlacedModule
@@ -99,6 +100,7 @@ class CupyBackend(ImagesBackend):
         self._ndarray = cupy.ndarray
         self._where = cupy.cuda.Device(device.index)
         self.bound = Bound(self)
+        self._staging = Staging(self)
         self._blas: Any = ...  # not looked for yet
         self.without_blas = ""
         if not _used:
@@ -149,7 +151,7 @@ class CupyBackend(ImagesBackend):
     def upload(self, target: Array, values: Any, stream: Any) -> None:
         """Values of the host in `target`, by a stream; returns when they may be changed."""
         with self.place():
-            target.set(values, stream)
+            self._staging.send(target, values, stream)
 
     def overwrite(self, target: Array, source: Array) -> None:
         """The values of `source` in `target`, of its shape and dtype and on its GPU; dense ones without a kernel."""
@@ -405,8 +407,6 @@ class CupyBackend(ImagesBackend):
         return float(self.xp.cuda.get_elapsed_time(start, stop)) / 1e3
 
     def uploads(self, ahead: int) -> Any:
-        from .cuda_upload import Uploads
-
         return Uploads(self, ahead)
 
     def loss_scale(self, scale: float, good_steps: int) -> Any:

@@ -245,9 +245,10 @@ class Compiled:
                 backend: Any = backend_of(array)
                 backend.overwrite(array, kind.inputs[i])
                 mutation.changed(array, what)
-        copies = _copied(result)
-        recorder.copied()
-        return copies
+        try:
+            return _copied(result)
+        finally:  # those that were asked for, even where memory ran out on the way
+            recorder.copied()
 
     def _step(self, kind: _Kind, run: Callable[[], Any], recorder: Any) -> Any:
         """One step, where it would be recorded; gives what the function returned, for as long as no other step runs.

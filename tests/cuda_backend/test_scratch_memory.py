@@ -114,7 +114,7 @@ def test_objects_for_a_stream_of_others_come_and_go(gpu: State, held: Any) -> No
     theirs = new()
     for _ in range(5):
         wrapper = new()
-        wrapper.ptr, wrapper.device_id, wrapper._copies = theirs.ptr, -1, theirs._copies
+        wrapper.ptr, wrapper.device_id, wrapper._own = theirs.ptr, -1, theirs._own
         product(wrapper)
         del wrapper
         gc.collect()

@@ -124,7 +124,11 @@ def test_capture_refuses_what_a_device_refuses(gpu: State) -> None:
                 waits()
         with pytest.raises(NotImplementedError, match="cuBLAS"):
             cupy.matmul(x, x)
-        stream.end_capture()
+        with pytest.raises(RuntimeError, match="invalidated"):
+            stream.is_capturing()
+        with pytest.raises(RuntimeError, match="StreamCaptureInvalidated"):
+            stream.end_capture()
+        assert not stream.is_capturing()
     x.get()
     with pytest.raises(RuntimeError, match="default stream"):
         cupy.cuda.get_current_stream().begin_capture()

@@ -61,7 +61,7 @@ def module() -> Any:
     names = "Device Stream Event MemoryHook get_current_stream get_elapsed_time runtime alloc_pinned_memory"
     for name in names.split():
         setattr(device, name, getattr(cuda, name))
-    for name in "Memory MemoryPointer MemoryPool get_allocator using_allocator".split():
+    for name in "Memory MemoryPointer MemoryPool MemoryAsyncPool malloc_async get_allocator using_allocator".split():
         setattr(device, name, getattr(memory, name))
     device.memory = _Module("cupy.cuda.memory")
     device.memory.OutOfMemoryError = memory.OutOfMemoryError
@@ -154,7 +154,7 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
 
     def forget() -> None:
         for known in backend._CUDA.values():
-            known.__dict__["_blas"] = known.__dict__["_dnn"] = None  # its workspaces would wait for the collector
+            known.__dict__.update(_blas=None, _dnn=None, _staging=None)  # what they hold would wait for the collector
             known.bound.__dict__["_limit"] = 0  # what goes later must not tell the next program's pool
         backend._CUDA.clear()
         hints(False)
@@ -195,6 +195,7 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
     STATE.unsupported.clear()
     STATE.busy.clear()
     STATE.seen.clear()
+    STATE.null_copies.clear()
     if STATE.graph:  # graphs and what they hold go in cycles with the functions that were compiled
         STATE.graph, STATE.kept = [], []
         gc.collect()

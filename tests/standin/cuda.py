@@ -63,6 +63,7 @@ class _Copies:
     def __init__(self, ptr: int) -> None:
         self.ptr = ptr
         self._asked: list[Any] = []
+        self._over = 0
 
     def ask(self, copy: Any) -> None:
         self._asked.append(copy)
@@ -72,10 +73,10 @@ class _Copies:
 
     def happen(self, count: int) -> None:
         """Let the first `count` of them happen."""
-        for i, copy in enumerate(self._asked[:count]):
-            if copy is not None:
-                copy()
-                self._asked[i] = None
+        for i in range(self._over, count):
+            self._asked[i]()
+            self._asked[i] = None
+        self._over = max(self._over, count)
 
 
 class Stream:
@@ -92,7 +93,14 @@ class Stream:
         self.null = null or ptds
         self.ptr = 0 if null else runtime.streamPerThread if ptds else next(self._numbers)
         self.device_id = -1 if self.null else STATE.device
-        self._copies = _Copies(self.ptr)
+        self._own = None if self.null else _Copies(self.ptr)
+
+    @property
+    def _copies(self) -> _Copies:
+        """A null stream's are those of the current device, whatever object stands for it."""
+        if self._own is not None:
+            return self._own
+        return STATE.null_copies.setdefault(self._key(), _Copies(self.ptr))  # type: ignore[no-any-return]
 
     def _key(self, device: int | None = None) -> tuple[int, int]:
         """Device and number; a null or foreign stream is `device`'s, the current one's unless that is given."""
@@ -124,7 +132,7 @@ class Stream:
     def begin_capture(self, mode: Any = None) -> None:
         if self.null:
             raise RuntimeError("cannot capture the default stream")
-        STATE.graph, STATE.kept, STATE.places, STATE.lasting = [], [], [], []
+        STATE.graph, STATE.kept, STATE.places, STATE.lasting, STATE.spoiled = [], [], [], [], False
         STATE.captured, STATE.reach = {self._key(): 0}, {self._key(): {}}
         # A capture executes nothing: what it writes here is put back at its end.
         self._before = {number: array()._a.copy() for number, (*_, array) in STATE.blocks.items()}
@@ -140,13 +148,19 @@ class Stream:
                 array[...] = self._before[number]
             elif array.flags.c_contiguous:
                 array.reshape(-1).view(np.uint8)[...] = 0xFE  # nothing has computed it yet
+        if STATE.spoiled:
+            STATE.spoiled = False
+            raise CUDARuntimeError("cudaErrorStreamCaptureInvalidated: operation failed due to a previous error")
         left = [stream for stream, asked in captured.items() if stream != self._key() and ours.get(stream, -1) < asked]
         if left:
             raise CUDARuntimeError(f"cudaErrorStreamCaptureUnjoined: streams {left} were not joined to the first one")
         return Graph(STATE.graph, STATE.kept, STATE.places, STATE.lasting, [device for device, _ in captured])
 
     def is_capturing(self) -> bool:
-        return self._key() in STATE.captured
+        captured = self._key() in STATE.captured
+        if captured and STATE.spoiled:
+            raise RuntimeError("the stream was capturing, but an error has invalidated the capture sequence")
+        return captured
 
     def record(self, event: "Event | None" = None) -> "Event":
         event = event or Event()
@@ -159,7 +173,7 @@ class Stream:
             if not STATE.capturing:
                 raise CUDARuntimeError("cudaErrorCapturedEvent: the event is of a capture that is over")
             STATE.join(self._key(), event.view)
-        elif self.is_capturing():
+        elif self._key() in STATE.captured:
             raise CUDARuntimeError("cudaErrorStreamCaptureIsolation: a captured stream waits for work outside")
         if event.key is not None:
             STATE.waited(self._key(), event.key, event.asked)
@@ -173,8 +187,9 @@ class Graph:
         self.work, self.kept, self.places, self.lasting, self.devices = work, kept, places, lasting, devices
 
     def launch(self, stream: Any = None) -> None:
-        self._write()
         where = stream or get_current_stream()
+        where._copies.happen(len(where._copies))
+        self._write()
         STATE.calls["graph.launch"] += 1
         for device in set(self.devices) - {where._key()[0]}:
             # It begins when its stream comes to it, whatever the other devices were asked for.
@@ -230,6 +245,8 @@ class Event:
         self._copies = stream._copies
         self._asked, self.asked = len(self._copies), STATE.asked[self.device_id]
         captured = self.key in STATE.captured
+        if captured:
+            STATE.sound()
         self.view = {**STATE.reach[self.key], self.key: STATE.captured[self.key]} if captured else None
 
     @property
@@ -237,7 +254,10 @@ class Event:
         """Whether the work before it is over: at once here, but on streams that a test calls busy."""
         if self.view is not None:
             raise CUDARuntimeError("cudaErrorCapturedEvent: the event is part of a capture")
-        return self.key is None or self.key[1] not in STATE.busy
+        over = self.key is None or self.key[1] not in STATE.busy
+        if over:
+            self._happen()
+        return over
 
     def _happen(self) -> None:
         """Let all that its stream was asked for before it happen."""

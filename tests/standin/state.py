@@ -39,6 +39,8 @@ class State:
         allocators: the allocators in use, the innermost last; none means the common pool.
         unsupported: epilogues of cuBLASLt that its heuristics have nothing for.
         blocks: start, size and device of the memory that is alive, and its array.
+        spoiled: whether what is being captured cannot become a graph any more.
+        null_copies: copies that null streams were asked for, by device and number.
         pinned: start and size of page-locked memory of the host.
         order: waits of streams for events and copies from pinned memory, in order: ("wait", stream, the event's stream)
             and ("copy", stream, address).
@@ -72,6 +74,8 @@ class State:
     unsupported: set[str] = field(default_factory=set)
     blocks: dict[int, tuple[int, int, int, Any]] = field(default_factory=dict)
 
+    spoiled: bool = False
+    null_copies: dict[tuple[int, int], Any] = field(default_factory=dict)
     pinned: dict[int, int] = field(default_factory=dict)
     order: list[tuple[Any, ...]] = field(default_factory=list)
     busy: set[int] = field(default_factory=set)
@@ -105,15 +109,25 @@ class State:
         if self.capturing:
             self.node(compute)
         else:
+            stream = next((s for device, s in reversed(self.streams) if device == self.device), None)
+            copies = self.null_copies.get((self.device, 0), ()) if stream is None else stream._copies
+            if copies:  # which come before it in the order of the stream
+                copies.happen(len(copies))
             compute()
 
     def node(self, compute: Callable[[], None]) -> None:
         """A part of the graph that is being captured. CUDA runs work on another stream now, and never again."""
         stream = self.device, self.stream_number()
+        self.sound()
         if stream not in self.captured:
             raise RuntimeError(f"the stand-in: work on {stream}, which is no part of the capture; a replay lacks it")
         self.captured[stream] += 1
         self.graph.append((self.device, compute))
+
+    def sound(self) -> None:
+        """An error where what is being captured was spoiled by an earlier one."""
+        if self.spoiled:
+            raise RuntimeError("cudaErrorStreamCaptureInvalidated: operation failed due to a previous error")
 
     def join(self, stream: tuple[int, int], view: dict[tuple[int, int], int]) -> None:
         """A stream waits for an event of the capture: it is part of it from now on."""
@@ -158,6 +172,7 @@ class State:
     def sync(self, what: str) -> None:
         """Note that the host waits; an error while a stream is captured, as on a device."""
         if self.capturing:
+            self.spoiled = True
             raise RuntimeError(
                 f"cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing ({what})"
             )
