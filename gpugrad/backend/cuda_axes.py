@@ -122,7 +122,7 @@ def first_stage(axes: Axes, itemsize: int, aligned: bool) -> Launch:
 def finish(lines: int, columns: int) -> Launch:
     """The launch that reduces lines of results, (lines, columns) without gaps in the compute type."""
     axes = Axes(1, lines, columns, (0, columns, 1))
-    return _tiles("finish", axes, 1, min(8, _power(columns)), 1, False)
+    return _tiles("finish", axes, 1, min(8, _power(columns)), 1, 0)
 
 
 def scratch(shape: Sequence[int], steps: Sequence[int], gone: Sequence[int], itemsize: int) -> int:
@@ -164,22 +164,27 @@ def _columns(axes: Axes, pack: int, aligned: bool) -> Launch:
         return _launch("columns_wide", axes, outer, block, chunks, align=pack, flat=threads)
     wide = wide and inner % pack == 0 and step % pack == 0
     packs = axes.outputs // pack if wide else axes.outputs
-    return _tiles("columns_wide" if wide else "columns", axes, pack if wide else 1, min(32, _power(packs)), 4, True)
+    # One element an access, eight in flight: of 2 or 4 bytes it takes more threads to keep the memory busy.
+    times = 1 if wide else pack // 2
+    return _tiles("columns_wide" if wide else "columns", axes, pack if wide else 1, min(32, _power(packs)), 4, times)
 
 
-def _tiles(form: str, axes: Axes, pack: int, across: int, each: int, cut: bool) -> Launch:
-    """Blocks of neighbouring packs by rows; a thread has `each` rows or more, and the block at least `across` packs."""
+def _tiles(form: str, axes: Axes, pack: int, across: int, each: int, times: int) -> Launch:
+    """Blocks of neighbouring packs by rows; a thread has `each` rows or more, and the block at least `across` packs.
+
+    Chunks give `times` as many blocks as usual; 0 for none.
+    """
     packs = axes.outputs // pack
     most = min(_THREADS // across, max(1, axes.reduced // each), max(1, 1024 * _THREADS // packs))
     down = 1 << most.bit_length() - 1
     across = min(_THREADS // down, _power(packs))
     blocks = -(-packs // across)
-    chunks = _chunks(blocks, axes.reduced // (down * _WORTH)) if cut else 1
+    chunks = _chunks(blocks, axes.reduced // (down * _WORTH), times) if times else 1
     return _launch(form, axes, blocks, (across, down), chunks)
 
 
-def _chunks(blocks: int, most: int) -> int:
-    return 1 if blocks >= _ENOUGH else max(1, min(-(-_BLOCKS // blocks), most))
+def _chunks(blocks: int, most: int, times: int = 1) -> int:
+    return 1 if blocks >= times * _ENOUGH else max(1, min(-(-times * _BLOCKS // blocks), most))
 
 
 def _launch(

@@ -232,6 +232,17 @@ def test_large_arrays_fill_a_gpu_and_the_second_stage_is_short(axes: Axes, items
     assert -(-first.chunks // last.block[1]) <= 68, "accesses of a thread of the second stage"
 
 
+@pytest.mark.parametrize("itemsize", [2, 4, 8])
+@pytest.mark.parametrize("columns", [257, 513, 1001, 4097, 8449, 16_899, 50_257])
+def test_what_is_read_one_by_one_keeps_the_memory_as_busy(columns: int, itemsize: int) -> None:
+    """Little's law: 3.35 TB/s times 700 ns is 17.8 KB on the way for each of 132 multiprocessors."""
+    first = cuda_axes.first_stage(dense(1, 65_536, columns), itemsize, True)
+    assert first.form.startswith("columns")
+    each = 4 * 16 if first.form == "columns_wide" else 8 * itemsize
+    resident = min(math.prod(first.grid) / 132, 2048 // math.prod(first.block))
+    assert resident * math.prod(first.block) * each >= 17_800
+
+
 def test_launches_stay_within_what_a_gpu_takes() -> None:
     for axes in (dense(1 << 31, 2, 1), dense(1 << 20, 3, 5), dense(1, 1 << 32, 3), dense(1 << 18, 1 << 12, 2),
                  Axes(1, 1 << 40, 1, (0, 0, 1)), dense(300, 1 << 33, 1), dense(2, 3, 1 << 33)):
