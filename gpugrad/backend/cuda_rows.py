@@ -15,7 +15,6 @@ from . import capturing, cuda_long_rows
 from .cuda_copies import dense
 from .cuda_launch import (
     BLOCK,
-    MAX_GRID,
     compute_type,
     current_stream,
     flat_grid,
@@ -30,6 +29,7 @@ from .cuda_launch import (
     sizes,
     target,
 )
+from .cuda_picking import scatter_add_rows as scatter_add_rows  # beside the others, as in `cpu_rows`
 from .cuda_sums import column_sums, lines_added
 
 _ROWS_OF_A_LOSS: Final = 8192  # whose losses one block adds up
@@ -389,37 +389,3 @@ def dropout(x: Any, p: float, seed: int, offset: int = 0, out: Any = None) -> An
         grid = flat_grid(-(-(x.size + 1) * x.itemsize // 16))
         function("dropout.cu", "dropout", x.dtype)(grid, (BLOCK,), args)
     return result(y, out)
-
-
-def scatter_add_rows(target: Any, index: Any, source: Any) -> None:
-    """`target[index] += source` in place, repeats added up in the order of `index`: the same result every time.
-
-    Args:
-        target: `"rows *rest"`, C-contiguous, of a floating point dtype.
-        index: integers of any shape, negative ones from the end; what is out of range is left out.
-        source: `index.shape + target.shape[1:]`, of the type of `target`.
-
-    Raises:
-        ValueError: a source of another shape, or a target that is not C-contiguous.
-    """
-    import cupy
-
-    if source.shape != index.shape + target.shape[1:] or not target.flags.c_contiguous:
-        raise ValueError(
-            f"[scatter_add] target: {target.shape}, index: {index.shape}, source: {source.shape}; expected a "
-            f"C-contiguous target and a source of shape {index.shape + target.shape[1:]}"
-        )
-    if not index.size or not target.size:
-        return
-    rows = target.shape[0]
-    index = index.reshape(-1).astype(np.int64, copy=False)
-    index = cupy.where(index < 0, index + rows, index)
-    order = cupy.argsort(index)  # stable in CuPy, whatever it is asked for
-    # One segment for each row of the target, most of them empty: how many differ need not be known on the host.
-    numbers = cupy.arange(rows + 1, dtype=np.int64)
-    starts = cupy.searchsorted(index[order], numbers)
-    columns = target.size // rows
-    args = (dense(source), order, starts, numbers, target, *sizes(rows, columns))
-    threads = min(BLOCK, 32 * -(-columns // 32))
-    grid = (-(-columns // threads), min(rows, MAX_GRID))
-    function("segment_sum.cu", "segment_sum", target.dtype)(grid, (threads,), args)

@@ -15,13 +15,14 @@ import numpy as np
 
 from ..fusion import Formula, const, var
 from ..fusion.cuda_compiler import cuda_source
-from . import capturing, cuda_copies, cuda_probe, cuda_sums, out_of_memory, scipys
+from . import capturing, cuda_probe, cuda_sums, out_of_memory, scipys
 from .base import HERE, Array, Kernel
 from .cublaslt import relu_row
 from .cuda_kernels import CudaKernel
 from .cuda_pools import Bound
 from .cuda_upload import Staging, Uploads
 from .cupy_images_backend import ImagesBackend
+from .cupy_moving_backend import MovingBackend
 from .device import Device, DeviceError
 from .placing import MANY, PlacedModule
 
@@ -75,7 +76,7 @@ class CudaMemoryStats:
     graph_bytes: int = 0
 
 
-class CupyBackend(ImagesBackend):
+class CupyBackend(ImagesBackend, MovingBackend):
     """Arrays on one GPU. The first GPU that a process asks for becomes CuPy's current device in that thread."""
 
     name = "cuda"
@@ -311,38 +312,6 @@ class CupyBackend(ImagesBackend):
     def plus(self, a: Array, b: Array, into: bool = False) -> Array:
         return self.kernel(_SUM)(a, b, out=a if into else None)
 
-    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        with self.place():
-            return self.xp.zeros(shape, dtype)
-
-    def copy(self, x: Array) -> Array:
-        with self.place():
-            return cuda_copies.copy(x)
-
-    def cast(self, x: Array, dtype: Any) -> Array:
-        with self.place():
-            return cuda_copies.cast(x, np.dtype(dtype))
-
-    def put(self, target: Array, index: Any, source: Any) -> None:
-        with self.place():
-            if _has_arrays(index):
-                target[index] = source
-                return
-            key = index if isinstance(index, tuple) else (index,)
-            if not any(part is ... for part in key):
-                key = (*key, ...)  # with it a single element is a view, too
-            cuda_copies.put(target[key], source)
-
-    def reshape(self, x: Array, shape: tuple[int, ...]) -> Array:
-        if x.flags.c_contiguous:
-            return x.reshape(shape)
-        with self.place():
-            return cuda_copies.reshaped(x, shape)
-
-    def join(self, arrays: Any, axis: int, out: Array) -> None:
-        with self.place():
-            cuda_copies.concatenate(arrays, axis, out)
-
     def column_sum(self, x: Array) -> Array:
         return self.reduce("sum", x, (0,), False)
 
@@ -361,35 +330,6 @@ class CupyBackend(ImagesBackend):
             return None
         with self.place():
             return cuda_sums.extreme_vjp(g, x, extremes, axes)
-
-    def scatter_add(self, target: Array, index: Any, source: Array) -> None:
-        with self.place():
-            if not _has_arrays(index):  # slices and numbers name no element twice
-                target[index] += source
-                return
-            rows = isinstance(index, self.xp.ndarray) and index.dtype.kind in "iu" and target.ndim > 0
-            if rows and target.flags.c_contiguous and target.dtype == source.dtype and target.dtype.kind in "fV":
-                self.rows.scatter_add_rows(target, index, source)
-                return
-            if target.dtype.kind == "c":
-                self.scatter_add(target.real, index, source.real)
-                self.scatter_add(target.imag, index, source.imag)
-                return
-            # Any other index: ask it for the number of each element that it names, and treat those as rows.
-            numbers = self.xp.arange(target.size, dtype=np.int64).reshape(target.shape)[index]
-            source = self.xp.broadcast_to(source, numbers.shape).astype(target.dtype, copy=False)
-            if target.dtype.kind in "biu":
-                self._add_integers(target, numbers, source)
-                return
-            dense = self.xp.zeros(target.shape, target.dtype)
-            self.rows.scatter_add_rows(dense.reshape(-1), numbers, source)
-            target += dense
-
-    def _add_integers(self, target: Array, numbers: Array, source: Array) -> None:
-        """Integers add up to the same sum in any order, so atomics do; CuPy has them for 64 unsigned bits."""
-        total = self.xp.zeros(target.size, np.uint64)
-        self.xp.add.at(total, numbers.reshape(-1), source.reshape(-1).astype(np.int64).view(np.uint64))
-        target += total.view(np.int64).reshape(target.shape).astype(target.dtype)
 
     def storage(self, array: Array) -> object:
         return array if array.base is None else array.base
@@ -438,9 +378,3 @@ _SUM = Formula("plus", ("a", "b"), (var("a") + var("b"),))
 
 # cuBLASLt's names of the activations; its GELU is the form with tanh.
 _EPILOGUES = {"relu": "RELU", "gelu_tanh": "GELU"}
-
-
-def _has_arrays(index: Any) -> bool:
-    """Whether an index names elements one by one (arrays, lists), not by slices and single numbers."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return any(isinstance(p, list) or getattr(p, "shape", ()) != () for p in parts)

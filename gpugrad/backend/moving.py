@@ -34,6 +34,10 @@ class Moving:
         """`target[index] = source`; an array that is given has no memory in common with the target."""
         target[index] = source
 
+    def take_rows(self, x: Any, index: Any) -> Any:
+        """`x[index]` for an array of integers."""
+        return x[index]
+
     def reshape(self, x: Any, shape: tuple[int, ...]) -> Any:
         """`x` in another shape, a view where the memory allows one; no length is left open."""
         return x.reshape(shape)

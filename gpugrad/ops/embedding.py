@@ -19,7 +19,7 @@ from .index import GETITEM, SCATTER, index_array
 
 
 def _forward(needs: Needs, weight: Any, *, arrays: Any) -> tuple[Any, tuple[Any, ...]]:
-    return weight[arrays[0]], (weight.shape, *arrays)
+    return backend_of(weight).take_rows(weight, arrays[0]), (weight.shape, *arrays)
 
 
 def _rule(g: Any, needs: Needs, shape: Shape, *kept: Any, arrays: Any) -> tuple[Any]:

@@ -77,7 +77,8 @@ def _misfit(what: str, index: Any, shape: Shape, why: Exception) -> IndexError:
 
 def _getitem_forward(needs: Needs, x: Any, *, index: Any, arrays: Any, unique: bool) -> tuple[Any, tuple[Any, ...]]:
     try:
-        out = x[index]
+        alone = len(arrays) == 1 and (index is arrays[0] or (type(index) is tuple and len(index) == 1))
+        out = backend_of(x).take_rows(x, arrays[0]) if alone and arrays[0].dtype != bool else x[index]
     except (IndexError, ValueError, TypeError) as why:
         raise _misfit("[getitem]", index, x.shape, why) from None
     if not isinstance(out, type(x)):  # of an array without elements' axes NumPy makes a scalar: a view all the same
@@ -140,8 +141,7 @@ def _add_at(backend: Backend, out: Any, index: Any, source: Any) -> None:
         index = index[0]
     if is_array(index) and index.ndim:
         rows = index.reshape(-1).astype(np.intp, copy=False)
-        rows = xp.where(rows < 0, rows + out.shape[0], rows)
-        backend.scatter_add(out, rows, xp.ascontiguousarray(source).reshape(rows.size, *out.shape[1:]))
+        backend.scatter_add(out, rows, backend.reshape(source, (rows.size, *out.shape[1:])))
         return
     numbers = xp.arange(out.size, dtype=np.intp).reshape(out.shape)
     positions = _with(numbers, index if type(index) is tuple else (index,))[index]

@@ -70,13 +70,25 @@ def test_maxout_shares_a_tie_and_gives_a_nans_cotangent_to_the_nan(k: Rows, rng:
 def test_segment_sum_adds_rows_by_index(k: Rows, rng: np.random.Generator) -> None:
     index = np.array([3, 0, 4, 3, 3, 1, 0], I64)
     order = np.argsort(index, kind="stable")
-    target, starts = np.unique(index[order], return_index=True)
-    starts = np.append(starts, len(order)).astype(I64)
+    starts = np.full(6, -1, I64)
+    k.run("segment_starts", (1,), (32,), (index, order, starts, I64(7), I64(5)))
+    assert starts.tolist() == np.searchsorted(index[order], np.arange(6)).tolist()
     g_stored, g = k.given(rng.uniform(-1, 1, (7, 37)))
     out_stored, out = k.given(rng.uniform(-1, 1, (5, 37)))
-    k.run("segment_sum", (1, 2), (64,), (g_stored, order, starts, target, out_stored, I64(len(target)), I64(37)))
+    k.run("segment_sum", (1, 2), (64,), (g_stored, order, starts, out_stored, I64(5), I64(37)))
     np.add.at(out, index, g)
     k.check(out_stored, out, 2)
+
+
+@pytest.mark.parametrize(("columns", "across"), [(16, 4), (37, 32), (264, 32)])
+def test_rows_are_taken_by_index(k: Rows, rng: np.random.Generator, columns: int, across: int) -> None:
+    stored, x = k.given(rng.uniform(-1, 1, (5, columns)))
+    index = np.array([3, -5, 4, -1, 0, 5, -6], I64)
+    for name in ("take_rows", "take_rows_wide")[: 1 + (columns % 8 == 0)]:
+        y = k.empty((7, columns))
+        k.run(name, (2,), (across, 32 // across), (stored, index, y, I64(7), I64(5), I64(columns)))
+        np.testing.assert_array_equal(k.read(y)[:5], x[index[:5]])
+        assert np.isnan(k.read(y)[5:]).all()
 
 
 STREAM = np.array([0xFEDC_BA98_7654_3210, 2**33 - 6], np.uint64)

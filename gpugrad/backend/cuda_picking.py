@@ -1,0 +1,77 @@
+"""Rows by index on the GPU, and rows added by index: what an embedding looks up, and its gradient.
+
+The arithmetic is in `kernels/picking.cu`; the sorting behind the gradient is CuPy's. Nothing waits for the device.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from ..fusion import call, trace
+from .cuda_copies import dense, into
+from .cuda_launch import BLOCK, MAX_GRID, function, new, sizes
+
+_FROM_0: Final = trace(lambda index, rows: call("where", index < 0, index + rows, index), "counted_from_0")
+_INDEX: Final = np.dtype(np.int64)
+_BLOCKS: Final = 2112  # more only wait to be started
+
+
+def take_rows(x: Any, index: Any) -> Any:
+    """`x[index]` for an array of integers; nan for those out of range, which to find would mean waiting.
+
+    Args:
+        x: `"rows *rest"`, C-contiguous, of a floating-point dtype, with elements.
+        index: integers of any shape, negative ones from the end.
+
+    Returns:
+        `index.shape + x.shape[1:]`, of the dtype of `x`.
+    """
+    y, rows = new((*index.shape, *x.shape[1:]), x.dtype), x.shape[0]
+    count, columns = index.size, x.size // rows
+    if not count:
+        return y
+    pack = 16 // x.itemsize
+    wide = columns % pack == 0 and x.data.ptr % 16 == 0
+    packs = columns // pack if wide else columns
+    across = min(32, 1 << (packs - 1).bit_length())
+    down = BLOCK // across
+    args = (x, dense(index, _INDEX), y, np.int64(count), *sizes(rows, columns))
+    run = function("picking.cu", "take_rows_wide" if wide else "take_rows", x.dtype)
+    run((min(-(-count // down), _BLOCKS),), (across, down), args)
+    return y
+
+
+def scatter_add_rows(target: Any, index: Any, source: Any) -> None:
+    """`target[index] += source` in place, repeats added up in the order of `index`: the same result every time.
+
+    Args:
+        target: `"rows *rest"`, C-contiguous, of a floating point dtype.
+        index: integers of any shape, negative ones from the end; what is out of range is left out.
+        source: `index.shape + target.shape[1:]`, of the type of `target`.
+
+    Raises:
+        ValueError: a source of another shape, or a target that is not C-contiguous.
+    """
+    import cupy
+
+    if source.shape != index.shape + target.shape[1:] or not target.flags.c_contiguous:
+        raise ValueError(
+            f"[scatter_add] target: {target.shape}, index: {index.shape}, source: {source.shape}; expected a "
+            f"C-contiguous target and a source of shape {index.shape + target.shape[1:]}"
+        )
+    if not index.size or not target.size:
+        return
+    rows, count = target.shape[0], index.size
+    columns = target.size // rows
+    from_0 = new((count,), _INDEX)
+    into(_FROM_0, (index.reshape(-1), rows), from_0)
+    order = cupy.argsort(from_0)  # stable in CuPy, whatever it is asked for
+    # A segment for each row of the target, most of them empty: how many differ need not be known on the host.
+    starts = new((rows + 1,), _INDEX)
+    find, add = (function("picking.cu", kernel, target.dtype) for kernel in ("segment_starts", "segment_sum"))
+    find((-(-(rows + 1) // BLOCK),), (BLOCK,), (from_0, order, starts, np.int64(count), np.int64(rows)))
+    threads = min(BLOCK, 32 * -(-columns // 32))
+    grid = (-(-columns // threads), min(rows, MAX_GRID))
+    add(grid, (threads,), (dense(source), order, starts, target, *sizes(rows, columns)))

@@ -1,0 +1,92 @@
+"""The part of the CUDA backend that moves elements: the GPU is made current, and kernels of our own do it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+
+from . import cuda_copies, cuda_picking
+from .base import Array, Backend
+
+
+class MovingBackend(Backend):
+    """Copies, casts, writes to parts, joining, and rows by index on one GPU."""
+
+    @abstractmethod
+    def place(self) -> Any:
+        """A context in which this GPU is the current one."""
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        with self.place():
+            return self.xp.zeros(shape, dtype)
+
+    def copy(self, x: Array) -> Array:
+        with self.place():
+            return cuda_copies.copy(x)
+
+    def cast(self, x: Array, dtype: Any) -> Array:
+        with self.place():
+            return cuda_copies.cast(x, np.dtype(dtype))
+
+    def put(self, target: Array, index: Any, source: Any) -> None:
+        with self.place():
+            if _has_arrays(index):
+                target[index] = source
+                return
+            key = index if isinstance(index, tuple) else (index,)
+            if not any(part is ... for part in key):
+                key = (*key, ...)  # with it a single element is a view, too
+            cuda_copies.put(target[key], source)
+
+    def take_rows(self, x: Array, index: Array) -> Array:
+        with self.place():
+            if not x.size or x.dtype.kind not in "fV" or not x.flags.c_contiguous or index.dtype.kind not in "iu":
+                return x[index]
+            return cuda_picking.take_rows(x, index)
+
+    def reshape(self, x: Array, shape: tuple[int, ...]) -> Array:
+        if x.flags.c_contiguous:
+            return x.reshape(shape)
+        with self.place():
+            return cuda_copies.reshaped(x, shape)
+
+    def join(self, arrays: Any, axis: int, out: Array) -> None:
+        with self.place():
+            cuda_copies.concatenate(arrays, axis, out)
+
+    def scatter_add(self, target: Array, index: Any, source: Array) -> None:
+        with self.place():
+            if not _has_arrays(index):  # slices and numbers name no element twice
+                target[index] += source
+                return
+            rows = isinstance(index, self.xp.ndarray) and index.dtype.kind in "iu" and target.ndim > 0
+            if rows and target.flags.c_contiguous and target.dtype == source.dtype and target.dtype.kind in "fV":
+                cuda_picking.scatter_add_rows(target, index, source)
+                return
+            if target.dtype.kind == "c":
+                self.scatter_add(target.real, index, source.real)
+                self.scatter_add(target.imag, index, source.imag)
+                return
+            # Any other index: ask it for the number of each element that it names, and treat those as rows.
+            numbers = self.xp.arange(target.size, dtype=np.int64).reshape(target.shape)[index]
+            source = self.xp.broadcast_to(source, numbers.shape).astype(target.dtype, copy=False)
+            if target.dtype.kind in "biu":
+                self._add_integers(target, numbers, source)
+                return
+            dense = self.xp.zeros(target.shape, target.dtype)
+            cuda_picking.scatter_add_rows(dense.reshape(-1), numbers, source)
+            target += dense
+
+    def _add_integers(self, target: Array, numbers: Array, source: Array) -> None:
+        """Integers add up to the same sum in any order, so atomics do; CuPy has them for 64 unsigned bits."""
+        total = self.xp.zeros(target.size, np.uint64)
+        self.xp.add.at(total, numbers.reshape(-1), source.reshape(-1).astype(np.int64).view(np.uint64))
+        target += total.view(np.int64).reshape(target.shape).astype(target.dtype)
+
+
+def _has_arrays(index: Any) -> bool:
+    """Whether an index names elements one by one (arrays, lists), not by slices and single numbers."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(p, list) or getattr(p, "shape", ()) != () for p in parts)

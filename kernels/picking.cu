@@ -1,0 +1,85 @@
+// Rows of a matrix by index, and rows added by index without atomics, in a fixed order: the way back.
+//
+//   take_rows(x, index, y, count, rows, columns)       y[i, :] = x[index[i], :], nan where the index is out of range
+//   take_rows_wide(x, index, y, count, rows, columns)  the same, 16 bytes an access: whole packs, from such a boundary
+//   segment_starts(index, order, starts, count, rows)  starts[r]: how many of the sorted indices are below r, r <= rows
+//   segment_sum(g, order, starts, y, rows, columns)
+//       y[r, :] += sum over k in starts[r]..starts[r + 1] of g[order[k], :]
+//
+// A negative index counts from the end. The host sorts (index, negative ones counted from 0) once, stable, into `order`.
+// x, y, g: storage type, C-contiguous rows of `columns`; index, order, starts and sizes: long long. take_rows: block
+// (across, down), a row's packs along x; grid (blocks,). segment_starts: a thread for each start. segment_sum: block
+// (m,), grid (ceil(columns / m), rows up to 65535; more are looped over).
+#include "types.cuh"
+
+namespace gg {
+
+template <int W, class T>
+__device__ void take_rows(const T* x, const long long* index, T* y, long long count, long long rows,
+                          long long columns) {
+  const long long packs = columns / W;
+  for (long long i = (long long)blockIdx.x * blockDim.y + threadIdx.y; i < count; i += gridDim.x * blockDim.y) {
+    const long long named = index[i], row = named < 0 ? named + rows : named;
+    const bool inside = row >= 0 && row < rows;
+    const T* from = x + row * columns;
+    T* to = y + i * columns;
+#pragma unroll 4
+    for (long long p = threadIdx.x; p < packs; p += blockDim.x) {
+      Pack<T, W> pack;
+      if (inside) pack = Pack<T, W>(from + p * W);
+      else
+#pragma unroll
+        for (int j = 0; j < W; ++j) pack.v[j] = store<T>(quiet_nan<real<T>>());
+      pack.to(to + p * W);
+    }
+  }
+}
+
+__device__ __forceinline__ void starts_of(const long long* index, const long long* order, long long* starts,
+                                          long long count, long long rows) {
+  const long long r = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+  if (r > rows) return;
+  long long low = 0, high = count;
+  while (low < high) {
+    const long long middle = (low + high) >> 1;
+    if (index[order[middle]] < r) low = middle + 1;
+    else high = middle;
+  }
+  starts[r] = low;
+}
+
+template <class T>
+__device__ void segment_sum(const T* g, const long long* order, const long long* starts, T* y, long long rows,
+                            long long columns) {
+  using C = real<T>;
+  const long long c = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+  if (c >= columns) return;
+  for (long long r = blockIdx.y; r < rows; r += gridDim.y) {
+    const long long first = starts[r], last = starts[r + 1];
+    if (first == last) continue;  // most rows of a large table
+    C sum = C(0);
+    for (long long k = first; k < last; ++k) sum += load<C>(g[order[k] * columns + c]);
+    T* to = y + r * columns + c;
+    *to = store<T>(load<C>(*to) + sum);
+  }
+}
+
+}  // namespace gg
+
+#define GG_TAKE(name, W, T, tag)                                                                                    \
+  extern "C" __global__ void __launch_bounds__(256) gg_##name##_##tag(                                              \
+      const T* x, const long long* index, T* y, long long count, long long rows, long long columns) {               \
+    gg::take_rows<W>(x, index, y, count, rows, columns);                                                            \
+  }
+#define GG_ENTRIES(T, tag)                                                                                          \
+  GG_TAKE(take_rows, 1, T, tag)                                                                                     \
+  GG_TAKE(take_rows_wide, 16 / sizeof(T), T, tag)                                                                   \
+  extern "C" __global__ void gg_segment_starts_##tag(const long long* index, const long long* order,                \
+                                                     long long* starts, long long count, long long rows) {          \
+    gg::starts_of(index, order, starts, count, rows);                                                               \
+  }                                                                                                                 \
+  extern "C" __global__ void gg_segment_sum_##tag(const T* g, const long long* order, const long long* starts,      \
+                                                  T* y, long long rows, long long columns) {                        \
+    gg::segment_sum(g, order, starts, y, rows, columns);                                                            \
+  }
+#include "instantiate.cuh"
