@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ..backend import backend_of
+from ..backend.placing import placed
 from ..ops.arguments import bare, constant, module, operand, some
 from ..ops.defining import elementwise
 from ..ops.elementwise import exp, log, square, where
@@ -65,6 +66,7 @@ def poisson_nll_loss(
     return reduced("poisson_nll_loss", loss + stirling(t) if full else loss, reduction)
 
 
+@placed
 def gaussian_nll_loss(
     input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
 ) -> Any:

@@ -24,8 +24,8 @@ def positive(x: Any) -> Any:
 
 def signs(x: Any) -> Any:
     """1 and -1 by turns along the last axis, of the shape and on the device of `x`."""
-    row = 1 - 2 * (module(x).arange(x.shape[-1]) % 2)
-    return op.broadcast_to(constant(x, row.astype(x.dtype)), x.shape)
+    row = 1 - 2 * (np.arange(x.shape[-1]) % 2)
+    return op.broadcast_to(constant(x, module(x).asarray(row.astype(x.dtype))), x.shape)
 
 
 def composed(name: str, call: Any, *inputs: Any, **rest: Any) -> Row:
