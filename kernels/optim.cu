@@ -21,8 +21,8 @@
 //       fields p, g, v, buffer (may be null where momentum is 0), mean (null, or the mean of d: Graves, 2013):
 //       v = alpha v + (1 - alpha) d^2;  mean = alpha mean + (1 - alpha) d;  u = d / (sqrt(v - mean^2) + eps);
 //       buffer = momentum buffer + u;  p -= lr buffer
-//   adagrad, adadelta, adamax, moments(..., lr, step, grad_scale, beta1, beta2, eps, weight_decay, decoupled, own, past,
-//        root, shift, held, found, skipped)
+//   adagrad(...), adadelta(...), adamax(...), moments(..., lr, step, grad_scale, beta1, beta2, eps, weight_decay,
+//        decoupled, own, past, root, shift, held, found, skipped)
 //       fields p, g, s, t; held: null, or own, past, root and shift in device memory, in place of the four
 //       adagrad (Duchi et al., 2011): s += d^2;  p -= lr own d / (sqrt(s) + eps)
 //       adadelta (Zeiler, 2012): s = beta2 s + (1 - beta2) d^2;  u = sqrt(t + eps) / sqrt(s + eps) d;
