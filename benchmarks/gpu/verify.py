@@ -2,10 +2,11 @@
 
     python -m benchmarks.gpu.verify FOLDER [--seconds 500]
 
-FOLDER receives `summary.txt`, `results.json` (device, versions, each failed test, the suites' figures), `tests.txt`,
-`check.json`, `benchmarks.txt`, and what `python -m benchmarks.gpu` writes (`gpu-figures.json`, `gpu-figures.md`,
-`figures.txt`); the first two anew after each part. Tests and check run in several processes at a time, which hang or
-crash for themselves alone; nothing runs beside a measurement. What does not fit into the time is cut off and said so.
+FOLDER receives `summary.txt`, `results.json` (device, versions, each failed test, the check's deviations, the suites'
+figures), `tests.txt`, `benchmarks.txt`, and what `python -m benchmarks.gpu` writes (`gpu-figures.json`,
+`gpu-figures.md`, `figures.txt`); the first two anew after each part. Tests and check run in several processes at a
+time, which hang or crash for themselves alone; nothing runs beside a measurement. What does not fit into the time is
+cut off and said so.
 Exit code 0: all passed; 1: something failed or was cut off; 2: no device answers. `--rehearse` runs the tests on the
 stand-in for CuPy and the benchmarks in their smallest sizes on the CPU, to see that the call itself is in order.
 """
@@ -70,19 +71,20 @@ def marked() -> list[str]:
     return [str(path.relative_to(ROOT)) for path in every if "pytest.mark.gpu" in path.read_text()]
 
 
-def check(folder: Path, seconds: float, options: argparse.Namespace) -> dict[str, Any]:
+def check(seconds: float, options: argparse.Namespace) -> dict[str, Any]:
     """Runs `gpugrad check`, whose bandwidths the figures measure; how many operations agree, and which do not."""
     device = ["cpu", "--only", "^relu$"] if options.rehearse else ["cuda"]
-    report = folder / "check.json"
-    command = [sys.executable, "-m", "gpugrad", "check", "--no-bandwidth", "--json", str(report), "--device", *device]
-    with tempfile.TemporaryFile("w+") as log:
-        found = run(command, log, seconds, shards.PLAIN)
+    command = [sys.executable, "-m", "gpugrad", "check", "--no-bandwidth", "--device", *device]
+    with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryFile("w+") as log:
+        report = Path(scratch) / "check.json"
+        found = run([*command, "--json", str(report)], log, seconds, shards.PLAIN)
         log.seek(0)
         found["end"] = log.read()[-1000:]
-    if report.is_file():
-        each = json.loads(report.read_text())["operations"]
+        each = json.loads(report.read_text())["operations"] if report.is_file() else []
+    if each:
         bad = [f for f in each if f["error"] or max(f["forward"], f["backward"] or 0) > TOLERANCE]
         found |= {"operations": len(each), "wrong": bad}
+        found["deviations"] = {f["name"]: [f["forward"], f["backward"]] for f in each}
     return found
 
 
@@ -203,7 +205,7 @@ def main(arguments: list[str] | None = None) -> int:
         (folder / "summary.txt").write_text(summary(results))
 
     with concurrent.futures.ThreadPoolExecutor(2) as both:
-        parts = {"tests": both.submit(tests, folder, most, options), "check": both.submit(check, folder, most, options)}
+        parts = {"tests": both.submit(tests, folder, most, options), "check": both.submit(check, most, options)}
         results |= {name: part.result() for name, part in parts.items()}
     written()
     print(summary(results), end="", flush=True)

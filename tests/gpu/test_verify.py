@@ -17,7 +17,8 @@ def test_a_rehearsal_writes_the_folder(tmp_path: Path) -> None:
     results = json.loads((tmp_path / "results.json").read_text())
     assert code == 0, (tmp_path / "tests.txt").read_text()
     assert (results["tests"]["passed"], results["tests"]["failed"]) == (3, 0)
-    assert results["check"]["operations"] == 1
+    assert list(results["check"]["deviations"]) == ["relu"]
+    assert len(list(tmp_path.iterdir())) <= 7, "some machines return few files"
     assert "tests: 3 passed, 0 failed" in (tmp_path / "summary.txt").read_text()
 
 
