@@ -378,7 +378,9 @@ class Optimizer:
                 "one shape"
             )
         backend = backend_of(p.data)
-        return new_tensor(backend.receive(array, backend_of(array)).astype(p.dtype), None)
+        kept = backend.xp.empty_like(p.data)  # in the parameter's order of memory: updates go through both as one line
+        backend.put(kept, ..., backend.receive(array, backend_of(array)).astype(p.dtype))
+        return new_tensor(kept, None)
 
     def __repr__(self) -> str:
         lines = [f"{self.name} ("]
