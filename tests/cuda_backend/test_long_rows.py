@@ -36,7 +36,7 @@ def check_all(
         want = getattr(cpu_rows, name)(*arrays, *options)
         have = getattr(cuda_rows, name)(*map(there, arrays), *options)
         want, have = (r if isinstance(r, tuple) else (r,) for r in (want, have))
-        same(name, [h.get() for h in have], list(want), 2e-2 if dtype == np.float16 else 2e-4)
+        same(name, [h.get() for h in have], list(want), 2e-2 if np.dtype(dtype).itemsize == 2 else 2e-4)
         return want
 
     x, g = normal(rng, (rows, columns), dtype), normal(rng, (rows, columns), dtype)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -35,7 +36,7 @@ def test_pieces_give_what_whole_rows_give(
     assert in_pieces(gpu)
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float64], ids=str)
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float64], ids=str)
 def test_pieces_in_other_dtypes(cuda: Backend, gpu: State, rng: np.random.Generator, dtype: Any) -> None:
     check_all(cuda, rng, 32_781, 0, dtype, rows=2)
     assert in_pieces(gpu)
