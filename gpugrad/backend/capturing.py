@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-__all__ = ["Capture", "CaptureError", "current", "entered", "reads", "refuse"]
+__all__ = ["Capture", "CaptureError", "SizesError", "current", "entered", "reads", "refuse"]
 
 _TABLE: Final = 32 << 10  # bytes of numbers that a replay may write first
 _UNIT: Final = 16
@@ -31,6 +31,10 @@ class CaptureError(RuntimeError):
         capture = _state.capture
         if capture is not None and capture.recording and capture.refused is None:
             capture.refused = self
+
+
+class SizesError(CaptureError):
+    """A recording that asks for other memory than the rehearsal before it."""
 
 
 class _State(threading.local):

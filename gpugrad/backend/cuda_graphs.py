@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final
 
-from .capturing import Capture, CaptureError, entered
+from .capturing import Capture, CaptureError, SizesError, entered
 from .cuda_pools import PrivatePool
 
 __all__ = ["Recorder", "Recording"]
@@ -114,7 +114,7 @@ class Recorder:
         at, before = len(self._sizes), self._before
         if before is not None and (at >= len(before) or before[at] != nbytes):
             was = f"{before[at]} bytes" if at < len(before) else "nothing"
-            raise CaptureError(
+            raise SizesError(
                 f"its shapes change from call to call: it asks for {nbytes} bytes where the call before asked for {was}"
             )
         self._sizes.append(nbytes)
@@ -190,7 +190,7 @@ class Recorder:
             with self.backend.xp.cuda.using_allocator(self._malloc):
                 graph, result = self._captured(capture, function)
             if len(self._sizes) != len(self._before):
-                raise CaptureError("its shapes change from call to call: it asks for less memory than the call before")
+                raise SizesError("its shapes change from call to call: it asks for less memory than the call before")
             recording = Recording(self, capture, graph, result)
         except BaseException:
             capture.undo()

@@ -7,18 +7,15 @@ graph by the arguments, what becomes of the leaves' gradients, and the way back 
 from __future__ import annotations
 
 import functools
-import linecache
 import threading
 import types
 import warnings
 from collections.abc import Callable, Hashable
 from typing import Any, Final
 
-import numpy as np
-
 from .. import mutation
 from ..backend import backend_of, default_device, gpus_in_use, is_array
-from ..backend.capturing import CaptureError, current
+from ..backend.capturing import CaptureError, SizesError, current
 from ..backend.cuda_settings import algorithm, memory_limit
 from ..backend.precision import get_float32_matmul_precision
 from ..casting import asked
@@ -26,11 +23,11 @@ from ..gradmode import is_grad_enabled
 from ..nodes import Leaf
 from ..ops.creation import get_default_dtype
 from ..tensor import Tensor, new_tensor
+from .calls import bare, copied, leaf_key, structure, users_line
 from .heard import ALLOCATED, CHANGED, GRADIENTS
 from .reached import Reach
 from .tree import flatten
 
-_LIBRARIES: Final = {"gpugrad", "cupy", "cupyx", "nvmath", "numpy", "contextlib"}  # whose lines are not the user's
 _MAX_KINDS: Final = 64  # of arguments that are remembered, with the memory that a graph would read them from
 _MAX_RENEWALS: Final = 8  # in a row, of graphs that were not worth it
 _WORTH_IT: Final = 10  # replays of a graph that make up for its recording
@@ -106,7 +103,7 @@ class _Kind:
 
     def __init__(self) -> None:
         self.calls = self.replays = self.renewals = self.unused = 0
-        self.plain = False
+        self.plain = self.again = False
         self.refused: CaptureError | None = None  # why it cannot be recorded, where a rehearsal showed it
         self.sizes: list[int] = []
         self.inputs: list[Any] = []
@@ -169,7 +166,7 @@ class Compiled:
         leaves, build = flatten((args, kwargs))
         if current() is not None:
             return self.function(*args, **kwargs)
-        backends = [backend_of(array) for leaf in leaves if is_array(array := _bare(leaf))]
+        backends = [backend_of(array) for leaf in leaves if is_array(array := bare(leaf))]
         try:
             if not backends and self._where is _UNKNOWN:
                 return self._look(args, kwargs)
@@ -187,8 +184,21 @@ class Compiled:
                 try:
                     return self._run(kind, leaves, build, [backend, *backends[1:]])
                 except _NoGraphError as refused:
-                    self._say(refused.why)
+                    return self._plainly(kind, refused.why, args, kwargs)
         return self.function(*args, **kwargs)
+
+    def _plainly(self, kind: _Kind, why: Exception, args: Any, kwargs: Any) -> Any:
+        """Call the function as it is where a recording failed; if that fails as well, the next call may be recorded."""
+        try:
+            result = self.function(*args, **kwargs)
+        except Exception as error:
+            if type(error) is type(why) and not isinstance(error, MemoryError):  # a recording takes more memory
+                kind.plain = False
+                raise
+            self._say(why, 4)
+            raise
+        self._say(why, 4)
+        return result
 
     def _new_kind(self, key: Hashable) -> _Kind:
         """A kind of arguments that was not met yet, or was forgotten: the oldest without a graph is, beyond a bound."""
@@ -202,7 +212,7 @@ class Compiled:
         """Call the function as it is, and note the first GPU that it works on: none of its arguments says it."""
         with ALLOCATED.heard() as met, CHANGED.heard() as changed:
             result = self.function(*args, **kwargs)
-        returned = [backend_of(array) for leaf in flatten(result)[0] if is_array(array := _bare(leaf))]
+        returned = [backend_of(array) for leaf in flatten(result)[0] if is_array(array := bare(leaf))]
         found = [*met, *changed, *returned]
         if found or not gpus_in_use():  # else it did nothing that shows: the next call may
             self._where = next((backend for backend in found if backend.name == "cuda"), None)
@@ -214,7 +224,7 @@ class Compiled:
         if switches is None:
             if len(self._switches) >= _MAX_KINDS:
                 self._switches.pop(next(iter(self._switches)))
-            given = [leaf for leaf in leaves if not is_array(_bare(leaf))]
+            given = [leaf for leaf in leaves if not is_array(bare(leaf))]
             switches = self._switches[key] = Reach(self.function, given).switches
         return tuple([each["training"] for each in switches])
 
@@ -241,12 +251,12 @@ class Compiled:
 
             result = self._step(kind, run, recorder)
             for i, what in kind.written.items():  # the caller's own change as did those that the function had instead
-                array = _bare(leaves[i])
+                array = bare(leaves[i])
                 backend: Any = backend_of(array)
                 backend.overwrite(array, kind.inputs[i])
                 mutation.changed(array, what)
         try:
-            return _copied(result)
+            return copied(result)
         finally:  # those that were asked for, even where memory ran out on the way
             recorder.copied()
 
@@ -284,6 +294,10 @@ class Compiled:
                 graph = self._record(kind, run, recorder)
                 kind.unused += 1
             except Exception as error:
+                if isinstance(error, SizesError) and not kind.again:
+                    # What the rehearsals set up may have come late, such as an optimizer's state.
+                    kind.again = True
+                    return self._rehearse(kind, run, recorder)
                 kind.plain = True
                 kind.inputs, kind.held = [], []
                 raise _NoGraphError(error) from error
@@ -354,7 +368,7 @@ class Compiled:
             raise CaptureError("weights that autocast converted before would be read again; enter autocast inside it")
         # The last two: where and as what new tensors are made.
         modes = is_grad_enabled(), get_float32_matmul_precision(), algorithm.get(), memory_limit()
-        key = (backend, modes, default_device(), get_default_dtype(), _structure(tree), *map(_leaf_key, leaves))
+        key = (backend, modes, default_device(), get_default_dtype(), structure(tree), *map(leaf_key, leaves))
         try:
             hash(key)
         except TypeError as error:
@@ -365,7 +379,7 @@ class Compiled:
         """The arrays among the arguments where the graph reads them: this call's values."""
         if not kind.inputs:
             for leaf in leaves:
-                array: Any = None if isinstance(leaf, Tensor) and leaf._node is not None else _bare(leaf)
+                array: Any = None if isinstance(leaf, Tensor) and leaf._node is not None else bare(leaf)
                 there = is_array(array)
                 kind.inputs.append(backend_of(array).empty(array.shape, array.dtype) if there else None)
             # Tensors that are told by their identity must stay.
@@ -373,13 +387,11 @@ class Compiled:
         for leaf, static in zip(leaves, kind.inputs, strict=True):
             if static is not None:
                 backend: Any = backend_of(static)
-                backend.overwrite(static, _bare(leaf))
+                backend.overwrite(static, bare(leaf))
 
-    def _say(self, error: Exception) -> None:
-        where = _users_line(error)
-        warnings.warn(
-            f"[compile] {self.name} runs as it is, without a CUDA graph: {error}{where}", RuntimeWarning, stacklevel=3
-        )
+    def _say(self, error: Exception, level: int = 3) -> None:
+        text = f"[compile] {self.name} runs as it is, without a CUDA graph: {error}{users_line(error)}"
+        warnings.warn(text, RuntimeWarning, stacklevel=level)
 
 
 class _NoGraphError(Exception):
@@ -388,56 +400,3 @@ class _NoGraphError(Exception):
     def __init__(self, why: Exception) -> None:
         super().__init__(str(why))
         self.why = why
-
-
-def _bare(leaf: Any) -> Any:
-    """The array of a tensor; anything else as it is."""
-    return leaf.data if isinstance(leaf, Tensor) else leaf
-
-
-def _structure(tree: Any) -> Hashable:
-    if isinstance(tree, dict):
-        return dict, tuple((k, _structure(v)) for k, v in tree.items())
-    if isinstance(tree, list | tuple):
-        return type(tree), tuple(map(_structure, tree))
-    return tree is None, type(tree)
-
-
-def _leaf_key(leaf: Any) -> Hashable:
-    array = _bare(leaf)
-    if not is_array(array):
-        return type(leaf), leaf
-    if isinstance(leaf, Tensor) and leaf._node is not None:
-        return "leaf", id(leaf)
-    if type(array) is np.ndarray:
-        raise CaptureError("its arguments are on the CPU and on a GPU; move them first, e.g. x.to('cuda')")
-    return array.shape, array.dtype, backend_of(array)
-
-
-def _copied(result: Any) -> Any:
-    """The results in memory of their own: the next replay writes where they are now."""
-    if result is None:
-        return None
-    leaves, build = flatten(result)
-    copies = []
-    for leaf in leaves:
-        array = _bare(leaf)
-        backend: Any = backend_of(array)
-        if is_array(array) and backend.name == "cuda":
-            with backend.place():
-                array = array.copy()
-        copies.append(new_tensor(array, None) if isinstance(leaf, Tensor) else array)
-    return build(copies)
-
-
-def _users_line(error: Exception) -> str:
-    """The innermost line outside the libraries on the way to an error, for its message."""
-    found, trace = "", error.__traceback__
-    while trace is not None:
-        frame = trace.tb_frame
-        module = frame.f_globals.get("__name__", "")
-        if not any(module == library or module.startswith(f"{library}.") for library in _LIBRARIES):
-            path, number = frame.f_code.co_filename, trace.tb_lineno
-            found = f" ({path}:{number}: {linecache.getline(path, number).strip()})"
-        trace = trace.tb_next
-    return found

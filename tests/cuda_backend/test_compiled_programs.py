@@ -482,3 +482,44 @@ def test_a_function_that_shows_no_work_at_first_is_looked_at_again(gpu: State) -
         run()
     assert w.tolist() == [2.0 * 2**5] * 3
     assert run.graphs == 1
+
+
+def test_a_state_that_the_only_rehearsal_set_up_is_no_reason_to_give_up(gpu: State) -> None:
+    found = []
+    for wrap in (plainly, lambda f: gg.compile(f, warmup=1)):
+        model = network()
+        optimizer = gg.optim.Adam(model.parameters(), lr=0.01)
+
+        def step(x: Any, y: Any, model: Any = model, optimizer: Any = optimizer) -> Any:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        run = wrap(step)
+        gg.manual_seed(2)
+        found.append([run(*batch(i)).item() for i in range(7)])
+        found.append(numbers(model))
+    assert found[:2] == found[2:]
+    assert run.graphs == 1
+
+
+def test_an_error_of_the_users_while_recording_says_nothing_against_the_next_time(gpu: State) -> None:
+    def step(x: Any, bad: list[bool]) -> Any:
+        y = x * 2.0
+        if failing_now[0]:
+            raise KeyError("of the user")
+        return y
+
+    failing_now = [False]
+    compiled = gg.compile(step, warmup=2)
+    for i in range(7):
+        failing_now[0] = i == 2
+        x = gg.full((3,), float(i), device="cuda")
+        if failing_now[0]:
+            with pytest.raises(KeyError, match="of the user"):
+                compiled(x, [True])
+        else:
+            assert compiled(x, [True]).tolist() == [2.0 * i] * 3
+    assert compiled.graphs == 1

@@ -150,7 +150,7 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
         placing,
     )
     from gpugrad.bridges.cupy import hints
-    from gpugrad.transforms import compiling
+    from gpugrad.transforms import calls
 
     def forget() -> None:
         for known in backend._CUDA.values():
@@ -183,7 +183,7 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
     driver, has_cupy = cuda_probe.driver_device_count, cuda_probe.cupy_installed
     cuda_probe.driver_device_count = lambda: devices  # type: ignore[assignment]
     cuda_probe.cupy_installed = lambda: True  # type: ignore[assignment]
-    compiling._LIBRARIES.add("tests.standin")
+    calls.LIBRARIES.add("tests.standin")
     out_of_memory._BETWEEN.add("tests.standin")
     chosen, seed = list(backend._default), list(backend._seed)
     sys.modules.update(_modules())
@@ -208,7 +208,7 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
             del sys.modules[name]
         sys.modules.update(hidden)
         cuda_probe.driver_device_count, cuda_probe.cupy_installed = driver, has_cupy
-        compiling._LIBRARIES.discard("tests.standin")
+        calls.LIBRARIES.discard("tests.standin")
         out_of_memory._BETWEEN.discard("tests.standin")
         forget()
         backend._default[:], backend._seed[:] = chosen, seed
