@@ -99,6 +99,7 @@ if TYPE_CHECKING:
     from . import models as models
     from .attention import MultiheadAttention, TransformerEncoder, TransformerEncoderLayer
     from .bilinear import Bilinear
+    from .ctc import CTCLoss
     from .distances import CosineSimilarity, PairwiseDistance
     from .embedding import Embedding
     from .embedding_bag import EmbeddingBag
@@ -138,6 +139,7 @@ if TYPE_CHECKING:
 _LATER = {
     "attention": ("MultiheadAttention", "TransformerEncoder", "TransformerEncoderLayer"),
     "bilinear": ("Bilinear",),
+    "ctc": ("CTCLoss",),
     "distances": ("CosineSimilarity", "PairwiseDistance"),
     "embedding": ("Embedding",),
     "embedding_bag": ("EmbeddingBag",),
@@ -169,7 +171,7 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "CELU", "ELU", "GELU", "GLU", "GRU", "LSTM", "RNN", "SELU", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "AdaptiveMaxPool3d", "AvgPool1d", "AvgPool2d",
-    "AvgPool3d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "Bilinear",
+    "AvgPool3d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "Bilinear", "CTCLoss",
     "CircularPad1d", "CircularPad2d", "CircularPad3d", "ConstantPad1d", "ConstantPad2d", "ConstantPad3d", "Conv1d",
     "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "CosineEmbeddingLoss",
     "CosineSimilarity", "CrossEntropyLoss", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "Embedding",

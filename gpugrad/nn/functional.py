@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from ..ops.patches import fold, unfold
     from ..ops.resample import interpolate, pixel_shuffle, pixel_unshuffle
     from .bilinear import bilinear
+    from .ctc import ctc_loss
     from .distances import cosine_similarity, normalize, pairwise_distance
     from .embedding_bag import embedding_bag
     from .grids import affine_grid, grid_sample
@@ -87,18 +88,19 @@ __all__ = [
     "adaptive_max_pool2d", "adaptive_max_pool3d", "affine_grid", "avg_pool1d", "avg_pool2d", "avg_pool3d",
     "batch_norm", "bilinear", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "conv1d",
     "conv2d", "conv3d", "conv_relu", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
-    "cosine_embedding_loss", "cosine_similarity", "cross_entropy", "dropout", "dropout1d", "dropout2d", "dropout3d",
-    "elu", "embedding", "embedding_bag", "feed_forward", "flatten", "fold", "gaussian_nll_loss", "gelu", "glu",
-    "grid_sample", "group_norm", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "hinge_embedding_loss",
-    "hinge_loss", "huber_loss", "identity", "instance_norm", "interpolate", "kl_div", "l1_loss", "layer_norm",
-    "leaky_relu", "linear", "local_response_norm", "log_sigmoid", "log_softmax", "logsigmoid", "logsumexp",
-    "lp_pool1d", "lp_pool2d", "lp_pool3d", "margin_ranking_loss", "max_pool1d", "max_pool2d", "max_pool3d",
-    "max_unpool1d", "max_unpool2d", "max_unpool3d", "maxout", "mish", "mse_loss", "multi_margin_loss",
-    "multilabel_soft_margin_loss", "nll_loss", "normalize", "one_hot", "pad", "pairwise_distance",
-    "perceptron_loss", "pixel_shuffle", "pixel_unshuffle", "poisson_nll_loss", "prelu", "relu", "relu6", "rms_norm",
-    "rrelu", "scaled_dot_product_attention", "selu", "sigmoid", "silu", "sin", "smooth_l1_loss", "soft_margin_loss",
-    "softmax", "softmin", "softplus", "softshrink", "softsign", "step", "tanh", "tanhshrink", "threshold",
-    "triplet_margin_loss", "triplet_margin_with_distance_loss", "unflatten", "unfold",
+    "cosine_embedding_loss", "cosine_similarity", "cross_entropy", "ctc_loss", "dropout", "dropout1d", "dropout2d",
+    "dropout3d", "elu", "embedding", "embedding_bag", "feed_forward", "flatten", "fold", "gaussian_nll_loss",
+    "gelu", "glu", "grid_sample", "group_norm", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
+    "hinge_embedding_loss", "hinge_loss", "huber_loss", "identity", "instance_norm", "interpolate", "kl_div",
+    "l1_loss", "layer_norm", "leaky_relu", "linear", "local_response_norm", "log_sigmoid", "log_softmax",
+    "logsigmoid", "logsumexp", "lp_pool1d", "lp_pool2d", "lp_pool3d", "margin_ranking_loss", "max_pool1d",
+    "max_pool2d", "max_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d", "maxout", "mish", "mse_loss",
+    "multi_margin_loss", "multilabel_soft_margin_loss", "nll_loss", "normalize", "one_hot", "pad",
+    "pairwise_distance", "perceptron_loss", "pixel_shuffle", "pixel_unshuffle", "poisson_nll_loss", "prelu", "relu",
+    "relu6", "rms_norm", "rrelu", "scaled_dot_product_attention", "selu", "sigmoid", "silu", "sin",
+    "smooth_l1_loss", "soft_margin_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "step",
+    "tanh", "tanhshrink", "threshold", "triplet_margin_loss", "triplet_margin_with_distance_loss", "unflatten",
+    "unfold",
 ]  # fmt: skip
 
 # Loaded when first asked for: most programs use few of them.
@@ -108,6 +110,7 @@ _LATER = {
     "...ops.patches": ("fold", "unfold"),
     "...ops.resample": ("interpolate", "pixel_shuffle", "pixel_unshuffle"),
     "..bilinear": ("bilinear",),
+    "..ctc": ("ctc_loss",),
     "..embedding_bag": ("embedding_bag",),
     "..grids": ("affine_grid", "grid_sample"),
     "..likelihoods": ("gaussian_nll_loss", "poisson_nll_loss"),

@@ -129,6 +129,13 @@ OTHERS = [
     composed("nn.functional.grid_sample nearest", lambda x: F.grid_sample(x, (x[:, :1] * 0)[..., :2] + 0.2, "nearest",
              "reflection"), normal(1, 2, 3, 4)),
     composed("nn.functional.affine_grid", lambda t: F.affine_grid(t, (2, 1, 3, 2)), normal(2, 2, 3)),
+    Row(
+        "nn.functional.ctc_loss",
+        lambda x: F.ctc_loss(x, np.array([[1, 1], [2, 0]]), np.array([4, 3]), np.array([2, 1]), reduction="sum"),
+        (normal(4, 2, 3),),
+        covers=("ctc",),
+        tolerance=8,
+    ),
     composed("nn.functional.gelu", F.gelu, normal(2, 3)),
     composed("nn.functional.prelu", F.prelu, apart(2, 3), normal(3)),
     composed("nn.functional.hardshrink", lambda x: F.hardshrink(x, 0.3), apart(2, 5)),
