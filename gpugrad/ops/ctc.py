@@ -96,8 +96,9 @@ def _flops(shapes: tuple[Shape, ...], out_shape: Shape) -> int:
 
 
 def _vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs) -> int:
-    """A step and a share for each state at each time."""
-    return math.prod(shapes[0]) * (ctc_step.flops(((),) * 5, ()) + ctc_share.flops(((),) * 4, ()))
+    """For each state a step, with two sums, from time to time; and at each time a share and a comparison."""
+    times, states = shapes[0][0], math.prod(shapes[0][1:])
+    return states * ((times - 1) * (ctc_step.flops(((),) * 5, ()) + 2) + times * (ctc_share.flops(((),) * 4, ()) + 1))
 
 
 CTC = Primitive(

@@ -121,10 +121,10 @@ BY_HAND: dict[str, Count] = {
     },
     # 4 numbers looked up in 5 rows of 3: backward their rows are added up
     "embedding": (((5, 3),), (4, 3), {"arrays": (0,)}, 0, 12),
-    # 4 times of 2 examples with 5 states: the cost of leaving one out, two maxima, a comparison and three choices, three
-    # differences and exponentials, two sums, a logarithm, two more sums; backward the same again, and of the share two
-    # sums, a comparison and two choices, an exponential, a product and its sign
-    "ctc": (((4, 2, 5), (2, 5), (2, 5), (2, 5)), (2,), {}, 18 * 40, (18 + 8) * 40),
+    # 4 times of 2 examples with 5 states: the cost of leaving one out, two maxima, a comparison, three choices, three
+    # differences and exponentials, two sums, a logarithm, two more sums; backward the same and two sums between times,
+    # whether it is the last time, and the share: two sums, a comparison, two choices, exponential, product, sign
+    "ctc": (((4, 2, 5), (2, 5), (2, 5), (2, 5)), (2,), {}, 18 * 40, (18 + 2) * 30 + (1 + 8) * 40),
     # 2 images of 3 x 3 elements, patches of 2 x 2 at 4 places: columns of 4
     "unfold": (((2, 1, 3, 3),), (2, 4, 4), {"kernel": (2, 2), "at": None}, 0, 32),
     "fold": (((2, 4, 4),), (2, 1, 3, 3), {"inner": (3, 3), "kernel": (2, 2), "at": None}, 32, 0),
