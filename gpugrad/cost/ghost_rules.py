@@ -284,11 +284,18 @@ def fallback(backend: Any, call: Any, args: Any, kwargs: Any) -> Any:
 def pick(x: Ghost, index: Any) -> Any:
     """Item access: a view for slices and numbers, new memory for arrays of indices."""
     parts = index if isinstance(index, tuple) else (index,)
-    plain = tuple(p._known("use as an index") if isinstance(p, Ghost) else p for p in parts)
+    # Which elements an array of integers picks makes no difference to the result's shape; a mask's does.
+    unknown = any(isinstance(p, Ghost) and not p.known for p in parts)
+    plain = tuple(
+        (np.zeros(p.shape, np.intp) if not p.known and p.dtype.kind in "iu" else p._known("use as an index"))
+        if isinstance(p, Ghost)
+        else p
+        for p in parts
+    )
     if all(p is None or p is Ellipsis or isinstance(p, (int, slice, np.integer)) for p in plain):
         found = x.value[plain]
         return x.seen_as(found if isinstance(found, np.ndarray) else hollow((), x.dtype))
-    if x.known:
+    if x.known and not unknown:
         return made(x.backend, x.value[plain])
     found = np.broadcast_to(np.int8(0), x.shape)[plain]
     return x.backend.fresh(found.shape, x.dtype)  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of, memory
-from ..ops.arguments import bare, operand
+from ..ops.arguments import bare, module, operand
 from ..ops.ctc import CTC, extended
 from ..ops.elementwise import where
 from ..ops.index import index_array, take_along_axis
@@ -48,24 +48,30 @@ def ctc_loss(
         IndexError: a label is no class, on the CPU.
     """
     lp = operand(log_probs)
-    if lp.ndim == 2:
-        one = [np.reshape(bare(n), (1,)) if not hasattr(n, "reshape") else bare(n).reshape(1)
-               for n in (input_lengths, target_lengths)]  # fmt: skip
-        single = ctc_loss(lp[:, None], bare(operand(targets)).reshape(1, -1), *one, blank, "none", zero_infinity)
-        # Its mean is over one example.
-        count = index_array("ctc_loss", backend_of(bare(lp)), bare(lp), one[1])
-        if reduction == "mean":
-            return mean(single / _at_least_one(count, lp.dtype))
-        return reduced("ctc_loss", single.reshape(()), reduction)
+    alone = lp.ndim == 2
+    lp = lp[:, None] if alone else lp
     if lp.ndim != 3 or not lp.shape[0] or not 0 <= blank < lp.shape[2]:
         raise ValueError(
             f"[ctc_loss] log_probs has shape {tuple(lp.shape)}, blank = {blank}; expected (times, batch, classes), one "
             "time at least, and a class"
         )
-    backend, batch = backend_of(bare(lp)), lp.shape[1]
     labels, times, counts = (
-        index_array("ctc_loss", backend, bare(lp), x).astype(np.int64) for x in (targets, input_lengths, target_lengths)
+        index_array("ctc_loss", backend_of(bare(lp)), bare(lp), x).astype(np.int64)
+        for x in (targets, input_lengths, target_lengths)
     )
+    if alone and times.size == counts.size == 1:
+        labels, times, counts = labels.reshape((1, -1)), times.reshape(1), counts.reshape(1)
+    loss = _losses(lp, labels, times, counts, blank)
+    if zero_infinity:
+        loss = where(loss < np.inf, loss, 0.0)
+    if reduction == "mean":
+        return mean(loss / module(counts).maximum(counts, 1).astype(lp.dtype))
+    return reduced("ctc_loss", loss[0] if alone else loss, reduction)
+
+
+def _losses(lp: Any, labels: Any, times: Any, counts: Any, blank: int) -> Any:
+    """The loss of each example; what is whose has been checked but for the shapes."""
+    batch = lp.shape[1]
     if labels.ndim == 1 and counts.shape == (batch,):
         labels = _side_by_side(labels, counts)
     if labels.ndim != 2 or not labels.shape[0] == batch or times.shape != (batch,) or counts.shape != (batch,):
@@ -76,20 +82,11 @@ def ctc_loss(
         )
     _check(labels, times, counts, lp.shape)
     classes, skip, ends = extended(labels, counts, blank, lp.dtype)
-    xp = backend.xp
+    xp = module(labels)
     places = xp.broadcast_to(classes[None], (lp.shape[0], *classes.shape))
     emit = take_along_axis(lp, places, 2)
     last = xp.broadcast_to((times - 1)[:, None], classes.shape)
-    loss = apply(CTC, (emit, skip, ends, last), {})
-    if zero_infinity:
-        loss = where(loss < np.inf, loss, 0.0)
-    if reduction == "mean":
-        return mean(loss / _at_least_one(counts, lp.dtype))
-    return reduced("ctc_loss", loss, reduction)
-
-
-def _at_least_one(counts: Any, dtype: Any) -> Any:
-    return backend_of(counts).xp.maximum(counts, 1).astype(dtype)
+    return apply(CTC, (emit, skip, ends, last), {})
 
 
 def _side_by_side(labels: Any, counts: Any) -> Any:

@@ -92,13 +92,14 @@ def _rule(
 
 
 def _flops(shapes: tuple[Shape, ...], out_shape: Shape) -> int:
-    return math.prod(shapes[0]) * ctc_step.flops(((),) * 5, ())
+    return math.prod(shapes[0]) * int(ctc_step.flops(((),) * 5, ()))
 
 
 def _vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs) -> int:
     """For each state a step, with two sums, from time to time; and at each time a share and a comparison."""
     times, states = shapes[0][0], math.prod(shapes[0][1:])
-    return states * ((times - 1) * (ctc_step.flops(((),) * 5, ()) + 2) + times * (ctc_share.flops(((),) * 4, ()) + 1))
+    step, share = int(ctc_step.flops(((),) * 5, ())), int(ctc_share.flops(((),) * 4, ()))
+    return states * ((times - 1) * (step + 2) + times * (share + 1))
 
 
 CTC = Primitive(
