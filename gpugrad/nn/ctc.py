@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of, memory
+from ..backend.placing import placed
 from ..ops.arguments import bare, module, operand
 from ..ops.ctc import CTC, extended
 from ..ops.elementwise import where
@@ -17,6 +18,7 @@ from .loss import _Loss
 from .losses import reduced
 
 
+@placed
 def ctc_loss(
     log_probs: Any,
     targets: Any,

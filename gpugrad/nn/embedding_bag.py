@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of, memory
+from ..backend.placing import placed
 from ..gradmode import no_grad
 from ..ops.arguments import bare, constant, module, operand
 from ..ops.elementwise import where
@@ -26,6 +27,7 @@ from .module import Module, Parameter
 MODES = ("sum", "mean", "max")
 
 
+@placed
 def embedding_bag(
     input: Any,
     weight: Any,

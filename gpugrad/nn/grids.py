@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.placing import placed
 from ..ops.arguments import bare, constant, module, operand
 from ..ops.cast import astype
 from ..ops.defining import elementwise
@@ -65,6 +66,7 @@ def far_weight(t: Any) -> Any:
     return ((-0.75 * t + 3.75) * t - 6.0) * t + 3.0
 
 
+@placed
 def affine_grid(theta: Any, size: Sequence[int], align_corners: bool | None = None) -> Any:
     """The places in which `grid_sample` finds an image moved by an affine map.
 
@@ -98,6 +100,7 @@ def affine_grid(theta: Any, size: Sequence[int], align_corners: bool | None = No
     return matmul(base, theta.swapaxes(-1, -2)).reshape((size[0], *inner, axes))
 
 
+@placed
 def grid_sample(
     input: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None
 ) -> Any:

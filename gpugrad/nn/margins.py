@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..backend.placing import placed
 from ..ops.arguments import bare, operand
 from ..ops.defining import elementwise
 from ..ops.elementwise import minimum, rsqrt, softplus, square, where
@@ -142,6 +143,7 @@ def multilabel_soft_margin_loss(input: Any, target: Any, weight: Any = None, red
     return reduced("multilabel_soft_margin_loss", loss, reduction)
 
 
+@placed
 def multi_margin_loss(
     input: Any, target: Any, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean"
 ) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..backend.placing import placed
 from ..ops.arguments import bare, constant, operand
 from ..ops.defining import elementwise
 from ..ops.elementwise import absolute, tanh, where
@@ -47,6 +48,7 @@ def softshrink(x: Any, lambd: float = 0.5) -> Any:
     return pulled(operand(x), lambd)
 
 
+@placed
 def rrelu(x: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False) -> Any:
     """`x` where it is positive, else `a x`, with a slope `a` drawn for each element (B. Xu et al. 2015).
 

@@ -146,6 +146,7 @@ OPTIMIZERS: dict[str, Any] = {
     "adam": lambda p: gg.optim.Adam(p, lr=0.01),
     "amsgrad": lambda p: gg.optim.AdamW(p, lr=0.01, amsgrad=True),
     "rmsprop": lambda p: gg.optim.RMSprop(p, lr=0.01, centered=True),
+    "radam": lambda p: gg.optim.RAdam(p, lr=0.01, betas=(0.9, 0.8)),
 }
 
 
