@@ -138,7 +138,11 @@ class Tensor(InPlace, Methods, Protocols):
         node = self._node
         if isinstance(node, Leaf):
             return node.grad  # type: ignore[no-any-return]
-        return node.hook.grad if isinstance(node, Alias) and isinstance(node.hook, Retained) else None
+        while type(node) is Alias and node.hook is not None:  # hooks may stand before what retains
+            if isinstance(node.hook, Retained):
+                return node.hook.grad  # type: ignore[no-any-return]
+            node = node.parents
+        return None
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
@@ -155,11 +159,16 @@ class Tensor(InPlace, Methods, Protocols):
         node.grad = value
 
     def retain_grad(self) -> None:
-        """Keep the gradient of this intermediate tensor in `.grad` (for its uses from here on)."""
+        """Keep the gradient of this result in `.grad`, as its hooks leave it (for its uses from here on)."""
         if self._node is None:
             raise GradientError("[retain_grad] the tensor does not require a gradient; call requires_grad_() first")
-        if not self._node.leaf:
-            self._node = views.hooked(self._node, Alias.of(self._node, Retained()))
+        hooked, node = None, self._node
+        while type(node) is Alias and node.hook is not None and not isinstance(node.hook, Retained):
+            hooked, node = node, node.parents
+        if hooked is not None:
+            hooked.parents = Alias.of(node, Retained())
+        elif not node.leaf:
+            self._node = views.hooked(node, Alias.of(node, Retained()))
 
     def register_hook(self, hook: Any) -> None:
         """Call `hook(g)` with this tensor's gradient during backward, for its uses from here on.

@@ -10,6 +10,7 @@ from ..primitive import public
 from .arguments import axis_index, bare, operand
 from .elementwise import where
 from .index import picked, written
+from .logic import bitwise_and
 from .reduce import sum as sum_over
 from .shape import moveaxis
 
@@ -81,6 +82,8 @@ def _triangle(name: str, x: Any, k: int, lower: bool) -> Any:
         raise ValueError(f"[{name}] an array of shape {x.shape}; expected two axes or more")
     xp = backend_of(bare(x)).xp
     below = xp.tri(x.shape[-2], x.shape[-1], k if lower else k - 1, dtype=bool)
+    if x.dtype.kind == "b":  # a mask stays one
+        return bitwise_and(x, below if lower else ~below)
     return where(below, x, 0) if lower else where(below, 0, x)
 
 

@@ -213,6 +213,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     bare = bare if bare.dtype == bool else bare != 0
     if type(x) in _NUMBERS and type(y) in _NUMBERS:
         return _of_numbers(condition, bare, x, y)
+    x, y = (backend_of(bare).xp.asarray(v) if type(v) is bool else v for v in (x, y))  # with truth values one of them
     found = select(bare, x, y)
     return new_tensor(found, None) if isinstance(condition, Tensor) and not isinstance(found, Tensor) else found
 

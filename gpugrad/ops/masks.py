@@ -30,6 +30,8 @@ def _truth(name: str, x: Any, mask: Any) -> Any:
 def masked_fill(x: Any, mask: Any, value: Any) -> Any:
     """`x` with `value` where `mask` (broadcast) holds."""
     x = operand(x)
+    if x.dtype.kind == "b" and isinstance(value, (int, float)):
+        value = bool(value)  # a mask stays one
     return where(_truth("masked_fill", x, mask), value, x)
 
 

@@ -17,6 +17,14 @@ CALLS: dict[str, Callable[[Any, Any], Any]] = {
     "arange long": lambda t, x: t.arange(0, 5, dtype=t.long).float(),
     "ones bool": lambda t, x: (~t.zeros(2, 2, dtype=t.bool)).to(t.float),
     "triu diagonal": lambda t, x: t.triu(x, diagonal=1) + x.tril(diagonal=-1),
+    "causal mask": lambda t, x: t.triu(t.ones(4, 4, dtype=t.bool), diagonal=1),
+    "mask below": lambda t, x: t.ones(2, 3, 3, dtype=t.bool).tril(-1),
+    "triangle of integers": lambda t, x: t.tril(t.ones(3, 3, dtype=t.long)),
+    "mask filled": lambda t, x: (x > 0).masked_fill(x < -1, True),
+    "mask filled with a number": lambda t, x: (x > 0).masked_fill(x < -1, 0),
+    "mask or a constant": lambda t, x: t.where(x > 1, x > 0, False) | t.where(x > 0, True, x < 1),
+    "mask chosen": lambda t, x: t.where(x > 1, x > 0, x < 0),
+    "mask joined": lambda t, x: t.cat([x > 0, t.zeros(1, 4, dtype=t.bool)]).flip(0).roll(1, 0),
     "tensordot dims": lambda t, x: t.tensordot(x, x, dims=([0], [0])),
     "short names": lambda t, x: t.mul(t.sub(x, 1), t.div(x, 2)),
     "comparisons": lambda t, x: (t.eq(x, x) & t.ge(x, 0) & t.ne(x, 1)).float() + t.lt(x, 0).float(),
@@ -52,6 +60,20 @@ def test_parameters_change_in_place_under_no_grad_only() -> None:
     with gg.no_grad():
         assert p.clamp_(-1, 1) is p
     assert p.tolist() == [1.0, -1.0]
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("order", ["retain first", "hook first"])
+def test_a_retained_gradient_is_that_which_hooks_leave(order: str, torch: Any) -> None:
+    found = []
+    for library in (gg, torch):
+        x = library.ones(3, requires_grad=True)
+        y = x * 2
+        for what in ("retain", "hook") if order == "retain first" else ("hook", "retain"):
+            y.retain_grad() if what == "retain" else y.register_hook(lambda g: g * 5)
+        (y * 3).sum().backward()
+        found.append((y.grad.tolist(), x.grad.tolist()))
+    assert found[0] == found[1] == ([15.0] * 3, [30.0] * 3)
 
 
 def test_random_numbers_in_place() -> None:
