@@ -68,23 +68,6 @@ class PassNode(Node):
         return given[0]
 
 
-class NegateNode(Node):
-    """number - x, and -x."""
-
-    __slots__ = ()
-    name = "subtract"
-    single = True
-
-    def vjp(self, g: Any) -> Any:
-        return -g if type(g) is _ndarray and g.shape else np.negative(g, out=np.empty_like(g))
-
-    def vjp_graph(self, g: Any) -> Any:
-        return -g
-
-    def jvp(self, given: Any, graph: bool) -> Any:
-        return -given[0]
-
-
 class ScaleNode(Node):
     """x * number."""
 

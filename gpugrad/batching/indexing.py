@@ -103,9 +103,9 @@ class _Plan:
         rank: axes of one example's result.
     """
 
-    def __init__(self, index: tuple[Any, ...], rank: int, picked: int, place: int, whole: bool, adjacent: bool) -> None:
+    def __init__(self, index: tuple[Any, ...], rank: int, picked: int, place: int, whole: bool) -> None:
         self.index, self.rank = index, rank
-        self._picked, self._place, self._whole, self._adjacent = picked, place, whole, adjacent
+        self._picked, self._place, self._whole = picked, place, whole
 
     @classmethod
     def of(cls, level: Any, x: Any, parts: tuple[Any, ...]) -> _Plan | None:
@@ -129,7 +129,7 @@ class _Plan:
             xp = under(level, values).xp
             steps = xp.arange(level.size).reshape((level.size, *(1,) * picked))
             index = (steps, *index)
-        return cls(index, rank, picked, places[0] if adjacent else 0, whole, adjacent)
+        return cls(index, rank, picked, places[0] if adjacent else 0, whole)
 
     def forth(self, picked: Any) -> Any:
         """What the index picked, with the batch axis in front and the axes of one example in NumPy's order."""

@@ -5,7 +5,6 @@ The functions that the text calls are in `numba_math`; how it is compiled and ru
 
 from __future__ import annotations
 
-import keyword
 import math
 from typing import Final
 
@@ -25,10 +24,6 @@ MISSING: Final = frozenset("arcsin arccos arctan2 arcsinh arccosh lgamma digamma
 def loop_name(formula: Formula) -> str:
     """The name of the function in the text."""
     return f"{formula.name}_loop"
-
-
-def _safe(name: str) -> str:
-    return f"{name}_" if keyword.iskeyword(name) else name
 
 
 class _Writer:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import backend_for, backend_of, device, is_array
+from ..backend import backend_for, backend_of, is_array
 from ..backend.out_of_memory import told
 from ..batching import device_backend, innermost
 from ..primitive import FUNCTIONS
@@ -223,8 +223,3 @@ def linspace(
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """The (n, m) matrix with ones on the diagonal; square without `m`."""
     return _finish(np.eye(n, m, dtype=np.dtype(get_default_dtype() if dtype is None else dtype)), device, requires_grad)
-
-
-def to_device_name(x: Any) -> str:
-    """The device of an array or tensor as text."""
-    return str(device(backend_of(x.data if isinstance(x, Tensor) else x).device))

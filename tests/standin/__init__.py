@@ -163,6 +163,7 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
         for cached in (
             cuda_kernels.load,
             cuda_launch.function,
+            cuda_launch._in_registers,
             cuda_sums.planned,
             cuda_launch.shared_memory,
             cuda_launch._with_shared_memory,
