@@ -57,22 +57,25 @@ def watches_races() -> bool:
     return os.environ.get("GPUGRAD_HOSTEXEC_RACES") == "1"
 
 
-def build(source: str, expressions: tuple[str, ...] = ()) -> tuple[Path, list[tuple[str, int]]]:
+def build(
+    source: str, expressions: tuple[str, ...] = (), options: tuple[str, ...] = ()
+) -> tuple[Path, list[tuple[str, int]]]:
     """Compile `source` and return the library and its entry points in order, each (name, most threads or 0).
 
     Args:
         source: CUDA C++; `extern "C"` kernels are found by themselves.
         expressions: Further entry points as C++ expressions, such as `"softmax<float>"`.
+        options: Of the preprocessor, for folders of headers that come before ours.
 
     Raises:
         HostExecError: No compiler, or the compiler refused the text (its messages are in the error).
     """
     marks, flags = (("-DGG_RACES",), ("-fsanitize=thread",)) if watches_races() else ((), ())
-    parts = (source, *expressions, *_headers(), *_MARKS, *_FLAGS, *flags, _version())
+    parts = (source, *expressions, *options, *_headers(), *_MARKS, *_FLAGS, *flags, _version())
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     library, listing = cache_dir() / f"{key}.so", cache_dir() / f"{key}.json"
     if not (library.exists() and listing.exists()):
-        text, entries = _prepare(source, expressions, marks)
+        text, entries = _prepare(source, expressions, (*marks, *options))
         with tempfile.TemporaryDirectory(dir=cache_dir()) as folder:
             built, listed = Path(folder) / "kernel.so", Path(folder) / "kernel.json"
             if flags:  # linked apart, so that the sanitizer's own library stays out
@@ -87,9 +90,11 @@ def build(source: str, expressions: tuple[str, ...] = ()) -> tuple[Path, list[tu
     return library, [(name, most) for name, most in json.loads(listing.read_text())]
 
 
-def _prepare(source: str, expressions: tuple[str, ...], marks: tuple[str, ...]) -> tuple[str, list[tuple[str, int]]]:
+def _prepare(
+    source: str, expressions: tuple[str, ...], options: tuple[str, ...]
+) -> tuple[str, list[tuple[str, int]]]:
     """The expanded text with shared variables and exports made explicit, and its entry points."""
-    head = (*_MARKS, *marks, "-std=gnu++17", "-E", "-I", str(INCLUDE), "-include", "gg_host.h", "-")
+    head = (*_MARKS, *options, "-std=gnu++17", "-E", "-I", str(INCLUDE), "-include", "gg_host.h", "-")
     text = _run([*head], source).decode()
     entries = [(m["name"], _most_threads(m["before"] or m["after"])) for m in _ENTRY.finditer(text)]
     names = [name for name, _ in entries]
