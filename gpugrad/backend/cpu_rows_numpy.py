@@ -17,6 +17,8 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 New = Callable[[tuple[int, ...], Any], Array]
 
+_CELLS: Final = 1 << 14  # elements that are added by index at a time
+
 # What a body takes from `new` for a block of rows, in units of the block's own bytes (the two of normalisation as
 # much again with a weight); the others take nothing worth counting. A test holds it against what is seen.
 SCRATCH: Final = {
@@ -265,5 +267,15 @@ def dropout(x: Array, key: int, first: int, threshold: int, scale: float, y: Arr
 
 def scatter_add_rows(target: Array, index: Array, source: Array) -> None:
     """target[index] += source, in the order of `index`; index is within bounds and not negative."""
-    cells = index[:, None] * target.shape[1] + np.arange(target.shape[1])
-    np.add.at(target.reshape(-1), cells.reshape(-1), source.reshape(-1))
+    columns, flat = target.shape[1], target.reshape(-1)
+    # Some rows at a time: the numbers of their cells take twice the memory of their values.
+    cells = np.empty((min(len(index), max(1, _CELLS // columns)), columns), np.int64)
+    for first in range(0, len(index), len(cells)):
+        part = index[first : first + len(cells)]
+        np.add(part[:, None] * columns, np.arange(columns), out=cells[: len(part)])
+        np.add.at(flat, cells[: len(part)].reshape(-1), source[first : first + len(part)].reshape(-1))
+
+
+def scatter_scratch(count: int, columns: int) -> int:
+    """Bytes that adding `count` rows takes beside its arguments."""
+    return 8 * columns * min(count, max(1, _CELLS // columns))

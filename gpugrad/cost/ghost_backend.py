@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Backend, backend_of, cpu, cpu_images_numpy, cpu_row_blocks, cuda_axes
+from ..backend import Backend, backend_of, cpu, cpu_images_numpy, cpu_row_blocks, cpu_rows_numpy, cuda_axes
 from ..backend.base import Kernel
 from ..backend.conv import Geometry
 from ..fusion import Formula
+from ..fusion.numba_cache import numba_wanted
 from . import ghost_conv, ghost_conv_gpu, ghost_conv_numpy, ghost_images
 from .errors import CostError
 from .ghost import Ghost, Record, Storage, bare, hollow
@@ -315,7 +316,13 @@ class GhostBackend(Backend):
         return self.statistics(rows)
 
     def scatter_add(self, target: Any, index: Any, source: Any) -> None:
-        """Nothing: no memory is taken."""
+        """On the CPU rows by index are made dense and, where no loop is compiled, take the numbers of their cells."""
+        rows = getattr(index, "dtype", np.dtype(float)).kind in "iu" and target.ndim > 1 and target.size > 0
+        if rows and self.root.name == "cpu":
+            dense = 0 if bare(source).flags.c_contiguous else source.nbytes
+            columns = target.size // target.shape[0]
+            cells = 0 if numba_wanted() else cpu_rows_numpy.scatter_scratch(index.size, columns)
+            self.briefly(dense + cells)
 
     def storage(self, array: Any) -> object:
         """The ledger's piece of memory; for what was there before, the array itself."""

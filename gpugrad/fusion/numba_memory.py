@@ -89,7 +89,7 @@ def pointer_to(element: Any) -> Any:
     return pointer
 
 
-float32_at, float64_at, byte_at = map(pointer_to, (types.float32, types.float64, types.uint8))
+float32_at, float64_at, bool_at, byte_at = map(pointer_to, (types.float32, types.float64, types.boolean, types.uint8))
 
 
 @intrinsic
