@@ -17,7 +17,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 New = Callable[[tuple[int, ...], Any], Array]
 
-_CELLS: Final = 1 << 14  # elements that are added by index at a time
+_CELLS: Final = 1 << 13  # elements that are added by index at a time
 
 # What a body takes from `new` for a block of rows, in units of the block's own bytes (the two of normalisation as
 # much again with a weight); the others take nothing worth counting. A test holds it against what is seen.
@@ -277,5 +277,5 @@ def scatter_add_rows(target: Array, index: Array, source: Array) -> None:
 
 
 def scatter_scratch(count: int, columns: int) -> int:
-    """Bytes that adding `count` rows takes beside its arguments."""
-    return 8 * columns * min(count, max(1, _CELLS // columns))
+    """Bytes that adding `count` rows takes beside its arguments: cells, and two of NumPy's buffers to count them."""
+    return 3 * 8 * columns * min(count, max(1, _CELLS // columns))
