@@ -84,10 +84,11 @@ def teach(cupy: Any) -> None:
 def _derived(theirs: Any) -> Any:
     class DeviceOutOfMemoryError(OutOfMemoryError, theirs):  # type: ignore[misc]  # of which only CuPy knows
         def __init__(self, size: int, total: int, limit: int = 0) -> None:
-            words, caller = str(theirs(size, total, limit)), _caller()
+            theirs.__init__(self, size, total, limit)  # which finds its class by name, and that is this one now
+            words, caller = str(self), _caller()
             where, plain = _taken(words.rstrip("."))
             message = words if caller is None else _message(caller, where, plain)
-            super().__init__(message, where=where, plain=plain)
+            OutOfMemoryError.__init__(self, message, where=where, plain=plain)
 
     DeviceOutOfMemoryError.__name__ = DeviceOutOfMemoryError.__qualname__ = OutOfMemoryError.__name__
     return DeviceOutOfMemoryError

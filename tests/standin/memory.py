@@ -28,7 +28,9 @@ class OutOfMemoryError(MemoryError):
 
     def __init__(self, size: int, total: int, limit: int = 0) -> None:
         bound = f", limit set to: {limit:,} bytes" if limit else ""
-        super().__init__(f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes{bound}).")
+        # CuPy's names its class, which is looked up in its module: what has taken its name there comes next.
+        words = f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes{bound})."
+        super(_error(), self).__init__(words)
 
 
 def _error() -> Any:
