@@ -3,6 +3,7 @@
 What only a device can show here is order: a copy or an update that does not wait gives wrong numbers.
 """
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -68,7 +69,9 @@ def test_calls_from_several_streams_come_one_after_the_other() -> None:
 
 
 def test_the_bound_holds_for_compiled_steps_too() -> None:
-    gg.cuda.empty_cache()  # else `w` may be a part of what an earlier test left, whose rest has room for more
+    # What earlier tests left, their graphs too, would make room later.
+    gc.collect()
+    gg.cuda.empty_cache()
     w = gg.zeros(large(1 << 24), device="cuda")
     step = gg.compile(lambda x: gg.tanh(gg.exp(w * x) + 1.0).sum(), warmup=2)
     for i in range(4):
