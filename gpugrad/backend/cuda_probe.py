@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
+import importlib.metadata
 import importlib.util
 
 OLDEST_CUPY = 14
@@ -36,6 +38,15 @@ def driver_cuda_major() -> int | None:
         if driver.cuDriverGetVersion(ctypes.byref(version)) == 0:
             return version.value // 1000
     return None
+
+
+def cuda_major() -> int:
+    """The major version of CUDA that libraries beside CuPy must be for: that of CuPy's package, else the driver's."""
+    for major in (13, 12):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            importlib.metadata.version(f"cupy-cuda{major}x")
+            return major
+    return 13 if (driver_cuda_major() or 12) >= 13 else 12
 
 
 @functools.cache

@@ -120,8 +120,7 @@ def _report_cuda(found: list[Row], missing: list[Row]) -> None:
 
 def _report_libraries(found: list[Row], missing: list[Row]) -> None:
     """The libraries beside CuPy: who multiplies matrices, convolves, and joins several GPUs."""
-    major = (cuda_probe.driver_cuda_major() or 12) >= 13
-    extra = "13" if major else "12"
+    extra = str(cuda_probe.cuda_major())
     library = cuda.matmul_library()
     version = _version("nvmath-python")
     found.append(("cuBLASLt", f"through nvmath-python {version}" if library == "cuBLASLt" else f"not used; {library}"))

@@ -1,5 +1,6 @@
 """What gpugrad says about GPUs: where there is none, where there is one, and what GPUGRAD_DEVICE chooses."""
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -188,3 +189,15 @@ def test_random_numbers_have_the_dtype_and_range_asked_for(gpu: State) -> None:
     assert whole.dtype == np.int32
     assert set(whole.numpy().tolist()) == {-2, -1, 0, 1, 2}
     assert abs(gg.normal(10.0, 0.1, (100,), device="cuda").numpy().mean() - 10.0) < 0.1
+
+
+@pytest.mark.parametrize(("package", "major"), [("cupy-cuda12x", 12), ("cupy-cuda13x", 13), ("none", 13)])
+def test_libraries_beside_cupy_are_for_its_own_cuda(package: str, major: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name != package:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "14.2.0"
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setattr(cuda_probe, "driver_cuda_major", lambda: 13)  # newer drivers run older versions too
+    assert cuda_probe.cuda_major() == major
