@@ -89,6 +89,7 @@ class TestRunner:
         assert "tensorflow; libraries: gpugrad," in done.stderr
 
     @pytest.mark.peers
+    @pytest.mark.slow  # each recorded run compares them too, before anything is timed
     @pytest.mark.parametrize("name", ["torch", "jax", "autograd"])
     def test_peers_compute_the_same_as_gpugrad(self, tmp_path: Path, name: str) -> None:
         pytest.importorskip(name)

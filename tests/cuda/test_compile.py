@@ -179,6 +179,7 @@ def test_long_rows_are_copied_to_shared_memory_16_bytes_at_a_time(dtype: str) ->
 
 
 @needs_nvrtc
+@pytest.mark.slow
 @pytest.mark.parametrize("file", [file for file, source in SOURCES.items() if source.forms])
 def test_what_a_kernel_over_rows_has_in_shared_memory_fits_beside_the_row(file: str) -> None:
     for dtype in FLOATS:

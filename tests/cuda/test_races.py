@@ -112,7 +112,10 @@ SOME = {
 }
 
 
-@pytest.mark.parametrize("name", SOME)
+_LONG = ("cuda/test_reductions", "cuda/test_window_kernels")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in _LONG)) for n in SOME])
 def test_kernels_that_share_memory_have_none(name: str) -> None:
     watch("-k", SOME[name], f"tests/{name}.py")
 

@@ -18,6 +18,7 @@ from benchmarks.gpu import goals, jobs, parts
 from tests.standin import State
 
 
+@pytest.mark.slow  # half a minute: all jobs, in their smallest sizes; the tests below run some
 def test_every_kind_of_job_runs_on_the_gpu_and_is_reported(gpu_with_cudnn: State, tmp_path: Path) -> None:
     pytest.importorskip("ml_dtypes")
     only = "^(mlp large bf16|mlp small|softmax.*|resnet50 bf16|conv 64-64 1x1.*|conv 128-128 3x3/2 .*)$"

@@ -48,7 +48,7 @@ def test_last(): pass
 """
 
 
-@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("count", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_test_that_crashes_hangs_or_breaks_the_device_takes_no_other_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
