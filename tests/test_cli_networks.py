@@ -52,6 +52,7 @@ def cifar_folder(tmp_path, rng):
     return folder
 
 
+@pytest.mark.slow
 def test_a_convnet_reaches_985_of_1000_unseen_digits(tmp_path):
     assert main(["train", "--model", "convnet", "--device", "cpu", "--out", str(tmp_path), "--no-plots"]) == 0
     assert metrics(tmp_path)[-1]["test_accuracy"] >= 0.985

@@ -48,7 +48,8 @@ def test_last(): pass
 """
 
 
-@pytest.mark.parametrize("count", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 3])
 def test_a_test_that_crashes_hangs_or_breaks_the_device_takes_no_other_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
@@ -66,6 +67,7 @@ def test_a_test_that_crashes_hangs_or_breaks_the_device_takes_no_other_with_it(
     assert errors["test_that_breaks_the_device"] == "the device is left in an error: cudaErrorIllegalAddress"
 
 
+@pytest.mark.slow
 def test_what_is_done_when_the_time_is_over_is_told(tmp_path: Path) -> None:
     (tmp_path / "test_some.py").write_text(
         "import time, pytest\npytestmark = pytest.mark.gpu\ndef test_a(): pass\ndef test_b(): time.sleep(60)\n"
@@ -88,6 +90,7 @@ def test_what_takes_too_long_is_cut_off_with_all_that_it_started(tmp_path: Path)
     assert not late.exists()
 
 
+@pytest.mark.slow
 def test_what_leads_a_session_ends_with_its_parent(tmp_path: Path) -> None:
     late = tmp_path / "late"
     child = "import time, pathlib; from benchmarks.machine import end_with_parent; end_with_parent(); "
