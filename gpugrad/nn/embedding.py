@@ -77,10 +77,7 @@ class Embedding(Module):
 
     def reset_parameters(self) -> None:
         """Draw the rows anew; the one of `padding_idx` is zeros."""
-        init.normal_(self.weight)
-        if self.padding_idx is not None:
-            with no_grad():
-                self.weight[self.padding_idx] = 0
+        draw_rows(self.weight, self.padding_idx)
 
     def forward(self, input: Any) -> Any:
         """Whole numbers of any shape to (*shape, embedding_dim)."""
@@ -90,3 +87,11 @@ class Embedding(Module):
         """Sizes, and the padding."""
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
         return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
+
+
+def draw_rows(weight: Parameter, padding_idx: int | None) -> None:
+    """Rows of the standard normal distribution; the one of `padding_idx` is zeros."""
+    init.normal_(weight)
+    if padding_idx is not None:
+        with no_grad():
+            weight[padding_idx] = 0

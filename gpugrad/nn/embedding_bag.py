@@ -11,7 +11,6 @@ import numpy as np
 
 from ..backend import backend_of, memory
 from ..backend.placing import placed
-from ..gradmode import no_grad
 from ..ops.arguments import bare, constant, module, operand
 from ..ops.elementwise import where
 from ..ops.embedding import embedding
@@ -19,8 +18,7 @@ from ..ops.index import index_array, written
 from ..ops.reduce import max as max_
 from ..ops.reduce import sum as sum_
 from ..tensor import Tensor
-from . import init
-from .embedding import Embedding
+from .embedding import Embedding, draw_rows
 from .layers import new_parameter, require_sizes
 from .module import Module, Parameter
 
@@ -225,10 +223,7 @@ class EmbeddingBag(Module):
 
     def reset_parameters(self) -> None:
         """Draw the rows anew; the one of `padding_idx` is zeros."""
-        init.normal_(self.weight)
-        if self.padding_idx is not None:
-            with no_grad():
-                self.weight[self.padding_idx] = 0
+        draw_rows(self.weight, self.padding_idx)
 
     def forward(self, input: Any, offsets: Any = None, per_sample_weights: Tensor | None = None) -> Any:
         """(bags, numbers), or (numbers,) with offsets, to (bags, embedding_dim)."""

@@ -15,8 +15,7 @@ import numpy as np
 
 from ..backend import DeviceError, WrappedArray, backend_of, is_array, memory
 from ..backend.base import Backend
-from ..backend.out_of_memory import tell
-from ..backend.placing import MANY, elsewhere
+from ..backend.placing import MANY, elsewhere, placed
 from ..batching import union
 from ..gradmode import recording
 from ..lifting import on_one_level
@@ -54,7 +53,8 @@ def _pytorch(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 
 def spelled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator: take PyTorch's and NumPy's argument names (`dim`, `keepdim`, `input`, `a`) as well as ours."""
+    """Decorator: `placed`, and PyTorch's and NumPy's argument names (`dim`, `keepdim`, `input`, `a`) beside ours."""
+    there = placed(function)
 
     @functools.wraps(function)
     def inner(*args: Any, **kwargs: Any) -> Any:
@@ -62,14 +62,7 @@ def spelled(function: Callable[..., Any]) -> Callable[..., Any]:
             if ("dim" in kwargs or "keepdim" in kwargs) and function.__name__ in PYTORCH:
                 return _pytorch(function.__name__, args, kwargs)
             kwargs = _renamed(function.__name__, kwargs)
-        try:
-            if MANY and (there := elsewhere(function.__name__, (*args, *kwargs.values()))) is not None:
-                with there:
-                    return function(*args, **kwargs)
-            return function(*args, **kwargs)
-        except MemoryError as error:
-            tell(function.__name__, error)
-            raise
+        return there(*args, **kwargs)
 
     return inner
 

@@ -205,7 +205,18 @@ class Adamax(_Adaptive):
         return {**super().numbers(group), "eps": group["eps"]}
 
 
-class NAdam(_Adaptive):
+class _OfMoments(_Adaptive):
+    """What the variants of Adam share: running means of the gradient and of its square, and which decay."""
+
+    kernel = "moments"
+    states = ("exp_avg", "exp_avg_sq")
+
+    def numbers(self, group: Mapping[str, Any]) -> dict[str, Any]:
+        """Betas, and which decay."""
+        return {**super().numbers(group), "decoupled": group["decoupled_weight_decay"]}
+
+
+class NAdam(_OfMoments):
     """Adam with Nesterov's momentum (Dozat 2016): the step of the next momentum is part of this one.
 
     With `mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2)` and `P_t` the product of all `mu` up to `t`:
@@ -228,8 +239,6 @@ class NAdam(_Adaptive):
     """
 
     name = "NAdam"
-    kernel = "moments"
-    states = ("exp_avg", "exp_avg_sq")
 
     def __init__(
         self,
@@ -258,10 +267,6 @@ class NAdam(_Adaptive):
         beta1, beta2 = group["betas"]
         return Schedule("nadam", beta1, beta2, group["momentum_decay"], group["eps"])
 
-    def numbers(self, group: Mapping[str, Any]) -> dict[str, Any]:
-        """Betas, and which decay."""
-        return {**super().numbers(group), "decoupled": group["decoupled_weight_decay"]}
-
     def state_dict(self) -> dict[str, Any]:
         """As `Optimizer.state_dict`, with PyTorch's `mu_product`."""
         found = super().state_dict()
@@ -279,7 +284,7 @@ class NAdam(_Adaptive):
         super().load_state_dict({**state_dict, "state": kept})
 
 
-class RAdam(_Adaptive):
+class RAdam(_OfMoments):
     """Adam that takes steps of momentum alone until it knows the variance of the gradients (Liu et al. 2020).
 
     With `r_inf = 2 / (1 - beta2) - 1` and `r = r_inf - 2 t beta2^t / (1 - beta2^t)`: `p -= lr m'` up to `r = 5`, then
@@ -299,8 +304,6 @@ class RAdam(_Adaptive):
     """
 
     name = "RAdam"
-    kernel = "moments"
-    states = ("exp_avg", "exp_avg_sq")
 
     def __init__(
         self,
@@ -322,7 +325,3 @@ class RAdam(_Adaptive):
         """The rectification, and the biases of the means."""
         beta1, beta2 = group["betas"]
         return Schedule("radam", beta1, beta2, eps=group["eps"])
-
-    def numbers(self, group: Mapping[str, Any]) -> dict[str, Any]:
-        """Betas, and which decay."""
-        return {**super().numbers(group), "decoupled": group["decoupled_weight_decay"]}
