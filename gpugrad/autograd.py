@@ -10,7 +10,7 @@ from typing import Any
 
 from .gradmode import enable_grad as enable_grad
 from .gradmode import no_grad as no_grad
-from .nodes import GradientError
+from .nodes import GradientError, Node
 from .tape import walk
 from .tensor import Tensor, new_tensor
 from .transforms import custom_vjp
@@ -70,21 +70,28 @@ def grad(
         starts = [starts] if starts is not None else [None] * len(roots)
     if len(starts) != len(roots):
         raise GradientError(f"[autograd.grad] {len(starts)} grad_outputs for {len(roots)} outputs; expected one each")
-    for name, tensors in (("output", roots), ("input", wanted)):
-        for number, t in enumerate(tensors):
-            if t._node is None:
-                raise GradientError(
-                    f"[autograd.grad] {name} {number} (shape {t.shape}) needs no gradient; create the inputs with "
-                    "requires_grad=True, and compute the outputs outside no_grad"
-                )
-    begin = []
-    for t, start in zip(roots, starts, strict=True):
+    sources, ends, begin = _nodes("output", roots), _nodes("input", wanted), []
+    for node, t, start in zip(sources, roots, starts, strict=True):
         g = t._cotangent(start, "autograd.grad")
-        begin.append((t._node, g if create_graph else g.data))
+        begin.append((node, g if create_graph else g.data))
     retain = create_graph if retain_graph is None else retain_graph
-    found = walk(begin, targets={t._node for t in wanted}, retain=retain, graph=create_graph)  # type: ignore[arg-type, misc]
-    unused = materialize_grads or bool(allow_unused)
-    return tuple(_found(found.get(t._node), t, i, unused, materialize_grads) for i, t in enumerate(wanted))  # type: ignore[arg-type]
+    found = walk(begin, targets=set(ends), retain=retain, graph=create_graph)
+    unused, zeros = materialize_grads or bool(allow_unused), materialize_grads
+    pairs = enumerate(zip(ends, wanted, strict=True))
+    return tuple([_found(found.get(node), t, i, unused, zeros) for i, (node, t) in pairs])
+
+
+def _nodes(name: str, tensors: list[Tensor]) -> list[Node]:
+    """The nodes of tensors, all of which must need gradients."""
+    found = []
+    for number, t in enumerate(tensors):
+        if t._node is None:
+            raise GradientError(
+                f"[autograd.grad] {name} {number} (shape {t.shape}) needs no gradient; create the inputs with "
+                "requires_grad=True, and compute the outputs outside no_grad"
+            )
+        found.append(t._node)
+    return found
 
 
 def _found(g: Any, x: Tensor, number: int, unused: bool, zeros: bool) -> Any:
