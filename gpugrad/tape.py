@@ -19,6 +19,7 @@ from .exhausted import exhausted
 from .gradmode import set_grad_enabled
 from .nodes import FREED, GradientError, Node, OutputNode, new_tensor
 from .observing import walk_observer
+from .parts import Part, Parts
 
 
 def walk(
@@ -98,7 +99,37 @@ class _Walk:
         else:
             self.pending[node] = self._sum(node, waiting, g)
 
+    def arrive_part(self, node: Node, part: Part) -> None:
+        """The cotangent of a slice of what `node` made; the array of all slices is made when it is the node's turn."""
+        if self.active is not None and node not in self.active:
+            return
+        if MANY:
+            follow(part.g)
+        waiting = self.pending.get(node)
+        if type(waiting) is Parts:
+            waiting.add(part)
+            return
+        backend, total = backend_of(part.g), None
+        if type(waiting) is type(part.g):
+            total = waiting if node in self.owned else backend.copy(waiting)
+        parts = Parts(node.shape, node.dtype, backend, total)
+        parts.add(part)
+        if waiting is not None and total is None:  # of a map, and this one is not
+            self.arrive(node, *parts.array())
+            return
+        if waiting is None:
+            heappush(self.heap, (0, _Last(node)) if node.leaf else (-node.seq, node))
+        self.pending[node] = parts
+
+    def _whole(self, node: Node, parts: Parts) -> Any:
+        g, own = parts.array()
+        if own:
+            self.owned.add(node)
+        return g
+
     def _sum(self, node: Node, waiting: Any, g: Any) -> Any:
+        if type(waiting) is Parts:
+            waiting = self._whole(node, waiting)
         if type(g) is list:
             return [b if a is None else a if b is None else a + b for a, b in zip(waiting, g, strict=True)]
         if self.graph:
@@ -122,6 +153,11 @@ class _Walk:
             entry = heappop(heap)[1]
             node = entry if isinstance(entry, Node) else entry.node
             g = pending.pop(node)
+            if type(g) is Parts:
+                g = self._whole(node, g)
+                if node.leaf and targets is None:
+                    node.accumulate(g, node in self.owned)  # type: ignore[union-attr]
+                    continue
             while True:
                 if MANY:
                     follow(g)
@@ -186,6 +222,9 @@ class _Walk:
                 continue
             if type(gi) is list and type(node) is OutputNode:
                 self.arrive(parent, gi, False)
+                continue
+            if type(gi) is Part:
+                self.arrive_part(parent, gi)
                 continue
             if type(gi) is not kind and type(g) is not list:
                 gi = _same_kind(gi, g, parent, node)

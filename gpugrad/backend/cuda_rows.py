@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from . import capturing, cuda_long_rows
-from .cuda_copies import dense
+from .cuda_copies import copy, dense
 from .cuda_launch import (
     BLOCK,
     compute_type,
@@ -32,6 +32,7 @@ from .cuda_launch import (
 from .cuda_picking import scatter_add_rows as scatter_add_rows  # beside the others, as in `cpu_rows`
 from .cuda_sums import column_sums, lines_added
 
+_INT64: Final = np.dtype(np.int64)
 _ROWS_OF_A_LOSS: Final = 8192  # whose losses one block adds up
 _LEAST_ROWS: Final = {"four": 64, "sixteen": 16}  # of a unit that leaves a line of sums: 8 a team; others 8
 _UNITS: Final = 2048  # of these at most, and
@@ -103,7 +104,7 @@ def _labels(labels: Any, x: Any) -> Any:
             f"[cross_entropy] labels: {labels.shape} {labels.dtype} for logits: {x.shape}; expected one integer for "
             "each row"
         )
-    return dense(labels, np.dtype(np.int64))
+    return dense(labels, _INT64)
 
 
 def _affine(op: str, a: Any, x: Any, dtype: Any) -> Any:
@@ -114,9 +115,9 @@ def _affine(op: str, a: Any, x: Any, dtype: Any) -> Any:
     """
     if a is None:
         return None
-    if a.shape != (x.shape[-1],):
+    if a.shape != x.shape[-1:]:
         raise ValueError(f"[{op}] weight: {a.shape} for x: {x.shape}; expected ({x.shape[-1]},)")
-    return dense(a, np.dtype(dtype))
+    return a if a.dtype == dtype and a.flags.c_contiguous else copy(a, np.dtype(dtype))
 
 
 def cross_entropy(
@@ -246,8 +247,8 @@ def layer_norm(x: Any, weight: Any, bias: Any, eps: float = 1e-5, out: Any = Non
     x = dense(x)
     wide = compute_type(x.dtype)
     y, mean, rstd = target(x, out), new(x.shape[:-1], wide), new(x.shape[:-1], wide)
-    weight, bias = (_affine("layer_norm", a, x, x.dtype) for a in (weight, bias))
-    _normalised("layer_norm", x, (weight, bias), (y, mean, rstd), wide(eps))
+    affine = _affine("layer_norm", weight, x, x.dtype), _affine("layer_norm", bias, x, x.dtype)
+    _normalised("layer_norm", x, affine, (y, mean, rstd), wide(eps))
     return result(y, out), mean, rstd
 
 

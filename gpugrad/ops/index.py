@@ -15,6 +15,7 @@ from ..backend import Backend, WrappedArray, backend_of, is_array
 from ..backend.placing import placed
 from ..batching import USED
 from ..lifting import on_one_level
+from ..parts import Part
 from ..primitive import FUNCTIONS, Needs, Primitive, Shape, public
 from ..tensor import Tensor, apply
 from .arguments import apply_one, axis_index, backend_for_all, bare, is_half, operand, spelled
@@ -90,6 +91,8 @@ def _getitem_forward(needs: Needs, x: Any, *, index: Any, arrays: Any, unique: b
 def _getitem_rule(
     g: Any, needs: Needs, shape: Shape, *kept: Any, index: Any, arrays: Any, unique: bool
 ) -> tuple[Any, ...]:
+    if not arrays and is_array(g) and not isinstance(g, WrappedArray):
+        return (Part(g, index),)
     return (apply_one(SCATTER, g, {"index": index, "arrays": arrays, "unique": unique, "shape": shape}),)
 
 

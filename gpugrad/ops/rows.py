@@ -79,6 +79,8 @@ def _floating(name: str, x: Any) -> Any:
     """The operand; integers become floats, as NumPy's functions do it."""
     x = operand(x)
     kind = x.dtype.kind
+    if kind == "f":
+        return x
     if kind in "iub":
         return astype(x, np.float64)
     if kind == "c":
@@ -243,13 +245,18 @@ def _normalised(
         raise ValueError(
             f"[{name}] x has shape {tuple(given)}, normalized_shape = {axes}; expected x to end with these lengths"
         )
-    for what, a in (("weight", weight), ("bias", bias)):
-        if a is not None and (a.shape != axes or a.dtype != dtype):
-            raise (ValueError if a.shape != axes else TypeError)(
-                f"[{name}] {what} is {a.dtype} {tuple(a.shape)}, x is {x.dtype} {tuple(x.shape)}; expected {what} of "
-                f"shape {axes} and of x's dtype (convert x with x.astype({a.dtype.name!r}), or the layer with .to)"
-            )
+    if weight is not None and (weight.shape != axes or weight.dtype != dtype):
+        raise _misfit(name, "weight", weight, x, axes)
+    if bias is not None and (bias.shape != axes or bias.dtype != dtype):
+        raise _misfit(name, "bias", bias, x, axes)
     return x, axes
+
+
+def _misfit(name: str, what: str, a: Any, x: Any, axes: tuple[int, ...]) -> Exception:
+    return (ValueError if a.shape != axes else TypeError)(
+        f"[{name}] {what} is {a.dtype} {tuple(a.shape)}, x is {x.dtype} {tuple(x.shape)}; expected {what} of "
+        f"shape {axes} and of x's dtype (convert x with x.astype({a.dtype.name!r}), or the layer with .to)"
+    )
 
 
 def _joined(x: Any, axes: tuple[int, ...]) -> Any:
