@@ -10,19 +10,19 @@ from typing import Any
 
 from .gradmode import enable_grad as enable_grad
 from .gradmode import no_grad as no_grad
-from .nodes import GradientError, Node
+from .nodes import GradientError, Leaf, Node
 from .tape import walk
 from .tensor import Tensor, new_tensor
 from .transforms import custom_vjp
 
 
-def _several(given: Any, what: str) -> list[Tensor]:
+def _several(given: Any, what: str, who: str = "autograd.grad") -> list[Tensor]:
     """One tensor or several, as a list."""
     found = [given] if isinstance(given, Tensor) else list(given)
     for t in found:
         if not isinstance(t, Tensor):
             raise TypeError(
-                f"[autograd.grad] among {what} is a {type(t).__name__}; expected tensors (gg.grad takes functions)"
+                f"[{who}] among {what} is a {type(t).__name__}; expected tensors (gg.grad takes functions)"
             )
     return found
 
@@ -64,16 +64,10 @@ def grad(
         >>> x.grad.shape
         (2,)
     """
-    roots, starts = _several(outputs, "outputs"), grad_outputs
+    names = "autograd.grad", "output", "grad_outputs"
+    begin = _starts(_several(outputs, "outputs"), grad_outputs, create_graph, names)
     wanted = _several(inputs, "inputs")
-    if starts is None or isinstance(starts, Tensor):
-        starts = [starts] if starts is not None else [None] * len(roots)
-    if len(starts) != len(roots):
-        raise GradientError(f"[autograd.grad] {len(starts)} grad_outputs for {len(roots)} outputs; expected one each")
-    sources, ends, begin = _nodes("output", roots), _nodes("input", wanted), []
-    for node, t, start in zip(sources, roots, starts, strict=True):
-        g = t._cotangent(start, "autograd.grad")
-        begin.append((node, g if create_graph else g.data))
+    ends = _nodes("autograd.grad", "input", wanted)
     retain = create_graph if retain_graph is None else retain_graph
     found = walk(begin, targets=set(ends), retain=retain, graph=create_graph)
     unused, zeros = materialize_grads or bool(allow_unused), materialize_grads
@@ -81,13 +75,62 @@ def grad(
     return tuple([_found(found.get(node), t, i, unused, zeros) for i, (node, t) in pairs])
 
 
-def _nodes(name: str, tensors: list[Tensor]) -> list[Node]:
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None:
+    """Add the derivatives of several tensors to the `.grad` of leaves, in one walk, as `torch.autograd.backward`.
+
+    Args:
+        tensors: one or several that were computed from leaves.
+        grad_tensors: a cotangent of each one's shape; None, as a whole or for one, where it has a single element.
+        retain_graph: keep what the graph holds, to walk it again; as `create_graph` if not given.
+        create_graph: record the walk, so that the gradients can be differentiated.
+        inputs: the only leaves whose `.grad` is added to; all if not given.
+
+    Raises:
+        GradientError: a tensor needs no gradient, or one of `inputs` is no leaf; whatever `Tensor.backward` raises.
+    """
+    who = "autograd.backward"
+    begin = _starts(_several(tensors, "tensors", who), grad_tensors, create_graph, (who, "tensor", "grad_tensors"))
+    retain = create_graph if retain_graph is None else retain_graph
+    if inputs is None:
+        walk(begin, retain=retain, graph=create_graph)
+        return
+    ends = _nodes(who, "input", _several(inputs, "inputs", who))
+    for number, node in enumerate(ends):
+        if not isinstance(node, Leaf):
+            raise GradientError(
+                f"[{who}] input {number} (shape {node.shape}) is no leaf; use autograd.grad for results"
+            )
+    for node, g in walk(begin, targets=set(ends), retain=retain, graph=create_graph).items():
+        node.accumulate(g, False)  # type: ignore[attr-defined]
+
+
+def _starts(tensors: list[Tensor], given: Any, graph: bool, names: tuple[str, str, str]) -> list[tuple[Node, Any]]:
+    """Where a walk begins: nodes and their cotangents. The names are those of the function and of its arguments."""
+    who, what, argument = names
+    if given is None or isinstance(given, Tensor):
+        given = [given] if given is not None else [None] * len(tensors)
+    if len(given) != len(tensors):
+        raise GradientError(f"[{who}] {len(given)} {argument} for {len(tensors)} {what}s; expected one each")
+    begin = []
+    for node, t, start in zip(_nodes(who, what, tensors), tensors, given, strict=True):
+        g = t._cotangent(start, who)
+        begin.append((node, g if graph else g.data))
+    return begin
+
+
+def _nodes(who: str, name: str, tensors: list[Tensor]) -> list[Node]:
     """The nodes of tensors, all of which must need gradients."""
     found = []
     for number, t in enumerate(tensors):
         if t._node is None:
             raise GradientError(
-                f"[autograd.grad] {name} {number} (shape {t.shape}) needs no gradient; create the inputs with "
+                f"[{who}] {name} {number} (shape {t.shape}) needs no gradient; create the inputs with "
                 "requires_grad=True, and compute the outputs outside no_grad"
             )
         found.append(t._node)

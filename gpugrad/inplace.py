@@ -6,8 +6,9 @@ leave one of them with the wrong value or gradient is refused here.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from . import mutation, views
 from .anomaly import user_line
@@ -16,6 +17,8 @@ from .backend.placing import MANY, elsewhere
 from .gradmode import recording
 from .nodes import Alias, GradientError, Node
 from .primitive import ELEMENTWISE, FUNCTIONS
+
+_NOTHING: Final = contextlib.nullcontext()
 
 
 class InPlace:
@@ -93,15 +96,18 @@ class InPlace:
         self._refuse_leaf(name)
         family = views.others(self) if node is not None else views.sharers(name, self, InPlace)
         base, at, places = self._place(name, family)
-        result = compute()
+        with views.written_again(self, family) if name == "setitem" and base is self else _NOTHING:
+            result = compute()
         if result.shape != self.shape:
             raise ValueError(
                 f"[{name}] the result has shape {result.shape}, the tensor {self.shape}; it cannot grow in place"
             )
         result = result if result.dtype == self.dtype else FUNCTIONS["astype"](result, self.dtype)
         if base is not self:
-            result = views.put(base, at, result)
-        base._become(name, result, family if base is self else [self, *(t for t in family if t is not base)], places)
+            family = [self, *(t for t in family if t is not base)]
+            with views.written_again(base, family):
+                result = views.put(base, at, result)
+        base._become(name, result, family, places)
 
     def _refuse_leaf(self, name: str) -> None:
         """A leaf's gradient would mean two things after a recorded write."""

@@ -19,7 +19,7 @@ from .exhausted import exhausted
 from .gradmode import set_grad_enabled
 from .nodes import FREED, GradientError, Node, OutputNode, new_tensor
 from .observing import walk_observer
-from .parts import Part, Parts
+from .parts import Part, Parts, Rest
 
 
 def walk(
@@ -120,6 +120,15 @@ class _Walk:
         if waiting is None:
             heappush(self.heap, (0, _Last(node)) if node.leaf else (-node.seq, node))
         self.pending[node] = parts
+
+    def _arrive_rest(self, node: Node, parent: Node, g: Any, rest: Rest) -> None:
+        """The cotangent of what `node` did not write over: its own, in place where nobody else has it."""
+        backend = backend_of(g)
+        left = g if node in self.owned and node not in self.found else backend.copy(g)
+        backend.put(left, rest.index, 0)
+        self.arrive(parent, left, True)
+        if self.pending.get(parent) is left:
+            self.owned.add(parent)
 
     def _whole(self, node: Node, parts: Parts) -> Any:
         g, own = parts.array()
@@ -225,6 +234,9 @@ class _Walk:
                 continue
             if type(gi) is Part:
                 self.arrive_part(parent, gi)
+                continue
+            if type(gi) is Rest:
+                self._arrive_rest(node, parent, g, gi)
                 continue
             if type(gi) is not kind and type(g) is not list:
                 gi = _same_kind(gi, g, parent, node)

@@ -6,9 +6,11 @@ them is first written to by a recorded value. How a write is computed is in `inp
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from inspect import CO_OPTIMIZED
 from types import FrameType
 from typing import Any, Final, cast
@@ -19,6 +21,7 @@ import numpy as np
 from .anomaly import user_line
 from .backend import WrappedArray, backend_of, memory
 from .nodes import Alias, GradientError, Node, PrimitiveNode
+from .parts import composed
 from .primitive import FUNCTIONS
 
 _apply: Final[list[Callable[..., Any]]] = []  # set by `tensor`: where a primitive meets tensors
@@ -134,8 +137,17 @@ def way(view: Any) -> list[PrimitiveNode]:
 
 
 def positions(base: Any, view: Any) -> Any:
-    """Which elements of the base, counted row by row, a view shows; None where they are not just some of them."""
+    """Where in the base a view is; None where its elements are not just some of the base's.
+
+    Returns:
+        An index, if the view was taken by such of integers and slices only; else an array of the places of its
+        elements, counted row by row.
+    """
     steps = way(view)
+    if all(n.prim.name == "getitem" and not n.static["arrays"] for n in steps):
+        index = composed([n.static["index"] for n in steps], base.shape)
+        if base.data[index].shape == view.shape:
+            return index
     if any(n.prim.name in _OVERLAPPING for n in steps):
         return None
     at = np.arange(base.data.size).reshape(base.shape)
@@ -169,6 +181,48 @@ def join(base: Any, members: list[Any]) -> None:
             m._node.views = base._node
 
 
+# Writes one after another --------------------------------------------------------------------------------------------
+
+_given_up: Final[ContextVar[Any]] = ContextVar("gpugrad_given_up", default=None)
+
+
+@contextlib.contextmanager
+def written_again(base: Any, shown: Iterable[Any]) -> Iterator[None]:
+    """A block in which a write to `base` need not copy what was there, if an earlier write made it for it alone.
+
+    Nothing of it is kept then: not by the earlier write, and not by anybody who reads, whom Python would count. The
+    tensors `shown` are views of it, which are taken again.
+    """
+    node = base._node
+    ours = isinstance(node, PrimitiveNode) and node.prim.name == "index_put" and _wrapper_alone(base)
+    token = _given_up.set(base.data if ours and _holders(base) <= _views_alone(shown) else None)
+    try:
+        yield
+    finally:
+        _given_up.reset(token)
+
+
+def _wrapper_alone(tensor: Any) -> bool:
+    """Whether only the tensor holds what wraps its array, if there is such; arrays of maps are others' as well."""
+    wrapped = isinstance(tensor.data, WrappedArray)
+    return not wrapped or (not tensor.data.mapped and sys.getrefcount(tensor.data) <= 2)
+
+
+def _views_alone(tensors: Iterable[Any]) -> int:
+    """How many tensors these are, if each array is its tensor's own; else -1."""
+    count = 0
+    for t in tensors:
+        if not _wrapper_alone(t) or _references(t, lambda array: array)[0] > _ALONE[0]:
+            return -1
+        count += 1
+    return count
+
+
+def given_up(array: Any) -> bool:
+    """Whether an array may be written to by the operation whose operand it is."""
+    return _given_up.get() is array
+
+
 # Views of constants: nobody was told of them ------------------------------------------------------------------------
 
 
@@ -194,14 +248,8 @@ _ALONE_ON: Final = _references(_Held(np.empty(2)[:1]), lambda array: array.base)
 _FROZEN: Final = gc.get_freeze_count()
 
 
-def sharers(name: str, tensor: Any, kind: type) -> list[Any]:
-    """The other living tensors (instances of `kind`) on the memory of a constant.
-
-    They are looked for only if somebody besides the tensor holds that memory.
-
-    Raises:
-        GradientError: somebody does whom `gc.freeze` may have put where Python shows nobody; `name` is the operation.
-    """
+def _holders(tensor: Any) -> int:
+    """How many references to a tensor's array and to what stands for its memory are not the tensor's own."""
     array = memory(tensor.data)
     backend = backend_of(array)
     storage = backend.storage(array)
@@ -211,10 +259,23 @@ def sharers(name: str, tensor: Any, kind: type) -> list[Any]:
     of_storage -= 1 + own
     holders = of_array - _ALONE[0] if own else of_array - _ALONE_ON[0] + of_storage - _ALONE_ON[1]
     pool = getattr(backend, "pool", None)
-    if pool is not None and pool.holds(storage):
-        holders -= 1
+    return holders - (pool is not None and pool.holds(storage))
+
+
+def sharers(name: str, tensor: Any, kind: type) -> list[Any]:
+    """The other living tensors (instances of `kind`) on the memory of a constant.
+
+    They are looked for only if somebody besides the tensor holds that memory.
+
+    Raises:
+        GradientError: somebody does whom `gc.freeze` may have put where Python shows nobody; `name` is the operation.
+    """
+    holders = _holders(tensor)
     if holders <= 0:
         return []
+    array = memory(tensor.data)
+    storage = backend_of(array).storage(array)
+    own = storage is array
     found: dict[int, Any] = {}
     known = 0
     for generation in range(3):  # a view is likely young, and nobody looks further than the last holder
@@ -320,7 +381,9 @@ def _addresses(array: Any) -> Any:
 
 
 def put(base: Any, at: Any, value: Any) -> Any:
-    """The base with `value` at positions that are counted row by row, as a new tensor."""
+    """The base with `value` at an index, or at positions that are counted row by row, as a new tensor."""
+    if not isinstance(at, np.ndarray):
+        return FUNCTIONS["index_put"](base, at, value)
     flat = FUNCTIONS["index_put"](FUNCTIONS["reshape"](base, (-1,)), at.reshape(-1), FUNCTIONS["reshape"](value, (-1,)))
     return FUNCTIONS["reshape"](flat, base.shape)
 

@@ -26,7 +26,8 @@ def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProce
         [sys.executable, *arguments],
         check=False,
         cwd=ROOT,
-        env={**os.environ, **environment},
+        # Not as one of several processes of tests, in which pytest-benchmark measures nothing.
+        env={name: value for name, value in os.environ.items() if name != "PYTEST_XDIST_WORKER"} | environment,
         capture_output=True,
         text=True,
         timeout=300,

@@ -34,9 +34,11 @@ class WrappedArray:
     """An array that holds others and brings a backend of its own; what it is made of is in `value`.
 
     Arrays of examples (`batching`) are such: above this floor they are arrays like NumPy's and CuPy's.
+
     """
 
     __slots__ = ("backend", "value")
+    mapped = True  # whether it stands for the arrays of examples, so that one they share may meet it
     backend: Backend
     value: Any
 

@@ -65,6 +65,7 @@ class Ghost(WrappedArray):
     """
 
     __slots__ = ("__weakref__", "known", "storage")
+    mapped = False
     __array_priority__ = 900
     __hash__ = None  # type: ignore[assignment]
 

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from .. import views
 from ..backend import Backend, WrappedArray, backend_of, is_array
 from ..backend.placing import placed
 from ..batching import USED
 from ..lifting import on_one_level
-from ..parts import Part
+from ..parts import Part, Rest
 from ..primitive import FUNCTIONS, Needs, Primitive, Shape, public
 from ..tensor import Tensor, apply
 from .arguments import apply_one, axis_index, backend_for_all, bare, is_half, operand, spelled
@@ -88,10 +89,15 @@ def _getitem_forward(needs: Needs, x: Any, *, index: Any, arrays: Any, unique: b
     return out, (x.shape, *arrays)
 
 
+def _alone(g: Any, arrays: tuple[Any, ...]) -> bool:
+    """Whether a cotangent is a plain array, and the index it goes to one of integers and slices."""
+    return not arrays and is_array(g) and not getattr(g, "mapped", False)
+
+
 def _getitem_rule(
     g: Any, needs: Needs, shape: Shape, *kept: Any, index: Any, arrays: Any, unique: bool
 ) -> tuple[Any, ...]:
-    if not arrays and is_array(g) and not isinstance(g, WrappedArray):
+    if _alone(g, arrays):
         return (Part(g, index),)
     return (apply_one(SCATTER, g, {"index": index, "arrays": arrays, "unique": unique, "shape": shape}),)
 
@@ -214,9 +220,12 @@ def written(x: Any, index: tuple[Any, ...], shape: Shape, unique: bool = False) 
 def _put_forward(
     needs: Needs, x: Any, value: Any, *, index: Any, arrays: Any, unique: bool
 ) -> tuple[Any, tuple[Any, ...]]:
-    backend = backend_of(x)
-    out = backend.empty(x.shape, x.dtype)
-    backend.put(out, ..., x)
+    backend = backend_for_all("index_put", x, value)
+    if views.given_up(x):
+        out = x
+    else:
+        out = backend.empty(x.shape, x.dtype)
+        backend.put(out, ..., x)
     try:
         backend.put(out, index, value)
     except (IndexError, ValueError, TypeError) as why:
@@ -227,6 +236,11 @@ def _put_forward(
 def _put_rule(g: Any, needs: Needs, *kept: Any, index: Any, arrays: Any, unique: bool) -> tuple[Any, ...]:
     static = {"index": index, "arrays": arrays, "unique": unique}
     gx = gvalue = None
+    if _alone(g, arrays):
+        if needs[1]:  # a copy where what it is taken of may be written to
+            gvalue = apply_one(GETITEM, g, static)
+            gvalue = backend_of(g).copy(gvalue) if needs[0] else gvalue
+        return (Rest(index) if needs[0] else None), gvalue
     if needs[0]:
         gx = apply(PUT, (g, _zero(g)), static)
     if needs[1]:
@@ -275,7 +289,6 @@ def index_put(x: Any, index: Any, value: Any) -> Any:
     x = operand(x)
     index, arrays, unique = _prepared("index_put", x, index)
     value = backend_of(bare(x)).xp.asarray(value) if not isinstance(value, Tensor) and not is_array(value) else value
-    backend_for_all("index_put", bare(x), bare(value))
     if value.ndim and value.shape[0] == 1:  # NumPy lets axes of length 1 in front of a value pass
         extra = value.ndim - np.ndim(bare(x)[index])
         value = reshape(value, value.shape[extra:]) if extra > 0 else value

@@ -98,6 +98,19 @@ class Composed(Module):
         return gg.logsumexp(d, axis=-1) + gg.max(c, axis=1) + gg.pad(x, ((0, 0), (0, 0)))
 
 
+class RowByRow(Module):
+    """Rows read and written one after the other, as a recurrence that is written out does it."""
+
+    def forward(self, x: Any) -> Any:
+        found = gg.zeros(len(x), x.shape[1])
+        h = found[0]
+        for t in range(len(x)):
+            h = gg.tanh(h + x[t])
+            found[t] = h
+            found[t] += x[t]
+        return found[:, :10] * 2.0
+
+
 def image_net() -> Module:
     return nn.Sequential(
         nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, stride=2), nn.GELU(), nn.Flatten(),
@@ -115,6 +128,7 @@ MODELS: dict[str, tuple[Callable[[], Module], tuple[int, ...]]] = {
     "convolutions": (image_net, (32, 3, 32, 32)),
     "attention": (lambda: Attention(64), (16, 64, 64)),
     "composed": (Composed, (300, 200)),
+    "row by row": (RowByRow, (12, 50_000)),
 }  # fmt: skip
 
 

@@ -51,3 +51,69 @@ def test_an_array_that_overlaps_with_the_result_is_read_before_it_is_written(gpu
     memory = cuda.from_host(np.arange(6, dtype=np.float32))
     cuda.plus(memory[1:], memory[:-1], into=True)
     assert memory.get().tolist() == [0, 1, 3, 5, 7, 9]
+
+
+def test_the_cotangents_of_all_parts_are_joined_without_zeros(gpu: State, rng: np.random.Generator) -> None:
+    values = rng.standard_normal((4, 6, 9)).astype("float32")
+    x = gg.tensor(values, device="cuda", requires_grad=True)
+    factors = gg.tensor(rng.standard_normal((3, 4, 6, 3)).astype("float32"), device="cuda")
+    parts = (x * 1.0).split(3, dim=-1)
+    gpu.clear()
+    gg.autograd.backward([p * f for p, f in zip(parts, factors, strict=True)], [gg.ones_like(parts[0])] * 3)
+    *joined, last = [name.partition("_f32")[0] for name in gpu.launches[-4:]]
+    assert (joined, last) == (["gg_copy_u32_u32_strided"] * 3, "gg_multiply_vjp_0")
+    assert not gpu.calls
+    assert x.grad is not None
+    np.testing.assert_array_equal(x.grad.numpy(), np.concatenate(list(factors.numpy()), -1))
+
+
+def test_rows_that_are_read_and_written_in_a_loop_have_one_array_each_way(gpu: State, rng: np.random.Generator) -> None:
+    values = rng.standard_normal((12, 5)).astype("float32")
+
+    def run(x: gg.Tensor) -> gg.Tensor:
+        y = x * 1.0
+        out, h = gg.zeros(12, 5, device=x.device), y[0]
+        for t in range(12):
+            h = gg.tanh(h + y[t])
+            out[t] = h
+            out[t] += y[t]
+        return (out * out).sum()
+
+    x, host = gg.tensor(values, device="cuda", requires_grad=True), gg.tensor(values, requires_grad=True)
+    gpu.clear()
+    run(x).backward()
+    assert not gpu.calls["zeros"]
+    assert not gpu.syncs
+    run(host).backward()
+    assert x.grad is not None
+    assert host.grad is not None
+    np.testing.assert_allclose(x.grad.numpy(), host.grad.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_such_a_loop_in_a_captured_step_has_the_bits_of_the_plain_one(gpu: State, rng: np.random.Generator) -> None:
+    batches = [gg.tensor(rng.standard_normal((6, 4, 5)).astype("float32"), device="cuda") for _ in range(6)]
+
+    def training(compiled: bool) -> list[bytes]:
+        gg.manual_seed(3)
+        layer = gg.nn.Linear(5, 15).to("cuda")
+        optimizer = gg.optim.Adam(layer.parameters(), lr=0.1)
+
+        def step(x: gg.Tensor) -> gg.Tensor:
+            optimizer.zero_grad()
+            out, h = gg.zeros(6, 4, 5, device="cuda"), gg.zeros(4, 5, device="cuda")
+            for t in range(6):
+                a, b, c = layer(x[t] + h).chunk(3, dim=-1)
+                h = gg.tanh(a) * gg.sigmoid(b) + c
+                out[t] = h
+                out[t, :, 1:] *= 0.5
+            loss = (out * out).mean()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        run = gg.compile(step) if compiled else step
+        losses = [run(x) for x in batches]
+        return [t.detach().numpy().tobytes() for t in (*losses, *layer.parameters())]
+
+    plain, replayed = training(False), training(True)
+    assert plain == replayed

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import gpugrad as gg
-from gpugrad.parts import Parts, along, ranges
+from gpugrad.parts import Parts, along, composed, ranges
 
 SHAPE = (6, 4, 5)
 
@@ -23,6 +23,8 @@ INDICES: dict[str, list[Any]] = {
     "twice the same": [np.s_[2:5], np.s_[2:5]],
     "every second": [np.s_[::2], np.s_[1::2]],
     "backwards": [np.s_[::-1], np.s_[4:1:-2]],
+    "backwards last": [np.s_[4:1:-2], np.s_[:, 1:], np.s_[::-1]],
+    "all of it backwards": [np.s_[..., ::-1]],
     "all of it, twice": [np.s_[:, None], np.s_[None]],
     "all of it": [np.s_[...]],
     "single elements": [np.s_[1, 2, 3], np.s_[0, 0, 0], np.s_[1, 2, 3]],
@@ -100,7 +102,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
         return call
 
-    for name in ("zeros", "concatenate", "copy"):
+    for name in ("zeros", "empty", "copy"):
         monkeypatch.setattr(kind, name, counted(name))
     return made
 
@@ -181,3 +183,56 @@ def test_pieces_that_have_nothing_in_common() -> None:
     assert pieces(0, np.s_[:, 0]) is None
     assert pieces(np.s_[::2], np.s_[1::2]) is None
     assert pieces(np.s_[1, 2]) is None
+
+
+CHAINS: dict[str, list[Any]] = {
+    "nothing": [],
+    "a row, an element": [2, 1],
+    "rows of rows": [np.s_[1:], np.s_[::2], np.s_[-1]],
+    "backwards twice": [np.s_[::-1], np.s_[4:1:-1], np.s_[0]],
+    "columns of a row": [-1, np.s_[1:3], np.s_[..., 1::2]],
+    "new axes": [np.s_[None, 2], np.s_[..., None, 1], np.s_[0, :, None]],
+    "new axes that go again": [np.s_[:, None], np.s_[1:, 0], np.s_[None, ..., 2, None]],
+    "the last axis first": [np.s_[..., 3], np.s_[:, 1], np.s_[2:]],
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_one_index_for_several(name: str) -> None:
+    each = np.arange(np.prod(SHAPE)).reshape(SHAPE)
+    expected: Any = each
+    for index in CHAINS[name]:
+        expected = expected[index]
+    np.testing.assert_array_equal(each[composed(CHAINS[name], SHAPE)], expected)
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_a_write_through_views_of_views(rng: np.random.Generator, name: str) -> None:
+    values = rng.standard_normal(SHAPE)
+    x = gg.tensor(values, requires_grad=True)
+    base = x * 1.0
+    view: Any = base
+    factors: Any = np.ones(SHAPE)
+    part: Any = factors[...]
+    for index in CHAINS[name]:
+        view, part = view[index], part[index]
+    if np.ndim(part):
+        part[...] = 3.0
+    else:
+        factors[composed(CHAINS[name], SHAPE)] = 3.0
+    view *= 3.0
+    np.testing.assert_allclose(base.detach().numpy(), values * factors)
+    np.testing.assert_allclose(view.detach().numpy(), (values * factors)[composed(CHAINS[name], SHAPE)])
+    (base * base + view.sum()).sum().backward()
+    assert x.grad is not None
+    shown = (factors == 3.0) * 3.0 * values.size if CHAINS[name] else 3.0 * values.size
+    np.testing.assert_allclose(x.grad.numpy(), 2 * values * factors**2 + shown)
+
+
+def test_a_slice_of_a_new_axis_that_has_nothing_left() -> None:
+    x = gg.tensor(np.ones(3), requires_grad=True)
+    y = x * 1.0
+    empty = y[None][1:]
+    empty *= 2.0
+    y.sum().backward()
+    assert y.tolist() == [1.0] * 3

@@ -152,3 +152,34 @@ def test_nothing_that_a_function_saved_lives_longer_than_its_graph() -> None:
         assert held() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("only", [False, True])
+def test_backward_of_several_tensors_adds_to_pytorchs_grads(torch: Any, only: bool) -> None:
+    found = []
+    for library in (gg, torch):
+        x, w = pair(library)
+        for _ in range(2):
+            h = library.tanh(x * w)
+            inputs = {"inputs": [w]} if only else {}
+            library.autograd.backward(
+                [(h * h).sum(), (h * x).sum(0)], [None, library.ones(4, dtype=library.float64)], **inputs
+            )
+        assert (x.grad is None) == only
+        found.append([t.grad.numpy() for t in (x, w) if t.grad is not None])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+def test_backward_of_several_tensors_says_what_it_cannot_do() -> None:
+    x = gg.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 2.0
+    with pytest.raises(gg.GradientError, match=r"input 0 .* is no leaf; use autograd.grad"):
+        gg.autograd.backward(y.sum(), inputs=y)
+    with pytest.raises(gg.GradientError, match="2 grad_tensors for 1 tensors"):
+        gg.autograd.backward([y], [None, None])
+    with pytest.raises(gg.GradientError, match=r"tensor 1 .* needs no gradient"):
+        gg.autograd.backward([y.sum(), gg.ones(1)])
+    with pytest.raises(TypeError, match=r"\[autograd.backward\] among tensors is a float"):
+        gg.autograd.backward([y.sum(), 1.0])  # type: ignore[list-item]
