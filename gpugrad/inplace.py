@@ -94,7 +94,9 @@ class InPlace:
             mutation.changed(self.data, name)
             return
         self._refuse_leaf(name)
-        family = views.others(self) if node is not None else views.sharers(name, self, InPlace)
+        family: list[Any] = []
+        if self.data.size:  # what has no element shares none
+            family = views.others(self) if node is not None else views.sharers(name, self, InPlace)
         base, at, places = self._place(name, family)
         with views.written_again(self, family) if name == "setitem" and base is self else _NOTHING:
             result = compute()

@@ -163,7 +163,7 @@ def slices(places: Sequence[range]) -> tuple[slice, ...]:
 def along(shape: Shape, pieces: list[Places]) -> int | None:
     """The one axis along which these cut an array, no element being in two of them; None if there is none."""
     cut = {axis for places in pieces for axis, r in enumerate(places) if r != range(shape[axis])}
-    if len(cut) > 1 or not shape:
+    if len(cut) > 1 or not shape or not pieces:
         return None
     axis = cut.pop() if cut else 0
     found = sorted([places[axis] for places in pieces], key=lambda r: r.start)

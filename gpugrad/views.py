@@ -152,14 +152,14 @@ def positions(base: Any, view: Any) -> Any:
         return None
     at = np.arange(base.data.size).reshape(base.shape)
     for n in steps:
-        static = (
-            n.static | {"index": tuple([_host(i) for i in n.static["index"]])} if n.static.get("arrays") else n.static
-        )
+        static = n.static | {"index": _host(n.static["index"])} if n.static.get("arrays") else n.static
         at, _ = n.prim.forward((False,), at, **static)
     return at
 
 
 def _host(index: Any) -> Any:
+    if isinstance(index, tuple):
+        return tuple([_host(part) for part in index])
     return backend_of(index).to_host(index) if hasattr(index, "dtype") else index
 
 
@@ -195,7 +195,7 @@ def written_again(base: Any, shown: Iterable[Any]) -> Iterator[None]:
     """
     node = base._node
     ours = isinstance(node, PrimitiveNode) and node.prim.name == "index_put" and _wrapper_alone(base)
-    token = _given_up.set(base.data if ours and _holders(base) <= _views_alone(shown) else None)
+    token = _given_up.set(base.data if ours and _holders(base) <= _views_alone(base, shown) else None)
     try:
         yield
     finally:
@@ -208,13 +208,14 @@ def _wrapper_alone(tensor: Any) -> bool:
     return not wrapped or (not tensor.data.mapped and sys.getrefcount(tensor.data) <= 2)
 
 
-def _views_alone(tensors: Iterable[Any]) -> int:
-    """How many tensors these are, if each array is its tensor's own; else -1."""
+def _views_alone(base: Any, tensors: Iterable[Any]) -> int:
+    """How many of these show the memory of `base`, if each array that does is its tensor's own; else -1."""
     count = 0
     for t in tensors:
-        if not _wrapper_alone(t) or _references(t, lambda array: array)[0] > _ALONE[0]:
-            return -1
-        count += 1
+        if _shares(base.data, t.data):
+            if not _wrapper_alone(t) or _references(t, lambda array: array)[0] > _ALONE[0]:
+                return -1
+            count += 1
     return count
 
 

@@ -183,6 +183,15 @@ def test_pieces_that_have_nothing_in_common() -> None:
     assert pieces(0, np.s_[:, 0]) is None
     assert pieces(np.s_[::2], np.s_[1::2]) is None
     assert pieces(np.s_[1, 2]) is None
+    assert pieces() is None
+
+
+def test_slices_of_an_array_without_elements() -> None:
+    x = gg.tensor(np.ones((0, 3)), requires_grad=True)
+    y = x * 1.0
+    (y[:, 1:].sum() + y[1:].sum()).backward()
+    assert x.grad is not None
+    assert x.grad.shape == (0, 3)
 
 
 CHAINS: dict[str, list[Any]] = {
