@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar, Final
 
 from . import mutation
-from .backend import backend_of, capturing, is_array
+from .backend import backend_of, capturing, is_array, is_mapped
 from .batching import USED, alike
+from .parts import Parts
 from .primitive import OUT, Needs, Primitive
 
 FREED: Final = ("freed",)  # takes the place of what a walked node kept
@@ -94,6 +95,15 @@ class Leaf(Node):
             mutation.changed(old.data, "backward")  # somebody may be computing with this gradient
         else:
             self.grad = new_tensor(old.data + g, None)
+
+    def accumulate_parts(self, parts: Parts) -> None:
+        """Add what came as parts to `.grad`: to the array itself, if there is one."""
+        old = self.grad
+        if old is not None and old._node is None and old.data.dtype == self.dtype and not is_mapped(old.data):
+            parts.onto(old.data)
+            mutation.changed(old.data, "backward")
+        else:
+            self.accumulate(*parts.array())
 
     def clear(self, set_to_none: bool) -> None:
         """Forget `.grad`, or fill it with zeros where it lies; one that was recorded stays to whoever has it."""

@@ -1,16 +1,16 @@
 """Cotangents of slices: gathered while the walk goes on, and one array when it reaches what was sliced.
 
-The cotangent of `x` in `y = x[index]` is zero but for the places of the index. As an array of its own each would cost
-the whole size of `x`: a loop over the rows of `x` would take time by the square of their number. Here the rule hands on
-a `Part`, and `Parts` makes the array: they are joined where they are all of `x`, as those of `split` and `unbind`
-are, else zeros to which each is written, or added. `Rest` is the same for what a write leaves of an array: a
-loop that writes the rows of one is walked back in that one cotangent.
+The cotangent of `x` in `y = x[index]` is zero but for the places of the index. As an array of its own each would have
+the size of `x`: a loop over the rows of `x` would take time by the square of their number. Here the rule hands on
+a `Part`, and `Parts` makes the array. Slices that are all of `x`, as those of `split` and `unbind`, are joined; else
+each is written, or added, to zeros, or right to the gradient that a leaf has. `Rest` is the same for what a write
+leaves of an array: a loop that writes the rows of one is walked back in that one cotangent.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -21,12 +21,18 @@ Places = tuple[range, ...]  # along each axis
 
 
 class Part:
-    """What a rule gives for an input of which its operation showed `input[index]`: integers, slices, None and `...`."""
+    """What a rule gives for an input of which its operation showed, or copied, `input[index]`.
 
-    __slots__ = ("g", "index")
+    Args:
+        g: the cotangent of what was picked.
+        index: integers, slices, None and `...`; with `adds` also arrays, which may name an element twice.
+        adds: `adds(backend, total, index, g)` adds `g` to `total` at an index with arrays.
+    """
 
-    def __init__(self, g: Any, index: Any) -> None:
-        self.g, self.index = g, index
+    __slots__ = ("adds", "g", "index")
+
+    def __init__(self, g: Any, index: Any, adds: Callable[..., None] | None = None) -> None:
+        self.g, self.index, self.adds = g, index, adds
 
 
 class Rest:
@@ -52,21 +58,26 @@ class Parts:
 
     def __init__(self, shape: Shape, dtype: Any, backend: Backend, total: Any = None) -> None:
         self.shape, self.dtype, self.backend, self.total = shape, dtype, backend, total
-        self.held: list[tuple[Places, Any]] = []
+        self.held: list[tuple[Places | None, Part]] = []  # without places: of an index with arrays
         self.size = 0  # of all that is held
 
     def add(self, part: Part) -> None:
-        """One more slice; it is not copied, and nobody may change it before the array is made."""
-        places = ranges(part.index, self.shape)
-        lengths = tuple([len(r) for r in places])
-        g = part.g if part.g.shape == lengths else part.g.reshape(lengths)
+        """One more of them; it is not copied, and nobody may change it before the array is made."""
+        if not part.g.size:
+            return
+        places = None
+        if part.adds is None:
+            places = ranges(part.index, self.shape)
+            lengths = tuple([len(r) for r in places])
+            if part.g.shape != lengths:
+                part = Part(part.g.reshape(lengths), part.index)
         if self.total is not None:
-            self._into(self.total, places, g)
-        elif g.size:
-            self.held.append((places, g))
-            self.size += g.size
-            if self.size > math.prod(self.shape):  # together they are not to take more memory than the array
-                self.total = self._added()
+            self._into(self.total, places, part)
+            return
+        self.held.append((places, part))
+        self.size += part.g.size
+        if self.size > math.prod(self.shape):  # together they are not to take more memory than the array
+            self.total = self._added()
 
     def array(self) -> tuple[Any, bool]:
         """The sum of all, and whether it is an array of its own: a single slice that is all of it comes back as is."""
@@ -75,34 +86,48 @@ class Parts:
         axis = along(self.shape, [places for places, _ in self.held])
         if axis is None:
             return self._added(), True
-        pieces = sorted(self.held, key=lambda each: each[0][axis].start)
-        if sum([len(places[axis]) for places, _ in pieces]) == self.shape[axis]:
+        pieces = sorted(self.held, key=lambda each: each[0][axis].start)  # type: ignore[index]
+        if sum([part.g.shape[axis] for _, part in pieces]) == self.shape[axis]:
             if len(pieces) == 1:
-                return pieces[0][1], False
+                return pieces[0][1].g, False
             total = self.backend.empty(self.shape, self.dtype)
-            self.backend.join([g for _, g in pieces], axis, total)
+            self.backend.join([part.g for _, part in pieces], axis, total)
             return total, True
         total = self.backend.zeros(self.shape, self.dtype)
-        for places, g in pieces:
-            self.backend.put(total, slices(places), g)
+        for places, part in pieces:
+            self.backend.put(total, slices(places or ()), part.g)
         return total, True
+
+    def onto(self, array: Any) -> None:
+        """Add all of them to an array, in place."""
+        if self.total is not None:
+            self.backend.plus(array, self.total, into=True)
+        for places, part in self.held:
+            self._into(array, places, part)
 
     def _added(self) -> Any:
         """All that is held, one after the other, in the order in which they came."""
         total = None
-        for places, g in self.held:
-            if total is not None:
-                self._into(total, places, g)
-            elif all(r.step == 1 for r in places) and g.shape == self.shape:
-                total = self.backend.copy(g)
+        for places, part in self.held:
+            if total is not None or places is None:
+                total = self.backend.zeros(self.shape, self.dtype) if total is None else total
+                self._into(total, places, part)
+            elif part.g.shape == self.shape and all(r.step == 1 for r in places):
+                total = self.backend.copy(part.g)
             else:
                 total = self.backend.zeros(self.shape, self.dtype)
-                self.backend.put(total, slices(places), g)
+                self.backend.put(total, slices(places), part.g)
         self.held.clear()
         return self.backend.zeros(self.shape, self.dtype) if total is None else total
 
-    def _into(self, total: Any, places: Places, g: Any) -> None:
-        self.backend.plus(total[slices(places)] if places else total, g, into=True)
+    def _into(self, total: Any, places: Places | None, part: Part) -> None:
+        if part.adds is not None:
+            here = total if total.flags.c_contiguous else self.backend.zeros(self.shape, self.dtype)
+            part.adds(self.backend, here, part.index, part.g)
+            if here is not total:
+                self.backend.plus(total, here, into=True)
+        elif places is not None:
+            self.backend.plus(total[slices(places)] if places else total, part.g, into=True)
 
 
 def ranges(index: Any, shape: Shape) -> Places:
@@ -160,12 +185,13 @@ def slices(places: Sequence[range]) -> tuple[slice, ...]:
     return tuple([slice(r.start, r.stop if r.stop >= 0 else None, r.step) for r in places])
 
 
-def along(shape: Shape, pieces: list[Places]) -> int | None:
+def along(shape: Shape, pieces: Sequence[Places | None]) -> int | None:
     """The one axis along which these cut an array, no element being in two of them; None if there is none."""
-    cut = {axis for places in pieces for axis, r in enumerate(places) if r != range(shape[axis])}
-    if len(cut) > 1 or not shape or not pieces:
+    named = [places for places in pieces if places is not None]
+    cut = {axis for places in named for axis, r in enumerate(places) if r != range(shape[axis])}
+    if len(cut) > 1 or not shape or not named or len(named) < len(pieces):
         return None
     axis = cut.pop() if cut else 0
-    found = sorted([places[axis] for places in pieces], key=lambda r: r.start)
+    found = sorted([places[axis] for places in named], key=lambda r: r.start)
     apart = all(a.stop <= b.start for a, b in pairwise(found))
     return axis if apart and all(r.step == 1 for r in found) else None

@@ -163,10 +163,10 @@ class _Walk:
             node = entry if isinstance(entry, Node) else entry.node
             g = pending.pop(node)
             if type(g) is Parts:
-                g = self._whole(node, g)
                 if node.leaf and targets is None:
-                    node.accumulate(g, node in self.owned)  # type: ignore[union-attr]
+                    node.accumulate_parts(g)  # type: ignore[union-attr]
                     continue
+                g = self._whole(node, g)
             while True:
                 if MANY:
                     follow(g)

@@ -19,8 +19,8 @@ from .pool import BufferPool, PoolStats
 
 __all__ = [
     "CPU", "Array", "Backend", "BufferPool", "Device", "DeviceError", "Fixed", "PoolStats", "WrappedArray",
-    "backend_for", "backend_of", "cpu", "default_device", "device", "existing", "gpus_in_use", "is_array", "memory",
-    "set_default_device",
+    "backend_for", "backend_of", "cpu", "default_device", "device", "existing", "gpus_in_use", "is_array", "is_mapped",
+    "memory", "set_default_device",
 ]  # fmt: skip
 
 _CUDA: dict[int, Backend] = {}
@@ -89,6 +89,11 @@ def backend_of(array: Any) -> Backend:
         _gpu_arrays.add(kind)
         return backend_for(Device("cuda", array.device.id))
     return cpu()
+
+
+def is_mapped(array: Array) -> bool:
+    """Whether an array stands for those of a map's examples."""
+    return isinstance(array, WrappedArray) and array.mapped
 
 
 def is_array(value: Any) -> bool:

@@ -11,20 +11,23 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of, memory
+from ..parts import Part
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
 from .arguments import apply_one, bare, operand
 from .costs import no_flops, out_bytes_twice
-from .index import GETITEM, SCATTER, index_array
+from .index import GETITEM, SCATTER, add_at, added_up, index_array
 
 
 def _forward(needs: Needs, weight: Any, *, arrays: Any) -> tuple[Any, tuple[Any, ...]]:
     return backend_of(weight).take_rows(weight, arrays[0]), (weight.shape, *arrays)
 
 
-def _rule(g: Any, needs: Needs, shape: Shape, *kept: Any, arrays: Any) -> tuple[Any]:
+def _rule(g: Any, needs: Needs, shape: Shape, *kept: Any, arrays: Any) -> tuple[Any, ...]:
     index = arrays[0]
     g = g if len(arrays) == 1 else g * arrays[1]
+    if added_up(g, (index,)):
+        return (Part(g, index, add_at),)
     return (apply_one(SCATTER, g, {"index": index, "arrays": (index,), "unique": False, "shape": shape}),)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from .. import views
-from ..backend import Backend, WrappedArray, backend_of, is_array
+from ..backend import Backend, WrappedArray, backend_of, is_array, is_mapped
 from ..backend.placing import placed
 from ..batching import USED
 from ..lifting import on_one_level
@@ -91,7 +91,12 @@ def _getitem_forward(needs: Needs, x: Any, *, index: Any, arrays: Any, unique: b
 
 def _alone(g: Any, arrays: tuple[Any, ...]) -> bool:
     """Whether a cotangent is a plain array, and the index it goes to one of integers and slices."""
-    return not arrays and is_array(g) and not getattr(g, "mapped", False)
+    return not arrays and is_array(g) and not is_mapped(g)
+
+
+def added_up(g: Any, arrays: tuple[Any, ...]) -> bool:
+    """Whether the same holds for an index with arrays of integers, and sums of the cotangent need no wider type."""
+    return not is_half(g.dtype) and all(_alone(a, ()) for a in (g, *arrays))
 
 
 def _getitem_rule(
@@ -99,6 +104,8 @@ def _getitem_rule(
 ) -> tuple[Any, ...]:
     if _alone(g, arrays):
         return (Part(g, index),)
+    if not unique and added_up(g, arrays):
+        return (Part(g, index, add_at),)
     return (apply_one(SCATTER, g, {"index": index, "arrays": arrays, "unique": unique, "shape": shape}),)
 
 
@@ -139,11 +146,11 @@ def _scatter_forward(
         return out, arrays
     wide = np.dtype(np.float32) if is_half(x.dtype) else x.dtype
     out = backend.zeros(shape, wide)
-    _add_at(backend, out, index, x if wide == x.dtype else backend.cast(x, wide))
+    add_at(backend, out, index, x if wide == x.dtype else backend.cast(x, wide))
     return (out if wide == x.dtype else backend.cast(out, x.dtype)), arrays
 
 
-def _add_at(backend: Backend, out: Any, index: Any, source: Any) -> None:
+def add_at(backend: Backend, out: Any, index: Any, source: Any) -> None:
     """`out[index] += source`, repeated places adding up, by rows or by flat positions: what backends do fast."""
     xp = backend.xp
     if type(index) is tuple and len(index) == 1:

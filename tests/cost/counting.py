@@ -16,6 +16,7 @@ from gpugrad.cost.instruments import observed_by
 from gpugrad.cost.traffic import Calls
 from gpugrad.nodes import Node
 from gpugrad.ops.core import Elementwise
+from gpugrad.parts import Part
 from gpugrad.primitive import Primitive
 
 MOVES = {"positive", "conjugate"}  # ufuncs that compute nothing new
@@ -103,8 +104,10 @@ def flops_of_rule(node: Node, g: Any) -> int:
     counter = Counter()
     node.saved = counted(node.saved, counter)
     with observed_by(counter), np.errstate(all="ignore"):
-        node.vjp(counted(g, counter))
-    return counter.flops
+        found = node.vjp(counted(g, counter))
+    # What goes to places that arrays name is added there by the walk.
+    added = [each for each in (found if isinstance(found, tuple) else ()) if isinstance(each, Part) and each.adds]
+    return counter.flops + sum(int(part.g.size) for part in added)
 
 
 def elementwise_work(op: Elementwise, shape: tuple[int, ...]) -> int:

@@ -117,3 +117,21 @@ def test_such_a_loop_in_a_captured_step_has_the_bits_of_the_plain_one(gpu: State
 
     plain, replayed = training(False), training(True)
     assert plain == replayed
+
+
+def test_rows_looked_up_are_added_to_the_gradient_that_is_there(gpu: State, rng: np.random.Generator) -> None:
+    values, tokens = rng.standard_normal((50, 8)).astype("float32"), np.array([[1, 4, 1], [0, 49, 4]])
+
+    def run(device: str) -> np.ndarray:
+        weight = gg.tensor(values, device=device, requires_grad=True)
+        labels = gg.tensor(tokens, device=device)
+        for _ in range(2):
+            h = gg.tanh(gg.nn.functional.embedding(labels, weight))
+            gg.nn.functional.cross_entropy((h @ weight.T).reshape(6, 50), labels.reshape(-1)).backward()
+        assert weight.grad is not None
+        return weight.grad.numpy()
+
+    expected = run("cpu")
+    gpu.clear()
+    np.testing.assert_allclose(run("cuda"), expected, rtol=1e-4, atol=1e-5)
+    assert not gpu.calls["zeros"]

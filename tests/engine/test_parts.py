@@ -34,6 +34,17 @@ INDICES: dict[str, list[Any]] = {
     "NumPy's integers": [np.int64(2), np.s_[np.int32(-1), np.int8(1) :]],
 }
 
+# The same with arrays, which may name an element twice, within an index and in several.
+ARRAYS: dict[str, list[Any]] = {
+    "rows by arrays": [np.array([0, 2, 2, 5]), np.array([[5, 5], [1, 0]])],
+    "a slice and rows": [np.s_[1:3], np.array([2, 2, 4]), np.s_[:]],
+    "rows and all of it": [np.array([1, 1]), np.s_[:]],
+    "two arrays": [(np.array([0, 0, 3]), np.array([1, 1, 2])), 2],
+    "a mask and rows": [np.arange(6) % 2 == 0, np.array([0, 0])],
+    "nothing by an array": [np.array([], int), np.array([3])],
+}
+EVERY = INDICES | ARRAYS
+
 
 def weighted(x: Any, indices: list[Any]) -> Any:
     """A number with a different slope in each part."""
@@ -44,19 +55,19 @@ def slope(x: np.ndarray, indices: list[Any]) -> np.ndarray:
     """Its gradient, written out."""
     total = np.zeros_like(x)
     for k, index in enumerate(indices):
-        total[index] += (k + 2) * (k % 2 + 2) * x[index] ** (k % 2 + 1)
+        np.add.at(total, index, (k + 2) * (k % 2 + 2) * x[index] ** (k % 2 + 1))
     return total
 
 
-@pytest.mark.parametrize("name", INDICES)
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("base", ["leaf", "computed", "used besides", "used before and after"])
 def test_parts_add_up_to_the_gradient(rng: np.random.Generator, name: str, base: str) -> None:
     values = rng.standard_normal(SHAPE)
     x = gg.tensor(values, requires_grad=True)
     y = x if base == "leaf" else x * 1.0
     before = (y * y * y).sum() if base == "used before and after" else 0.0
-    loss = weighted(y, INDICES[name])
-    expected = slope(values, INDICES[name])
+    loss = weighted(y, EVERY[name])
+    expected = slope(values, EVERY[name])
     if base.startswith("used"):
         loss = loss + (y * y).sum() + before
         expected = expected + 2 * values + (3 * values * values if base == "used before and after" else 0)
@@ -66,14 +77,14 @@ def test_parts_add_up_to_the_gradient(rng: np.random.Generator, name: str, base:
         np.testing.assert_allclose(x.grad.numpy(), passes * expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", INDICES)
+@pytest.mark.parametrize("name", EVERY)
 def test_the_same_by_grad_and_in_second_derivatives(rng: np.random.Generator, name: str) -> None:
     values, direction = rng.standard_normal(SHAPE), rng.standard_normal(SHAPE)
-    first = gg.grad(lambda x: weighted(x, INDICES[name]))
-    np.testing.assert_allclose(first(values), slope(values, INDICES[name]), rtol=1e-12, atol=1e-12)
+    first = gg.grad(lambda x: weighted(x, EVERY[name]))
+    np.testing.assert_allclose(first(values), slope(values, EVERY[name]), rtol=1e-12, atol=1e-12)
     curved = gg.grad(lambda x: (first(x) * direction).sum())(values)
     step = 1e-6
-    numeric = (slope(values + step * direction, INDICES[name]) - slope(values - step * direction, INDICES[name])) / step
+    numeric = (slope(values + step * direction, EVERY[name]) - slope(values - step * direction, EVERY[name])) / step
     np.testing.assert_allclose(curved, numeric / 2, rtol=1e-6, atol=1e-6)
 
 
@@ -87,8 +98,49 @@ def test_a_map_whose_examples_are_sliced() -> None:
     np.testing.assert_allclose(shared, [*x[:, 1:].sum(0), 0] + 2 * np.array([0, 1, 2, 3]))
 
 
-def counting(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The sizes of the arrays that gradients of slices are put together in."""
+@pytest.mark.parametrize("order", ["C", "F", "every second"])
+def test_parts_go_to_a_gradient_of_any_memory_order(rng: np.random.Generator, order: str) -> None:
+    values, rows = rng.standard_normal((6, 4)), np.array([1, 1, 5])
+    x = gg.tensor(values, requires_grad=True)
+    there = np.asarray(rng.standard_normal((6, 8))[:, ::2] if order == "every second" else values * 2, order="F")
+    there = there if order != "C" else np.ascontiguousarray(there)
+    expected = there.copy()
+    x.grad = gg.from_numpy(there)
+    (x[rows] ** 2).sum().backward()
+    x[2:4].sum().backward()
+    np.add.at(expected, rows, 2 * values[rows])
+    expected[2:4] += 1
+    np.testing.assert_allclose(x.grad.numpy(), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "complex128"])
+def test_rows_in_other_types(rng: np.random.Generator, dtype: str) -> None:
+    values, rows = rng.standard_normal((6, 4)).astype(dtype), np.array([1, 1, 1, 5])
+    x = gg.tensor(values, requires_grad=True)
+    for _ in range(2):
+        gg.real((x * x)[rows]).sum().backward()
+    expected = np.zeros((6, 4), dtype)
+    np.add.at(expected, rows, 4 * values[rows].conj() if dtype == "complex128" else 4 * values[rows])
+    assert x.grad is not None
+    assert x.grad.dtype == dtype
+    np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-2 if dtype == "float16" else 1e-6)
+
+
+@pytest.mark.peers
+def test_a_matrix_that_is_looked_up_and_multiplied_with_has_pytorchs_gradient(torch: Any) -> None:
+    tokens, found = np.array([[1, 4, 1], [0, 4, 4]]), []
+    for library in (gg, torch):
+        weight = library.tensor(np.linspace(-1, 1, 20).reshape(5, 4), requires_grad=True)
+        for _ in range(2):
+            labels = library.tensor(tokens)
+            h = library.tanh(library.nn.functional.embedding(labels, weight))
+            library.nn.functional.cross_entropy((h @ weight.T).reshape(6, 5), labels.reshape(-1)).backward()
+        found.append(weight.grad.numpy())
+    np.testing.assert_allclose(*found, rtol=1e-12)
+
+
+def counting(monkeypatch: pytest.MonkeyPatch, *names: str) -> list[int]:
+    """The sizes of arrays that are made by these methods of the backend, as gradients of slices are put together."""
     made: list[int] = []
     kind = type(gg.backend.cpu())
 
@@ -102,7 +154,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
         return call
 
-    for name in ("zeros", "empty", "copy"):
+    for name in names:
         monkeypatch.setattr(kind, name, counted(name))
     return made
 
@@ -114,9 +166,20 @@ def test_a_loop_over_rows_makes_one_array(monkeypatch: pytest.MonkeyPatch, order
     for t in range(50)[::order]:
         h = gg.tanh(h + y[t])
     loss = h.sum()
-    made = counting(monkeypatch)
+    made = counting(monkeypatch, "empty", "copy")
     loss.backward()
     assert [n for n in made if n == 150] == [150]
+
+
+def test_rows_that_are_looked_up_again_and_again_make_one_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = gg.tensor(np.ones((40, 3)), requires_grad=True)
+    made = counting(monkeypatch, "zeros", "copy")
+    for passes in (1, 2):
+        h = gg.zeros(2, 3, dtype="float64")
+        for t in range(10):
+            h = gg.tanh(h + gg.nn.functional.embedding(np.array([t, t + 20]), table) + table[[0, 1]])
+        h.sum().backward()
+        assert made.count(120) == 1, f"after {passes}: the second one is added to the first"
 
 
 def test_overlapping_slices_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +188,7 @@ def test_overlapping_slices_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> N
 
     def watched(self: Parts, part: Any) -> None:
         add(self, part)
-        held.append(sum(g.size for _, g in self.held))
+        held.append(sum(one.g.size for _, one in self.held))
 
     monkeypatch.setattr(Parts, "add", watched)
     x = gg.tensor(np.ones(100), requires_grad=True)
