@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from benchmarks import loops
 from benchmarks.layers import LAYERS, NETWORKS, SMOKE
 from benchmarks.operations import SHAPES
 
@@ -20,7 +21,7 @@ PER_OP = "us/op"
 WITH_NUMBA = "gpugrad"
 NUMPY_ALONE = "gpugrad-numpy"
 
-SUITES = ("mlp", "tape", "elementwise", "operations", "convolution", "adam", "transforms", "memory")
+SUITES = ("mlp", "tape", "elementwise", "operations", "convolution", "adam", "transforms", "loops", "memory")
 SCALES = ("full", "quick", "smoke")
 
 # Name in gpugrad.nn.functional (PyTorch's name, but for `step`); identity is left out because PyTorch returns
@@ -185,6 +186,13 @@ def transform_jobs(scale: str) -> Iterator[Job]:
     yield Job(f"jacobian {width}-{width} matrix products alone", "transforms", "jacobian_products", {"width": width})
 
 
+def loop_jobs(scale: str) -> Iterator[Job]:
+    """Parts of one array, read or written one after the other: no slower than PyTorch, whose time grows by squares."""
+    for name, shape in loops.SHAPES["smoke" if scale == "smoke" else "full"].items():
+        params = {"loop": name, "shape": list(shape), "steps": min(shape[0], loops.STEPS.get(name, shape[0]))}
+        yield Job(f"{name} {shape[0]}x{shape[1]}", "loops", "loop", params, {WITH_NUMBA: 1.0, NUMPY_ALONE: 1.0})
+
+
 def operation_jobs(scale: str) -> Iterator[Job]:
     """Matrix product, rows, reductions and a broadcast product: forward without a graph, and VJP on a kept one."""
     yield from _operations(scale, "operations", lambda name: not name.startswith("conv"))
@@ -240,6 +248,7 @@ def timed_jobs(suite: str, scale: str) -> list[Job]:
         "convolution": convolution_jobs,
         "adam": adam_jobs,
         "transforms": transform_jobs,
+        "loops": loop_jobs,
         "bandwidth": bandwidth_jobs,
     }
     return list(makers[suite](scale))

@@ -57,7 +57,7 @@ class TestRunner:
         names += ["gpugrad"] if importlib.util.find_spec("numba") else []
         record = smoke(tmp_path, "--libs", ",".join(names), "--only", "^(?!.*(elu|soft|hard|relu6|mish|memory))")
         assert record["left_out"] == {}
-        for suite in ("mlp", "tape", "elementwise", "operations", "convolution", "adam", "transforms"):
+        for suite in ("mlp", "tape", "elementwise", "operations", "convolution", "adam", "transforms", "loops"):
             assert record["suites"][suite], suite
             for entry in record["suites"][suite]:
                 assert entry["failed"] == {}

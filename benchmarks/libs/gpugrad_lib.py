@@ -17,6 +17,7 @@ from benchmarks.data import ADAM_RATE, SGD_RATE, adam_data, digest, elementwise_
 from benchmarks.layers import channels_last, function_of, gpugrad_network, layer_of, network_data
 from benchmarks.layers import layer_data as arrays_of
 from benchmarks.libs.base import Library, Program
+from benchmarks.loops import loop_functions
 from benchmarks.operations import cotangent_like, gpugrad_functions, operation_data
 
 _MODULES = {"relu": "ReLU", "gelu": "GELU", "tanh": "Tanh"}
@@ -133,6 +134,10 @@ class GpugradLibrary(Library):
             return loss
 
         return {"step": Program(step, check=lambda: [float(step().item()), float(step().item())])}
+
+    def loop(self, params: dict[str, Any]) -> dict[str, Program]:
+        """Parts of one array, one after the other."""
+        return {"eager": Program(*loop_functions(gg, self.device, params))}
 
     def tape(self, params: dict[str, Any]) -> dict[str, Program]:
         """A chain of `y * scale` and `y + shift`."""

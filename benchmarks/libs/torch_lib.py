@@ -26,6 +26,7 @@ from benchmarks.data import (
 from benchmarks.layers import channels_last, function_of, layer_of, network_data, torch_network
 from benchmarks.layers import layer_data as arrays_of
 from benchmarks.libs.base import Library, Program
+from benchmarks.loops import loop_functions
 from benchmarks.operations import cotangent_like, operation_data, torch_functions
 
 _MODULES: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
@@ -164,6 +165,10 @@ class TorchLibrary(Library):
                 torch.mm(a, b, out=out)
 
         return {"mm": Program(multiply)}
+
+    def loop(self, params: dict[str, Any]) -> dict[str, Program]:
+        """Parts of one array, one after the other."""
+        return {"eager": Program(*loop_functions(torch, self.device, params))}
 
     def tape(self, params: dict[str, Any]) -> dict[str, Program]:
         """A chain of `y * scale` and `y + shift`."""
