@@ -133,7 +133,11 @@ class Parts:
 def ranges(index: Any, shape: Shape) -> Places:
     """The places that a basic index names, which fits the shape."""
     places = [range(n) for n in shape]
-    _pick(places, list(range(len(shape))), index)
+    if type(index) is int:
+        k = index % shape[0]
+        places[0] = range(k, k + 1)
+    else:
+        _pick(places, list(range(len(shape))), index)
     return tuple(places)
 
 
