@@ -40,11 +40,11 @@ def some_index(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Any, .
 class Program:
     """Steps drawn from a seed, done to an array; what they leave is in `tensors`, what others hold in `held`."""
 
-    def __init__(self, seed: int, values: np.ndarray) -> None:
+    def __init__(self, seed: int, values: np.ndarray, device: str = "cpu") -> None:
         self.rng = np.random.default_rng(seed)
-        self.x = gg.tensor(values, requires_grad=True)
-        shape = values.shape
-        zeros, ones = gg.zeros(*shape, dtype="float64"), gg.ones(*shape, dtype="float64")
+        self.x = gg.tensor(values, device=device, requires_grad=True)
+        like = {"dtype": "float64", "device": device}
+        zeros, ones = gg.zeros(*values.shape, **like), gg.ones(*values.shape, **like)
         self.tensors = [self.x * 1.0, zeros, ones * self.x]
         self.held: list[list[Any]] = []  # lists: the collector forgets tuples of arrays, and then a write is refused
         self.loss: Any = (self.x * self.x).sum()

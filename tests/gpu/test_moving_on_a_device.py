@@ -10,6 +10,7 @@ import gpugrad as gg
 from gpugrad.backend import Backend, backend_for, cpu_rows, cuda_rows
 from tests.cuda_backend.cases import normal
 from tests.cuda_backend.parity import same
+from tests.engine.test_random_writes import Program, gradient
 
 pytestmark = pytest.mark.gpu
 FLOATS = ["float16", "bfloat16", "float32", "float64"]
@@ -83,3 +84,33 @@ def test_rows_are_taken_by_index(cuda: Backend, rng: np.random.Generator, column
     index = rng.integers(-500, 500, (70, 30))
     have = cuda.take_rows(cuda.from_host(values), cuda.from_host(index))
     np.testing.assert_array_equal(cuda.to_host(have), values[index])
+
+
+def test_rows_read_written_and_looked_up_in_a_loop(rng: np.random.Generator) -> None:
+    values, picks = normal(rng, (40, 64)), rng.integers(0, 40, (40, 8))
+
+    def run(device: str) -> list[np.ndarray]:
+        x = gg.tensor(values, device=device, requires_grad=True)
+        rows = gg.tensor(picks, device=device)
+        found, h = gg.zeros(40, 64, device=device), x[0]
+        for _ in range(2):  # the second gradient goes to where the first one is
+            for t in range(40):
+                h = gg.tanh(h + x[t]) + gg.nn.functional.embedding(rows[t], x).mean(0)
+                found[t] = h
+                found[t, ::2] += x[t, 1::2]
+            q, k, v = found.split([20, 4, 40], dim=1)
+            ((q * q).sum() + (k * k * k).sum() + (v * 0.5).sum()).backward()
+            found, h = found.detach() * 0.1, h.detach()
+        assert x.grad is not None
+        return [x.grad.numpy(), found.numpy()]
+
+    same("loops", run("cuda"), run("cpu"), 1e-3)
+
+
+def test_random_programs_of_slices_and_writes(rng: np.random.Generator) -> None:
+    for seed in range(60):
+        values = np.random.default_rng(seed).standard_normal((3, 4))
+        there, here = Program(seed, values, "cuda"), Program(seed, values)
+        same(f"gradient of {seed}", [gradient(there)], [gradient(here)], 1e-9)
+        for have, want in zip(there.tensors, here.tensors, strict=True):
+            same(f"tensor of {seed}", [have.detach().numpy()], [want.detach().numpy()], 1e-9)
