@@ -10,9 +10,11 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, Final, Self
 
+import numpy as np
+
 from . import mutation, views
 from .anomaly import user_line
-from .backend import WrappedArray, backend_of
+from .backend import DeviceError, WrappedArray, backend_of, is_array
 from .backend.placing import MANY, elsewhere
 from .gradmode import recording
 from .nodes import Alias, GradientError, Node
@@ -63,6 +65,7 @@ class InPlace:
     def _inplace(self, name: str, other: Any) -> Self:
         def write(x: Any, v: Any) -> None:
             backend = backend_of(x)
+            v = _beside(name, x, v)
             number = isinstance(v, (int, float))
             if backend.reduces and x.dtype.kind in "fV" and (number or getattr(v, "dtype", None) == x.dtype):
                 backend.kernel(ELEMENTWISE[name].formula)(x, v, out=x)  # on a GPU, by a kernel of our own
@@ -242,12 +245,32 @@ def _array(value: Any) -> Any:
     return value.data if hasattr(value, "_node") else value
 
 
+def _beside(name: str, x: Any, value: Any) -> Any:
+    """The operand of an operation in place on the array `x`; a list as an array on its device."""
+    backend = backend_of(x)
+    if isinstance(value, (list, tuple)):
+        return backend.xp.asarray(value)
+    if not is_array(value) or isinstance(value, WrappedArray) or backend_of(value) is backend:
+        return value
+    if not value.ndim and type(value) is np.ndarray:
+        return value.item()
+    raise DeviceError(
+        f"[{name}] in place on {tuple(x.shape)} {x.dtype} on {backend.device}, with {tuple(value.shape)} {value.dtype} "
+        f"on {backend_of(value).device}; move it, e.g. other.to({str(backend.device)!r})"
+    )
+
+
 def _put(x: Any, index: Any, value: Any) -> None:
-    """`x[index] = value`; arrays may show memory that is written to, which the array module minds."""
+    """`x[index] = value`; arrays may show memory that is written to, which the array module minds, or be elsewhere."""
+    backend = backend_of(x)
     if isinstance(value, (int, float)):
-        backend_of(x).put(x, index, value)
-    else:
-        x[index] = value
+        backend.put(x, index, value)
+        return
+    if isinstance(value, (list, tuple)):
+        value = backend.xp.asarray(value)
+    if is_array(value) and not isinstance(value, WrappedArray) and (there := backend_of(value)) is not backend:
+        value = backend.receive(value, there)
+    x[index] = value
 
 
 def _bare(index: Any) -> Any:

@@ -107,6 +107,34 @@ def test_a_numpy_array_is_not_moved_by_itself(gpu: State) -> None:
     assert gpu.uploads == []
 
 
+def test_values_from_elsewhere_are_written_to_a_tensor(gpu: State) -> None:
+    x, host = gg.zeros(2, 3, device="cuda"), gg.zeros(2, 3)
+    for target in (x, host):
+        target[:] = np.ones((2, 3))
+        target[0] = [1.0, 2.0, 3.0]
+        target[1, 1:] = gg.tensor([5.0, 6.0], device="cuda" if target is host else "cpu")
+        target[np.array([True, False]), 0] = np.array([9.0])
+        assert target.tolist() == [[9.0, 2.0, 3.0], [1.0, 5.0, 6.0]]
+        target.copy_(gg.full((3,), 2.0))
+        assert target.tolist() == [[2.0] * 3] * 2
+        with pytest.raises(ValueError, match="broadcast"):
+            target[:] = np.ones(4)
+    assert host.copy_(x * 2.0).tolist() == [[4.0] * 3] * 2
+
+
+def test_operations_in_place_take_numbers_and_lists_and_refuse_arrays_elsewhere(gpu: State) -> None:
+    x, host = gg.ones(2, 3, device="cuda"), gg.ones(2, 3)
+    x += np.array(2.0)
+    x *= [1.0, 2.0, 3.0]
+    x.add_(gg.tensor(1.0))
+    assert x.tolist() == [[4.0, 7.0, 10.0]] * 2
+    for call in (lambda: x.add_(host), lambda: x.mul_(host.numpy()), lambda: host.sub_(x)):
+        with pytest.raises(gg.DeviceError, match=r"\] in place on .* move it, e.g. other.to\("):
+            call()
+    assert x.tolist() == [[4.0, 7.0, 10.0]] * 2
+    assert host.tolist() == [[1.0] * 3] * 2
+
+
 def test_python_and_numpy_numbers_mix_with_device_tensors(gpu: State) -> None:
     x = gg.ones(2, device="cuda")
     assert (2 * x + 1.5 - True).tolist() == [2.5, 2.5]

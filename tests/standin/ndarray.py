@@ -180,6 +180,8 @@ class ndarray:  # noqa: N801 - CuPy's name
             raise TypeError(
                 "Implicit conversion to a NumPy array is not allowed (NumPy values assigned to a CuPy array)"
             )
+        if isinstance(value, (list, tuple)):
+            raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
         check_device(self, value)
         where, a, given = _index(index, self, reading=False), self._a, value._a if isinstance(value, ndarray) else value
         with np.errstate(all="ignore"):
