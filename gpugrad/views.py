@@ -300,14 +300,21 @@ def _explained(tensors: Iterable[Any], array: Any, storage: Any) -> int:
 
 def _refuse_frozen(name: str, tensor: Any, kind: type, unknown: int, arrays: list[Any]) -> None:
     """Raise where there are more references than those of nodes, of the user's collections and of variables."""
-    holding = [type(each) for each in gc.get_referrers(*arrays) if each is not arrays]
-    unknown -= sum(each is not FrameType and not issubclass(each, kind) for each in holding)
+    unknown -= sum(each is not FrameType and not issubclass(each, kind) for each in _holding(arrays)) - _ARGUMENTS
     if unknown > _variables(arrays):
         raise GradientError(
             f"[{name}] writes a value that is recorded to memory ({tensor.shape} {tensor.dtype}) that others hold too, "
             "and gc.freeze() has put objects where they cannot be found: a tensor among them would keep the old value; "
             f"write to x.clone(), or call gc.unfreeze() before. The write is at {user_line()}"
         )
+
+
+def _holding(arrays: list[Any]) -> list[type]:
+    """The types of what holds some arrays, as far as the collector knows of it."""
+    return [type(each) for each in gc.get_referrers(*arrays) if each is not arrays]
+
+
+_ARGUMENTS: Final = len(_holding([np.empty(1)]))  # Python 3.13 counts those of the call itself, as a tuple
 
 
 def _variables(arrays: list[Any]) -> int:
