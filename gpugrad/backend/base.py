@@ -34,7 +34,6 @@ class WrappedArray:
     """An array that holds others and brings a backend of its own; what it is made of is in `value`.
 
     Arrays of examples (`batching`) are such: above this floor they are arrays like NumPy's and CuPy's.
-
     """
 
     __slots__ = ("backend", "value")
