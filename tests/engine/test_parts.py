@@ -1,6 +1,5 @@
 """Cotangents of slices of one array: one array of its size, however many slices there are, in whatever they overlap."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 
 import gpugrad as gg
 from gpugrad.parts import Parts, along, composed, ranges
+from tests.engine.made_arrays import counting
 
 SHAPE = (6, 4, 5)
 
@@ -137,26 +137,6 @@ def test_a_matrix_that_is_looked_up_and_multiplied_with_has_pytorchs_gradient(to
             library.nn.functional.cross_entropy((h @ weight.T).reshape(6, 5), labels.reshape(-1)).backward()
         found.append(weight.grad.numpy())
     np.testing.assert_allclose(*found, rtol=1e-12)
-
-
-def counting(monkeypatch: pytest.MonkeyPatch, *names: str) -> list[int]:
-    """The sizes of arrays that are made by these methods of the backend, as gradients of slices are put together."""
-    made: list[int] = []
-    kind = type(gg.backend.cpu())
-
-    def counted(name: str) -> Callable[..., Any]:
-        plain = getattr(kind, name)
-
-        def call(self: Any, *args: Any) -> Any:
-            out = plain(self, *args)
-            made.append(out.size)
-            return out
-
-        return call
-
-    for name in names:
-        monkeypatch.setattr(kind, name, counted(name))
-    return made
 
 
 @pytest.mark.parametrize("order", [1, -1])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import gpugrad as gg
+from tests.engine.made_arrays import counting
 
 ROWS, COLUMNS = 8, 5
 
@@ -33,29 +34,9 @@ def reference(x: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(steps), total
 
 
-def count_memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The sizes of what is allocated by `empty`, `copy` and `zeros` of the backend."""
-    made: list[int] = []
-    kind = type(gg.backend.cpu())
-
-    def counted(name: str) -> Callable[..., Any]:
-        plain = getattr(kind, name)
-
-        def call(self: Any, *args: Any) -> Any:
-            found = plain(self, *args)
-            made.append(found.size)
-            return found
-
-        return call
-
-    for name in ("empty", "copy", "zeros"):
-        monkeypatch.setattr(kind, name, counted(name))
-    return made
-
-
 def test_a_loop_that_writes_rows_copies_the_array_once_each_way(monkeypatch: pytest.MonkeyPatch) -> None:
     x = gg.tensor(np.linspace(-1, 1, COLUMNS), requires_grad=True)
-    made = count_memory(monkeypatch)
+    made = counting(monkeypatch, "empty", "copy", "zeros")
     out = written(x, ROWS)
     whole = ROWS * COLUMNS
     assert made.count(whole) == 2  # zeros, and the first write's copy of them
@@ -73,7 +54,7 @@ def test_rows_that_are_added_to_do_not_copy_the_array_each_time(monkeypatch: pyt
     values = np.linspace(-1, 1, COLUMNS)
     x = gg.tensor(values, requires_grad=True)
     out = gg.ones(ROWS, COLUMNS, dtype="float64") * x
-    made = count_memory(monkeypatch)
+    made = counting(monkeypatch, "empty", "copy", "zeros")
     for t in range(ROWS):
         out[t] += x * float(t)
         out[t][1:3] *= 2.0
