@@ -25,7 +25,8 @@ def test_bare_arrays_stay_bare_and_float64() -> None:
 
 
 def test_names_are_numpys() -> None:
-    assert [name for name in np.__all__ if not hasattr(numpy, name)] == []
+    gone = {"row_stack"}  # from NumPy 2.5 on
+    assert [name for name in np.__all__ if not hasattr(numpy, name) and name not in gone] == []
     assert [name for name in np.__all__ if not hasattr(np, name)] == []
     assert [name for name in np.linalg.__all__ if not hasattr(numpy.linalg, name)] == []
 
@@ -34,7 +35,7 @@ def test_functions_of_arrays_agree_with_numpy() -> None:
     x = numpy.array([[0.3, 0.6], [0.9, 0.2]])
     skipped = {"copysign"}
     for name in np.__all__:
-        ours, theirs = getattr(np, name), getattr(numpy, name)
+        ours, theirs = getattr(np, name), getattr(numpy, name, None)
         if not (type(theirs) is numpy.ufunc and theirs.nin == 1) or name in skipped or ours is theirs:
             continue
         arguments = (

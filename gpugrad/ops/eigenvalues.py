@@ -181,9 +181,9 @@ def eig(a: Any) -> EigResult:
 
     Returns:
         `EigResult(eigenvalues, eigenvectors)`: (..., n) in no order, and (..., n, n), columns of length 1; complex,
-        unless all the eigenvalues of a real `a` are real (on a GPU always). The gradient is that of Boeddeker,
-        Hanebrink et al. 2017 ("On the computation of complex-valued gradients with application to statistically optimum
-        beamforming", arXiv:1701.00392), with the lengths of the vectors fixed.
+        unless all the eigenvalues of a real `a` are real (from NumPy 2.5 on, and on a GPU, always). The gradient is
+        that of Boeddeker, Hanebrink et al. 2017 ("On the computation of complex-valued gradients with application to
+        statistically optimum beamforming", arXiv:1701.00392), with the lengths of the vectors fixed.
 
     Raises:
         GradientError: in the backward pass, through eigenvectors of equal eigenvalues, or of a loss that depends on
