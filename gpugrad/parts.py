@@ -88,11 +88,8 @@ class Parts:
             return self._added(), True
         pieces = sorted(self.held, key=lambda each: each[0][axis].start)  # type: ignore[index]
         if sum([part.g.shape[axis] for _, part in pieces]) == self.shape[axis]:
-            if len(pieces) == 1:
-                return pieces[0][1].g, False
-            total = self.backend.empty(self.shape, self.dtype)
-            self.backend.join([part.g for _, part in pieces], axis, total)
-            return total, True
+            arrays = [part.g for _, part in pieces]
+            return (arrays[0], False) if len(arrays) == 1 else (self.backend.concatenate(arrays, axis), True)
         total = self.backend.zeros(self.shape, self.dtype)
         for places, part in pieces:
             self.backend.put(total, slices(places or ()), part.g)

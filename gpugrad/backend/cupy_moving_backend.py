@@ -52,6 +52,16 @@ class MovingBackend(Backend):
         with self.place():
             return cuda_copies.reshaped(x, shape)
 
+    def concatenate(self, arrays: Any, axis: int) -> Array:
+        first, axis = arrays[0], axis % max(arrays[0].ndim, 1)
+        before, after = first.shape[:axis], first.shape[axis + 1 :]
+        if any((a.dtype, a.shape[:axis], a.shape[axis + 1 :]) != (first.dtype, before, after) for a in arrays):
+            with self.place():  # which promotes, or refuses
+                return self.xp.concatenate(arrays, axis=axis)
+        out = self.empty((*before, sum([a.shape[axis] for a in arrays]), *after), first.dtype)
+        self.join(arrays, axis, out)
+        return out
+
     def join(self, arrays: Any, axis: int, out: Array) -> None:
         with self.place():
             cuda_copies.concatenate(arrays, axis, out)
