@@ -100,14 +100,16 @@ def backward(
     if inputs is None:
         walk(begin, retain=retain, graph=create_graph)
         return
-    ends = _nodes(who, "input", _several(inputs, "inputs", who))
-    for number, node in enumerate(ends):
+    leaves: set[Node] = set()
+    for number, node in enumerate(_nodes(who, "input", _several(inputs, "inputs", who))):
+        leaves.add(node)
         if not isinstance(node, Leaf):
             raise GradientError(
                 f"[{who}] input {number} (shape {node.shape}) is no leaf; use autograd.grad for results"
             )
-    for node, g in walk(begin, targets=set(ends), retain=retain, graph=create_graph).items():
-        node.accumulate(g, False)  # type: ignore[attr-defined]
+    for node, g in walk(begin, targets=leaves, retain=retain, graph=create_graph).items():
+        if isinstance(node, Leaf):  # as all of them are
+            node.accumulate(g, False)
 
 
 def _starts(tensors: list[Tensor], given: Any, graph: bool, names: tuple[str, str, str]) -> list[tuple[Node, Any]]:

@@ -6,21 +6,19 @@ leave one of them with the wrong value or gradient is refused here.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import numpy as np
 
 from . import mutation, views
 from .anomaly import user_line
 from .backend import DeviceError, WrappedArray, backend_of, is_array
+from .backend.base import HERE
 from .backend.placing import MANY, elsewhere
 from .gradmode import recording
 from .nodes import Alias, GradientError, Node
 from .primitive import ELEMENTWISE, FUNCTIONS
-
-_NOTHING: Final = contextlib.nullcontext()
 
 
 class InPlace:
@@ -101,7 +99,7 @@ class InPlace:
         if self.data.size:  # what has no element shares none
             family = views.others(self) if node is not None else views.sharers(name, self, InPlace)
         base, at, places = self._place(name, family)
-        with views.written_again(self, family) if name == "setitem" and base is self else _NOTHING:
+        with views.written_again(self, family) if name == "setitem" and base is self else HERE:
             result = compute()
         if result.shape != self.shape:
             raise ValueError(
