@@ -21,6 +21,8 @@ Array = npt.NDArray[Any]
 # Where the C library begins to give memory back to the system: without the pool the gradient of a 784 x 128 layer,
 # freed and made anew in each step, may cost 68 page faults.
 THRESHOLD: Final = 1 << 17
+_LINE: Final = 64  # bytes of a cache line
+_PAGE: Final = 4096  # bytes, over which the arrays' beginnings are spread
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ _IDLE = _references_when_idle()
 
 
 class BufferPool:
-    """Buffers by size class (sixteen classes to an octave, so at most a sixteenth of a buffer is unused).
+    """Buffers by size class (sixteen classes to an octave: at most a sixteenth of a buffer, and a page, is unused).
 
     Args:
         limit: bytes that the pool may keep, idle and in use together; beyond it results are ordinary arrays.
@@ -59,6 +61,7 @@ class BufferPool:
         self.limit = limit
         self.threshold = threshold
         self._classes: dict[int, list[Array]] = {}
+        self._starts: dict[int, int] = {}  # by the buffers' identity
         self._scratch: list[Array] = []
         self._held = 0
         self._hits = 0
@@ -79,12 +82,13 @@ class BufferPool:
                     return np.empty(shape, dtype)
                 self._misses += 1
                 buffer = np.empty(size, np.uint8)
+                self._starts[id(buffer)] = _start(buffer, self._misses)
                 self._classes.setdefault(size, []).append(buffer)
                 self._held += size
             else:
                 self._hits += 1
             # The view is made under the lock: from here on the buffer counts as seen.
-            return np.ndarray(shape, dtype, buffer)
+            return np.ndarray(shape, dtype, buffer, self._starts[id(buffer)])
 
     def scratch(self, nbytes: int) -> Array:
         """Uninitialised bytes for as long as one call needs them.
@@ -148,6 +152,7 @@ class BufferPool:
                 keep += [buffer]
             else:
                 self._held -= buffer.nbytes
+                self._starts.pop(id(buffer), None)
         return keep
 
     def holds(self, buffer: object) -> bool:
@@ -184,4 +189,13 @@ class BufferPool:
 def size_class(nbytes: int) -> int:
     """The bytes of the buffer that a result of `nbytes` gets."""
     step = 1 << max(nbytes.bit_length() - 5, 12)
-    return -(-nbytes // step) * step
+    return -(-(nbytes + _PAGE) // step) * step
+
+
+def _start(buffer: Array, number: int) -> int:
+    """Where in a buffer its array begins: at a whole cache line, each buffer's at another one of a page.
+
+    The system begins large pieces of memory at the same place of a page. A loop over several of them then waits for
+    addresses that differ in their upper bits alone, and finds all of them in the same lines of the first cache.
+    """
+    return (_LINE * 5 * number - int(buffer.ctypes.data)) % _PAGE

@@ -126,3 +126,25 @@ def test_results_keep_their_values_while_the_pool_is_busy():
         z = gg.sin(x) * y
         z.backward(np.ones(N, np.float32), retain_graph=True)
     np.testing.assert_allclose(y.data, expected, rtol=1e-6)
+
+
+def test_arrays_begin_at_cache_lines_of_different_places_in_a_page():
+    pool = BufferPool()
+    arrays = [pool.empty((N,), np.float32) for _ in range(16)]
+    assert all(address(a) % 64 == 0 for a in arrays)
+    assert len({address(a) % 4096 for a in arrays}) == 16
+    a = arrays.pop()
+    a.fill(1.0)  # the whole of it, to the last element
+    where = address(a)
+    del a
+    assert address(pool.empty((N,), np.float32)) == where
+
+
+@pytest.mark.parametrize("nbytes", [1 << 17, (1 << 17) + 1, (1 << 20) - 64, 3 << 20, (1 << 24) + 4097])
+def test_an_array_fits_its_buffer_wherever_it_begins(nbytes):
+    pool = BufferPool()
+    arrays = [pool.empty((nbytes,), np.uint8) for _ in range(70)]
+    for a in arrays:
+        start, base = address(a), a.base
+        assert address(base) <= start
+        assert start + nbytes <= address(base) + base.nbytes
