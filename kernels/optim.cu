@@ -3,26 +3,26 @@
 // Arrays are given by tables in device memory: table[a * fields + f] is the address of field f of array a, and a block
 // works on one chunk: chunk_array[block] says of which array, chunk_start[block] from which element; sizes[a] is the
 // array's length. What changes from step to step is read from device memory too, so that a CUDA graph can replay the
-// launch: lr[0], step[0] (counted from 1) and, where not null, grad_scale[0], which multiplies every gradient.
+// launch: the rate lr[0], momentum or beta1 lr[1], step[0] (counted from 1) and, where not null, grad_scale[0], which
+// multiplies every gradient.
 //
-//   sgd(table, sizes, chunk_array, chunk_start, chunk, lr, step, grad_scale, momentum, dampening, weight_decay, nesterov,
-//       found, skipped)
+//   sgd(table, sizes, chunk_array, chunk_start, chunk, lr, step, grad_scale, dampening, weight_decay, nesterov, found,
+//       skipped)
 //       fields p, g, buffer (may be null where momentum is 0):
 //       d = g + weight_decay p;  buffer = d at step 1, else momentum buffer + (1 - dampening) d;
 //       d = nesterov ? d + momentum buffer : buffer;  p -= lr d
-//   adam(..., lr, step, grad_scale, beta1, beta2, log_beta1, log_beta2, eps, weight_decay, decoupled, logs,
-//        found, skipped)
+//   adam(..., lr, step, grad_scale, beta2, log_beta1, log_beta2, eps, weight_decay, decoupled, logs, found, skipped)
 //       fields p, g, m, v, top (null, or the largest v so far: AMSGrad, Reddi et al., 2018)
 //       (Kingma and Ba, 2015; decoupled = AdamW, Loshchilov and Hutter, 2019):
 //       p -= lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps), with top in v's place where there is one;
 //       log_beta: the host's logarithms, because 1 - 0.999^t in float32 has four digits; logs: null, or both in device
 //       memory, in place of the two
-//   rmsprop(..., lr, step, grad_scale, alpha, eps, weight_decay, momentum, found, skipped)
+//   rmsprop(..., lr, step, grad_scale, alpha, eps, weight_decay, found, skipped)
 //       fields p, g, v, buffer (may be null where momentum is 0), mean (null, or the mean of d: Graves, 2013):
 //       v = alpha v + (1 - alpha) d^2;  mean = alpha mean + (1 - alpha) d;  u = d / (sqrt(v - mean^2) + eps);
 //       buffer = momentum buffer + u;  p -= lr buffer
-//   adagrad(...), adadelta(...), adamax(...), moments(..., lr, step, grad_scale, beta1, beta2, eps, weight_decay,
-//        decoupled, own, past, root, shift, held, found, skipped)
+//   adagrad(...), adadelta(...), adamax(...), moments(..., lr, step, grad_scale, beta2, eps, weight_decay, decoupled,
+//        own, past, root, shift, held, found, skipped)
 //       fields p, g, s, t; held: null, or own, past, root and shift in device memory, in place of the four
 //       adagrad (Duchi et al., 2011): s += d^2;  p -= lr own d / (sqrt(s) + eps)
 //       adadelta (Zeiler, 2012): s = beta2 s + (1 - beta2) d^2;  u = sqrt(t + eps) / sqrt(s + eps) d;
@@ -119,10 +119,10 @@ struct Verdict {
 };
 
 template <class T, class C>
-__device__ void sgd(const Tables& t, const C* lr, const long long* step, const C* grad_scale, C momentum, C dampening,
+__device__ void sgd(const Tables& t, const C* lr, const long long* step, const C* grad_scale, C dampening,
                     C weight_decay, bool nesterov, Verdict verdict) {
   if (verdict.skip()) return;
-  const C rate = lr[0], scale = grad_scale ? grad_scale[0] : C(1);
+  const C rate = lr[0], momentum = lr[1], scale = grad_scale ? grad_scale[0] : C(1);
   const bool first = verdict.taken(step[0]) == 1;
   each<3, T>(t, [=](C* field) {
     const C w = field[0];
@@ -142,6 +142,7 @@ template <class T, class C>
 __device__ void adam(const Tables& t, const C* lr, const long long* step, const C* grad_scale, Adam<C> a,
                      bool decoupled, const C* logs, Verdict verdict) {
   if (verdict.skip()) return;
+  a.beta1 = lr[1];
   if (logs) a.log_beta1 = logs[0], a.log_beta2 = logs[1];
   const C rate = lr[0], scale = grad_scale ? grad_scale[0] : C(1), count = C(verdict.taken(step[0]));
   const C left1 = -expm1(count * a.log_beta1), left2 = -expm1(count * a.log_beta2);
@@ -161,10 +162,10 @@ __device__ void adam(const Tables& t, const C* lr, const long long* step, const 
 }
 
 template <class T, class C>
-__device__ void rmsprop(const Tables& t, const C* lr, const C* grad_scale, C alpha, C eps, C weight_decay, C momentum,
+__device__ void rmsprop(const Tables& t, const C* lr, const C* grad_scale, C alpha, C eps, C weight_decay,
                         Verdict verdict) {
   if (verdict.skip()) return;
-  const C rate = lr[0], scale = grad_scale ? grad_scale[0] : C(1);
+  const C rate = lr[0], momentum = lr[1], scale = grad_scale ? grad_scale[0] : C(1);
   const bool centred = t.table[(long long)t.chunk_array[blockIdx.x] * 5 + 4] != 0;
   each<5, T>(t, [=](C* field) {
     const C w = field[0], d = field[1] * scale + weight_decay * w;
@@ -196,6 +197,7 @@ template <class T, class C, class F>
 __device__ __forceinline__ void adaptive(const Tables& t, const C* lr, const C* grad_scale, Adaptive<C> a,
                                          const C* held, Verdict verdict, F update) {
   if (verdict.skip()) return;
+  a.beta1 = lr[1];
   if (held) a.own = held[0], a.past = held[1], a.root = held[2], a.shift = held[3];
   const C rate = lr[0], scale = grad_scale ? grad_scale[0] : C(1);
   each<4, T>(t, [=](C* field) { update(a, rate, scale, field); });
@@ -328,33 +330,33 @@ template <class T, class C> __device__ void scale(const Tables& t, const C* fact
 #define GG_GIVEN gg::Tables{table, sizes, chunk_array, chunk_start, chunk}
 #define GG_ADAPTIVE(T, tag, name)                                                                                    \
   extern "C" __global__ void __launch_bounds__(256) gg_##name##_##tag(                                               \
-      GG_TABLES, const gg::real<T>* lr, const long long* step, const gg::real<T>* grad_scale, gg::real<T> beta1,     \
-      gg::real<T> beta2, gg::real<T> eps, gg::real<T> weight_decay, int decoupled, gg::real<T> own,                  \
-      gg::real<T> past, gg::real<T> root, gg::real<T> shift, const gg::real<T>* held, const int* found,              \
+      GG_TABLES, const gg::real<T>* lr, const long long* step, const gg::real<T>* grad_scale, gg::real<T> beta2,     \
+      gg::real<T> eps, gg::real<T> weight_decay, int decoupled, gg::real<T> own, gg::real<T> past,                   \
+      gg::real<T> root, gg::real<T> shift, const gg::real<T>* held, const int* found,                                \
       const long long* skipped) {                                                                                    \
     gg::adaptive<T, gg::real<T>>(GG_GIVEN, lr, grad_scale,                                                           \
-                                 {beta1, beta2, eps, weight_decay, decoupled != 0, own, past, root, shift}, held,    \
+                                 {0, beta2, eps, weight_decay, decoupled != 0, own, past, root, shift}, held,        \
                                  {found, skipped}, gg::name());                                                      \
   }
 #define GG_ENTRIES(T, tag)                                                                                           \
   extern "C" __global__ void __launch_bounds__(256) gg_sgd_##tag(                                                    \
-      GG_TABLES, const gg::real<T>* lr, const long long* step, const gg::real<T>* grad_scale, gg::real<T> momentum,  \
+      GG_TABLES, const gg::real<T>* lr, const long long* step, const gg::real<T>* grad_scale,                        \
       gg::real<T> dampening, gg::real<T> weight_decay, int nesterov, const int* found, const long long* skipped) {   \
-    gg::sgd<T, gg::real<T>>(GG_GIVEN, lr, step, grad_scale, momentum, dampening, weight_decay, nesterov != 0,        \
+    gg::sgd<T, gg::real<T>>(GG_GIVEN, lr, step, grad_scale, dampening, weight_decay, nesterov != 0,                  \
                             {found, skipped});                                                                       \
   }                                                                                                                  \
   extern "C" __global__ void __launch_bounds__(256) gg_adam_##tag(                                                   \
-      GG_TABLES, const gg::real<T>* lr, const long long* step, const gg::real<T>* grad_scale, gg::real<T> beta1,     \
-      gg::real<T> beta2, gg::real<T> log_beta1, gg::real<T> log_beta2, gg::real<T> eps, gg::real<T> weight_decay,    \
+      GG_TABLES, const gg::real<T>* lr, const long long* step, const gg::real<T>* grad_scale, gg::real<T> beta2,     \
+      gg::real<T> log_beta1, gg::real<T> log_beta2, gg::real<T> eps, gg::real<T> weight_decay,                       \
       int decoupled, const gg::real<T>* logs, const int* found, const long long* skipped) {                          \
     gg::adam<T, gg::real<T>>(GG_GIVEN, lr, step, grad_scale,                                                         \
-                             {beta1, beta2, log_beta1, log_beta2, eps, weight_decay}, decoupled != 0, logs,          \
+                             {0, beta2, log_beta1, log_beta2, eps, weight_decay}, decoupled != 0, logs,              \
                              {found, skipped});                                                                      \
   }                                                                                                                  \
   extern "C" __global__ void __launch_bounds__(256) gg_rmsprop_##tag(                                                \
       GG_TABLES, const gg::real<T>* lr, const long long* step, const gg::real<T>* grad_scale, gg::real<T> alpha,     \
-      gg::real<T> eps, gg::real<T> weight_decay, gg::real<T> momentum, const int* found, const long long* skipped) { \
-    gg::rmsprop<T, gg::real<T>>(GG_GIVEN, lr, grad_scale, alpha, eps, weight_decay, momentum, {found, skipped});     \
+      gg::real<T> eps, gg::real<T> weight_decay, const int* found, const long long* skipped) {                       \
+    gg::rmsprop<T, gg::real<T>>(GG_GIVEN, lr, grad_scale, alpha, eps, weight_decay, {found, skipped});               \
   }                                                                                                                  \
   GG_ADAPTIVE(T, tag, adagrad)                                                                                       \
   GG_ADAPTIVE(T, tag, adadelta)                                                                                      \

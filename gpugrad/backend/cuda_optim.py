@@ -27,6 +27,7 @@ from .placing import placed
 from .step_sizes import Schedule
 
 Array = Any
+Moving = tuple[float, float]  # what schedules change: the learning rate, and the momentum or beta1
 
 CHUNK: Final = 8192  # elements a block of threads: 32 for each of its 256
 _BLOCK: Final = 256
@@ -150,7 +151,7 @@ def _check(name: str, lists: Sequence[Sequence[Array] | None]) -> None:
 
 
 def _launch(
-    name: str, lists: Sequence[Sequence[Array] | None], lr: float, step: int, maximize: bool, *rest: Any
+    name: str, lists: Sequence[Sequence[Array] | None], lr: Moving, step: int, maximize: bool, *rest: Any
 ) -> None:
     """Launch the kernel `name` of optim.cu for each dtype of the parameters; floats in `rest` go in the compute type.
 
@@ -173,9 +174,9 @@ def _launch(
         _note(name, lists)
 
 
-def _live(capture: Any, name: str, stored: Any, lr: float, step: int, rest: Sequence[Any]) -> tuple[Any, Any]:
-    """Rate (for adam also the corrections' logarithms) and step, in memory that each replay writes anew."""
-    numbers = [lr, step, *rest[2:4]] if name == "adam" else [lr, step]
+def _live(capture: Any, name: str, stored: Any, lr: Moving, step: int, rest: Sequence[Any]) -> tuple[Any, Any]:
+    """Rate and momentum (for adam also the corrections' logarithms), and step, in memory that replays write anew."""
+    numbers = [*lr, *rest[1:3]] if name == "adam" else lr
     rate = capture.number(np.array(numbers, compute_type(_real(stored))))
     return rate, capture.number(np.array([step], np.int64))
 
@@ -184,7 +185,7 @@ def _real(dtype: Any) -> Any:
     return dtype if dtype.kind != "c" else np.empty(0, dtype).real.dtype
 
 
-def _launch_part(name: str, lists: Any, lr: float, step: int, maximize: bool, rest: Sequence[Any]) -> None:
+def _launch_part(name: str, lists: Any, lr: Moving, step: int, maximize: bool, rest: Sequence[Any]) -> None:
     """Launch for parameters of one dtype."""
     stored = lists[0][0].dtype
     kind, device = _real(stored), lists[0][0].data.device_id
@@ -201,9 +202,9 @@ def _launch_part(name: str, lists: Any, lr: float, step: int, maximize: bool, re
             _give_back(each, dense[k], stored)
 
 
-def _rates(lr: float, step: int, kind: Any, device: int) -> tuple[Any, Any]:
-    """Learning rate and step in device memory."""
-    rate = np.array([lr], compute_type(kind))
+def _rates(lr: Moving, step: int, kind: Any, device: int) -> tuple[Any, Any]:
+    """Learning rate with momentum, and step, in device memory."""
+    rate = np.array(lr, compute_type(kind))
     return _upload(rate.tobytes(), rate.dtype.name, device), _upload(np.int64(step).tobytes(), "int64", device)
 
 
@@ -241,10 +242,10 @@ class _Ready:
         given = zip(lists[1], self.shapes, strict=True)
         return all(g.dtype == dtype and g.shape == shape and g.flags.c_contiguous for g, shape in given)
 
-    def launch(self, lists: Sequence[Any], lr: float, step: int, maximize: bool, rest: Sequence[Any]) -> None:
+    def launch(self, lists: Sequence[Any], lr: Moving, step: int, maximize: bool, rest: Sequence[Any]) -> None:
         """One launch; what was uploaded for gradients at these addresses, or for this rate, is used again."""
         stream = current_stream()  # another one would not wait for the uploads
-        places, now = (stream, *[g.data.ptr for g in lists[1]]), (stream, lr, step)
+        places, now = (stream, *[g.data.ptr for g in lists[1]]), (stream, *lr, step)
         for known, key in (self.tables, places), (self.rates, now):
             if key not in known:
                 if len(known) >= _MAX_KNOWN:
@@ -291,8 +292,8 @@ def sgd(
         buffers = None
     lists = (params, grads, buffers)
     # The kernel's first step sets the buffers, as `first` asks.
-    numbers = (momentum if buffers is not None else 0.0, dampening, weight_decay, nesterov)
-    _launch("sgd", lists, lr, 1 if first else 2, maximize, *numbers)
+    moving = lr, momentum if buffers is not None else 0.0
+    _launch("sgd", lists, moving, 1 if first else 2, maximize, dampening, weight_decay, nesterov)
 
 
 @placed
@@ -326,7 +327,7 @@ def adam(
     logs = [math.log1p(-b) if b < 1 else -math.inf for b in (bias1, bias2)]
     if _state.verdict is not None:  # only the device knows t
         logs = [math.log(b) if b > 0 else -math.inf for b in (beta1, beta2)]
-    _launch("adam", lists, lr, 1, maximize, beta1, beta2, *logs, eps, weight_decay, decoupled)
+    _launch("adam", lists, (lr, beta1), 1, maximize, beta2, *logs, eps, weight_decay, decoupled)
 
 
 @placed
@@ -352,7 +353,8 @@ def rmsprop(
     if not params:
         return
     lists = (params, grads, squares, buffers, means)
-    _launch("rmsprop", lists, lr, 1, maximize, alpha, eps, weight_decay, momentum if buffers is not None else 0.0)
+    moving = lr, momentum if buffers is not None else 0.0
+    _launch("rmsprop", lists, moving, 1, maximize, alpha, eps, weight_decay)
 
 
 @placed
@@ -373,8 +375,8 @@ def adaptive(
         sizes, device = schedule.at(step), params[0].data.device_id
         wide = compute_type(_real(params[0].dtype))
         there = on_device(schedule, step, wide, _state.verdict, lambda data, dtype: _upload(data, dtype, device))
-    numbers = (beta1, beta2, eps, weight_decay, decoupled, *sizes, there)
-    _launch(kernel, (params, grads, first, second), lr, 1, maximize, *numbers)
+    numbers = (beta2, eps, weight_decay, decoupled, *sizes, there)
+    _launch(kernel, (params, grads, first, second), (lr, beta1), 1, maximize, *numbers)
 
 
 @placed

@@ -7,7 +7,7 @@ have gradients, or what the state holds. The update rules are in `rules` and `ad
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from ..gradmode import enable_grad
 from ..nodes import Leaf
 from ..tensor import Tensor, new_tensor
 from . import own_updates
+
+# What schedules note in a group beside its options.
+SCHEDULED: Final = frozenset(("initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum"))
 
 
 class Bucket:
@@ -100,7 +103,7 @@ class Optimizer:
         """
         params = param_group["params"]
         params = [params] if isinstance(params, Tensor) else list(params)
-        unknown = [key for key in param_group if key != "params" and key not in self.defaults]
+        unknown = [key for key in param_group if key not in ("params", *self.defaults, *SCHEDULED)]
         if unknown:
             raise ValueError(f"[{self.name}] unknown option {unknown[0]!r}; expected {', '.join(self.defaults)}")
         known = {id(p) for group in self.param_groups for p in group["params"]}
@@ -240,7 +243,7 @@ class Optimizer:
     def _captured(self, capture: Any, i: int, bucket: Bucket, grads: list[Any], group: Any, what: str) -> None:
         """Tell a captured step what to do on the host in each replay, how to undo this one, and when it is outdated."""
         found, skipped = self._found, bucket.skipped
-        options = None if self.is_fused() else {k: v for k, v in group.items() if k != "params"}
+        options = self._recorded(group, found)
 
         def undo() -> None:
             bucket.count -= 1
@@ -248,11 +251,22 @@ class Optimizer:
         def current() -> bool:
             buckets = self._buckets[i]
             same = buckets is not None and any(b is bucket for b in buckets) and bucket.skipped is skipped
-            as_then = options is None or all(group[k] == v for k, v in options.items())
-            return same and as_then and all(p.data is a for p, a in zip(bucket.parameters, bucket.arrays, strict=True))
+            as_then = same and self._recorded(group, found) == options
+            return as_then and all(p.data is a for p, a in zip(bucket.parameters, bucket.arrays, strict=True))
 
         capturing.reads([p._node for p in bucket.parameters])
         capture.repeat(lambda: self._advance(bucket, grads, group, what, found), undo, current)
+
+    def _recorded(self, group: Mapping[str, Any], found: Any) -> dict[str, Any]:
+        """The options that a graph keeps as they were; rate and momentum a replay of our own kernels reads anew."""
+        options = {k: v for k, v in group.items() if k != "params" and k not in SCHEDULED}
+        if self.is_fused():
+            del options["lr"]
+            if "momentum" in options:
+                options["momentum"] = bool(options["momentum"])
+            if "betas" in options and (found is None or not hasattr(self, "schedule")):
+                options["betas"] = options["betas"][1]
+        return options
 
     def update(self, bucket: Bucket, grads: list[Any], group: dict[str, Any]) -> None:
         """Write the new values into `bucket.arrays`, and the new state into `bucket.state`, in place.
@@ -363,7 +377,7 @@ class Optimizer:
                 state[p] = {name: self._loaded(name, value, p) for name, value in held.items()}
                 state[p].setdefault("step", 1)
         for group, other in zip(self.param_groups, groups, strict=True):
-            group.update({k: v for k, v in other.items() if k in self.defaults or k == "initial_lr"})
+            group.update({k: v for k, v in other.items() if k in self.defaults or k in SCHEDULED})
         self.state = state
         self._buckets = [None] * len(self.param_groups)
 

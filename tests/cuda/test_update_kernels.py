@@ -62,7 +62,7 @@ def test_sgd(k: Rows, momentum: float, nesterov: int, rng: np.random.Generator) 
     buffers = given.zeros()
     for step in (1, 2, 3):
         given.launch(
-            "sgd", np.array([rate], k.real), np.array([step], I64), scale, k.scalar(momentum), k.scalar(damp),
+            "sgd", np.array([rate, momentum], k.real), np.array([step], I64), scale, k.scalar(damp),
             k.scalar(decay), np.int32(nesterov), None, None,
         )  # fmt: skip
         for p, g, b in zip(given.exact_p, given.exact_g, buffers, strict=True):
@@ -82,8 +82,8 @@ def test_adam(k: Rows, decoupled: int, largest: bool, rng: np.random.Generator) 
     m, v, top = given.zeros(), given.zeros(), given.zeros()
     for step, scale in ((1, 1.0), (2, 0.25), (3, 0.5)):
         given.launch(
-            "adam", np.array([rate], k.real), np.array([step], I64), np.array([scale], k.real), k.scalar(b1),
-            k.scalar(b2), k.scalar(np.log(b1)), k.scalar(np.log(b2)), k.scalar(eps), k.scalar(decay),
+            "adam", np.array([rate, b1], k.real), np.array([step], I64), np.array([scale], k.real), k.scalar(b2),
+            k.scalar(np.log(b1)), k.scalar(np.log(b2)), k.scalar(eps), k.scalar(decay),
             np.int32(decoupled), None, None, None,
         )  # fmt: skip
         for i, (p, g) in enumerate(zip(given.exact_p, given.exact_g, strict=True)):
@@ -99,8 +99,8 @@ def test_adam(k: Rows, decoupled: int, largest: bool, rng: np.random.Generator) 
 def test_the_largest_square_keeps_a_nan(k: Rows, rng: np.random.Generator) -> None:
     given = Parameters(k, rng, "mvt")
     given.states[2][1][:] = stored_as(np.full(300, np.nan), k.dtype)  # type: ignore[index]
-    numbers = (*map(k.scalar, (0.9, 0.9, np.log(0.9), np.log(0.9), 1e-4, 0.0)), np.int32(0), None, None, None)
-    given.launch("adam", np.array([0.1], k.real), np.array([1], I64), None, *numbers)
+    numbers = (*map(k.scalar, (0.9, np.log(0.9), np.log(0.9), 1e-4, 0.0)), np.int32(0), None, None, None)
+    given.launch("adam", np.array([0.1, 0.9], k.real), np.array([1], I64), None, *numbers)
     assert np.isnan(k.read(given.states[2][1])).all()  # type: ignore[index]
     assert np.isnan(k.read(given.p[1])).all()
     assert np.isfinite(k.read(given.p[2])).all()
@@ -114,8 +114,8 @@ def test_rmsprop(k: Rows, momentum: float, centred: bool, rng: np.random.Generat
     v, b, a = given.zeros(), given.zeros(), given.zeros()
     for step in (1, 2):
         given.launch(
-            "rmsprop", np.array([rate], k.real), np.array([step], I64), None, k.scalar(alpha), k.scalar(eps),
-            k.scalar(decay), k.scalar(momentum), None, None,
+            "rmsprop", np.array([rate, momentum], k.real), np.array([step], I64), None, k.scalar(alpha), k.scalar(eps),
+            k.scalar(decay), None, None,
         )  # fmt: skip
         for i, (p, g) in enumerate(zip(given.exact_p, given.exact_g, strict=True)):
             d = g + decay * p
@@ -167,8 +167,8 @@ def test_adaptive(k: Rows, kernel: str, schedule: Schedule | None, there: bool, 
         held = np.array(sizes, k.real) if there else None
         scalars = (0.0, 0.0, 0.0, 0.0) if there else sizes
         given.launch(
-            kernel, np.array([0.01], k.real), np.array([1], I64), np.array([0.5], k.real), k.scalar(0.9),
-            k.scalar(0.9), k.scalar(1e-2), k.scalar(0.1), np.int32(kernel == "moments"), *map(k.scalar, scalars),
+            kernel, np.array([0.01, 0.9], k.real), np.array([1], I64), np.array([0.5], k.real), k.scalar(0.9),
+            k.scalar(1e-2), k.scalar(0.1), np.int32(kernel == "moments"), *map(k.scalar, scalars),
             held, None, None,
         )  # fmt: skip
         for i, (p, g) in enumerate(zip(given.exact_p, given.exact_g, strict=True)):
@@ -192,8 +192,8 @@ def test_step_sizes_on_the_device_are_the_hosts(k: Rows, schedule: Schedule) -> 
 def test_a_variance_that_rounding_made_negative_counts_as_none(k: Rows, rng: np.random.Generator) -> None:
     given = Parameters(k, rng, "v-a")
     given.states[2][1][:] = stored_as(np.full(300, 8.0), k.dtype)  # type: ignore[index]
-    numbers = (*map(k.scalar, (0.9, 1.0, 0, 0)), None, None)
-    given.launch("rmsprop", np.array([0.1], k.real), np.array([1], I64), None, *numbers)
+    numbers = (*map(k.scalar, (0.9, 1.0, 0)), None, None)
+    given.launch("rmsprop", np.array([0.1, 0.0], k.real), np.array([1], I64), None, *numbers)
     k.check(given.p[1], given.exact_p[1] - 0.1 * given.exact_g[1], 3)
 
 
@@ -207,14 +207,14 @@ def test_a_step_that_a_loss_scale_leaves_out_changes_nothing_and_does_not_count(
         for step, bad in steps:
             found[0] = bad
             rest = {
-                "sgd": (k.scalar(0.9), k.scalar(0.0), k.scalar(0.1), np.int32(0)),
-                "adam": (*map(k.scalar, (0.9, 0.99, np.log(0.9), np.log(0.99), 1e-8, 0.1)), np.int32(0), None),
-                "rmsprop": tuple(map(k.scalar, (0.9, 1e-8, 0.1, 0.5))),
+                "sgd": (k.scalar(0.0), k.scalar(0.1), np.int32(0)),
+                "adam": (*map(k.scalar, (0.99, np.log(0.9), np.log(0.99), 1e-8, 0.1)), np.int32(0), None),
+                "rmsprop": tuple(map(k.scalar, (0.9, 1e-8, 0.1))),
                 "moments": (
-                    *map(k.scalar, (0.9, 0.9, 0.0, 0.1)), np.int32(0), *map(k.scalar, (0.5, 0.5, 1, 1e-8)), None,
+                    *map(k.scalar, (0.9, 0.0, 0.1)), np.int32(0), *map(k.scalar, (0.5, 0.5, 1, 1e-8)), None,
                 ),
             }[kernel]
-            given.launch(kernel, np.array([0.1], k.real), np.array([step], I64), None, *rest, found, count)
+            given.launch(kernel, np.array([0.1, 0.9], k.real), np.array([step], I64), None, *rest, found, count)
             k.run("count_skip", (1,), (1,), (found, count))
         assert count[0] == skipped
         return [*given.p, *(a for state in given.states for a in state or ())]

@@ -200,24 +200,101 @@ def test_a_new_parameter_array_is_recorded_anew(gpu: State) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def test_schedules_inside_move_on(gpu: State) -> None:
+INSIDE: dict[str, Callable[[Any], Any]] = {
+    "exponential": lambda o: gg.optim.ExponentialLR(o, 0.5),
+    "one cycle": lambda o: gg.optim.OneCycleLR(o, 0.5, 9, pct_start=0.5),
+    "cycles": lambda o: gg.optim.CyclicLR(o, 0.1, 0.5, 2, 1),
+    "restarts": lambda o: gg.optim.CosineAnnealingWarmRestarts(o, 2, 2),
+    "sequence": lambda o: gg.optim.SequentialLR(
+        o, [gg.optim.ChainedScheduler([gg.optim.LinearLR(o, total_iters=4)]), gg.optim.CosineAnnealingLR(o, 9)], [5]
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+@pytest.mark.parametrize("schedules", INSIDE.values(), ids=INSIDE)
+def test_schedules_inside_move_on(gpu: State, schedules: Callable[[Any], Any], kind: str) -> None:
     rates = []
     for compiled in (False, True):
         w = gg.ones(3, device="cuda", requires_grad=True)
-        optimizer = gg.optim.SGD([w], lr=1.0)
-        schedule = gg.optim.ExponentialLR(optimizer, 0.5)
+        optimizer = OPTIMIZERS[kind]([w])
+        schedule = schedules(optimizer)
 
         def step(x: Any, w: Any = w, optimizer: Any = optimizer, schedule: Any = schedule) -> None:
             optimizer.zero_grad()
-            (w * x).sum().backward()
+            ((w - 2) ** 2 * x).sum().backward()
             optimizer.step()
             schedule.step()
 
         run = gg.compile(step) if compiled else step
-        for _ in range(6):
+        for _ in range(8):
             run(gg.ones(3, device="cuda"))
+        if compiled:
+            assert run.graphs == 1
         rates.append((schedule.get_last_lr(), w.detach().numpy().tolist()))
     assert rates[0] == rates[1]
+
+
+def run_refused(run: Any, message: str) -> None:
+    """Four calls of a step, whose recording is refused; it runs as it is then."""
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        for _ in range(4):
+            run(gg.ones(3, device="cuda"))
+    assert any(message in str(w.message) for w in seen)
+
+
+def test_a_recording_that_fails_takes_a_schedule_back(gpu: State) -> None:
+    w = gg.ones(3, device="cuda", requires_grad=True)
+    optimizer = OPTIMIZERS["adam"]([w])
+    parts = [gg.optim.CyclicLR(optimizer, 0.1, 0.5, 2), gg.optim.ExponentialLR(optimizer, 0.5)]
+    schedule = gg.optim.SequentialLR(optimizer, parts, [2])
+    refused = gg.optim.StepLR(OPTIMIZERS["sgd"]([gg.ones(3, device="cuda", requires_grad=True)]), 2)
+    seen = []
+
+    def step(x: Any) -> Any:
+        schedule.step()
+        seen.append((schedule.last_epoch, schedule.get_last_lr()))
+        refused.step(3)
+        return x * 2
+
+    run = gg.compile(step)
+    run_refused(run, "a replay would repeat")
+    assert [epoch for epoch, _ in seen] == [1, 2, 3, 4]
+    assert seen[-1][1] == schedule.get_last_lr() == [0.1 / 4]
+
+
+def test_an_option_that_a_graph_keeps_has_it_recorded_anew(gpu: State) -> None:
+    weights = []
+    for compiled in (False, True):
+        w = gg.ones(3, device="cuda", requires_grad=True)
+        optimizer = gg.optim.SGD([w], lr=0.1, momentum=0.5)
+
+        def step(x: Any, w: Any = w, optimizer: Any = optimizer) -> None:
+            optimizer.zero_grad()
+            (w * x).sum().backward()
+            optimizer.step()
+
+        run = gg.compile(step) if compiled else step
+        for i in range(9):
+            if i == 6:
+                optimizer.param_groups[0]["weight_decay"] = 0.5
+            run(gg.ones(3, device="cuda"))
+        weights.append(w.detach().numpy().tolist())
+    assert weights[0] == weights[1]
+
+
+def test_what_decides_on_the_host_is_refused_inside(gpu: State) -> None:
+    optimizer = OPTIMIZERS["sgd"]([gg.ones(3, device="cuda", requires_grad=True)])
+    plateau, exponential = gg.optim.ReduceLROnPlateau(optimizer), gg.optim.ExponentialLR(optimizer, 0.5)
+    for call, message in ((lambda: plateau.step(1.0), "decides on the host"), (lambda: exponential.step(3), "repeat")):
+
+        def step(x: Any, call: Any = call) -> Any:
+            call()
+            return x * 2
+
+        run = gg.compile(step)
+        run_refused(run, message)
 
 
 def test_autocast_outside_is_refused_and_inside_recorded(gpu: State) -> None:
