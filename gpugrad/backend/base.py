@@ -121,6 +121,10 @@ class Backend(Moving, ABC):
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """NumPy's matmul of two arrays of one dtype."""
 
+    def matmul_plus(self, a: Array, b: Array, c: Array) -> Array:
+        """`a @ b + c` of matrices of one dtype, `c` of the product's shape."""
+        return self.plus(self.matmul(a, b), c, into=True)
+
     @abstractmethod
     def special(self, name: str, *arrays: Array) -> Array:
         """The function `name` of `scipy.special` of arrays of one dtype, by element and broadcast.
@@ -132,13 +136,11 @@ class Backend(Moving, ABC):
 
     def solve_sylvester(self, a: Array, b: Array, q: Array) -> Array:
         """The solution x of `a @ x + x @ b = q`, (m, m), (n, n), (m, n); here as m n equations in as many unknowns."""
-        matrix = scipys.kronecker_of(self.xp, a, b)
-        return self.xp.linalg.solve(matrix, q.reshape((-1, 1))).reshape(q.shape)
+        return self.xp.linalg.solve(scipys.kronecker_of(self.xp, a, b), q.reshape((-1, 1))).reshape(q.shape)
 
     def solve_banded(self, bands: tuple[int, int], ab: Array, b: Array) -> Array:
         """The solution of a system with (lower, upper) bands `ab` for the columns of `b`; here as a dense system."""
-        matrix = scipys.dense_of_bands(self.xp, *bands, ab)
-        return self.xp.linalg.solve(matrix, b)
+        return self.xp.linalg.solve(scipys.dense_of_bands(self.xp, *bands, ab), b)
 
     def sqrtm(self, a: Array) -> Array:
         """The principal square root of a square matrix."""
@@ -149,9 +151,7 @@ class Backend(Moving, ABC):
     def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """`x @ weight.T + bias` of arrays of one dtype: (*batch, in), (out, in), (out,) or None."""
         y = self.matmul(x, weight.T)
-        if bias is not None:
-            y += bias
-        return y
+        return y if bias is None else self.plus(y, bias, into=True)
 
     def weight_and_bias(self, x: Array, g: Array, by_columns: bool) -> tuple[Array, Array] | None:
         """`g.T @ x` (in Fortran order if `by_columns`) and the sums of the columns of `g`, in one pass over `g`.
@@ -278,7 +278,7 @@ class Backend(Moving, ABC):
         return self.xp.ones(x.shape, x.dtype)
 
     def plus(self, a: Array, b: Array, into: bool = False) -> Array:
-        """The sum of two cotangents of one shape and dtype; written to `a` where it may go `into` it."""
+        """The sum of two arrays of one dtype, `b` broadcast to `a`; written to `a` where it may go `into` it."""
         if not into:
             return a + b
         a += b

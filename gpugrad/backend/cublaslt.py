@@ -29,8 +29,10 @@ _CANDIDATES: Final = 8  # algorithms that a timed choice compares
 _ALIGNED: Final = 16  # bytes; more than that makes no difference to an algorithm
 _RELU_ALIGNED: Final = 128  # bits that the rows of a mask are a multiple of
 
-Beside = tuple[Any, Any]  # what an epilogue reads or writes: the bias or its gradient, and the notes on an activation
-_NOTHING: Final = (None, None)
+# What is read or written besides: the bias or its gradient, the notes on an activation, what is added.
+Beside = tuple[Any, Any, Any]
+_NOTHING: Final = (None, None, None)
+_PLAIN: Final = ("DEFAULT", "ADDED")  # those that are no epilogue of the library's
 
 
 class _Plan:
@@ -39,7 +41,7 @@ class _Plan:
     __slots__ = ("algorithm", "alpha", "beta", "desc", "keep", "layouts", "offsets", "told")
 
     def __init__(
-        self, problem: Problem, desc: int, layouts: tuple[int, int, int], itemsizes: Any, numbers: Any, keep: Any
+        self, problem: Problem, desc: int, layouts: tuple[int, ...], itemsizes: Any, numbers: Any, keep: Any
     ) -> None:
         self.desc, self.layouts = desc, layouts
         size, out_size = itemsizes
@@ -95,6 +97,7 @@ class Products:
         epilogue: str = "DEFAULT",
         vector: Array | None = None,
         aux: Array | None = None,
+        added: Array | None = None,
     ) -> Array | None:
         """NumPy's matmul of arrays of two axes or more, followed by an epilogue of cuBLASLt.
 
@@ -103,25 +106,29 @@ class Products:
             b: (*batch, k, n), of the same dtype.
             out: (*batch, m, n) to write to, of the same dtype, or float32 for halves; made if not given.
             epilogue: what cuBLASLt does besides: DEFAULT (nothing), BGRADA, BGRADB, or an activation or its derivative:
-                BIAS, RELU, RELU_BIAS, RELU_AUX, RELU_AUX_BIAS, DRELU, and the same of GELU, which is the tanh form.
+                BIAS, RELU, RELU_BIAS, RELU_AUX, RELU_AUX_BIAS, DRELU, and the same of GELU, which is the tanh form;
+                ADDED: `added` is (the library's C, of which there is no more than one matrix).
             vector: the bias, (n,), or where a bias gradient is written: the sums over k of `b`, (n,), with BGRADA, and
                 of `a`, (m,), with BGRADB. Contiguous.
             aux: what an AUX writes and a D.. reads, a row for each of the result's as `aux_like` makes it.
+            added: a matrix of the result's shape and dtype, its rows without gaps.
 
         Returns:
             The product, or None where cuBLASLt has no such product: another routine must compute it.
         """
+        beside = _NOTHING if epilogue == "DEFAULT" else (vector, aux, added)
         if out is None and not self.backend.many:
-            at, bt, beside = a.data.ptr, b.data.ptr, _NOTHING if vector is None and aux is None else (vector, aux)
+            at, bt = a.data.ptr, b.data.ptr
             level = precision.get_float32_matmul_precision()
             low = 0 if beside is _NOTHING else _low(beside)
-            short = (a.shape, a.strides, b.shape, b.strides, a.dtype, b.dtype, at & 15, bt & 15, epilogue, level, low)
+            more = epilogue if added is None else added.strides
+            short = (a.shape, a.strides, b.shape, b.strides, a.dtype, b.dtype, at & 15, bt & 15, more, level, low)
             known = self._known.get(short)
             if known is not None:
                 target = self.backend.empty(known[1], a.dtype)
                 self._launch(known[0], (at, bt, target.data.ptr), beside)
                 return target
-        if a.dtype != b.dtype or a.dtype.name not in _TYPES or a.ndim < 2 or b.ndim < 2:
+        if a.dtype != b.dtype or a.dtype.name not in _TYPES or min(a.ndim, b.ndim) < 2:
             return None
         shape = (*batch_shape(a, b), a.shape[-2], b.shape[-1])
         target = self.backend.empty(shape, a.dtype) if out is None else out
@@ -132,11 +139,11 @@ class Products:
             return target
         if not a.shape[-1]:
             target.fill(0)
-            return target
+            return target if beside is _NOTHING else None
         with self.backend.place():
-            found = self._run(a, b, target, epilogue, (vector, aux))
+            found = self._run(a, b, target, epilogue, beside)
         if out is None and found is not None and not self.backend.many:
-            plan = self._plans.get(self._key(a, b, target, epilogue, (vector, aux)))  # gone, if there were too many
+            plan = self._plans.get(self._key(a, b, target, epilogue, beside))  # gone, if there were too many
             if isinstance(plan, _Plan) and target.data.ptr % _ALIGNED == 0:  # as all new memory is
                 if len(self._known) >= _MAX_PLANS:
                     self._known.clear()
@@ -147,7 +154,8 @@ class Products:
         at, bt, dt = a.data.ptr, b.data.ptr, out.data.ptr
         bits = (at & -at & 15, bt & -bt & 15, dt & -dt & 15, _low(beside))
         level = precision.get_float32_matmul_precision()
-        return a.shape, a.strides, b.shape, b.strides, out.strides, a.dtype, out.dtype, bits, epilogue, level
+        adds = None if beside[2] is None else beside[2].strides
+        return a.shape, a.strides, b.shape, b.strides, out.strides, a.dtype, out.dtype, bits, epilogue, level, adds
 
     def aux_like(self, epilogue: str, rows: int, n: int, dtype: Any) -> Array:
         """Memory, by rows, for what RELU_AUX keeps (a bit for each element) or GELU_AUX (the values before)."""
@@ -193,22 +201,24 @@ class Products:
         stream = self._cuda.get_current_stream()
         scratch = self.scratch.of(stream)
         at, bt, dt = starts
-        a_desc, b_desc, d_desc = plan.layouts
+        a_desc, b_desc, c_desc, d_desc = plan.layouts
+        added = beside[2]
         with self._lock:
-            if beside is not _NOTHING:
+            if beside is not _NOTHING and added is None:
                 self._point(plan.desc, beside, plan.told)
             for a_off, b_off, d_off in plan.offsets:
                 result = dt + d_off
+                c = result if added is None else added.data.ptr
                 self._matmul(
                     self._handle, plan.desc, plan.alpha, bt + b_off, a_desc, at + a_off, b_desc,
-                    plan.beta, result, d_desc, result, d_desc, plan.algorithm, scratch.address, _WORKSPACE, stream.ptr,
+                    plan.beta, c, c_desc, result, d_desc, plan.algorithm, scratch.address, _WORKSPACE, stream.ptr,
                 )  # fmt: skip
             if scratch.event is not None:
                 scratch.event.record(stream)
 
     def _point(self, desc: int, beside: Beside, told: list[int]) -> None:
         """Tell a descriptor where its bias and what is kept beside the result are, as far as it is not `told` so."""
-        for i, array in enumerate(beside):
+        for i, array in enumerate(beside[:2]):
             if array is not None and told[i] != (address := array.data.ptr):
                 told[i] = self._address.value = address
                 self._lt.matmul_desc_set_attribute(desc, self._pointers[i], self._address_at, 8)
@@ -220,9 +230,12 @@ class Products:
         found = problem(spread(a, batch), spread(b, batch), spread(out, batch), batch)
         if isinstance(found, int):
             return found
-        if epilogue != "DEFAULT" and (found.batch > 1 or len(found.offsets) > 1 or a.dtype.name == "float64"):
+        special = epilogue not in _PLAIN
+        if epilogue != "DEFAULT" and (found.batch > 1 or len(found.offsets) > 1):
             return None
-        if epilogue.startswith("D") and epilogue != "DEFAULT" and found.k == 1:  # the library has none
+        if special and a.dtype.name == "float64":
+            return None
+        if epilogue.startswith("D") and special and found.k == 1:  # the library has none
             return None
         if epilogue == "BGRADB" and not found.b.transposed:  # the library adds up the rows of such operands only
             return None
@@ -231,9 +244,9 @@ class Products:
         operation = self._blas.Operation
         for attribute, operand in ((self._desc.TRANSA, found.a), (self._desc.TRANSB, found.b)):
             self._set(desc, attribute, np.int32(operation.T if operand.transposed else operation.N))
-        if epilogue != "DEFAULT":
+        if special:
             self._set(desc, self._desc.EPILOGUE, np.uint32(self._lt.Epilogue[epilogue]))
-            vector, aux = beside
+            vector, aux, _ = beside
             self._point(desc, beside, [0, 0])
             if vector is not None:
                 self._set(desc, self._desc.BIAS_DATA_TYPE, np.int32(kind))
@@ -241,7 +254,12 @@ class Products:
                 per = 1 if "GELU" in epilogue else 8
                 self._set(desc, self._desc.EPILOGUE_AUX_LD, np.int64(aux.shape[-1] * per))
         a_layout, b_layout = (self._matrix(kind, each, found.batch) for each in (found.a, found.b))
-        layouts = (a_layout, b_layout, self._matrix(_TYPES[out.dtype.name], found.d, found.batch))
+        d_layout = self._matrix(_TYPES[out.dtype.name], found.d, found.batch)
+        c_layout = d_layout
+        if beside[2] is not None:  # it lies with longer rows, perhaps
+            ld = max(beside[2].strides[0] // a.dtype.itemsize, found.d.ld) if len(out) > 1 else found.d.ld
+            c_layout = self._matrix(kind, found.d._replace(ld=ld), 1)
+        layouts = a_layout, b_layout, c_layout, d_layout
         wide = np.float64 if kind == _FLOAT64 else np.float32
         aligned = [_alignment(each, [s[i] for s in found.offsets]) for i, each in ((1, b), (0, a), (2, out))]
         low = _low(beside)
@@ -255,7 +273,7 @@ class Products:
             self._drop(desc, layouts)
             return None
         itemsizes = a.dtype.itemsize, out.dtype.itemsize
-        plan = _Plan(found, desc, layouts, itemsizes, np.array([1, 0], wide), algorithms[0])
+        plan = _Plan(found, desc, layouts, itemsizes, np.array([1, epilogue == "ADDED"], wide), algorithms[0])
         if len(algorithms) > 1:
             self._choose(plan, algorithms, (a.data.ptr, b.data.ptr, out.data.ptr), beside)
         return plan
@@ -301,10 +319,9 @@ class Products:
             held = np.array([value])
             self._lt.matmul_preference_set_attribute(preference, int(attribute), held.ctypes.data, held.nbytes)
         results, got = np.zeros((count, _RESULT_BYTES // 8), np.uint64), np.zeros(1, np.int32)
-        a_desc, b_desc, d_desc = layouts
         try:
             self._lt.matmul_algo_get_heuristic(
-                self._handle, desc, a_desc, b_desc, d_desc, d_desc, preference, count,
+                self._handle, desc, *layouts, preference, count,
                 results.ctypes.data, got.ctypes.data,
             )  # fmt: skip
         finally:
@@ -335,7 +352,7 @@ class Products:
             self.refused[what] = " ".join(str(error).split())[:300]
 
     def _drop(self, desc: int, layouts: Any) -> None:
-        for layout in layouts:
+        for layout in set(layouts):
             self._lt.matrix_layout_destroy(layout)
         self._lt.matmul_desc_destroy(desc)
 

@@ -165,10 +165,11 @@ class CudaKernel:
                 f"got {', '.join(type(o).__module__ + '.' + type(o).__name__ for o in outs)}"
             )
         shared = self.backend.xp.may_share_memory
+        spans = [(a, *_span(a)) for a in arrays if isinstance(a, self._ndarray)]
         overlaps = any(
-            isinstance(a, self._ndarray) and not (_same_memory(a, o) or _apart(a, o)) and shared(a, o)
-            for a in arrays
-            for o in outs
+            start < stop and first < last and not _same_memory(a, o) and shared(a, o)
+            for o, first, stop in [(o, *_span(o)) for o in outs]
+            for a, start, last in spans
         )
         if overlaps:  # a thread might write what another has yet to read
             fresh = self._plan(arrays, arrays).run(arrays, None)
@@ -187,10 +188,13 @@ def _same_memory(a: Any, b: Any) -> bool:
     return bool(a.data.ptr == b.data.ptr and a.shape == b.shape and a.strides == b.strides)
 
 
-def _apart(a: Any, b: Any) -> bool:
-    """Whether two dense arrays lie one behind the other: the quick answer to most questions of shared memory."""
-    dense = a.flags.c_contiguous and b.flags.c_contiguous
-    return bool(dense and (a.data.ptr + a.nbytes <= b.data.ptr or b.data.ptr + b.nbytes <= a.data.ptr))
+def _span(a: Any) -> tuple[int, int]:
+    """Where the memory of an array begins and ends: the quick answer to most questions of shared memory."""
+    start = a.data.ptr
+    if a.flags.c_contiguous:
+        return start, start + a.nbytes
+    steps = [(n - 1) * step for n, step in zip(a.shape, a.strides, strict=True)]
+    return start + sum([s for s in steps if s < 0]), start + sum([s for s in steps if s > 0]) + a.itemsize
 
 
 class _Way(Protocol):

@@ -220,6 +220,15 @@ class CupyBackend(ImagesBackend, MovingBackend):
                 return found
         return super().linear(x, weight, bias)
 
+    def matmul_plus(self, a: Array, b: Array, c: Array) -> Array:
+        products = self.blas
+        whole = c.flags.c_contiguous or (c.strides[1] == c.itemsize and c.strides[0] >= c.shape[1] * c.itemsize)
+        if products is not None and type(a) is type(b) is type(c) and c.dtype == a.dtype and whole:
+            found = products.matmul(a, b, None, "ADDED", added=c)
+            if found is not None:
+                return found
+        return super().matmul_plus(a, b, c)
+
     def linear_activated(
         self, x: Array, weight: Array, bias: Array | None, activation: str, notes: bool, recorded: bool
     ) -> tuple[Array, Array | None, Any] | None:

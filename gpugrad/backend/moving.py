@@ -34,6 +34,19 @@ class Moving:
         """`target[index] = source`; an array that is given has no memory in common with the target."""
         target[index] = source
 
+    def write(self, kernel: Any, arrays: Sequence[Any], places: Sequence[Any]) -> list[Any]:
+        """The outputs of a formula's kernel: the first are written to `places`, the others are the answer.
+
+        The places, of the results' shape, share no memory with the arrays, nor with one another.
+        """
+        outs = kernel(*arrays)
+        if type(outs) is not tuple:
+            places[0][...] = outs
+            return []
+        for i, place in enumerate(places):
+            place[...] = outs[i]
+        return list(outs[len(places) :])
+
     def take_rows(self, x: Any, index: Any) -> Any:
         """`x[index]` for an array of integers."""
         return x[index]

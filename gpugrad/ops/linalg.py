@@ -97,17 +97,25 @@ def _bare_product(a: Any, b: Any) -> Any:
     return MATMUL.forward((False, False), a, b)[0]  # by the primitive, so that a profile counts it
 
 
+def _rows(a: Any) -> Any:
+    """(*batch, n) as (rows, n)."""
+    if a.ndim == 2:
+        return a
+    shape = math.prod(a.shape[:-1]), a.shape[-1]
+    return backend_of(a).reshape(a, shape) if is_array(a) else a.reshape(shape)
+
+
 def _linear_rule(g: Any, needs: Needs, x: Any, weight: Any, by_columns: bool) -> tuple[Any, ...]:
     bare = is_array(g)
     # Straight to the product where there is nothing to record; the way there costs as much as several small ones.
     plain = all(v is None or type(v) is np.ndarray for v in (g, x, weight))
     product = _bare_product if plain else matmul
     gx = product(g, weight) if needs[0] else None
-    rows = g if g.ndim == 2 else g.reshape(-1, g.shape[-1])
+    rows = _rows(g)
     gw = gb = None
     with_bias = len(needs) == 3 and needs[2]
     if needs[1]:
-        x = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+        x = _rows(x)
         both = backend_of(rows).weight_and_bias(x, rows, by_columns) if with_bias and bare else None
         if both is not None:
             return gx, *both

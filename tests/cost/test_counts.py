@@ -103,7 +103,7 @@ BY_HAND: dict[str, Count] = {
         24 * (3 * 2 * 5 + 2 * 2 * 6 + 5 + 4),
     ),
     # 5 steps of 3 examples with 4 units: the product, its sum with the inputs' part, and the formula of each unit;
-    # backward the formula, two products, a sum with what comes from later, and with the state's own way if any
+    # backward the formula, sums with what comes from elsewhere included, two products, and the sums of a bias
     **{
         cell: (
             ((5, 3, gates * 4), (3, 4), states, (gates * 4, 4), bias),

@@ -277,3 +277,28 @@ def test_what_blas_cannot_take_is_named() -> None:
     for which in range(3):
         case = [bad if i == which else good for i in range(3)]
         assert problem(*(spread(x, ()) for x in case), ()) == which
+
+
+@pytest.mark.parametrize("dtype", list(TOLERANCE))
+@pytest.mark.parametrize("gap", [0, 3])
+def test_what_is_added_goes_with_the_product(
+    cuda: Any, gpu: State, rng: np.random.Generator, dtype: str, gap: int
+) -> None:
+    kind = HALVES.get(dtype, np.dtype(dtype))
+    a, b, c = (rng.standard_normal(s).astype(kind) for s in ((5, 7), (7, 4), (5, 4 + gap)))
+    want = a.astype(np.float64) @ b.astype(np.float64) + c[:, :4].astype(np.float64)
+    x, y, z = map(cuda.from_host, (a, b, c))
+    for _ in range(2):
+        gpu.clear()
+        got = cuda.matmul_plus(x, y, z[:, :4])
+        assert (gpu.calls["cublasLt.matmul"], gpu.launches) == (1, [])
+        np.testing.assert_allclose(got.get().astype(np.float64), want, rtol=TOLERANCE[dtype], atol=4 * TOLERANCE[dtype])
+        np.testing.assert_array_equal(z.get(), c)
+    np.testing.assert_allclose(cuda.matmul_plus(x[:, :0], y[:0], z[:, :4]).get(), c[:, :4])
+    turned = cuda.from_host(np.ascontiguousarray(c[:, :4].T)).T
+    np.testing.assert_allclose(
+        cuda.matmul_plus(x, y, turned).get().astype(np.float64),
+        got.get().astype(np.float64),
+        rtol=TOLERANCE[dtype],
+        atol=4 * TOLERANCE[dtype],
+    )

@@ -200,7 +200,7 @@ def matmul(
     handle: int, desc: int, alpha: int, a: int, adesc: int, b: int, bdesc: int, beta: int, c: int, cdesc: int, d: int,
     ddesc: int, algo: int, workspace: int, size: int, stream: int,
 ) -> None:  # fmt: skip
-    """`D = epilogue(alpha op(A) op(B))`, by columns."""
+    """`D = epilogue(alpha op(A) op(B) + beta C)`, by columns."""
     _integers(handle, desc, alpha, a, adesc, b, bdesc, beta, c, cdesc, d, ddesc, algo, workspace, size, stream)
     if _get(handle, "handle")[0] != STATE.device:
         raise cuBLASLtError("the stand-in: a handle of another device than the current one")
@@ -211,8 +211,8 @@ def matmul(
     alive(workspace, size, "workspace")
     wide = np.dtype(np.float64 if how[1] == 1 else np.float32)
     factors = [np.frombuffer((ctypes.c_uint8 * wide.itemsize).from_address(p), wide)[0] for p in (alpha, beta)]
-    if factors[1] != 0 or (c, cdesc) != (d, ddesc):
-        raise NotImplementedError("the stand-in's matmul has beta = 0 and C = D")
+    if factors[1] not in (0, 1) or (factors[1] == 0 and (c, cdesc) != (d, ddesc)):
+        raise NotImplementedError("the stand-in's matmul has beta = 0 and C = D, or beta = 1")
     STATE.calls["cublasLt.matmul"] += 1
     STATE.calls[f"cublasLt.{Epilogue(how[7]).name}"] += 1
     ma, mb, md = (
@@ -220,10 +220,14 @@ def matmul(
         for p, layout, n, name in ((a, la, chosen[2], "A"), (b, lb, chosen[3], "B"), (d, ld, chosen[4], "D"))
     )
 
+    mc = _matrix(c, dict(_get(cdesc, "layout")), int(chosen[4]), "C") if factors[1] else None
+
     def compute() -> None:
         left, right = _operand(ma, how[3], how[0], wide), _operand(mb, how[4], how[0], wide)
         with np.errstate(all="ignore"):
-            _finish(Epilogue(how[7]).name, how, factors[0] * np.matmul(left, right), left, right, md)
+            product = factors[0] * np.matmul(left, right)
+            product = product if mc is None else product + mc.astype(wide)
+            _finish(Epilogue(how[7]).name, how, product, left, right, md)
 
     STATE.work(compute)
 
