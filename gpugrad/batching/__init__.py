@@ -5,10 +5,10 @@ asks arrays and backends only, recording, rules and walks work on examples witho
 """
 
 from .array import BatchArray, BatchError, agreed, device_backend, levels_of
-from .backend import USED, BatchBackend, active, innermost
+from .backend import USED, BatchBackend, active, innermost, running, within
 from .levels import Levels, alike, examples, lifted, raised, total, union, whole
 
 __all__ = [
     "USED", "BatchArray", "BatchBackend", "BatchError", "Levels", "active", "agreed", "alike", "device_backend",
-    "examples", "innermost", "levels_of", "lifted", "raised", "total", "union", "whole",
+    "examples", "innermost", "levels_of", "lifted", "raised", "running", "total", "union", "whole", "within",
 ]  # fmt: skip

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -289,9 +290,25 @@ def innermost(root: Backend) -> Backend:
     return root
 
 
+def running() -> tuple[BatchBackend, ...]:
+    """The maps that are running in this thread, the outermost first."""
+    return tuple(_active.maps)
+
+
+@contextlib.contextmanager
+def within(maps: Iterable[BatchBackend]) -> Iterator[None]:
+    """A block in which `maps` run, and no others."""
+    found = {level.level: level for level in maps}
+    before, _active.maps = _active.maps, [found[number] for number in sorted(found)]
+    try:
+        yield
+    finally:
+        _active.maps = before
+
+
 def active(root: Backend) -> tuple[BatchBackend, ...]:
     """The maps that are running in this thread on a device, the innermost first."""
     return tuple([level for level in reversed(_active.maps) if level.root is root])
 
 
-__all__ = ["USED", "BatchBackend", "active", "indexing", "innermost", "rules", "shapes"]
+__all__ = ["USED", "BatchBackend", "active", "indexing", "innermost", "rules", "running", "shapes", "within"]

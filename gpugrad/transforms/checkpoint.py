@@ -20,7 +20,7 @@ from ..nodes import Alias, GradientError, Leaf, Node
 from ..tape import walk
 from ..tensor import Tensor, new_tensor
 from .push import push
-from .region import Region, RegionNode, arrays_of, as_node, frontier, recorded_since
+from .region import Region, RegionNode, arrays_of, as_node, bound, frontier, recorded_since
 from .tree import flatten
 
 
@@ -68,7 +68,7 @@ class _Recomputed(Region):
     """A call that is run again for its derivatives."""
 
     def __init__(self, fun: Callable[..., Any], build: Callable[[list[Any]], Any], leaves: list[Any]) -> None:
-        self.fun, self.build, self.policy = fun, build, casting.current()
+        self.fun, self.build, self.policy = bound(fun), build, casting.current()
         self.name = f"checkpoint({getattr(fun, '__name__', type(fun).__name__)})"
         arrays = [t.data if isinstance(t, Tensor) else t for t in leaves if isinstance(t, Tensor) or is_array(t)]
         self.backends: list[Backend] = [backend_for()]

@@ -11,10 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..backend import backend_of, is_array
+from ..batching import running, within
 from ..gradmode import enable_grad, recording
 from ..lifting import here
 from ..nodes import GradientError
 from ..tensor import Tensor, new_tensor
+from .record import nested, nesting
 from .region import Region, RegionNode, arrays_of, as_node, starts, transposed
 from .tree import flatten, tree_map
 
@@ -157,6 +159,7 @@ class _BackwardRule(Region):
 
     def __init__(self, owner: custom_vjp, fixed: list[Any], build: Callable[[list[Any]], Any]) -> None:
         self.owner, self.fixed, self.build, self.name = owner, fixed, build, owner.name
+        self.maps = running()
 
     def forward(self, leaves: list[Any]) -> tuple[Any, Any]:
         """What the forward rule gives, checked."""
@@ -170,7 +173,8 @@ class _BackwardRule(Region):
 
     def _residuals(self, node: RegionNode, inputs: list[Any], graph: bool) -> Any:
         if graph:  # those that were kept lead nowhere; computed again they lead to the arguments
-            return self.forward(inputs)[1]
+            with within(self.maps), nested(nesting() + 1):
+                return self.forward(inputs)[1]
         kept = node.saved[node.count :]
         return self.residuals([new_tensor(k, None) if t else k for k, t in zip(kept, self.tensors, strict=True)])
 
@@ -210,14 +214,17 @@ class _BackwardRule(Region):
 
     def back(self, node: RegionNode, inputs: list[Any], cotangents: list[Tensor], graph: bool) -> Sequence[Any]:
         """The user's rule."""
-        return self._backward(node, self._residuals(node, inputs, graph), list(cotangents))
+        residuals = self._residuals(node, inputs, graph)
+        with within((*self.maps, *running())), nested(nesting() + graph):
+            return self._backward(node, residuals, list(cotangents))
 
     def forth(self, node: RegionNode, inputs: list[Any], tangents: Sequence[Any], graph: bool) -> list[Any]:
         """The transpose of the user's rule, which is linear in the cotangents."""
         with enable_grad():
             residuals = self._residuals(node, inputs, graph)
         like = next(t for t in inputs if isinstance(t, Tensor)).data
-        return transposed(lambda at: self._backward(node, residuals, at), starts(_empties(node, like)), tangents, graph)
+        at = starts(_empties(node, like))
+        return transposed(lambda at: self._backward(node, residuals, at), at, tangents, graph, self.maps)
 
 
 class custom_jvp(_Custom):  # noqa: N801 - a decorator under JAX's name
@@ -290,6 +297,7 @@ class _ForwardRule(Region):
 
     def __init__(self, owner: custom_jvp, fixed: list[Any], build: Callable[[list[Any]], Any]) -> None:
         self.owner, self.fixed, self.build, self.name = owner, fixed, build, owner.name
+        self.maps = running()
 
     def _tangents(self, node: RegionNode, inputs: list[Any], tangents: list[Any]) -> list[Any]:
         """The outputs' tangents from those of the leaves, checked."""
@@ -318,11 +326,12 @@ class _ForwardRule(Region):
             starts([x.data])[0] if isinstance(x, Tensor) and parent is not None else None
             for x, parent in zip(inputs, node.parents, strict=True)
         ]
-        return transposed(lambda given: self._tangents(node, inputs, given), at, cotangents, graph)
+        return transposed(lambda given: self._tangents(node, inputs, given), at, cotangents, graph, self.maps)
 
     def forth(self, node: RegionNode, inputs: list[Any], tangents: Sequence[Any], graph: bool) -> list[Any]:
         """The user's rule."""
-        return self._tangents(node, inputs, list(tangents))
+        with within((*self.maps, *running())), nested(nesting() + graph):
+            return self._tangents(node, inputs, list(tangents))
 
 
 def _zeros(x: Tensor) -> Any:

@@ -6,8 +6,9 @@ transform, or on tensors that require a gradient, both are recorded in their tur
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,21 @@ class _Depth(threading.local):
 
 
 _depth = _Depth()
+
+
+def nesting() -> int:
+    """How many transforms are running their function in this thread; their inner ones record what they do."""
+    return _depth.value
+
+
+@contextlib.contextmanager
+def nested(depth: int) -> Iterator[None]:
+    """A block within as many transforms as `depth` says."""
+    before, _depth.value = _depth.value, depth
+    try:
+        yield
+    finally:
+        _depth.value = before
 
 
 class Inputs:
@@ -75,12 +91,8 @@ def _stand_in(leaf: Any, who: str) -> Tensor:
 
 def run(inputs: Inputs, call: Callable[[Any], Any]) -> Any:
     """What `call` gives for the arguments' stand-ins, recorded."""
-    _depth.value += 1
-    try:
-        with enable_grad():
-            return call(inputs.build(list(inputs.tensors)))
-    finally:
-        _depth.value -= 1
+    with enable_grad(), nested(nesting() + 1):
+        return call(inputs.build(list(inputs.tensors)))
 
 
 class Recorded:

@@ -14,12 +14,29 @@ import numpy as np
 
 from .. import anomaly, mutation
 from ..backend import backend_of, is_array
+from ..batching import BatchBackend, Levels, device_backend, levels_of, lifted, running, within
 from ..gradmode import enable_grad
+from ..lifting import add_up
 from ..nodes import Leaf, Node, outputs_of
 from ..tape import walk
 from ..tensor import Tensor, new_tensor
 from .push import parents_of
+from .record import nested, nesting
 from .tree import flatten
+
+
+def bound(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` in the maps and transforms of now, whichever run when it is called.
+
+    What a derivative runs again must not see the derivative's own maps: the rows of a Jacobian are no examples of it.
+    """
+    maps, depth = running(), nesting()
+
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        with within(maps), nested(depth):
+            return function(*args, **kwargs)
+
+    return inner
 
 
 class Region(ABC):
@@ -44,10 +61,15 @@ class Region(ABC):
 
 
 class RegionNode(Node):
-    """A call. `saved` is its arguments' leaves, then what the region keeps; `count` is how many leaves there are."""
+    """A call. `saved` is its arguments' leaves, then what the region keeps; `count` is how many leaves there are.
 
-    __slots__ = ("count", "region")
+    `maps` are those that each output has examples of, `around` those that ran when it was called.
+    """
+
+    __slots__ = ("around", "count", "maps", "region")
+    around: tuple[BatchBackend, ...]
     count: int
+    maps: tuple[Levels, ...]
     region: Region
     fresh = False
 
@@ -66,12 +88,11 @@ class RegionNode(Node):
 
     def vjp(self, g: Any) -> Any:
         """Cotangents of the parents from those of the outputs, a list."""
-        found = self.region.back(self, self.inputs(False), self._cotangents(g), False)
-        return tuple([t.data if isinstance(t, Tensor) else t for t in found])
+        return tuple([t.data if isinstance(t, Tensor) else t for t in self._back(g, False)])
 
     def vjp_graph(self, g: Any) -> Any:
         """The same, recorded."""
-        return tuple(self.region.back(self, self.inputs(True), self._cotangents(g), True))
+        return tuple(self._back(g, True))
 
     def jvp(self, given: Sequence[Any], graph: bool) -> Any:
         """The tangents of the outputs, a list."""
@@ -79,14 +100,31 @@ class RegionNode(Node):
         found = self.region.forth(self, self.inputs(graph), tangents, graph)
         return found if graph else [t if t is None else t.data for t in found]
 
+    def _back(self, g: Any, graph: bool) -> Sequence[Any]:
+        """The region's cotangents; those of arguments that examples of the maps around shared are added up."""
+        found = self.region.back(self, self.inputs(graph), self._cotangents(g), graph)
+        if not self.around:
+            return found
+        arguments = zip(found, self.saved[: self.count], strict=False)
+        own = [t if t is None else _added_up(t, x, self.around) for t, x in arguments]
+        return [*own, *found[self.count :]]
+
     def _cotangents(self, given: list[Any]) -> list[Tensor]:
-        """A tensor for each output, zeros where nothing came."""
+        """A tensor for each output; where nothing came, zeros of the maps that the output is of, and of no others."""
         like = next(g for g in given if g is not None)
-        xp = backend_of(like.data if isinstance(like, Tensor) else like).xp
+        xp = device_backend(like.data if isinstance(like, Tensor) else like).xp
         return [
-            g if isinstance(g, Tensor) else new_tensor(xp.zeros(shape, dtype) if g is None else g, None)
-            for g, shape, dtype in zip(given, self.shape, self.dtype, strict=True)
+            g if isinstance(g, Tensor) else new_tensor(lifted(xp.zeros(shape, dtype), maps) if g is None else g, None)
+            for g, shape, dtype, maps in zip(given, self.shape, self.dtype, self.maps, strict=True)
         ]
+
+
+def _added_up(t: Any, value: Any, around: Sequence[BatchBackend]) -> Tensor:
+    """The cotangent of an argument: the sum over its examples of those maps around that the argument is not of."""
+    t = t if isinstance(t, Tensor) else new_tensor(t, None)
+    own, has = ({level.level for level in levels_of(x)} for x in (value, t.data))
+    shared = tuple(level for level in around if level.level in has - own)
+    return add_up(t, shared) if shared else t  # type: ignore[no-any-return]
 
 
 def as_node(
@@ -109,6 +147,7 @@ def as_node(
     if anomaly.watching():
         anomaly.note(node)
     node.shape, node.dtype = tuple(o.shape for o in outputs), tuple(o.dtype for o in outputs)
+    node.maps, node.around = tuple(levels_of(o) for o in outputs), running()
     return outputs_of(node, outputs)
 
 
@@ -172,7 +211,11 @@ def starts(arrays: Sequence[Any]) -> list[Tensor | None]:
 
 
 def transposed(
-    linear: Callable[[list[Any]], Sequence[Any]], at: list[Tensor | None], given: Sequence[Any], graph: bool
+    linear: Callable[[list[Any]], Sequence[Any]],
+    at: list[Tensor | None],
+    given: Sequence[Any],
+    graph: bool,
+    maps: Sequence[BatchBackend],
 ) -> list[Any]:
     """A linear function the other way round: what its results' cotangents are for its arguments.
 
@@ -181,11 +224,12 @@ def transposed(
         at: where to record it.
         given: the cotangents of its results (None: zero).
         graph: record the result.
+        maps: those in which the function is to run; the cotangents may be of others.
 
     Returns:
         Tensors, one for each start (None: zero).
     """
-    with enable_grad():
+    with enable_grad(), within(maps), nested(nesting() + 1):
         results = linear(list(at))
     roots = [
         (r._node, g if graph else g.data)

@@ -15,7 +15,7 @@ from ...backend import backend_of
 from ...gradmode import no_grad, recording, set_grad_enabled
 from ...nodes import outputs_of
 from ...tensor import Tensor, new_tensor
-from ..region import Region, RegionNode, as_node
+from ..region import Region, RegionNode, as_node, bound
 from ..tree import flatten
 from .state import Function, Run, SolverError, State, detached, finish, largest, like_state, precision, state_of, zeros
 
@@ -58,6 +58,8 @@ def fixed_point(f: Callable[..., Any], x0: Any, *args: Any, tol: float | None = 
     """
     state, build = state_of(x0, "fixed_point")
     tolerance = _TOLERANCE[min(precision(state), 8)] if tol is None else tol
+
+    f = bound(f)
 
     def step(x: State) -> State:
         return like_state(f(build(x), *args), x, "fixed_point")

@@ -21,7 +21,7 @@ from ...ops.cast import astype, real
 from ...ops.joining import stack
 from ...ops.reduce import sum as total
 from ...tensor import Tensor, new_tensor
-from ..region import Region, RegionNode, as_node
+from ..region import Region, RegionNode, as_node, bound
 from ..tree import flatten
 from .dormand_prince import Options, integrate
 from .state import Run, State, detached, finish, like_state, precision, state_of, zeros
@@ -83,6 +83,8 @@ def odeint(
     numbers = _numbers(times)
     default = _TOLERANCE[min(precision(state), 8)]
     options = Options(default if rtol is None else rtol, default if atol is None else atol, mxstep, hmax)
+
+    func = bound(func)
 
     def rate(y: State, time: Tensor) -> State:
         return like_state(func(build(y), time, *args), y, "odeint")
