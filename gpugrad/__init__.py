@@ -74,11 +74,14 @@ from .ops.quantile import (
     searchsorted,
 )
 from .ops.padding import pad
-from .ops.random import manual_seed, normal, rand, rand_like, randint, randn, randn_like, randperm, uniform
+from .ops.random import (
+    get_rng_state, manual_seed, normal, rand, rand_like, randint, randn, randn_like, randperm, set_rng_state, uniform,
+)
 from .ops.reduce import (
     all, any, argmax, argmin, count_nonzero, max, mean, min, prod, ptp, std, sum, var,
 )
 from .ops.rows import dropout, layer_norm, log_softmax, logsumexp, maxout, rms_norm, softmax
+from .ops.sampling import bernoulli, multinomial
 from .ops.sequences import convolve, correlate, cross, diff, gradient, interp, trapezoid, unwrap
 from .ops.shape import (
     atleast_1d, atleast_2d, atleast_3d, broadcast_arrays, broadcast_arrays as broadcast_tensors, broadcast_to,
@@ -168,12 +171,12 @@ def __getattr__(name: str) -> Any:
 # fmt: off
 __all__ = [
     "AnomalyError", "BatchError", "CostError", "Device", "DeviceError", "FormulaError", "GradScaler", "GradientError",
-    "GradientMismatchError", "OutOfMemoryError", "Primitive", "SolverError", "Tensor", "__version__", "abs",
-    "absolute", "acos", "acosh", "add", "addmm", "all", "allclose", "amax", "amin", "angle", "any", "append",
-    "apply_along_axis", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax",
-    "argmin", "argpartition", "argsort", "argwhere", "around", "array_equal", "array_split", "as_tensor", "asarray",
-    "asin", "asinh", "astype", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "autocast",
-    "autograd", "average", "bfloat16", "bincount", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "block",
+    "GradientMismatchError", "OutOfMemoryError", "Primitive", "SolverError", "Tensor", "__version__", "abs", "absolute",
+    "acos", "acosh", "add", "addmm", "all", "allclose", "amax", "amin", "angle", "any", "append", "apply_along_axis",
+    "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin",
+    "argpartition", "argsort", "argwhere", "around", "array_equal", "array_split", "as_tensor", "asarray", "asin",
+    "asinh", "astype", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "autocast", "autograd",
+    "average", "bernoulli", "bfloat16", "bincount", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "block",
     "bmm", "bool_", "broadcast_arrays", "broadcast_tensors", "broadcast_to", "cat", "cbrt", "ceil", "celu",
     "check_grads", "checkpoint", "checkpoint_plan", "chunk", "clamp", "clip", "clone", "column_stack", "compile",
     "complex64", "complex128", "concat", "concatenate", "conj", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
@@ -186,29 +189,29 @@ __all__ = [
     "fft", "fix", "fixed_point", "flatten", "flip", "fliplr", "flipud", "float16", "float32", "float64", "float_power",
     "floor", "floor_divide", "fmax", "fmin", "fmod", "frexp", "from_dlpack", "from_jax", "from_numpy", "from_torch",
     "full", "full_like", "fusion", "gammaln", "gather", "ge", "gelu", "get_default_dtype",
-    "get_float32_matmul_precision", "grad", "gradient", "greater", "greater_equal", "gt", "hardsigmoid", "hardswish",
-    "hardtanh", "heaviside", "hessian", "histogram", "hstack", "hvp", "hypot", "i0", "identity", "imag", "index_add",
-    "index_select", "inf", "inner", "int8", "int16", "int32", "int64", "interp", "invert", "is_grad_enabled",
-    "isclose", "isfinite", "isinf", "isnan", "jacfwd", "jacobian", "jacrev", "jvp", "kron", "layer_norm", "ldexp",
-    "le", "leaky_relu", "left_shift", "less", "less_equal", "lgamma", "linalg", "linear", "linearize", "linspace",
-    "log", "log1p", "log2", "log10", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2", "logical_and",
-    "logical_not", "logical_or", "logical_xor", "logit", "logsigmoid", "logsumexp", "lt", "manual_seed", "masked_fill",
-    "masked_select", "matmul", "matrix_transpose", "max", "maximum", "maxout", "mean", "median", "meshgrid", "min",
-    "minimum", "mish", "mm", "mod", "modf", "moveaxis", "movedim", "mul", "multiply", "nan", "nan_to_num",
-    "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile",
-    "nanstd", "nansum", "nanvar", "ne", "neg", "negative", "newaxis", "nn", "no_grad", "nonzero", "norm", "normal",
-    "not_equal", "odeint", "ones", "ones_like", "optim", "outer", "pad", "partition", "percentile", "permute",
-    "permute_dims", "pi", "piecewise", "polygamma", "polyval", "positive", "pow", "power", "prelu", "prod", "profile",
-    "ptp", "put_along_axis", "quantile", "rad2deg", "radians", "rand", "rand_like", "randint", "randn", "randn_like",
-    "randperm", "ravel", "real", "reciprocal", "relu", "relu6", "remainder", "repeat", "repeat_interleave", "reshape",
-    "reshape_as", "right_shift", "rint", "rms_norm", "roll", "rot90", "round", "row_stack", "rsqrt", "scatter",
-    "scatter_add", "searchsorted", "select", "selu", "set_default_device", "set_default_dtype",
-    "set_float32_matmul_precision", "set_grad_enabled", "sigmoid", "sign", "signbit", "silu", "sin", "sinc", "sinh",
-    "softmax", "softplus", "softsign", "sort", "special", "split", "sqrt", "square", "squeeze", "stack", "std", "step",
-    "stop_gradient", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_axis", "tan", "tanh",
-    "tape_memory", "tensor", "tensor_split", "tensordot", "tile", "to_jax", "to_torch", "topk", "trace", "transpose",
-    "trapezoid", "tril", "triu", "true_divide", "trunc", "uint8", "uint16", "uint32", "uint64", "unbind", "unflatten",
-    "uniform", "unique", "unsqueeze", "unstack", "unwrap", "value_and_grad", "vander", "var", "vdot", "view",
-    "view_as", "vjp", "vmap", "vstack", "where", "xlogy", "zeros", "zeros_like",
+    "get_float32_matmul_precision", "get_rng_state", "grad", "gradient", "greater", "greater_equal", "gt",
+    "hardsigmoid", "hardswish", "hardtanh", "heaviside", "hessian", "histogram", "hstack", "hvp", "hypot", "i0",
+    "identity", "imag", "index_add", "index_select", "inf", "inner", "int8", "int16", "int32", "int64", "interp",
+    "invert", "is_grad_enabled", "isclose", "isfinite", "isinf", "isnan", "jacfwd", "jacobian", "jacrev", "jvp", "kron",
+    "layer_norm", "ldexp", "le", "leaky_relu", "left_shift", "less", "less_equal", "lgamma", "linalg", "linear",
+    "linearize", "linspace", "log", "log1p", "log2", "log10", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logsigmoid", "logsumexp", "lt", "manual_seed",
+    "masked_fill", "masked_select", "matmul", "matrix_transpose", "max", "maximum", "maxout", "mean", "median",
+    "meshgrid", "min", "minimum", "mish", "mm", "mod", "modf", "moveaxis", "movedim", "mul", "multinomial", "multiply",
+    "nan", "nan_to_num", "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin", "nanpercentile",
+    "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "ne", "neg", "negative", "newaxis", "nn", "no_grad",
+    "nonzero", "norm", "normal", "not_equal", "odeint", "ones", "ones_like", "optim", "outer", "pad", "partition",
+    "percentile", "permute", "permute_dims", "pi", "piecewise", "polygamma", "polyval", "positive", "pow", "power",
+    "prelu", "prod", "profile", "ptp", "put_along_axis", "quantile", "rad2deg", "radians", "rand", "rand_like",
+    "randint", "randn", "randn_like", "randperm", "ravel", "real", "reciprocal", "relu", "relu6", "remainder", "repeat",
+    "repeat_interleave", "reshape", "reshape_as", "right_shift", "rint", "rms_norm", "roll", "rot90", "round",
+    "row_stack", "rsqrt", "scatter", "scatter_add", "searchsorted", "select", "selu", "set_default_device",
+    "set_default_dtype", "set_float32_matmul_precision", "set_grad_enabled", "set_rng_state", "sigmoid", "sign",
+    "signbit", "silu", "sin", "sinc", "sinh", "softmax", "softplus", "softsign", "sort", "special", "split", "sqrt",
+    "square", "squeeze", "stack", "std", "step", "stop_gradient", "sub", "subtract", "sum", "swapaxes", "swapdims", "t",
+    "take", "take_along_axis", "tan", "tanh", "tape_memory", "tensor", "tensor_split", "tensordot", "tile", "to_jax",
+    "to_torch", "topk", "trace", "transpose", "trapezoid", "tril", "triu", "true_divide", "trunc", "uint8", "uint16",
+    "uint32", "uint64", "unbind", "unflatten", "uniform", "unique", "unsqueeze", "unstack", "unwrap", "value_and_grad",
+    "vander", "var", "vdot", "view", "view_as", "vjp", "vmap", "vstack", "where", "xlogy", "zeros", "zeros_like",
 ]
 # fmt: on

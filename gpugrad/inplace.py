@@ -233,6 +233,14 @@ class InPlace:
         """Overwrite with uniform numbers in [low, high)."""
         return self.copy_(backend_of(self.data).random("uniform", self.shape, self.dtype, low, high))
 
+    def bernoulli_(self, p: Any = 0.5) -> Self:
+        """Overwrite with 1 by the probability `p`, a number or some that broadcast, else with 0."""
+        return self.copy_(FUNCTIONS["bernoulli"](self, p))
+
+    def exponential_(self, lambd: float = 1.0) -> Self:
+        """Overwrite with exponential numbers of rate `lambd`, all above 0."""
+        return self.copy_(FUNCTIONS["exponential"](self, lambd))
+
     def normal_(self, mean: float = 0.0, std: float = 1.0) -> Self:
         """Overwrite with normal numbers of the given mean and standard deviation."""
         return self.copy_(backend_of(self.data).random("normal", self.shape, self.dtype, mean, std))

@@ -55,6 +55,14 @@ class NumericMethods:
         """Where elements would stand in this sorted tensor; no gradient."""
         return _CALL["searchsorted"](self, *args, **kwargs)
 
+    def bernoulli(self, *args: Any, **kwargs: Any) -> Self:
+        """1 with these probabilities, else 0; no gradient."""
+        return _CALL["bernoulli"](self, *args, **kwargs)
+
+    def multinomial(self, *args: Any, **kwargs: Any) -> Self:
+        """Positions drawn with probabilities in proportion to these values; no gradient."""
+        return _CALL["multinomial"](self, *args, **kwargs)
+
     def cross(self, *args: Any, **kwargs: Any) -> Self:
         """The vector product."""
         return _CALL["cross"](self, *args, **kwargs)

@@ -23,6 +23,7 @@ from ..ops.elementwise import (
     hardtanh,
     identity,
     leaky_relu,
+    log,
     log_sigmoid,
     mish,
     relu,
@@ -44,7 +45,10 @@ from ..ops.joining import split
 from ..ops.linalg import linear
 from ..ops.norms import batch_norm, group_norm, instance_norm, local_response_norm
 from ..ops.pooling import POOLING
+from ..ops.reduce import argmax
 from ..ops.rows import dropout, layer_norm, log_softmax, logsumexp, maxout, rms_norm, softmax
+from ..ops.sampling import exponential
+from ..ops.shape import moveaxis
 from .losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -90,7 +94,7 @@ __all__ = [
     "conv2d", "conv3d", "conv_relu", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
     "cosine_embedding_loss", "cosine_similarity", "cross_entropy", "ctc_loss", "dropout", "dropout1d", "dropout2d",
     "dropout3d", "elu", "embedding", "embedding_bag", "feed_forward", "flatten", "fold", "gaussian_nll_loss",
-    "gelu", "glu", "grid_sample", "group_norm", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
+    "gelu", "glu", "grid_sample", "group_norm", "gumbel_softmax", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
     "hinge_embedding_loss", "hinge_loss", "huber_loss", "identity", "instance_norm", "interpolate", "kl_div",
     "l1_loss", "layer_norm", "leaky_relu", "linear", "local_response_norm", "log_sigmoid", "log_softmax",
     "logsigmoid", "logsumexp", "lp_pool1d", "lp_pool2d", "lp_pool3d", "margin_ranking_loss", "max_pool1d",
@@ -198,6 +202,25 @@ def glu(x: Any, dim: int = -1) -> Any:
 def softmin(x: Any, dim: int = -1) -> Any:
     """`softmax(-x)` along an axis, the last one where it is not given (PyTorch's choice is another: see `softmax`)."""
     return softmax(-operand(x), dim)
+
+
+def gumbel_softmax(logits: Any, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Any:
+    """A sample of categories that can be differentiated (Jang et al. 2017): `softmax((logits + noise) / tau)`.
+
+    Args:
+        logits: logarithms of probabilities, up to a constant along `dim`.
+        tau: how soft; towards 0 the rows become one-hot.
+        hard: one-hot rows forward, with the gradient of the soft ones.
+        eps: without effect, as in PyTorch.
+        dim: the axis of the categories.
+    """
+    logits = operand(logits)
+    soft = softmax((logits - log(exponential(logits))) / tau, dim)
+    if not hard:
+        return soft
+    axis = axis_index("gumbel_softmax", dim, soft.shape)
+    chosen = moveaxis(one_hot(argmax(bare(soft), axis), soft.shape[axis]), -1, axis)
+    return constant(soft, chosen.astype(soft.dtype) - bare(soft)) + soft
 
 
 def _dropout_of_channels(axes: int) -> Any:

@@ -11,9 +11,12 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
+
 from .. import mutation
 from ..backend import backend_of, is_array
 from ..backend.placing import placed
+from ..ops.special import erfinv
 from ..tensor import Tensor, new_tensor
 
 T = TypeVar("T", bound=Tensor)
@@ -112,6 +115,18 @@ def normal_(tensor: T, mean: float = 0.0, std: float = 1.0) -> T:
 
 
 @_initialiser
+def trunc_normal_(tensor: T, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0) -> T:
+    """Normal numbers of the given mean and standard deviation, cut off outside [a, b].
+
+    Raises:
+        ValueError: `b` is below `a`.
+    """
+    low, high = (math.erf((edge - mean) / (std * math.sqrt(2.0))) for edge in (a, b))
+    values = erfinv(uniform_(tensor, low, high).data) * (std * math.sqrt(2.0)) + mean
+    return _write(tensor, backend_of(tensor.data).xp.clip(values, a, b), "trunc_normal_")
+
+
+@_initialiser
 def constant_(tensor: T, val: float) -> T:
     """One number everywhere."""
     _require(tensor, "constant_")
@@ -140,6 +155,41 @@ def eye_(tensor: T) -> T:
     _require(tensor, "eye_", exactly=2)
     x = tensor.data
     return _write(tensor, backend_of(x).xp.eye(*x.shape, dtype=x.dtype), "eye_")
+
+
+@_initialiser
+def dirac_(tensor: T, groups: int = 1) -> T:
+    """A convolution of (out, in, *kernel) that keeps its input, as far as there are channels, in each group.
+
+    Raises:
+        ValueError: not three to five axes, or `out` is no multiple of `groups`.
+    """
+    _require(tensor, "dirac_", least=3)
+    out, channels, *kernel = tensor.shape
+    if len(kernel) > 3 or groups < 1 or out % groups:
+        raise ValueError(
+            f"[dirac_] tensor has shape {tensor.shape}, groups = {groups}; expected three to five axes, the first a "
+            "multiple of groups"
+        )
+    values, each = np.zeros(tensor.shape), out // groups
+    for row in range(out):
+        if row % each < channels:
+            values[(row, row % each, *(n // 2 for n in kernel))] = 1
+    return _write(tensor, backend_of(tensor.data).from_host(values), "dirac_")
+
+
+@_initialiser
+def sparse_(tensor: T, sparsity: float, std: float = 0.01) -> T:
+    """Normal numbers in a matrix, the share `sparsity` of each column 0 (Martens 2010).
+
+    Raises:
+        ValueError: not a matrix.
+    """
+    _require(tensor, "sparse_", exactly=2)
+    backend, rows = backend_of(tensor.data), tensor.shape[0]
+    place = backend.xp.argsort(backend.random("uniform", tensor.shape, np.dtype(np.float32)), axis=0)
+    kept = backend.xp.argsort(place, axis=0) >= math.ceil(sparsity * rows)
+    return _write(tensor, normal_(tensor, 0, std).data * kept, "sparse_")
 
 
 @_initialiser

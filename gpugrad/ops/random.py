@@ -5,6 +5,7 @@ Inside `vmap` every example has numbers of its own.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,24 @@ def manual_seed(seed: int) -> None:
         raise ValueError(f"[manual_seed] seed = {seed}; expected 0 or more")
     for backend in _backends.existing(seed):
         backend.seed(seed)
+
+
+def get_rng_state(device: Any = "cpu") -> Tensor:
+    """The state of a device's random generators, uint8 in main memory: `set_rng_state` goes on from there."""
+    text = json.dumps(backend_for(device)._random_state())
+    return Tensor(np.frombuffer(text.encode(), np.uint8).copy())
+
+
+def set_rng_state(new_state: Any, device: Any = "cpu") -> None:
+    """Go on from a state that `get_rng_state` gave for a device of this kind.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        backend_for(device)._restore_random(json.loads(np.asarray(new_state, np.uint8).tobytes()))
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"[set_rng_state] not the state of a generator on {device}; see get_rng_state") from error
 
 
 def _draw(
@@ -56,19 +75,22 @@ def randn(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool
 
 @told
 def normal(
-    mean: float = 0.0,
-    std: float = 1.0,
+    mean: Any = 0.0,
+    std: Any = 1.0,
     size: Any = (),
     *,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Normal numbers of the given mean and standard deviation.
+    """Normal numbers of the given mean and standard deviation, which may be tensors: one number for each; no gradient.
 
     Raises:
-        ValueError: `std` is negative.
+        ValueError: the number `std` is negative.
     """
+    if isinstance(mean, Tensor) or isinstance(std, Tensor):
+        drawn: Tensor = mean + std * randn_like(mean + std * 0.0)
+        return drawn.detach()
     if std < 0:
         raise ValueError(f"[normal] std = {std}; expected 0 or more")
     return _draw("normal", _shape((size,)), dtype, device, requires_grad, mean, std)

@@ -96,6 +96,8 @@ _because(
     set_default_dtype""",
 )
 _because(WITHOUT_DERIVATIVE, "random: its gradient is the mask of its value, tested there", "dropout")
+_because(WITHOUT_DERIVATIVE, "random: its gradient is that of softmax, tested there", "gumbel_softmax")
+_because(WITHOUT_DERIVATIVE, "random: without a gradient", "bernoulli multinomial get_rng_state set_rng_state")
 _because(
     WITHOUT_DERIVATIVE,
     "exchanges arrays with another library: tests/interop",
