@@ -20,6 +20,7 @@ from .backend import WrappedArray
 from .gradmode import recording
 from .nodes import Node
 from .primitive import FUNCTIONS
+from .tape import in_dtype
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -138,13 +139,13 @@ class CastNode(Node):
 
     def vjp(self, g: Any) -> Any:
         """The cotangent in the type of the input."""
-        return g.astype(self.parents.dtype)
+        return in_dtype(g, self.parents.dtype)
 
     vjp_graph = vjp
 
     def jvp(self, given: Any, graph: bool) -> Any:
         """The tangent in the type of the output."""
-        return given[0].astype(self.dtype)
+        return in_dtype(given[0], self.dtype)
 
 
 @contextlib.contextmanager

@@ -283,9 +283,14 @@ def conform(g: Any, parent: Node, node: Node) -> Any:
     if g.dtype != parent.dtype:
         if g.dtype.kind == "c" and parent.dtype.kind != "c":
             g = g.real
-        plain = hasattr(g, "_node") or type(g) is np.ndarray
-        g = g.astype(parent.dtype) if plain else backend_of(g).cast(g, parent.dtype)
+        g = in_dtype(g, parent.dtype)
     return g
+
+
+def in_dtype(g: Any, dtype: Any) -> Any:
+    """A cotangent or tangent, bare or a tensor, in another dtype."""
+    plain = hasattr(g, "_node") or type(g) is np.ndarray
+    return g.astype(dtype) if plain else backend_of(g).cast(g, dtype)
 
 
 def _same_kind(gi: Any, g: Any, parent: Node, node: Node) -> Any:

@@ -23,21 +23,43 @@ from unittest import mock
 
 import numpy as np
 
+_ATTRIBUTES = {16: 132, 97: 227 << 10}  # of an H100: multiprocessors, bytes of shared memory that a block may have
 MEMORY = 1 << 30  # bytes of addresses; their pages are never touched, so they take no memory
 
 
 @dataclass
 class Counts:
-    """What was asked of the device: names of launched kernels and products in order, arrays that were made, uploads."""
+    """What was asked of the device: names of launched kernels and products in order, arrays that were made, uploads.
+
+    Attributes:
+        held: bytes of memory, in the 512 that CuPy's pool counts by, and `most` of them at a time.
+    """
 
     launches: list[str] = field(default_factory=list)
     arrays: int = 0
     uploads: int = 0
+    held: int = 0
+    most: int = 0
 
     def clear(self) -> None:
-        """Start anew."""
+        """Start anew; what is held stays held."""
         self.launches.clear()
         self.arrays = self.uploads = 0
+        self.most = self.held
+
+
+class _Piece:
+    """Memory of an array, for as long as anybody has it."""
+
+    __slots__ = ("counts", "nbytes")
+
+    def __init__(self, counts: Counts, nbytes: int) -> None:
+        self.counts, self.nbytes = counts, -(-nbytes // 512) * 512
+        counts.held += self.nbytes
+        counts.most = max(counts.most, counts.held)
+
+    def __del__(self) -> None:
+        self.counts.held -= self.nbytes
 
 
 def why_not() -> str:
@@ -214,7 +236,16 @@ def undriven(counting: bool = False) -> Iterator[Counts]:
     import cupy
 
     from gpugrad import backend
-    from gpugrad.backend import cuda_copies, cuda_kernels, cuda_launch, cuda_optim, cuda_probe, cuda_sums, cupy_backend
+    from gpugrad.backend import (
+        cuda_copies,
+        cuda_kernels,
+        cuda_launch,
+        cuda_optim,
+        cuda_probe,
+        cuda_rows,
+        cuda_sums,
+        cupy_backend,
+    )
     from gpugrad.bridges.cupy import hints
 
     counts = Counts()
@@ -228,12 +259,19 @@ def undriven(counting: bool = False) -> Iterator[Counts]:
     def one() -> int:
         return 1
 
+    def attribute(which: int, device: int) -> int:
+        return _ATTRIBUTES[which]
+
+    def first() -> int:
+        return 0
+
     def allocate(size: int) -> Any:
         return pointer
 
     def counted(size: int) -> Any:
         counts.arrays += 1
-        return pointer
+        piece = cupy.cuda.UnownedMemory(memory.ctypes.data, size, _Piece(counts, size), device_id=0)
+        return cupy.cuda.MemoryPointer(piece, 0)
 
     def filled(name: str) -> Any:  # what CuPy makes by a kernel of its own
         def make(shape: Any, dtype: Any = float, **_: Any) -> Any:
@@ -272,9 +310,10 @@ def undriven(counting: bool = False) -> Iterator[Counts]:
             known.__dict__["_blas"] = None
         backend._CUDA.clear()
         cupy_backend._used.clear()
-        launches = (cuda_launch.function, cuda_launch._in_registers)
+        launches = (cuda_launch.function, cuda_launch._in_registers, cuda_launch.shared_memory)
+        launches = (*launches, cuda_launch._with_shared_memory)
         kernels = (cuda_kernels.load, *launches, cuda_copies._plan)
-        sums = cuda_sums.planned, cuda_sums._adding, cuda_sums._ties
+        sums = cuda_sums.planned, cuda_sums._adding, cuda_sums._ties, cuda_rows._units
         for cached in (*kernels, *sums, cuda_optim._uploaded, cuda_optim._chunks):
             cached.cache_clear()
 
@@ -295,6 +334,8 @@ def undriven(counting: bool = False) -> Iterator[Counts]:
         change(mock.patch.object(cupy_backend.CupyBackend, "upload", upload))
         change(mock.patch.object(cupy_backend.CupyBackend, "overwrite", overwrite))
         change(mock.patch.object(cupy.cuda, "Device", _Device))
+        change(mock.patch.object(cupy.cuda.runtime, "deviceGetAttribute", attribute))
+        change(mock.patch.object(cupy.cuda.runtime, "getDevice", first))
         change(mock.patch.object(cupy.cuda, "get_current_stream", current))
         change(mock.patch.object(cuda_probe, "driver_device_count", one))
         bindings = _bindings(counts if counting else None)

@@ -17,6 +17,8 @@ _HELD: Final = {"four": 64, "sixteen": 256, "warp": 1024, "block64": 2048, "bloc
 _TEAMS: Final = {"four": 64, "sixteen": 16, "warp": 8}  # rows of a block of 256 threads
 _THREADS: Final = {"block64": 64, "block128": 128}  # of a block; others have 256
 _MOST_BLOCKS: Final = 1 << 14  # of those: more only wait to be started
+# Blocks of a kernel that keeps sums of columns beside a row, for whose registers a multiprocessor has room (sm_90).
+RESIDENT: Final = {"four": 2, "sixteen": 2, "warp": 1, "block64": 6, "block128": 3, "block256": 1, "shared": 2}
 _GRANTED: Final = 48 << 10  # bytes of shared memory that a launch may ask for on any device, unless the kernel is told
 _STATIC: Final = 1 << 10  # more than any kernel over rows has besides
 
@@ -148,6 +150,21 @@ def _launch_shared(file: str, kernel: str, dtype: Any, blocks: int, wanted: int,
     if given > _GRANTED:
         run = _with_shared_memory(file, kernel, dtype, device)
     run((blocks,), (1024 if 2 * given > most else 512,), args, shared_mem=given)
+
+
+def rows_a_unit(way: str, rows: int, least: int, device: int) -> int:
+    """The rows of a unit, a warp or a block, that keeps sums of columns beside a row and leaves a line of them.
+
+    Every multiprocessor has as many units as every other, and no more than are at work at once: of a few more the last
+    would start when the first are done, with most of the device waiting for them. `least` rows are worth a line.
+    """
+    import cupy
+
+    runtime = cupy.cuda.runtime
+    each = int(runtime.deviceGetAttribute(runtime.cudaDevAttrMultiProcessorCount, device))
+    each *= BLOCK // 32 if way in _TEAMS else 1
+    side_by_side = min(RESIDENT[way], max(1, rows // (least * each)))
+    return max(least, -(-rows // (each * side_by_side)))
 
 
 @functools.cache

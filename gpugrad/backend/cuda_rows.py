@@ -7,7 +7,7 @@ entry point takes. Here are checks, allocation and launch geometry. Nothing wait
 from __future__ import annotations
 
 import functools
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from .cuda_launch import (
     launch_units,
     new,
     result,
+    rows_a_unit,
     shared_memory,
     size,
     sizes,
@@ -35,8 +36,6 @@ from .cuda_sums import column_sums, lines_added
 _INT64: Final = np.dtype(np.int64)
 _ROWS_OF_A_LOSS: Final = 8192  # whose losses one block adds up
 _LEAST_ROWS: Final = {"four": 64, "sixteen": 16}  # of a unit that leaves a line of sums: 8 a team; others 8
-_UNITS: Final = 2048  # of these at most, and
-_BLOCKS: Final = 256  # where lines are so long that one block fills a multiprocessor
 
 
 def _check(op: str, x: Any) -> None:
@@ -304,25 +303,40 @@ def _normalised_vjp(name: str, arrays: tuple[Any, ...], saved: tuple[Any, ...], 
     """
     (g, x, _), count = arrays, len(saved)
     file, dx, (rows, columns) = f"{name}.cu", target(x, out), size(x)
-    way, wide = form(columns, x.itemsize), np.dtype(compute_type(x.dtype))
-    # The shared form adds up in shared memory, columns in whole packs, and holds rows in what is left of it.
-    sums = count * -(-columns * x.itemsize // 16) * (16 // x.itemsize) * wide.itemsize
-    at = cuda_long_rows.cut(rows, columns)
-    if at is not None or not rows or (way == "shared" and sums > shared_memory(x.data.device_id)):
+    units = _units(rows, columns, x.dtype, count, x.data.device_id)
+    if units is None:
+        at = cuda_long_rows.cut(rows, columns)
         if at is None:
             args = (*arrays, *saved, dx, *sizes(rows, columns))
             launch_rows(file, f"{name}_vjp", x.dtype, rows, columns, args, held=2)
         else:
             cuda_long_rows.normalised_vjp(name, arrays, saved, dx, rows, columns, at)
         return [result(dx, out), *column_sums("norm_weights.cu", f"{name}_vjp_weight", (g, x, *saved), count)]
-    a_unit = max(_LEAST_ROWS.get(way, 8), -(-rows // (_BLOCKS if way == "shared" else _UNITS)))
-    units = -(-rows // a_unit)
-    part = new((units, count * columns), wide)
-    args = (*arrays, *saved, dx, part, *sizes(rows, columns), np.int64(a_unit))
-    wanted = sums + 2 * columns * x.itemsize
-    launch_units(file, f"{name}_vjp_all", x.dtype, units, columns, args, wanted)
+    part = new((units.number, count * columns), compute_type(x.dtype))
+    args = (*arrays, *saved, dx, part, *sizes(rows, columns), units.rows)
+    launch_units(file, f"{name}_vjp_all", x.dtype, units.number, columns, args, units.wanted)
     added = lines_added(part, x.dtype)
     return [result(dx, out), *(added[i * columns : (i + 1) * columns] for i in range(count))]
+
+
+class _Units(NamedTuple):
+    """How many walk through rows, with so many each, and the bytes of shared memory that one has a use for."""
+
+    number: int
+    rows: Any
+    wanted: int
+
+
+@functools.lru_cache(maxsize=1024)
+def _units(rows: int, columns: int, dtype: Any, lines: int, device: int) -> _Units | None:
+    """The units that make a norm's gradients in one pass; None where they have no room for `lines` sums of a column."""
+    way, itemsize = form(columns, dtype.itemsize), dtype.itemsize
+    # The shared form adds up in shared memory, columns in whole packs, and holds rows in what is left of it.
+    sums = lines * -(-columns * itemsize // 16) * (16 // itemsize) * np.dtype(compute_type(dtype)).itemsize
+    if not rows or cuda_long_rows.cut(rows, columns) or (way == "shared" and sums > shared_memory(device)):
+        return None
+    a_unit = rows_a_unit(way, rows, _LEAST_ROWS.get(way, 8), device)
+    return _Units(-(-rows // a_unit), np.int64(a_unit), sums + 2 * columns * itemsize)
 
 
 def maxout(x: Any, k: int) -> Any:

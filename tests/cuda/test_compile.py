@@ -208,6 +208,28 @@ def test_registers_suffice_for_rows() -> None:
     assert spilt(compile_source(many, 90)) == {"f"}, "what is found by a number that no register has"
 
 
+def room(file: str, form: str, dtype: str) -> int:
+    """Blocks of a norm's gradient for whose registers a multiprocessor of sm_90 has room."""
+    entry = SOURCES[file].entry(f"{file.removesuffix('.cu')}_vjp_all_{form}", dtype)
+    registers = resources(compile_source(row_source(file, dtype, form), 90))[entry].registers
+    threads = {"block64": 64, "block128": 128, "shared": 512}.get(form, 256)
+    return 65536 // (-(-registers // 8) * 8 * threads)
+
+
+@needs_nvrtc
+@pytest.mark.parametrize(("form", "blocks"), cuda_launch.RESIDENT.items())
+def test_units_that_keep_sums_fit_side_by_side(form: str, blocks: int) -> None:
+    assert room("layer_norm.cu", form, "float32") == blocks
+
+
+@needs_nvrtc
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("file", ["layer_norm.cu", "rms_norm.cu"])
+def test_all_units_that_keep_sums_fit_side_by_side(file: str, dtype: str) -> None:
+    assert not {form for form, blocks in cuda_launch.RESIDENT.items() if room(file, form, dtype) < blocks}
+
+
 @needs_nvrtc
 @pytest.mark.parametrize("form", SOURCES["softmax.cu"].forms)
 def test_one_form_is_compiled_at_a_time(form: str) -> None:

@@ -317,12 +317,12 @@ class runtime:  # noqa: N801 - CuPy's name
         name = f"Stand-in GPU {device}".encode()
         return {"name": name, "totalGlobalMem": TOTAL_BYTES, "multiProcessorCount": 4, "major": 9, "minor": 0}
 
+    cudaDevAttrMultiProcessorCount = 16  # noqa: N815
     cudaDevAttrMaxSharedMemoryPerBlockOptin = 97  # noqa: N815
 
     @staticmethod
     def deviceGetAttribute(attribute: int, device: int) -> int:
-        assert attribute == 97, attribute
-        return STATE.shared_memory
+        return {16: 4, 97: STATE.shared_memory}[attribute]
 
     @staticmethod
     def runtimeGetVersion() -> int:
