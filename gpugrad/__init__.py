@@ -33,6 +33,7 @@ from .ops.creation import (
     ones, ones_like, set_default_dtype, tensor, zeros, zeros_like,
 )
 from .ops.diagonal import diag, diag_embed, diagonal, trace, tril, triu
+from .ops.distances import cdist
 from .ops.einsum import dot, einsum, inner, kron, outer, tensordot, vdot
 from .ops.elementwise import (
     absolute as abs, absolute, arccos as acos, arccosh as acosh, add, arccos, arccosh, arcsin, arcsinh, arctan,
@@ -177,7 +178,7 @@ __all__ = [
     "argpartition", "argsort", "argwhere", "around", "array_equal", "array_split", "as_tensor", "asarray", "asin",
     "asinh", "astype", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "autocast", "autograd",
     "average", "bernoulli", "bfloat16", "bincount", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "block",
-    "bmm", "bool_", "broadcast_arrays", "broadcast_tensors", "broadcast_to", "cat", "cbrt", "ceil", "celu",
+    "bmm", "bool_", "broadcast_arrays", "broadcast_tensors", "broadcast_to", "cat", "cbrt", "cdist", "ceil", "celu",
     "check_grads", "checkpoint", "checkpoint_plan", "chunk", "clamp", "clip", "clone", "column_stack", "compile",
     "complex64", "complex128", "concat", "concatenate", "conj", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
     "conv_transpose2d", "conv_transpose3d", "convolve", "copysign", "corrcoef", "correlate", "cos", "cosh", "cost",
@@ -185,7 +186,7 @@ __all__ = [
     "cumulative_sum", "custom_jvp", "custom_vjp", "default_device", "deg2rad", "degrees", "detect_anomaly", "device",
     "diag", "diag_embed", "diagonal", "diff", "digamma", "digitize", "div", "divide", "dot", "dropout", "dstack", "e",
     "einsum", "elementwise", "elementwise_grad", "elu", "empty", "empty_like", "enable_grad", "eq", "equal", "erf",
-    "erfc", "erfinv", "exp", "exp2", "expand", "expand_as", "expand_dims", "explain", "expit", "expm1", "eye", "fabs",
+    "erfc", "erfinv", "exp", "exp2", "expand", "expand_as", "expand_dims", "expit", "explain", "expm1", "eye", "fabs",
     "fft", "fix", "fixed_point", "flatten", "flip", "fliplr", "flipud", "float16", "float32", "float64", "float_power",
     "floor", "floor_divide", "fmax", "fmin", "fmod", "frexp", "from_dlpack", "from_jax", "from_numpy", "from_torch",
     "full", "full_like", "fusion", "gammaln", "gather", "ge", "gelu", "get_default_dtype",

@@ -310,6 +310,16 @@ class Softmax(_Along):
         return F.softmax(x, self.dim)
 
 
+class Softmax2d(Module):
+    """Softmax over the channels of images."""
+
+    def forward(self, x: Any) -> Any:
+        """(n, channels, height, width), or without n, to the same shape."""
+        if x.ndim not in (3, 4):
+            raise ValueError(f"[Softmax2d] input has shape {tuple(x.shape)}; expected (n, channels, height, width)")
+        return F.softmax(x, -3)
+
+
 class Softmin(_Along):
     """`softmax(-x)` along `dim`."""
 

@@ -1,13 +1,11 @@
-"""Attention with several heads, and the encoder of a Transformer made of it; names, state and masks are PyTorch's.
+"""Attention with several heads; names, state and masks are PyTorch's.
 
 The attention itself is `functional.scaled_dot_product_attention`; here are the projections around it.
 """
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable
 from typing import Any
 
 from ..backend import backend_of
@@ -21,8 +19,7 @@ from ..ops.rows import softmax
 from ..ops.shape import broadcast_to
 from . import functional as F  # noqa: N812 - its name everywhere
 from . import init
-from .containers import ModuleList
-from .layers import Dropout, LayerNorm, Linear, new_parameter, require_sizes
+from .layers import Linear, new_parameter, require_sizes
 from .module import Module, Parameter
 
 
@@ -284,100 +281,3 @@ def _with_shares(q: Any, k: Any, v: Any, mask: Any, p: float) -> tuple[Any, Any]
 def _largest(dtype: Any) -> float:
     """A number far above any score."""
     return 65504.0 if dtype.itemsize == 2 else 3.4e38
-
-
-def _activation(given: str | Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """An activation by name ("relu", "gelu", or any of `functional`), or as it is."""
-    if callable(given):
-        return given
-    found = getattr(F, given, None)
-    if found is None:
-        raise ValueError(f"[TransformerEncoderLayer] activation = {given!r}; expected a function, or a name as 'gelu'")
-    return found  # type: ignore[no-any-return]
-
-
-class TransformerEncoderLayer(Module):
-    """Self-attention and a perceptron, each with a layer norm and a shortcut (Vaswani et al. 2017).
-
-    Args:
-        d_model: features of an element of the sequence.
-        nhead: heads.
-        dim_feedforward: hidden units of the perceptron.
-        dropout: probability behind the attention, inside and behind the perceptron, and of the shares.
-        activation: of the perceptron: a function, or its name.
-        layer_norm_eps: of the norms.
-        batch_first: whether inputs are (n, length, d_model); (length, n, d_model) otherwise.
-        norm_first: norms in front of attention and perceptron instead of behind the sums.
-        bias: whether the linear layers and norms have biases.
-        device: where the parameters live.
-        dtype: of the parameters.
-
-    Raises:
-        ValueError: the heads do not divide `d_model`, or an unknown activation.
-    """
-
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: str | Callable[[Any], Any] = "relu",
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = False,
-        norm_first: bool = False,
-        bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__()
-        where_: dict[str, Any] = {"device": device, "dtype": dtype}
-        self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias, batch_first=batch_first, **where_)
-        self.linear1 = Linear(d_model, dim_feedforward, bias, **where_)
-        self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, bias, **where_)
-        self.norm_first = norm_first
-        self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **where_)
-        self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **where_)
-        self.dropout1, self.dropout2 = Dropout(dropout), Dropout(dropout)
-        self.activation = _activation(activation)
-
-    def forward(self, src: Any, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False) -> Any:
-        """A sequence to one of the same shape; the masks are those of `MultiheadAttention.forward`."""
-        if self.norm_first:
-            src = src + self._attend(self.norm1(src), src_mask, src_key_padding_mask, is_causal)
-            return src + self._perceptron(self.norm2(src))
-        src = self.norm1(src + self._attend(src, src_mask, src_key_padding_mask, is_causal))
-        return self.norm2(src + self._perceptron(src))
-
-    def _attend(self, x: Any, mask: Any, padding: Any, causal: bool) -> Any:
-        found, _ = self.self_attn(x, x, x, padding, False, mask, is_causal=causal)
-        return self.dropout1(found)
-
-    def _perceptron(self, x: Any) -> Any:
-        return self.dropout2(self.linear2(self.dropout(self.activation(self.linear1(x)))))
-
-
-class TransformerEncoder(Module):
-    """Copies of a layer, one behind the other.
-
-    Args:
-        encoder_layer: the layer; each copy begins with its parameters.
-        num_layers: copies.
-        norm: a last layer, or None.
-    """
-
-    norm: Module | None
-
-    def __init__(self, encoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
-        super().__init__()
-        require_sizes("TransformerEncoder", num_layers=num_layers)
-        self.layers = ModuleList([copy.deepcopy(encoder_layer) for _ in range(num_layers)])
-        self.num_layers = num_layers
-        self.norm = norm
-
-    def forward(self, src: Any, mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False) -> Any:
-        """A sequence to one of the same shape; the masks go to every layer."""
-        for layer in self.layers:
-            src = layer(src, mask, src_key_padding_mask, is_causal)
-        return src if self.norm is None else self.norm(src)

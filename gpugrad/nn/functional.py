@@ -65,6 +65,7 @@ from .torch_calls import adopt
 
 if TYPE_CHECKING:
     from ..ops.attention import scaled_dot_product_attention
+    from ..ops.distances import pdist
     from ..ops.embedding import embedding
     from ..ops.patches import fold, unfold
     from ..ops.resample import interpolate, pixel_shuffle, pixel_unshuffle
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
         hinge_embedding_loss,
         margin_ranking_loss,
         multi_margin_loss,
+        multilabel_margin_loss,
         multilabel_soft_margin_loss,
         soft_margin_loss,
         triplet_margin_loss,
@@ -86,31 +88,33 @@ if TYPE_CHECKING:
     )
     from .padding import pad
     from .shrinking import hardshrink, rrelu, softshrink, tanhshrink
+    from .space import channel_shuffle
 
 __all__ = [
-    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
-    "adaptive_max_pool2d", "adaptive_max_pool3d", "affine_grid", "avg_pool1d", "avg_pool2d", "avg_pool3d",
-    "batch_norm", "bilinear", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "conv1d",
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
+    "adaptive_max_pool3d", "affine_grid", "alpha_dropout", "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm",
+    "bilinear", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "channel_shuffle", "conv1d",
     "conv2d", "conv3d", "conv_relu", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
     "cosine_embedding_loss", "cosine_similarity", "cross_entropy", "ctc_loss", "dropout", "dropout1d", "dropout2d",
-    "dropout3d", "elu", "embedding", "embedding_bag", "feed_forward", "flatten", "fold", "gaussian_nll_loss",
-    "gelu", "glu", "grid_sample", "group_norm", "gumbel_softmax", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
-    "hinge_embedding_loss", "hinge_loss", "huber_loss", "identity", "instance_norm", "interpolate", "kl_div",
-    "l1_loss", "layer_norm", "leaky_relu", "linear", "local_response_norm", "log_sigmoid", "log_softmax",
-    "logsigmoid", "logsumexp", "lp_pool1d", "lp_pool2d", "lp_pool3d", "margin_ranking_loss", "max_pool1d",
-    "max_pool2d", "max_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d", "maxout", "mish", "mse_loss",
-    "multi_margin_loss", "multilabel_soft_margin_loss", "nll_loss", "normalize", "one_hot", "pad",
-    "pairwise_distance", "perceptron_loss", "pixel_shuffle", "pixel_unshuffle", "poisson_nll_loss", "prelu", "relu",
-    "relu6", "rms_norm", "rrelu", "scaled_dot_product_attention", "selu", "sigmoid", "silu", "sin",
-    "smooth_l1_loss", "soft_margin_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "step",
-    "tanh", "tanhshrink", "threshold", "triplet_margin_loss", "triplet_margin_with_distance_loss", "unflatten",
-    "unfold",
+    "dropout3d", "elu", "embedding", "embedding_bag", "feature_alpha_dropout", "feed_forward", "flatten", "fold",
+    "gaussian_nll_loss", "gelu", "glu", "grid_sample", "group_norm", "gumbel_softmax", "hardshrink", "hardsigmoid",
+    "hardswish", "hardtanh", "hinge_embedding_loss", "hinge_loss", "huber_loss", "identity", "instance_norm",
+    "interpolate", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear", "local_response_norm", "log_sigmoid",
+    "log_softmax", "logsigmoid", "logsumexp", "lp_pool1d", "lp_pool2d", "lp_pool3d", "margin_ranking_loss",
+    "max_pool1d", "max_pool2d", "max_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d", "maxout", "mish",
+    "mse_loss", "multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss", "nll_loss", "normalize",
+    "one_hot", "pad", "pairwise_distance", "pdist", "perceptron_loss", "pixel_shuffle", "pixel_unshuffle",
+    "poisson_nll_loss", "prelu", "relu", "relu6", "rms_norm", "rrelu", "scaled_dot_product_attention", "selu",
+    "sigmoid", "silu", "sin", "smooth_l1_loss", "soft_margin_loss", "softmax", "softmin", "softplus", "softshrink",
+    "softsign", "step", "tanh", "tanhshrink", "threshold", "triplet_margin_loss", "triplet_margin_with_distance_loss",
+    "unflatten", "unfold",
 ]  # fmt: skip
 
 # Loaded when first asked for: most programs use few of them.
 _LATER = {
     "...ops.attention": ("scaled_dot_product_attention",),
     "...ops.embedding": ("embedding",),
+    "...ops.distances": ("pdist",),
     "...ops.patches": ("fold", "unfold"),
     "...ops.resample": ("interpolate", "pixel_shuffle", "pixel_unshuffle"),
     "..bilinear": ("bilinear",),
@@ -120,10 +124,12 @@ _LATER = {
     "..likelihoods": ("gaussian_nll_loss", "poisson_nll_loss"),
     "..margins": (
         "cosine_embedding_loss", "hinge_embedding_loss", "margin_ranking_loss", "multi_margin_loss",
-        "multilabel_soft_margin_loss", "soft_margin_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss",
+        "multilabel_margin_loss", "multilabel_soft_margin_loss", "soft_margin_loss", "triplet_margin_loss",
+        "triplet_margin_with_distance_loss",
     ),
     "..distances": ("cosine_similarity", "normalize", "pairwise_distance"),
     "..padding": ("pad",),
+    "..space": ("channel_shuffle",),
     "..shrinking": ("hardshrink", "rrelu", "softshrink", "tanhshrink"),
 }
 
@@ -249,6 +255,37 @@ def _dropout_of_channels(axes: int) -> Any:
 
 
 dropout1d, dropout2d, dropout3d = (_dropout_of_channels(axes) for axes in (1, 2, 3))
+
+
+def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Any:
+    """Elements at the lower end of `selu` with probability `p`, all scaled to mean 0 and variance 1 again.
+
+    Args:
+        input: any shape.
+        p: the probability, in [0, 1].
+        training: whether to do anything.
+        inplace: without effect: the result is a new tensor.
+
+    Raises:
+        ValueError: `p` is not in [0, 1].
+    """
+    x = operand(input)
+    return _alpha_dropout(x, p, training, tuple(x.shape))
+
+
+def feature_alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Any:
+    """`alpha_dropout` of whole channels: (n, channels, *size)."""
+    x = operand(input)
+    return _alpha_dropout(x, p, training, (*x.shape[:2], *(1,) * (x.ndim - 2)))
+
+
+def _alpha_dropout(x: Any, p: float, training: bool, shape: tuple[int, ...]) -> Any:
+    kept = bare(dropout(constant(x, module(x).ones(shape, x.dtype)), p, training)) > 0
+    if not training or p in (0, 1):
+        return x * kept if training else x
+    low = -1.7580993408473766  # what selu goes to: -scale * alpha (Klambauer et al. 2017)
+    factor = ((low * low * p + 1) * (1 - p)) ** -0.5
+    return where(constant(x, kept), x, low) * factor - factor * low * p
 
 
 def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:

@@ -279,6 +279,23 @@ class Dropout3d(Dropout):
         """(n, channels, depth, height, width), or without n, to the same shape."""
         return F.dropout3d(x, self.p, self.training)
 
+
+class AlphaDropout(Dropout):
+    """`Dropout` that keeps mean and variance of what `SELU` gives (`functional.alpha_dropout`)."""
+
+    def forward(self, x: Any) -> Any:
+        """Any shape to the same shape."""
+        return F.alpha_dropout(x, self.p, self.training)
+
+
+class FeatureAlphaDropout(Dropout):
+    """`AlphaDropout` of whole channels."""
+
+    def forward(self, x: Any) -> Any:
+        """(n, channels, *size) to the same shape."""
+        return F.feature_alpha_dropout(x, self.p, self.training)
+
+
 class Identity(Module):
     """Gives back what it is given; takes and ignores any arguments."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..backend import backend_of
 from ..backend.placing import placed
 from ..ops.arguments import bare, operand
 from ..ops.defining import elementwise
@@ -179,6 +180,32 @@ def multi_margin_loss(
     return reduced("multi_margin_loss", loss if weights is None else loss * weights[labels], reduction)
 
 
+def multilabel_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
+    """The sum of `max(0, 1 - x[t] + x[k])` over the right classes `t` and the wrong ones `k`, over the classes.
+
+    Args:
+        input: scores `x`, (batch, classes) or (classes,).
+        target: integers of the same shape: the right classes, -1 behind the last of them.
+        reduction: as `margin_ranking_loss`, over the examples.
+
+    Raises:
+        ValueError: shapes do not fit, or the reduction is not known.
+    """
+    x, labels = operand(input), bare(operand(target))
+    if x.ndim not in (1, 2) or labels.shape != tuple(x.shape) or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"[multilabel_margin_loss] input has shape {tuple(x.shape)}, target {tuple(labels.shape)} {labels.dtype}; "
+            "expected (batch, classes) or (classes,), and integers of this shape"
+        )
+    xp = backend_of(labels).xp
+    named = xp.cumprod(labels >= 0, axis=-1) > 0  # up to the first -1
+    places = xp.where(named, labels, 0)
+    right = (named[..., None] & (places[..., None] == xp.arange(x.shape[-1]))).any(axis=-2)
+    lack = class_lack(x[..., None, :], take_along_axis(x, places, -1)[..., None], 1.0)
+    loss = sum_(where(named[..., None] & ~right[..., None, :], lack, 0.0), axis=(-2, -1)) / x.shape[-1]
+    return reduced("multilabel_margin_loss", loss, reduction)
+
+
 def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: str = "mean") -> Any:
     """Of pairs of vectors: `1 - cos` where the target is 1, `max(0, cos - margin)` where it is -1.
 
@@ -341,6 +368,14 @@ class MultiMarginLoss(_Loss):
     def forward(self, input: Any, target: Any) -> Any:
         """(batch, classes) and class indices (batch,)."""
         return multi_margin_loss(input, target, self.p, self.margin, self.weight, reduction=self.reduction)
+
+
+class MultiLabelMarginLoss(_Loss):
+    """What each right class's score lacks of being 1 ahead of each wrong one's."""
+
+    def forward(self, input: Any, target: Any) -> Any:
+        """(batch, classes) and the right classes, ended by -1, of the same shape."""
+        return multilabel_margin_loss(input, target, reduction=self.reduction)
 
 
 class CosineEmbeddingLoss(_Loss):

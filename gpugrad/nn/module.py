@@ -40,6 +40,16 @@ class Parameter(Tensor):
         return f"Parameter containing:\n{super().__repr__()}"
 
 
+class Buffer(Tensor):
+    """A tensor that becomes a buffer of a module where it is assigned to an attribute; see `register_buffer`."""
+
+    __slots__ = ("persistent",)
+
+    def __init__(self, data: Any, *, persistent: bool = True) -> None:
+        super().__init__(data)
+        self.persistent = persistent
+
+
 class LoadedKeys(NamedTuple):
     """What `load_state_dict` could not match."""
 
@@ -112,6 +122,9 @@ class Module:
     # Attributes -------------------------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Buffer):
+            self.register_buffer(name, Tensor(value), value.persistent)
+            return
         old = self.__dict__.get(name)
         if old is not None and value is not None:
             kind = Parameter if isinstance(old, Parameter) else Module if isinstance(old, Module) else object

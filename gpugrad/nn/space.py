@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..ops.arguments import operand
 from ..ops.conv import Size
 from ..ops.patches import fold, unfold
 from ..ops.resample import interpolate, pixel_shuffle, pixel_unshuffle
@@ -42,6 +43,56 @@ class Upsample(Module):
         """Size or factor, and the mode."""
         what = f"scale_factor={self.scale_factor}" if self.size is None else f"size={self.size}"
         return f"{what}, mode={self.mode!r}"
+
+
+class UpsamplingNearest2d(Upsample):
+    """`Upsample` of images with mode "nearest"."""
+
+    def __init__(
+        self, size: int | Sequence[int] | None = None, scale_factor: float | Sequence[float] | None = None
+    ) -> None:
+        super().__init__(size, scale_factor)
+
+
+class UpsamplingBilinear2d(Upsample):
+    """`Upsample` of images with mode "bilinear" and the corners in place."""
+
+    def __init__(
+        self, size: int | Sequence[int] | None = None, scale_factor: float | Sequence[float] | None = None
+    ) -> None:
+        super().__init__(size, scale_factor, "bilinear", True)
+
+
+def channel_shuffle(input: Any, groups: int) -> Any:
+    """The channels, counted by groups, counted across them: (n, channels, *size) to the same (Zhang et al. 2018).
+
+    Raises:
+        ValueError: `groups` does not divide the channels.
+    """
+    x = operand(input)
+    n, channels, *size = x.shape if x.ndim > 2 else (0, 0)
+    if groups < 1 or not channels or channels % groups:
+        raise ValueError(
+            f"[channel_shuffle] input has shape {tuple(x.shape)}, groups = {groups}; expected (n, channels, *size) "
+            "with channels that the groups divide"
+        )
+    return x.reshape((n, groups, channels // groups, *size)).swapaxes(1, 2).reshape(x.shape)
+
+
+class ChannelShuffle(Module):
+    """`functional.channel_shuffle`."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, x: Any) -> Any:
+        """(n, channels, *size) to the same shape."""
+        return channel_shuffle(x, self.groups)
+
+    def extra_repr(self) -> str:
+        """The groups."""
+        return f"groups={self.groups}"
 
 
 class PixelShuffle(Module):

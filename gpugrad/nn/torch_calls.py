@@ -56,6 +56,7 @@ THEIRS: Final[dict[str, Callable[..., None]]] = {
     "multi_margin_loss": (
         lambda input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean": None
     ),
+    "multilabel_margin_loss": lambda input, target, size_average=None, reduce=None, reduction="mean": None,
     "multilabel_soft_margin_loss": (
         lambda input, target, weight=None, size_average=None, reduce=None, reduction="mean": None
     ),
@@ -86,7 +87,7 @@ THEIRS: Final[dict[str, Callable[..., None]]] = {
 # The same of the losses' constructors.
 CONSTRUCTORS: Final[dict[str, Callable[..., None]]] = {
     **dict.fromkeys(
-        ("L1Loss", "MSELoss", "SoftMarginLoss"),
+        ("L1Loss", "MSELoss", "MultiLabelMarginLoss", "SoftMarginLoss"),
         lambda self, size_average=None, reduce=None, reduction="mean": None,
     ),
     **dict.fromkeys(

@@ -97,6 +97,9 @@ _because(
 )
 _because(WITHOUT_DERIVATIVE, "random: its gradient is the mask of its value, tested there", "dropout")
 _because(WITHOUT_DERIVATIVE, "random: its gradient is that of softmax, tested there", "gumbel_softmax")
+_because(
+    WITHOUT_DERIVATIVE, "random: its gradient is the scaled mask, tested there", "alpha_dropout feature_alpha_dropout"
+)
 _because(WITHOUT_DERIVATIVE, "random: without a gradient", "bernoulli multinomial get_rng_state set_rng_state")
 _because(
     WITHOUT_DERIVATIVE,

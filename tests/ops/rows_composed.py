@@ -14,6 +14,7 @@ from tests.ops.table import Row, apart, fixed, normal, op, uniform
 
 F = gg.nn.functional
 BAG = np.array([0, 2, 1, 3, 3, 0])
+NAMED = np.array([[2, 0, -1], [1, -1, 0]])
 CLASSES, SIGNS = np.array([0, 2, 1]), np.array([[1.0, -1.0], [-1.0, 1.0]])
 
 
@@ -73,6 +74,8 @@ LOSSES = [
              uniform(0.5, 2.0, 2, 3), uniform(0.5, 4.0, 2, 3)),
     composed("nn.functional.gaussian_nll_loss", lambda x, t, v: F.gaussian_nll_loss(x, t, v, True), normal(2, 3),
              normal(2, 3), uniform(0.5, 2.0, 2)),
+    composed("nn.functional.multilabel_margin_loss",
+             lambda x: F.multilabel_margin_loss(x, module(x).asarray(NAMED[: x.shape[0]])), apart(2, 3)),
     composed("nn.functional.hinge_loss", lambda x: F.hinge_loss(x, SIGNS), apart(2, 2)),
     composed("nn.functional.perceptron_loss", lambda x: F.perceptron_loss(x, SIGNS), apart(2, 2)),
 ]  # fmt: skip
@@ -91,6 +94,10 @@ BORDERS = [
     composed("nn.functional.normalize", F.normalize, normal(2, 3)),
     composed("nn.functional.cosine_similarity", F.cosine_similarity, normal(2, 3), normal(2, 3)),
     composed("nn.functional.pairwise_distance", F.pairwise_distance, normal(2, 3), normal(2, 3)),
+    composed("nn.functional.pdist", F.pdist, normal(3, 2)),
+    composed("cdist", op.cdist, normal(2, 3), normal(3, 3)),
+    composed("cdist of many", lambda x, y: op.cdist(x, y, 2, "use_mm_for_euclid_dist"), normal(2, 3), normal(3, 3)),
+    composed("nn.functional.channel_shuffle", lambda x: F.channel_shuffle(x, 2), normal(1, 4, 2)),
     composed("nn.functional.glu", lambda x: F.glu(x, 1), normal(2, 4)),
     composed("nn.functional.softmin", F.softmin, normal(2, 3)),
     # Nothing is dropped: a map draws for each example anew. tests/nn/test_borders_and_distances.py looks at what is.
