@@ -1,6 +1,9 @@
 // Softmax, log-softmax and logsumexp over rows, and their vector-Jacobian products.
 //
 //   softmax(x, y, rows, columns)                y = exp(x) / sum exp(x)
+//   softmax_causal(x, y, rows, columns, queries, first)
+//                                               likewise of the first n elements of each row, 0 behind them:
+//                                               n = first + row % queries + 1, columns at most
 //   log_softmax(x, y, rows, columns)            y = x - logsumexp(x)
 //   logsumexp(x, y, rows, columns)              y[row] = log sum exp(x)
 //   softmax_vjp(g, y, dx, rows, columns)        dx = y (g - sum g y)
@@ -8,7 +11,7 @@
 //
 // Arrays are C-contiguous (rows, columns), or (rows,) where written [row]; rows and columns are long long. Each in all
 // forms of rows.cuh, which read a row once. What the shared form must have room for: x (softmax, log_softmax), g and y
-// (softmax_vjp), g (log_softmax_vjp), nothing (logsumexp). A row with +inf or nan has no softmax: it is nan throughout.
+// (softmax_vjp), g (log_softmax_vjp), as x of softmax (softmax_causal, of rows that its shape bounds), nothing (logsumexp). A row with +inf or nan has no softmax: it is nan throughout.
 #include "rows.cuh"
 
 namespace gg {
@@ -23,6 +26,25 @@ template <class By, class T> __device__ void softmax(const T* x, T* y, long long
     line.write(y + row * columns, [=](const C* x, long long, int) {
       return (exps ? x[0] : exponential<T>(x[0] - v.m)) * share;
     });
+  }
+}
+
+template <class By, class T>
+__device__ void softmax_causal(const T* x, T* y, long long rows, long long columns, long long queries, long long first) {
+  using C = real<T>;
+  constexpr bool exps = Line<By, T, 1>::Held > 0;
+  constexpr int W = 16 / sizeof(T);
+  for (long long row = By::row(); By::any(row, rows); row += By::apart()) {
+    const long long at = row * columns, seen = first + row % queries + 1;
+    // Registers take whole packs, of which what is hidden counts for nothing.
+    const long long end = exps ? (seen + W - 1) / W * W : seen, length = end < columns ? end : columns;
+    Line<By, T, 1> line({x + at}, 0, row < rows, length, y + at);
+    if (exps) line.each([=](C* v, long long column, int) { v[0] = column < seen ? v[0] : -infinity<C>(); });
+    const MaxSum<C> v = max_sum<By, true>(line);
+    const C share = C(1) / finite_sum(v);
+    line.write(y + at, [=](const C* x, long long, int) { return (exps ? x[0] : exponential<T>(x[0] - v.m)) * share; });
+    for (long long column = length + By::rank(); row < rows && column < columns; column += By::size())
+      y[at + column] = store<T>(C(0));
   }
 }
 
@@ -76,6 +98,12 @@ __device__ void log_softmax_vjp(const T* g, const T* y, T* dx, long long rows, l
       gg_##kernel##_##form##_##tag(const T* x, T* y, long long rows, long long columns) {                 \
     gg::kernel<By>(x, y, rows, columns);                                                                  \
   }
+#define GG_CAUSAL(kernel, form, By, T, tag)                                                               \
+  extern "C" __global__ void __launch_bounds__(By::Threads)                                               \
+      gg_##kernel##_##form##_##tag(const T* x, T* y, long long rows, long long columns, long long queries, \
+                                   long long first) {                                                     \
+    gg::kernel<By>(x, y, rows, columns, queries, first);                                                  \
+  }
 #define GG_BACK(kernel, form, By, T, tag)                                                                 \
   extern "C" __global__ void __launch_bounds__(By::Threads)                                               \
       gg_##kernel##_##form##_##tag(const T* g, const T* y, T* dx, long long rows, long long columns) {    \
@@ -83,10 +111,12 @@ __device__ void log_softmax_vjp(const T* g, const T* y, T* dx, long long rows, l
   }
 #define GG_ONE(form, By, T, tag)                                                                          \
   GG_ALONG(softmax, form, By, T, tag)                                                                     \
+  GG_CAUSAL(softmax_causal, form, By, T, tag)                                                             \
   GG_ALONG(log_softmax, form, By, T, tag)                                                                 \
   GG_ALONG(logsumexp, form, By, T, tag)                                                                   \
   GG_BACK(softmax_vjp, form, By, T, tag)                                                                  \
   GG_BACK(log_softmax_vjp, form, By, T, tag)
 #include "forms.cuh"
 #undef GG_ALONG
+#undef GG_CAUSAL
 #undef GG_BACK

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 import numpy.typing as npt
 
+from ..fusion import trace
+from ..fusion.calculus import where
 from ..fusion.numba_cache import load_file
 from . import cpu_rows_numpy
 from .cpu_row_blocks import BLOCK, FUSE, by_rows, compiled, each, partial_sums, share_of
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 _NATIVE: Final = (np.dtype(np.float32), np.dtype(np.float64))
+_SEEN: Final = trace(lambda x, seen, low: where(seen, x, low), "softmax_seen")
 
 
 @functools.cache
@@ -68,10 +71,14 @@ def _target(x: Array, wide: Array, out: Array | None) -> Array:
 
 
 @functools.cache
-def _pool() -> BufferPool:
+def _backend() -> NumpyBackend:
     from . import backend_for
 
-    return cast("NumpyBackend", backend_for("cpu")).pool
+    return cast("NumpyBackend", backend_for("cpu"))
+
+
+def _pool() -> BufferPool:
+    return _backend().pool
 
 
 def _map_rows(op: str, name: str, arrays: tuple[Array, ...], out: Array | None) -> Array:
@@ -90,6 +97,15 @@ def softmax(x: Array, out: Array | None = None) -> Array:
         ValueError: x is not floating point, or its last axis is missing or empty.
     """
     return _map_rows("softmax", "softmax", (x,), out)
+
+
+def softmax_causal(x: Array, first: int, out: Array | None = None) -> Array:
+    """Softmax over the keys that a query sees, of scores (*batch, queries, keys): those up to `first` and its place."""
+    queries, keys = x.shape[-2:]
+    seen = np.arange(first, first + queries)[:, None] >= np.arange(keys)
+    # A finite number: exponentials of infinities take longer.
+    low = float(np.finfo(x.dtype if x.dtype in _NATIVE else np.float16).min)
+    return softmax(_backend().kernel(_SEEN)(x, seen, low), out)
 
 
 def softmax_vjp(g: Array, y: Array, out: Array | None = None) -> Array:

@@ -68,6 +68,21 @@ def softmax(x: Any, out: Any = None) -> Any:
     return _along_rows("softmax", (x,), out)
 
 
+def softmax_causal(x: Any, first: int, out: Any = None) -> Any:
+    """Softmax over the keys that a query sees, of scores `"*batch queries keys"`: those up to `first` and its place.
+
+    Raises:
+        ValueError: as `softmax`.
+    """
+    _check("softmax_causal", x)
+    x = dense(x)
+    y = target(x, out)
+    rows, columns = size(y)
+    args = (x, y, *sizes(rows, columns), *sizes(x.shape[-2], first))
+    launch_rows("softmax.cu", "softmax_causal", y.dtype, rows, columns, args, 1)
+    return result(y, out)
+
+
 def softmax_vjp(g: Any, y: Any, out: Any = None) -> Any:
     """The cotangent of softmax's input, from that of its output `y`."""
     return _along_rows("softmax_vjp", (g, y), out, held=2)

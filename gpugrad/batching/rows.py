@@ -149,7 +149,7 @@ _OWN = {
     "rms_norm_vjp": _rms_norm_vjp,
     "dropout": _dropout,
 } | dict.fromkeys(
-    ("softmax", "softmax_vjp", "log_softmax", "log_softmax_vjp", "logsumexp", "maxout", "maxout_vjp"), _each
+    "softmax softmax_causal softmax_vjp log_softmax log_softmax_vjp logsumexp maxout maxout_vjp".split(), _each
 )
 
 

@@ -388,6 +388,11 @@ class _Rows:
 
     softmax_vjp = log_softmax_vjp = softmax
 
+    def softmax_causal(self, x: Any, first: int, out: Any = None) -> Any:
+        if self._backend.device.type == "cpu":
+            self._backend.briefly(cpu_row_blocks.scratch("softmax", bare(x)) + math.prod(x.shape[-2:]))
+        return out if out is x else self._made("softmax", x, x.shape)
+
     def log_softmax(self, x: Any, *others: Any) -> Any:
         return self._made("log_softmax", x, x.shape)
 

@@ -75,7 +75,7 @@ _OPTIM: Final = tuple(
 SOURCES: Final[dict[str, RowSource]] = {
     source.file: source
     for source in (
-        _in_forms("softmax.cu", "softmax log_softmax logsumexp softmax_vjp log_softmax_vjp"),
+        _in_forms("softmax.cu", "softmax softmax_causal log_softmax logsumexp softmax_vjp log_softmax_vjp"),
         _in_forms("cross_entropy.cu", "cross_entropy cross_entropy_vjp"),
         RowSource("loss.cu", ("loss_mean", "loss_parts", "loss_of_parts")),
         _in_forms("layer_norm.cu", "layer_norm layer_norm_vjp_all", shared="layer_norm_vjp"),

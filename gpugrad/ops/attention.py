@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from ..backend import backend_of
+from ..fusion import trace
 from ..lifting import here
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
@@ -26,10 +27,10 @@ BUDGET: Final = {"cpu": 1 << 18, "cuda": 1 << 26}
 CAUSAL_ROWS: Final = 128  # queries of a block under a causal mask: keys behind the last of them are left out
 
 # What is hidden has the lowest finite score, so that a row with nothing to see is no difference of infinities.
+_SCALED: Final = trace(lambda q, scale: q * scale, "attention_scale")
 _seen = make(lambda s, keep, low: where(keep, s, low), "attention_mask")
 _added = make(lambda s, mask, low: maximum(s + mask, low), "attention_add")
 _cleared = make(lambda p, s, low: where(s <= low, 0.0, p), "attention_clear")
-_scaled = make(lambda q, scale: q * scale, "attention_scale")
 
 
 class _Block(NamedTuple):
@@ -66,7 +67,7 @@ class _Operands:
         self.lead = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
         self.heads = math.prod(self.lead)
         self.scale, self.causal = scale, causal
-        self.q, self.k, self.v = self.flat(q), self.flat(k), self.flat(v)
+        self.q, self.k, self.v = self.flat(q, scale), self.flat(k), self.flat(v)
         self.mask: Any = None
         self.places: Any = None
         if mask is not None:
@@ -75,12 +76,19 @@ class _Operands:
             numbers = np.arange(count).reshape(mask.shape[:-2])
             self.places = np.broadcast_to(numbers, self.lead).reshape(-1) if count > 1 else None
 
-    def flat(self, a: Any) -> Any:
-        """(*lead, n, m) as (heads, n, m), spread over the heads that share it."""
-        if a.shape[:-2] != self.lead:
-            a = self.backend.xp.broadcast_to(a, (*self.lead, *a.shape[-2:]))
-        backend, shape = self.backend, (self.heads, *a.shape[-2:])
-        return backend.reshape(a if a.dtype == self.kind else backend.cast(a, self.kind), shape)
+    def flat(self, a: Any, scale: float | None = None) -> Any:
+        """(*lead, n, m) as (heads, n, m), spread over the heads that share it; scaled, as a copy."""
+        backend, whole = self.backend, (*self.lead, *a.shape[-2:])
+        if a.shape != whole:
+            a = backend.xp.broadcast_to(a, whole)
+        if a.dtype != self.kind:
+            wide = backend.empty(whole, self.kind)
+            backend.put(wide, ..., a)
+            a = wide
+        if scale is not None:
+            dense = a.flags.c_contiguous
+            a = backend.kernel(_SCALED)(a, scale, out=None if dense else backend.empty(whole, self.kind))
+        return backend.reshape(a, (self.heads, *a.shape[-2:]))
 
     def mask_of(self, block: _Block) -> Any:
         """The mask over a block; it broadcasts."""
@@ -99,14 +107,14 @@ class _Operands:
 
     def shares(self, block: _Block) -> tuple[Any, Any]:
         """The scaled queries of a block, and how much each looks at each key."""
-        backend, xp = self.backend, self.backend.xp
-        q = _scaled(self.q[block.heads, block.rows], self.scale)
+        backend = self.backend
+        q = self.q[block.heads, block.rows]
         s = backend.matmul(q, self.k[block.heads, : block.keys].swapaxes(-1, -2))
-        low = float(np.finfo(self.kind).min)
         if self.causal:
-            s = _seen(s, xp.arange(block.rows.start, block.rows.stop)[:, None] >= xp.arange(block.keys), low)
+            return q, backend.rows.softmax_causal(s, block.rows.start, s)
         if self.mask is None:
             return q, backend.rows.softmax(s)
+        low = float(np.finfo(self.kind).min)
         mask = self.mask_of(block)
         s = _seen(s, mask, low) if mask.dtype == bool else _added(s, mask.astype(self.kind, copy=False), low)
         return q, _cleared(backend.rows.softmax(s), s, low)
@@ -182,22 +190,36 @@ def _rule(
         ds = matmul_(g_block, on.v[keys].swapaxes(-1, -2))
         ds = rows.softmax_vjp(rows.dropout(ds, p, *draws[i]) if p else ds, shares)
         if needs[0]:
-            dq = on.added(dq, (block.heads, block.rows), _scaled(matmul_(ds, on.k[keys]), scale))
+            dq = on.added(dq, (block.heads, block.rows), matmul_(ds, on.k[keys]))
         if needs[1]:
             dk = on.added(dk, keys, matmul_(ds.swapaxes(-1, -2), scaled))
         if dmask is not None:
             _add_mask(on, dmask, ds, block)
     found = [
-        None if d is None else _conformed(on.backend, d.reshape(*on.lead, *d.shape[1:]), a)
-        for d, a in zip((dq, dk, dv), (q, k, v), strict=True)
+        None if d is None else _conformed(on.backend, d.reshape(*on.lead, *d.shape[1:]), a, factor)
+        for d, a, factor in zip((dq, dk, dv), (q, k, v), (scale, None, None), strict=True)
     ]
     return *found, None if dmask is None else dmask.reshape(mask.shape).astype(mask.dtype, copy=False)
 
 
-def _conformed(backend: Any, d: Any, like: Any) -> Any:
-    """A gradient summed over what shared an operand, in its dtype."""
+def _conformed(backend: Any, d: Any, like: Any, scale: float | None) -> Any:
+    """A gradient, scaled and summed over what shared an operand, in its dtype and, where it is written, memory order."""
     d = backend.sum_to(d, like.shape)
-    return d if d.dtype == like.dtype else backend.cast(d, like.dtype)
+    if d.dtype != like.dtype:
+        d = d if scale is None else backend.kernel(_SCALED)(d, scale, out=d)
+        out = _ordered(backend, like)
+        backend.put(out, ..., d)
+        return out
+    if scale is None:
+        return d
+    return backend.kernel(_SCALED)(d, scale, out=None if like.flags.c_contiguous else _ordered(backend, like))
+
+
+def _ordered(backend: Any, like: Any) -> Any:
+    """Memory for an array of this shape and dtype whose axes lie in the same order."""
+    axes = sorted(range(like.ndim), key=lambda i: -like.strides[i])
+    out = backend.empty(tuple([like.shape[i] for i in axes]), like.dtype)
+    return out.transpose(*[axes.index(i) for i in range(like.ndim)])
 
 
 def _add_mask(on: _Operands, dmask: Any, ds: Any, block: _Block) -> None:

@@ -71,6 +71,20 @@ def test_softmax_family_equals_float64(shape, dtype):
     _near(rows.log_softmax_vjp(g, z), expected, dtype, scale=100)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize(("shape", "first"), [((3, 5, 5), 0), ((2, 4, 9), 5), ((1, 1, 7), 2), ((2, 300, 301), 1)])
+def test_softmax_of_what_comes_before(shape, first, dtype):
+    x = (_rng().normal(size=shape) * 4).astype(dtype)
+    seen = np.arange(shape[-1]) <= first + np.arange(shape[-2])[:, None]
+    kept = x.copy()
+    y = rows.softmax_causal(x, first)
+    _near(y, _softmax(np.where(seen, x.astype(np.float64), -np.inf)), dtype)
+    assert (y[:, ~seen] == 0).all()
+    np.testing.assert_array_equal(x, kept)
+    assert rows.softmax_causal(x, first, x) is x
+    np.testing.assert_array_equal(x, y)
+
+
 def test_softmax_survives_huge_logits_and_keeps_nan_in_its_row():
     x = np.array([[1e30, 0.0, -1e30], [np.nan, 1.0, 2.0], [-np.nan, 1.0, 2.0], [-np.inf, 0.0, 0.0]], np.float32)
     with np.errstate(invalid="ignore"):

@@ -91,6 +91,24 @@ def test_softmax_family(k: Rows, way: str, columns: int, room: float, start: int
     k.check(y, logsumexp(x, axis=1))
 
 
+@starts
+@cases
+def test_softmax_of_what_comes_before(
+    k: Rows, way: str, columns: int, room: float, start: int, rng: np.random.Generator
+) -> None:
+    f = Form(k, way, columns, room, start)
+    _, x = f.given(rng.uniform(-8, 8, (f.rows, f.columns)))
+    for queries, first in ((f.rows, 0), (3, max(f.columns - 2, 0)), (2, f.columns // 2)):
+        seen = np.arange(f.columns) <= first + np.arange(f.rows)[:, None] % queries
+        wanted = softmax(np.where(seen, x, -np.inf), axis=1)
+        y, hidden = f.empty(), f.given(np.where(seen, x, np.nan))[0]
+        f.run("softmax_causal", (hidden, y), I64(queries), I64(first), held=1)
+        k.check(y, wanted)
+        assert (k.read(y)[~seen] == 0).all()
+        f.run("softmax_causal", (hidden, hidden), I64(queries), I64(first), held=1)
+        np.testing.assert_array_equal(k.read(hidden), k.read(y))
+
+
 @forms
 @starts
 def test_a_result_may_lie_where_an_input_lay(way: str, room: float, start: int, rng: np.random.Generator) -> None:
