@@ -10,6 +10,7 @@ import numpy as np
 
 from . import cuda_copies, cuda_picking
 from .base import Array, Backend
+from .products import launches
 
 
 class MovingBackend(Backend):
@@ -60,6 +61,9 @@ class MovingBackend(Backend):
             return x.reshape(shape)
         with self.place():
             return cuda_copies.reshaped(x, shape)
+
+    def scattered(self, stack: Any) -> bool:
+        return launches(stack.shape, stack.strides) > 2
 
     def concatenate(self, arrays: Any, axis: int) -> Array:
         first, axis = arrays[0], axis % max(arrays[0].ndim, 1)

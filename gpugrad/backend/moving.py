@@ -55,6 +55,10 @@ class Moving:
         """`x` in another shape, a view where the memory allows one; no length is left open."""
         return x.reshape(shape)
 
+    def scattered(self, stack: Any) -> bool:
+        """Whether products with this stack of matrices, of several axes, take more launches than with a copy of it."""
+        return False
+
     def join(self, arrays: Sequence[Any], axis: int, out: Any) -> None:
         """Arrays side by side along `axis` of `out`."""
         self.xp.concatenate(arrays, axis=axis, out=out)

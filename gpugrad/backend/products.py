@@ -5,14 +5,16 @@ Geometry only: shapes and strides in, numbers for BLAS out. Who computes them is
 
 from __future__ import annotations
 
+import functools
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Operand", "Problem", "Spread", "batch_shape", "problem", "spread"]
+__all__ = ["Operand", "Problem", "Spread", "batch_shape", "launches", "problem", "spread"]
 
 
 class Operand(NamedTuple):
@@ -124,6 +126,19 @@ def _starts(axes: list[tuple[int, int, int, int]]) -> Iterator[tuple[int, int, i
             sum(i * axis[2] for i, axis in pairs),
             sum(i * axis[3] for i, axis in pairs),
         )
+
+
+@functools.lru_cache(maxsize=4096)
+def launches(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
+    """In how many strided batches a stack of matrices is multiplied with one that lies in C order."""
+    counts, step = [1], 0  # of axes that have a step in common, the last ones first; what the next one would have
+    for n, s in reversed([axis for axis in zip(shape[:-2], strides[:-2], strict=True) if axis[0] != 1]):
+        if s == step:
+            counts[-1] *= n
+        else:
+            counts.append(n)
+        step = n * s
+    return math.prod(counts) // max(counts)
 
 
 def batch_shape(a: Any, b: Any) -> tuple[int, ...]:

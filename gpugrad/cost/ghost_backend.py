@@ -315,6 +315,10 @@ class GhostBackend(Backend):
         """Likewise."""
         return self.statistics(rows)
 
+    def scattered(self, stack: Any) -> bool:
+        """As on the device."""
+        return self.root.scattered(stack)
+
     def scatter_add(self, target: Any, index: Any, source: Any) -> None:
         """On the CPU rows by index are made dense and, where no loop is compiled, take the numbers of their cells."""
         rows = getattr(index, "dtype", np.dtype(float)).kind in "iu" and target.ndim > 1 and target.size > 0

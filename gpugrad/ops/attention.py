@@ -203,7 +203,7 @@ def _rule(
 
 
 def _conformed(backend: Any, d: Any, like: Any, scale: float | None) -> Any:
-    """A gradient, scaled and summed over what shared an operand, in its dtype and, where it is written, memory order."""
+    """A gradient, scaled, summed over what shared an operand, in its dtype and, if it is written anew, its order."""
     d = backend.sum_to(d, like.shape)
     if d.dtype != like.dtype:
         d = d if scale is None else backend.kernel(_SCALED)(d, scale, out=d)

@@ -14,11 +14,21 @@ from ..backend import backend_of, is_array
 from ..casting import CASTING, cast
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import Tensor, apply
-from .arguments import added, backend_for_all
+from .arguments import added, backend_for_all, bare
+from .cast import clone
 
 
 def _transposed(x: Any) -> Any:
     return x.swapaxes(-1, -2)
+
+
+def _stacked(x: Any) -> Any:
+    """`x`, of four axes or more; copied once where its matrices lie so that each product would take many launches."""
+    array = bare(x)
+    if not backend_of(array).scattered(array):
+        return x
+    by_columns = array.strides[-2] < array.strides[-1]
+    return _transposed(clone(_transposed(x))) if by_columns else clone(x)
 
 
 def _matmul_forward(needs: Needs, a: Any, b: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -27,6 +37,7 @@ def _matmul_forward(needs: Needs, a: Any, b: Any) -> tuple[Any, tuple[Any, ...]]
 
 
 def _matmul_rule(g: Any, needs: Needs, a: Any, b: Any, axes_of_b: int) -> tuple[Any, Any]:
+    g = _stacked(g) if g.ndim > 3 else g
     ga = matmul(g, _transposed(b)) if needs[0] else None
     if not needs[1]:
         return ga, None
@@ -78,6 +89,7 @@ def matmul(a: Any, b: Any) -> Any:
             "expected (..., m, k) and (..., k, n), or vectors (k,)"
         )
     if left > 1 and right > 1:
+        a, b = _stacked(a) if left > 3 else a, _stacked(b) if right > 3 else b
         return apply(MATMUL, (a, b), {})
     rows = a.reshape(1, -1) if left == 1 else a
     columns = b.reshape(-1, 1) if right == 1 else b
