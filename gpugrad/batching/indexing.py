@@ -18,6 +18,7 @@ from .table import aligned, call, example, full, highest, holds, loop, strip, tr
 
 def pick(x: BatchArray, index: Any) -> Any:
     """`x[index]`."""
+    index = tree(_bare, index)
     level = highest((x, index))
     parts = index if isinstance(index, tuple) else (index,)
     if _is(level, x) and not any(isinstance(p, BatchArray) for p in parts):
@@ -35,6 +36,7 @@ def pick(x: BatchArray, index: Any) -> Any:
 
 def put(x: BatchArray, index: Any, value: Any) -> None:
     """`x[index] = value`; an array that all examples share holds one for each from then on, where it must."""
+    index, value = tree(_bare, index), _bare(value)
     parts = index if isinstance(index, tuple) else (index,)
     levels = union([x, value, *parts])
     if len(levels) > len(levels_of(x)):
@@ -67,6 +69,13 @@ def put(x: BatchArray, index: Any, value: Any) -> None:
 _hooks.update(pick=pick, put=put)
 
 
+def _bare(x: Any) -> Any:
+    """The array of a tensor; one that requires a gradient refuses, as it does where a bare array is asked for one."""
+    if not hasattr(x, "_node"):
+        return x
+    return x.data if x._node is None else x.__array__()
+
+
 def _is(level: Any, x: Any) -> bool:
     return isinstance(x, BatchArray) and x.backend.level == level.level  # type: ignore[attr-defined]
 
@@ -91,8 +100,9 @@ def _value(level: Any, value: Any, rank: int) -> Any:
 def _grow(x: BatchArray, levels: Levels) -> None:
     """Let `x` hold examples of all of `levels`, on memory of its own."""
     wide = lifted(x, levels)
+    value = full(wide.backend, wide).copy()  # before `x` changes, which `wide` may hold
     x.backend = wide.backend
-    x.set(full(wide.backend, wide).copy(), True)
+    x.set(value, True)
 
 
 class _Plan:

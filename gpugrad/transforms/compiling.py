@@ -95,7 +95,7 @@ def compile(function: Callable[..., Any] | None = None, *, warmup: int = 3, max_
     if function is None:
         return functools.partial(compile, warmup=warmup, max_graphs=max_graphs)
     compiled = Compiled(function, warmup, max_graphs)
-    return functools.update_wrapper(compiled, function) if hasattr(function, "__name__") else compiled
+    return functools.update_wrapper(compiled, function, updated=()) if hasattr(function, "__name__") else compiled
 
 
 class _Kind:

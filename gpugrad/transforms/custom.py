@@ -39,7 +39,7 @@ class _Custom:
     def __init__(self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
         if not callable(fun):
             raise TypeError(f"[{type(self).__name__}] expected a function, got {type(fun).__name__}")
-        functools.update_wrapper(self, fun)
+        functools.update_wrapper(self, fun, updated=())  # `fun` may be a transform of a function with rules
         self.fun = fun
         self.name = getattr(fun, "__name__", type(fun).__name__)
         self.nondiff = tuple(sorted(nondiff_argnums))

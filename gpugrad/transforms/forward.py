@@ -19,7 +19,7 @@ def jvp(f: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ..
         f: function of arrays or nested structures of them, giving an array or a structure.
         primals: its arguments, a tuple.
         tangents: the direction, a tuple of the same structure and shapes.
-        has_aux: `f` returns (output, auxiliary); the auxiliary is passed through.
+        has_aux: `f` returns (output, auxiliary); the auxiliary is given as the output is.
 
     Returns:
         `(output, tangent)`, with `has_aux` `(output, tangent, aux)`; the tangent in the output's structure. Of complex

@@ -63,9 +63,14 @@ def jacrev(
     return inner
 
 
-def _by_rows(recorded: Recorded, argnums: int | Sequence[int]) -> Any:
+def _outputs(recorded: Recorded) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+    """What the function gave, numbers (of what does not depend on the arguments) as arrays, and its structure."""
     outputs, build = flatten(recorded.value())
-    outputs = [np.asarray(y) if isinstance(y, (float, complex)) else y for y in outputs]
+    return [np.asarray(y) if isinstance(y, float | complex | np.generic) else y for y in outputs], build
+
+
+def _by_rows(recorded: Recorded, argnums: int | Sequence[int]) -> Any:
+    outputs, build = _outputs(recorded)
     rows = []
     for i, y in enumerate(outputs):
         gradient = _rows(y, i, outputs, build, recorded)
@@ -114,7 +119,7 @@ def jacfwd(
 
 
 def _by_columns(recorded: Recorded, primals: tuple[Any, ...], argnums: int | Sequence[int]) -> Any:
-    outputs, build = flatten(recorded.value())
+    outputs, build = _outputs(recorded)
     leaves, rebuild = flatten(primals)
     columns = [_columns(recorded, leaves, i, rebuild) for i in range(len(leaves))]
     found = []

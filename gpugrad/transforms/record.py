@@ -21,7 +21,7 @@ from ..ops.cast import astype
 from ..tape import walk
 from ..tensor import Tensor, new_leaf, new_tensor
 from .push import push
-from .tree import flatten
+from .tree import flatten, tree_map
 
 
 class _Depth(threading.local):
@@ -50,6 +50,7 @@ class Inputs:
     """Arguments replaced by tensors that the tape can be walked back to."""
 
     def __init__(self, tree: Any, who: str) -> None:
+        self.who = who
         leaves, self.build = flatten(tree)
         self.tensors = [_stand_in(leaf, who) for leaf in leaves]
         self.nodes: list[Node] = [t._node for t in self.tensors if t._node is not None]
@@ -71,6 +72,20 @@ class Inputs:
     def outer(self, out: Tensor) -> Tensor:
         """A result as the caller gets it: recorded only where somebody further out may differentiate it."""
         return out if self.graph else out.detach()
+
+    def parted(self, result: Any) -> tuple[Any, Any]:
+        """Output and auxiliary of a function that gives both, the latter as the caller gets it.
+
+        Raises:
+            TypeError: it gave something else.
+        """
+        if not isinstance(result, tuple) or len(result) != 2:
+            what = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
+            raise TypeError(
+                f"[{self.who}] with has_aux=True the function returned {what}; expected (output, auxiliary)"
+            )
+        output, aux = result
+        return output, tree_map(lambda t: self.finish(self.outer(t)) if isinstance(t, Tensor) else t, aux)
 
     def finish(self, g: Any) -> Any:
         """A tensor where the caller gave tensors or may differentiate further; else the bare array."""
@@ -104,7 +119,7 @@ class Recorded:
         result = run(self.inputs, lambda args: f(*args))
         self.aux: Any = None
         if has_aux:
-            result, self.aux = result
+            result, self.aux = self.inputs.parted(result)
         self.outputs, self.build = flatten(result)
 
     def value(self) -> Any:
@@ -157,8 +172,6 @@ class Recorded:
 
     def _result(self, t: Any, out: Any) -> Any:
         if t is None:
-            if not isinstance(out, Tensor) and not is_array(out):
-                return np.zeros(np.shape(out))
-            array = out.data if isinstance(out, Tensor) else out
+            array = out.data if isinstance(out, Tensor) else out if is_array(out) else np.asarray(out)
             t = backend_of(array).xp.zeros(array.shape, array.dtype)
         return self.inputs.finish(t)

@@ -24,7 +24,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     Args:
         f: function of arrays or nested structures of them, giving an array or a structure.
         primals: its arguments.
-        has_aux: `f` returns (output, auxiliary); the auxiliary is passed through.
+        has_aux: `f` returns (output, auxiliary); the auxiliary is given as the output is.
 
     Returns:
         `(output, pullback)`, with `has_aux` `(output, pullback, aux)`. `pullback(cotangent)` takes the
@@ -71,7 +71,7 @@ def value_and_grad(
             return f(*full, **kwargs)
 
         result = run(inputs, call)
-        out, aux = result if has_aux else (result, None)
+        out, aux = inputs.parted(result) if has_aux else (result, None)
         if not isinstance(out, Tensor):
             out = Tensor(out)
         if out.data.size != 1:

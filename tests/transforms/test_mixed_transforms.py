@@ -1,0 +1,93 @@
+"""What random compositions of transforms found: each was a wrong number, a wrong type or an error from deep inside."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gpugrad as gg
+import gpugrad.numpy as gnp
+
+A = np.arange(24.0).reshape(2, 3, 4) * 0.1
+B, C = np.arange(8.0).reshape(2, 4) * 0.3, np.arange(12.0).reshape(3, 4) * 0.2
+
+
+def added(x: Any, y: Any) -> Any:
+    z = gg.as_tensor(x * 1.0)
+    z[::-1] += y
+    return z
+
+
+def replaced(x: Any, y: Any) -> Any:
+    z = gg.as_tensor(x * 1.0)
+    z[0] = y[0]
+    return z
+
+
+@pytest.mark.parametrize("f", [added, replaced])
+def test_values_of_the_inner_map_are_written_to_a_copy_of_what_the_outer_map_has(f: Any) -> None:
+    expected = np.stack([np.stack([np.asarray(f(b, c).data) for c in C]) for b in B])
+    np.testing.assert_array_equal(gg.vmap(gg.vmap(f, (None, 0)), (0, None))(B, C), expected)
+    expected = np.stack([np.stack([np.asarray(f(b, a).data) for a in rows]) for b, rows in zip(B, A, strict=True)])
+    np.testing.assert_array_equal(gg.vmap(gg.vmap(f, (None, 0)), (0, 0))(B, A), expected)
+
+
+def test_a_compiled_transform_of_a_compiled_function_is_the_transform() -> None:
+    f = gg.compile(lambda x: gnp.sin(x).sum(-1))
+    np.testing.assert_allclose(gg.compile(gg.jacrev(f))(C[0]), np.cos(C[0]))
+    np.testing.assert_allclose(gg.compile(gg.vmap(f, 1))(C), np.sin(C.T).sum(-1))
+
+
+def test_a_transform_of_a_function_with_rules_has_none_itself() -> None:
+    @gg.custom_vjp
+    def inner(x: Any) -> Any:
+        return x * 2.0
+
+    inner.defvjp(lambda x: (x * 2.0, None), lambda _, g: (g * 2.0,))
+    with pytest.raises(gg.GradientError, match="has no rules yet"):
+        gg.grad(gg.custom_vjp(gg.vmap(inner)))(C[0])
+
+
+def test_an_example_that_is_an_array_is_indexed_by_what_a_gradient_computes() -> None:
+    def f(a: Any, b: Any) -> Any:
+        written = b.copy()
+        written[gnp.argmin(a)] = 5.0
+        return (gnp.sin(a) * b[gnp.argsort(a)] * written).sum()
+
+    x, y = np.cos(B), np.sin(B)
+    expected = [gg.grad(f)(a, b) for a, b in zip(x, y, strict=True)]
+    np.testing.assert_allclose(gg.vmap(gg.grad(f))(x, y), expected)
+
+
+@pytest.mark.parametrize("jacobian", [gg.jacrev, gg.jacfwd, gg.jacobian])
+@pytest.mark.parametrize("constant", [np.float32(2.0), np.float64(2.0), 2.0])
+def test_jacobians_of_numbers_that_do_not_depend_on_the_arguments(jacobian: Any, constant: Any) -> None:
+    found = jacobian(lambda x: {"a": constant, "b": x * 2.0})(C[0])
+    np.testing.assert_array_equal(found["a"], np.zeros(4))
+    assert found["a"].dtype in (np.asarray(constant).dtype, np.float64)
+    np.testing.assert_array_equal(found["b"], 2.0 * np.eye(4))
+
+
+def test_auxiliaries_are_arrays_where_the_arguments_are() -> None:
+    def f(x: Any) -> Any:
+        return (x * x).sum(), {"doubled": x * 2.0, "name": "aux"}
+
+    for found in (gg.grad(f, has_aux=True)(C[0])[1], gg.jvp(f, (C[0],), (C[1],), has_aux=True)[2]):
+        assert type(found["doubled"]) is np.ndarray
+        np.testing.assert_array_equal(found["doubled"], 2.0 * C[0])
+    (_, aux), _ = gg.value_and_grad(f, has_aux=True)(gg.tensor(C[0], dtype="float64"))
+    assert isinstance(aux["doubled"], gg.Tensor)
+    assert not aux["doubled"].requires_grad
+
+    def through(x: Any) -> Any:  # further out they are differentiated
+        return gg.grad(f, has_aux=True)(x)[1]["doubled"].sum()
+
+    np.testing.assert_array_equal(gg.grad(through)(C[0]), np.full(4, 2.0))
+
+
+@pytest.mark.parametrize("result", [lambda x: x.sum(), lambda x: (x.sum(), 1, 2)])
+def test_has_aux_of_a_function_that_gives_no_pair(result: Any) -> None:
+    with pytest.raises(TypeError, match=r"\[grad\] with has_aux=True the function returned"):
+        gg.grad(result, has_aux=True)(C[0])
+    with pytest.raises(TypeError, match=r"\[vjp\] with has_aux=True the function returned"):
+        gg.vjp(result, C[0], has_aux=True)
