@@ -5,11 +5,13 @@
 //   segment_starts(index, order, starts, count, rows)  starts[r]: how many of the sorted indices are below r, r <= rows
 //   segment_sum(g, order, starts, y, rows, columns)
 //       y[r, :] += sum over k in starts[r]..starts[r + 1] of g[order[k], :]
+//   add_few_rows(g, index, y, count, rows, columns)    y[r, :] += sum of g[i, :] where index[i] is r, in the order of i
 //
 // A negative index counts from the end. The host sorts (index, negative ones counted from 0) once, stable, into `order`.
 // x, y, g: storage type, C-contiguous rows of `columns`; index, order, starts and sizes: long long. take_rows: block
 // (across, down), a row's packs along x; grid (blocks,). segment_starts: a thread for each start. segment_sum: block
-// (m,), grid (ceil(columns / m), rows up to 65535; more are looped over).
+// (m,), grid (ceil(columns / m), rows up to 65535; more are looped over). add_few_rows: block (32, 8), a warp for a row and
+// 128 columns, grid (ceil(columns / 128), ceil(rows / 8) up to 65535); each row looks at all indices, so without sorting.
 #include "types.cuh"
 
 namespace gg {
@@ -64,6 +66,42 @@ __device__ void segment_sum(const T* g, const long long* order, const long long*
   }
 }
 
+template <class T>
+__device__ void add_few_rows(const T* g, const long long* index, T* y, long long count, long long rows,
+                             long long columns) {
+  using C = real<T>;
+  constexpr int Across = 4, AtOnce = 4;  // columns of a thread, and rows that it asks for before it adds them
+  const int lane = threadIdx.x;
+  const long long column = blockIdx.x * 32ll * Across + lane;
+  for (long long r = blockIdx.y * 8ll + threadIdx.y; r < rows; r += gridDim.y * 8ll) {
+    C sum[Across] = {};
+    bool any = false;
+    for (long long first = 0; first < count; first += 32) {
+      const long long named = first + lane < count ? index[first + lane] : -1 - rows;
+      unsigned found = __ballot_sync(0xffffffffu, (named < 0 ? named + rows : named) == r);
+      any |= found != 0;
+      while (found) {
+        C given[AtOnce][Across];
+#pragma unroll
+        for (int k = 0; k < AtOnce; ++k) {
+          const T* from = g + (first + __ffs(found) - 1) * columns + column;
+#pragma unroll
+          for (int j = 0; j < Across; ++j) given[k][j] = found && column + 32 * j < columns ? load<C>(from[32 * j]) : C(0);
+          found &= found - 1;
+        }
+#pragma unroll
+        for (int k = 0; k < AtOnce; ++k)
+#pragma unroll
+          for (int j = 0; j < Across; ++j) sum[j] += given[k][j];
+      }
+    }
+    T* to = y + r * columns + column;
+#pragma unroll
+    for (int j = 0; j < Across; ++j)
+      if (any && column + 32 * j < columns) to[32 * j] = store<T>(load<C>(to[32 * j]) + sum[j]);
+  }
+}
+
 }  // namespace gg
 
 #define GG_TAKE(name, W, T, tag)                                                                                    \
@@ -77,6 +115,10 @@ __device__ void segment_sum(const T* g, const long long* order, const long long*
   extern "C" __global__ void gg_segment_starts_##tag(const long long* index, const long long* order,                \
                                                      long long* starts, long long count, long long rows) {          \
     gg::starts_of(index, order, starts, count, rows);                                                               \
+  }                                                                                                                 \
+  extern "C" __global__ void __launch_bounds__(256) gg_add_few_rows_##tag(                                          \
+      const T* g, const long long* index, T* y, long long count, long long rows, long long columns) {               \
+    gg::add_few_rows(g, index, y, count, rows, columns);                                                            \
   }                                                                                                                 \
   extern "C" __global__ void gg_segment_sum_##tag(const T* g, const long long* order, const long long* starts,      \
                                                   T* y, long long rows, long long columns) {                        \

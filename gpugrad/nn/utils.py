@@ -9,6 +9,7 @@ from typing import Any
 from .. import mutation
 from ..backend import backend_of, capturing
 from ..backend.placing import placed
+from ..fusion import call, trace
 from ..ops.joining import concatenate
 from ..tensor import Tensor, new_tensor
 
@@ -28,26 +29,29 @@ def _by_device(grads: list[Any]) -> list[list[Any]]:
     return list(groups.values())
 
 
+_ROOT = trace(lambda squares: call("sqrt", squares), "clip_norm")
+_FACTOR = trace(lambda total, most: call("minimum", most / (total + 1e-6), 1.0), "clip_factor")
+
+
 @placed
 def _norm(grads: list[Any], norm_type: float) -> Any:
     """The norm of arrays on one device, as an array there."""
     backend = backend_of(grads[0])
     xp = backend.xp
     if norm_type == 2.0:
-        total = xp.sqrt(xp.asarray(backend.optim.squared_norm(grads)))
+        total = backend.kernel(_ROOT)(xp.asarray(backend.optim.squared_norm(grads)))
     elif norm_type == math.inf:
         total = xp.stack([abs(g).max() for g in grads]).max()
     else:
         total = xp.stack([(abs(g) ** norm_type).sum() for g in grads]).sum() ** (1.0 / norm_type)
-    return xp.asarray(total, dtype=grads[0].dtype)
+    return xp.asarray(total, dtype=grads[0].dtype) if total.dtype != grads[0].dtype else total
 
 
 @placed
 def _scale_to(grads: list[Any], max_norm: float, total: Any) -> None:
     """Multiply arrays on one device by what brings a norm of `total` down to `max_norm`."""
     backend = backend_of(grads[0])
-    factor = backend.xp.minimum(max_norm / (backend.xp.asarray(total, grads[0].dtype) + 1e-6), 1.0)
-    backend.optim.scale(grads, factor)
+    backend.optim.scale(grads, backend.kernel(_FACTOR)(backend.xp.asarray(total, grads[0].dtype), max_norm))
 
 
 def clip_grad_norm_(

@@ -197,7 +197,12 @@ def arange(
     requires_grad: bool = False,
 ) -> Tensor:
     """Numbers from `start` (0 if only one is given) up to, not including, `stop`; integers give int64."""
-    array = np.arange(start, step=step) if stop is None else np.arange(start, stop, step)
+    start, stop = (0, start) if stop is None else (start, stop)
+    if all(isinstance(n, int | np.integer) for n in (start, stop, step)):  # made there: nothing is sent
+        backend = backend_for(device)
+        whole = backend.xp.arange(int(start), int(stop), int(step), dtype=np.int64)
+        return Tensor(whole if dtype in (None, whole.dtype) else backend.cast(whole, np.dtype(dtype)), requires_grad)
+    array = np.arange(start, stop, step)
     array = array.astype(np.dtype(dtype)) if dtype is not None else array
     if dtype is None and array.dtype.kind == "f":
         array = array.astype(get_default_dtype())

@@ -80,6 +80,20 @@ def test_segment_sum_adds_rows_by_index(k: Rows, rng: np.random.Generator) -> No
     k.check(out_stored, out, 2)
 
 
+@pytest.mark.parametrize(("count", "columns"), [(7, 37), (70, 130), (33, 1), (1, 4)])
+def test_few_rows_are_added_by_index(k: Rows, rng: np.random.Generator, count: int, columns: int) -> None:
+    rows = 11
+    index = rng.integers(-rows - 1, rows + 1, count)
+    index[: count // 2] = 3
+    g_stored, g = k.given(rng.uniform(-1, 1, (count, columns)))
+    out_stored, out = k.given(rng.uniform(-1, 1, (rows, columns)))
+    grid = -(-columns // 128), 1
+    k.run("add_few_rows", grid, (32, 8), (g_stored, index, out_stored, I64(count), I64(rows), I64(columns)))
+    inside = (index >= -rows) & (index < rows)
+    np.add.at(out, index[inside], g[inside])
+    k.check(out_stored, out, 2 + count // 20)
+
+
 @pytest.mark.parametrize(("columns", "across"), [(16, 4), (37, 32), (264, 32)])
 def test_rows_are_taken_by_index(k: Rows, rng: np.random.Generator, columns: int, across: int) -> None:
     stored, x = k.given(rng.uniform(-1, 1, (5, columns)))

@@ -447,3 +447,10 @@ def test_after_an_error_the_callers_stream_waits_for_what_ran(gpu: State) -> Non
         step(gg.ones(3, device="cuda"))
     (_, private, _), (kind, outside, of) = (each for each in gpu.order if each[0] == "wait")
     assert (kind, outside, of) == ("wait", 0, private)
+
+
+def test_numbers_in_a_row_are_made_on_the_device_and_so_in_each_replay(gpu: State) -> None:
+    step = gg.compile(lambda x: x * gg.arange(1, 7, 2, device="cuda") + gg.arange(3, dtype="float32", device="cuda"))
+    x = gg.ones(3, device="cuda")
+    assert [step(x).tolist() for _ in range(5)] == [[1.0, 4.0, 7.0]] * 5
+    assert step.graphs == 1

@@ -91,16 +91,13 @@ class Language(nn.Module):
         return self.head(self.norm(self.block(x)))
 
 
-UPDATE = {"array": 5, "sqrt": 1, "add": 1, "divide": 1, "minimum": 1}
-
-
 @pytest.mark.parametrize(
     ("by_hand", "dtype", "forward", "backward"),
     [
-        (False, "float32", (17, 7), (29, 15)),
-        (False, "bfloat16", (32, 7), (46, 15)),
-        (True, "float32", (20, 7), (25, 14)),
-        (True, "bfloat16", (35, 7), (42, 14)),
+        (False, "float32", (17, 7), (25, 15)),
+        (False, "bfloat16", (32, 7), (42, 15)),
+        (True, "float32", (20, 7), (21, 14)),
+        (True, "bfloat16", (35, 7), (38, 14)),
     ],
 )
 def test_a_step_of_a_language_model(
@@ -122,7 +119,7 @@ def test_a_step_of_a_language_model(
         update.step()
         update.zero_grad()
         found.append(asked(gpu))
-    assert found == [(*forward, {"array": 1}), (*backward, {"argsort": 2}), (4, 0, UPDATE)]
+    assert found == [(*forward, {}), (*backward, {}), (6, 0, {"array": 4})]
     assert gpu.syncs == gpu.uploads == []
 
 

@@ -180,7 +180,7 @@ def test_dropout_draws_without_an_upload_for_each_call(cuda: Backend, gpu: State
     assert gpu.used_bytes[0] == held + 512 * len(results)
 
 
-@pytest.mark.parametrize(("rows", "columns", "count"), [(4, 3, 50), (300, 1, 20), (2, 300, 5)])
+@pytest.mark.parametrize(("rows", "columns", "count"), [(4, 3, 50), (300, 1, 20), (2, 300, 5), (4, 3, 5000)])
 def test_rows_added_by_index_with_repeats(
     cuda: Backend, gpu: State, rng: np.random.Generator, rows: int, columns: int, count: int
 ) -> None:
@@ -198,10 +198,12 @@ def test_rows_added_by_index_with_repeats(
 
 def test_rows_are_added_in_the_order_of_the_index(cuda: Backend) -> None:
     """1e8 + 1 - 1e8 in float32 depends on the order: the answer of adding from left to right is 0."""
-    target = cuda.from_host(np.zeros((1, 1), np.float32))
-    source = cuda.from_host(np.float32([1e8, 1.0, -1e8]).reshape(3, 1))
-    cuda_rows.scatter_add_rows(target, cuda.from_host(np.zeros(3, np.int64)), source)
-    assert target.get().item() == 0.0
+    for count in (3, 5000):  # few of which each row looks for itself, and many that are sorted
+        target = cuda.from_host(np.zeros((1, 1), np.float32))
+        source = np.zeros((count, 1), np.float32)
+        source[[0, count // 2, count - 1]] = [[1e8], [1.0], [-1e8]]
+        cuda_rows.scatter_add_rows(target, cuda.from_host(np.zeros(count, np.int64)), cuda.from_host(source))
+        assert target.get().item() == 0.0
 
 
 @pytest.mark.parametrize("call", [cuda_rows.softmax, lambda x: cuda_rows.layer_norm(x, None, None)])
