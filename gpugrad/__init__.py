@@ -20,7 +20,7 @@ from .batching import BatchError
 from .casting import autocast
 from .exhausted import OutOfMemoryError
 from .fusion import FormulaError
-from .gradmode import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .gradmode import detect_anomaly, enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .ops import fft, special
 from .ops.arranging import append, block, meshgrid
 from .ops.bessel import i0
@@ -70,11 +70,16 @@ from .ops.numeric import (
 )
 from .ops.order import argpartition, argsort, cumprod, cumsum, partition, sort, topk, unique
 from .ops.polynomials import polyval, vander
+from .ops.picking import index_copy, index_fill, narrow, scatter_reduce, take_along_dim
 from .ops.quantile import (
     bincount, digitize, histogram, median, nanmedian, nanpercentile, nanquantile, percentile, quantile,
     searchsorted,
 )
 from .ops.padding import pad
+from .ops.queries import (
+    finfo, hamming_window, hann_window, iinfo, is_complex, is_floating_point, is_tensor, numel, promote_types,
+    result_type, tril_indices, triu_indices, unravel_index,
+)
 from .ops.random import (
     get_rng_state, manual_seed, normal, rand, rand_like, randint, randn, randn_like, randperm, set_rng_state, uniform,
 )
@@ -82,6 +87,7 @@ from .ops.reduce import (
     all, any, argmax, argmin, count_nonzero, max, mean, min, prod, ptp, std, sum, var,
 )
 from .ops.rows import dropout, layer_norm, log_softmax, logsumexp, maxout, rms_norm, softmax
+from .ops.runs import bucketize, cummax, cummin, isin, kthvalue, logcumsumexp, mode, unique_consecutive
 from .ops.sampling import bernoulli, multinomial
 from .ops.sequences import convolve, correlate, cross, diff, gradient, interp, trapezoid, unwrap
 from .ops.shape import (
@@ -93,6 +99,10 @@ from .ops.shape import (
 from .ops.special import digamma, erfinv, gammaln, gammaln as lgamma, polygamma, xlogy
 from .ops.statistics import average, corrcoef, cov
 from .ops.torch_meanings import amax, amin, norm, split
+from .ops.weighted import (
+    addbmm, addcdiv, addcmul, addmv, addr, baddbmm, frac, lerp, mv, polar, std_mean, var_mean, view_as_complex,
+    view_as_real,
+)
 from .primitive import Primitive
 from .nodes import GradientError
 from .tensor import Tensor
@@ -130,6 +140,7 @@ if TYPE_CHECKING:
     from .cost import CostError, checkpoint_plan, profile, tape_memory
     from .explaining import explain
     from .optim.scaler import GradScaler
+    from .scipy.linalg import block_diag
     from .transforms.solvers import SolverError, fixed_point, odeint
 
 # Loaded when first asked for: a program that only differentiates trains nothing, measures nothing, solves no equations.
@@ -144,6 +155,7 @@ _LATE = {
     **dict.fromkeys(("from_jax", "from_torch", "to_jax", "to_torch"), ".bridges"),
     **dict.fromkeys(("SolverError", "fixed_point", "odeint"), ".transforms.solvers"),
     "GradScaler": ".optim.scaler",
+    "block_diag": ".scipy.linalg",
     "explain": ".explaining",
 }
 
@@ -173,46 +185,52 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "AnomalyError", "BatchError", "CostError", "Device", "DeviceError", "FormulaError", "GradScaler", "GradientError",
     "GradientMismatchError", "OutOfMemoryError", "Primitive", "SolverError", "Tensor", "__version__", "abs", "absolute",
-    "acos", "acosh", "add", "addmm", "all", "allclose", "amax", "amin", "angle", "any", "append", "apply_along_axis",
-    "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin",
-    "argpartition", "argsort", "argwhere", "around", "array_equal", "array_split", "as_tensor", "asarray", "asin",
-    "asinh", "astype", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "autocast", "autograd",
-    "average", "bernoulli", "bfloat16", "bincount", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "block",
-    "bmm", "bool_", "broadcast_arrays", "broadcast_tensors", "broadcast_to", "cat", "cbrt", "cdist", "ceil", "celu",
+    "acos", "acosh", "add", "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr", "all", "allclose", "amax", "amin",
+    "angle", "any", "append", "apply_along_axis", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan",
+    "arctan2", "arctanh", "argmax", "argmin", "argpartition", "argsort", "argwhere", "around", "array_equal",
+    "array_split", "as_tensor", "asarray", "asin", "asinh", "astype", "atan", "atan2", "atanh", "atleast_1d",
+    "atleast_2d", "atleast_3d", "autocast", "autograd", "average", "baddbmm", "bernoulli", "bfloat16", "bincount",
+    "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "block", "block_diag", "bmm", "bool_",
+    "broadcast_arrays", "broadcast_tensors", "broadcast_to", "bucketize", "cat", "cbrt", "cdist", "ceil", "celu",
     "check_grads", "checkpoint", "checkpoint_plan", "chunk", "clamp", "clip", "clone", "column_stack", "compile",
     "complex64", "complex128", "concat", "concatenate", "conj", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
     "conv_transpose2d", "conv_transpose3d", "convolve", "copysign", "corrcoef", "correlate", "cos", "cosh", "cost",
-    "count_nonzero", "cov", "cpu", "cross", "cross_entropy", "cuda", "cumprod", "cumsum", "cumulative_prod",
-    "cumulative_sum", "custom_jvp", "custom_vjp", "default_device", "deg2rad", "degrees", "detect_anomaly", "device",
-    "diag", "diag_embed", "diagonal", "diff", "digamma", "digitize", "div", "divide", "dot", "dropout", "dstack", "e",
-    "einsum", "elementwise", "elementwise_grad", "elu", "empty", "empty_like", "enable_grad", "eq", "equal", "erf",
-    "erfc", "erfinv", "exp", "exp2", "expand", "expand_as", "expand_dims", "expit", "explain", "expm1", "eye", "fabs",
-    "fft", "fix", "fixed_point", "flatten", "flip", "fliplr", "flipud", "float16", "float32", "float64", "float_power",
-    "floor", "floor_divide", "fmax", "fmin", "fmod", "frexp", "from_dlpack", "from_jax", "from_numpy", "from_torch",
-    "full", "full_like", "fusion", "gammaln", "gather", "ge", "gelu", "get_default_dtype",
-    "get_float32_matmul_precision", "get_rng_state", "grad", "gradient", "greater", "greater_equal", "gt",
-    "hardsigmoid", "hardswish", "hardtanh", "heaviside", "hessian", "histogram", "hstack", "hvp", "hypot", "i0",
-    "identity", "imag", "index_add", "index_select", "inf", "inner", "int8", "int16", "int32", "int64", "interp",
-    "invert", "is_grad_enabled", "isclose", "isfinite", "isinf", "isnan", "jacfwd", "jacobian", "jacrev", "jvp", "kron",
-    "layer_norm", "ldexp", "le", "leaky_relu", "left_shift", "less", "less_equal", "lgamma", "linalg", "linear",
-    "linearize", "linspace", "log", "log1p", "log2", "log10", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2",
-    "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logsigmoid", "logsumexp", "lt", "manual_seed",
-    "masked_fill", "masked_select", "matmul", "matrix_transpose", "max", "maximum", "maxout", "mean", "median",
-    "meshgrid", "min", "minimum", "mish", "mm", "mod", "modf", "moveaxis", "movedim", "mul", "multinomial", "multiply",
+    "count_nonzero", "cov", "cpu", "cross", "cross_entropy", "cuda", "cummax", "cummin", "cumprod", "cumsum",
+    "cumulative_prod", "cumulative_sum", "custom_jvp", "custom_vjp", "default_device", "deg2rad", "degrees",
+    "detect_anomaly", "device", "diag", "diag_embed", "diagonal", "diff", "digamma", "digitize", "div", "divide", "dot",
+    "dropout", "dstack", "e", "einsum", "elementwise", "elementwise_grad", "elu", "empty", "empty_like", "enable_grad",
+    "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expand", "expand_as", "expand_dims", "expit", "explain",
+    "expm1", "eye", "fabs", "fft", "finfo", "fix", "fixed_point", "flatten", "flip", "fliplr", "flipud", "float16",
+    "float32", "float64", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "frac", "frexp",
+    "from_dlpack", "from_jax", "from_numpy", "from_torch", "full", "full_like", "fusion", "gammaln", "gather", "ge",
+    "gelu", "get_default_dtype", "get_float32_matmul_precision", "get_rng_state", "grad", "gradient", "greater",
+    "greater_equal", "gt", "hamming_window", "hann_window", "hardsigmoid", "hardswish", "hardtanh", "heaviside",
+    "hessian", "histogram", "hstack", "hvp", "hypot", "i0", "identity", "iinfo", "imag", "index_add", "index_copy",
+    "index_fill", "index_select", "inf", "inference_mode", "inner", "int8", "int16", "int32", "int64", "interp",
+    "invert", "is_complex", "is_floating_point", "is_grad_enabled", "is_tensor", "isclose", "isfinite", "isin", "isinf",
+    "isnan", "jacfwd", "jacobian", "jacrev", "jvp", "kron", "kthvalue", "layer_norm", "ldexp", "le", "leaky_relu",
+    "left_shift", "lerp", "less", "less_equal", "lgamma", "linalg", "linear", "linearize", "linspace", "log", "log1p",
+    "log2", "log10", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2", "logcumsumexp", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "logit", "logsigmoid", "logsumexp", "lt", "manual_seed", "masked_fill",
+    "masked_select", "matmul", "matrix_transpose", "max", "maximum", "maxout", "mean", "median", "meshgrid", "min",
+    "minimum", "mish", "mm", "mod", "mode", "modf", "moveaxis", "movedim", "mul", "multinomial", "multiply", "mv",
     "nan", "nan_to_num", "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin", "nanpercentile",
-    "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "ne", "neg", "negative", "newaxis", "nn", "no_grad",
-    "nonzero", "norm", "normal", "not_equal", "odeint", "ones", "ones_like", "optim", "outer", "pad", "partition",
-    "percentile", "permute", "permute_dims", "pi", "piecewise", "polygamma", "polyval", "positive", "pow", "power",
-    "prelu", "prod", "profile", "ptp", "put_along_axis", "quantile", "rad2deg", "radians", "rand", "rand_like",
-    "randint", "randn", "randn_like", "randperm", "ravel", "real", "reciprocal", "relu", "relu6", "remainder", "repeat",
-    "repeat_interleave", "reshape", "reshape_as", "right_shift", "rint", "rms_norm", "roll", "rot90", "round",
-    "row_stack", "rsqrt", "scatter", "scatter_add", "searchsorted", "select", "selu", "set_default_device",
-    "set_default_dtype", "set_float32_matmul_precision", "set_grad_enabled", "set_rng_state", "sigmoid", "sign",
-    "signbit", "silu", "sin", "sinc", "sinh", "softmax", "softplus", "softsign", "sort", "special", "split", "sqrt",
-    "square", "squeeze", "stack", "std", "step", "stop_gradient", "sub", "subtract", "sum", "swapaxes", "swapdims", "t",
-    "take", "take_along_axis", "tan", "tanh", "tape_memory", "tensor", "tensor_split", "tensordot", "tile", "to_jax",
-    "to_torch", "topk", "trace", "transpose", "trapezoid", "tril", "triu", "true_divide", "trunc", "uint8", "uint16",
-    "uint32", "uint64", "unbind", "unflatten", "uniform", "unique", "unsqueeze", "unstack", "unwrap", "value_and_grad",
-    "vander", "var", "vdot", "view", "view_as", "vjp", "vmap", "vstack", "where", "xlogy", "zeros", "zeros_like",
+    "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "narrow", "ne", "neg", "negative", "newaxis", "nn",
+    "no_grad", "nonzero", "norm", "normal", "not_equal", "numel", "odeint", "ones", "ones_like", "optim", "outer",
+    "pad", "partition", "percentile", "permute", "permute_dims", "pi", "piecewise", "polar", "polygamma", "polyval",
+    "positive", "pow", "power", "prelu", "prod", "profile", "promote_types", "ptp", "put_along_axis", "quantile",
+    "rad2deg", "radians", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "ravel", "real",
+    "reciprocal", "relu", "relu6", "remainder", "repeat", "repeat_interleave", "reshape", "reshape_as", "result_type",
+    "right_shift", "rint", "rms_norm", "roll", "rot90", "round", "row_stack", "rsqrt", "scatter", "scatter_add",
+    "scatter_reduce", "searchsorted", "select", "selu", "set_default_device", "set_default_dtype",
+    "set_float32_matmul_precision", "set_grad_enabled", "set_rng_state", "sigmoid", "sign", "signbit", "silu", "sin",
+    "sinc", "sinh", "softmax", "softplus", "softsign", "sort", "special", "split", "sqrt", "square", "squeeze", "stack",
+    "std", "std_mean", "step", "stop_gradient", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take",
+    "take_along_axis", "take_along_dim", "tan", "tanh", "tape_memory", "tensor", "tensor_split", "tensordot", "tile",
+    "to_jax", "to_torch", "topk", "trace", "transpose", "trapezoid", "tril", "tril_indices", "triu", "triu_indices",
+    "true_divide", "trunc", "uint8", "uint16", "uint32", "uint64", "unbind", "unflatten", "uniform", "unique",
+    "unique_consecutive", "unravel_index", "unsqueeze", "unstack", "unwrap", "value_and_grad", "vander", "var",
+    "var_mean", "vdot", "view", "view_as", "view_as_complex", "view_as_real", "vjp", "vmap", "vstack", "where", "xlogy",
+    "zeros", "zeros_like",
 ]
 # fmt: on

@@ -72,6 +72,11 @@ def no_grad() -> set_grad_enabled:
     return set_grad_enabled(False)
 
 
+def inference_mode(mode: Any = True) -> Any:
+    """`no_grad` under PyTorch's other name, also as a plain decorator; `inference_mode(False)` records."""
+    return no_grad()(mode) if callable(mode) else set_grad_enabled(not mode)
+
+
 def enable_grad() -> set_grad_enabled:
     """Within this block (or decorated function) operations are recorded, also inside `no_grad`."""
     return set_grad_enabled(True)

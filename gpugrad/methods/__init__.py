@@ -17,6 +17,7 @@ from .elementwise import ElementwiseMethods
 from .numeric import NumericMethods
 from .reduce import ReduceMethods
 from .shape import ShapeMethods
+from .torch import TorchMethods
 
 _CALL: Final[Mapping[str, Operation]] = FUNCTIONS
 # Within the class `int` and `bool` are methods.
@@ -24,7 +25,7 @@ Integer = int
 Truth = bool
 
 
-class Methods(ElementwiseMethods, NumericMethods, ReduceMethods, ShapeMethods):
+class Methods(ElementwiseMethods, NumericMethods, ReduceMethods, ShapeMethods, TorchMethods):
     """Operators, conversions of dtype, and what asks for sizes."""
 
     __slots__ = ()

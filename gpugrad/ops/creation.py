@@ -153,7 +153,8 @@ def full(size: Any, fill_value: Any, dtype: Any = None, device: Any = None, requ
     return _filled(_shape((size,) if isinstance(size, int) else tuple(size)), value, dtype, device, requires_grad)
 
 
-FUNCTIONS["torch.full"] = full  # for `Tensor.new_full`
+# For `Tensor.new_full` and its kin.
+FUNCTIONS.update({"torch.full": full, "torch.empty": empty, "torch.tensor": tensor})
 
 
 def _like(x: Any, value: Any, dtype: Any, where: Any, requires_grad: bool) -> Tensor:

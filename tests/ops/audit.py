@@ -71,7 +71,8 @@ _because(
     "makes an array",
     """
     arange array as_tensor asanyarray asarray ascontiguousarray empty empty_like eye from_numpy full full_like linspace
-    normal ones ones_like rand rand_like randint randn randn_like randperm tensor uniform zeros zeros_like ix_""",
+    normal ones ones_like rand rand_like randint randn randn_like randperm tensor uniform zeros zeros_like ix_
+    hamming_window hann_window""",
 )
 _because(
     WITHOUT_DERIVATIVE,
@@ -79,7 +80,8 @@ _because(
     """
     allclose array_equal bitwise_left_shift bitwise_right_shift equal greater greater_equal isfinite isinf isnan
     iscomplexobj isrealobj left_shift less less_equal logical_and logical_not logical_or logical_xor not_equal
-    right_shift signbit one_hot ndim shape size result_type einsum_path gammasgn""",
+    right_shift signbit one_hot ndim shape size result_type einsum_path gammasgn is_complex is_floating_point is_tensor
+    numel unravel_index finfo iinfo promote_types tril_indices triu_indices""",
 )
 _because(
     WITHOUT_DERIVATIVE,
@@ -92,7 +94,8 @@ _because(
     WITHOUT_DERIVATIVE,
     "a setting",
     """
-    default_device device enable_grad get_default_dtype is_grad_enabled manual_seed no_grad set_default_device
+    default_device device enable_grad get_default_dtype inference_mode is_grad_enabled manual_seed no_grad
+    set_default_device
     set_default_dtype""",
 )
 _because(WITHOUT_DERIVATIVE, "random: its gradient is the mask of its value, tested there", "dropout")
