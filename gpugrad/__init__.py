@@ -141,6 +141,7 @@ if TYPE_CHECKING:
     from .explaining import explain
     from .optim.scaler import GradScaler
     from .scipy.linalg import block_diag
+    from .train.saving import load, save
     from .transforms.solvers import SolverError, fixed_point, odeint
 
 # Loaded when first asked for: a program that only differentiates trains nothing, measures nothing, solves no equations.
@@ -156,6 +157,7 @@ _LATE = {
     **dict.fromkeys(("SolverError", "fixed_point", "odeint"), ".transforms.solvers"),
     "GradScaler": ".optim.scaler",
     "block_diag": ".scipy.linalg",
+    **dict.fromkeys(("load", "save"), ".train.saving"),
     "explain": ".explaining",
 }
 
@@ -209,8 +211,8 @@ __all__ = [
     "index_fill", "index_select", "inf", "inference_mode", "inner", "int8", "int16", "int32", "int64", "interp",
     "invert", "is_complex", "is_floating_point", "is_grad_enabled", "is_tensor", "isclose", "isfinite", "isin", "isinf",
     "isnan", "jacfwd", "jacobian", "jacrev", "jvp", "kron", "kthvalue", "layer_norm", "ldexp", "le", "leaky_relu",
-    "left_shift", "lerp", "less", "less_equal", "lgamma", "linalg", "linear", "linearize", "linspace", "log", "log1p",
-    "log2", "log10", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2", "logcumsumexp", "logical_and",
+    "left_shift", "lerp", "less", "less_equal", "lgamma", "linalg", "linear", "linearize", "linspace", "load", "log",
+    "log1p", "log2", "log10", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2", "logcumsumexp", "logical_and",
     "logical_not", "logical_or", "logical_xor", "logit", "logsigmoid", "logsumexp", "lt", "manual_seed", "masked_fill",
     "masked_select", "matmul", "matrix_transpose", "max", "maximum", "maxout", "mean", "median", "meshgrid", "min",
     "minimum", "mish", "mm", "mod", "mode", "modf", "moveaxis", "movedim", "mul", "multinomial", "multiply", "mv",
@@ -221,7 +223,7 @@ __all__ = [
     "positive", "pow", "power", "prelu", "prod", "profile", "promote_types", "ptp", "put_along_axis", "quantile",
     "rad2deg", "radians", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "ravel", "real",
     "reciprocal", "relu", "relu6", "remainder", "repeat", "repeat_interleave", "reshape", "reshape_as", "result_type",
-    "right_shift", "rint", "rms_norm", "roll", "rot90", "round", "row_stack", "rsqrt", "scatter", "scatter_add",
+    "right_shift", "rint", "rms_norm", "roll", "rot90", "round", "row_stack", "rsqrt", "save", "scatter", "scatter_add",
     "scatter_reduce", "searchsorted", "select", "selu", "set_default_device", "set_default_dtype",
     "set_float32_matmul_precision", "set_grad_enabled", "set_rng_state", "sigmoid", "sign", "signbit", "silu", "sin",
     "sinc", "sinh", "softmax", "softplus", "softsign", "sort", "special", "split", "sqrt", "square", "squeeze", "stack",

@@ -112,3 +112,4 @@ _because(
 )
 _because(WITHOUT_DERIVATIVE, "a setting", "get_float32_matmul_precision set_float32_matmul_precision")
 _because(WITHOUT_DERIVATIVE, "shows the recorded graph", "explain")
+_because(WITHOUT_DERIVATIVE, "writes and reads files", "load save")
