@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,30 @@ def nested(depth: int) -> Iterator[None]:
         _depth.value = before
 
 
+def apart(results: Sequence[Any], given: Sequence[Any]) -> list[Any]:
+    """Results as arrays and tensors of memory of their own, since who gets them may write to one.
+
+    A rule may hand one array on to several arguments, and so the one that was given to begin with.
+    """
+    taken = {id(_storage(g)) for g in given}
+    out = []
+    for result in results:
+        if not isinstance(result, Tensor) or result._node is None:
+            storage = id(_storage(result))
+            if storage in taken:
+                array = result.data if isinstance(result, Tensor) else result
+                array = backend_of(array).copy(array)
+                result = new_tensor(array, None) if isinstance(result, Tensor) else array
+            taken.add(storage)
+        out.append(result)
+    return out
+
+
+def _storage(x: Any) -> object:
+    array = x.data if isinstance(x, Tensor) else x
+    return backend_of(array).storage(array) if is_array(array) else x
+
+
 class Inputs:
     """Arguments replaced by tensors that the tape can be walked back to."""
 
@@ -59,15 +83,20 @@ class Inputs:
         self.graph = outer or _depth.value > 0
         self.bare = not any(isinstance(leaf, Tensor) for leaf in leaves)
 
-    def cotangents(self, found: dict[Node, Any]) -> Any:
-        """The walk's findings in the structure of the arguments; zeros where the output does not depend on one."""
+    def cotangents(self, found: dict[Node, Any], given: Sequence[Any] = ()) -> Any:
+        """The walk's findings in the structure of the arguments; zeros where the output does not depend on one.
+
+        Args:
+            found: the cotangents of the arguments' nodes.
+            given: the cotangents that the walk began with.
+        """
         out = []
         for t in self.tensors:
             g = found.get(t._node) if t._node is not None else None
             if g is None:
                 g = backend_of(t.data).xp.zeros(t.data.shape, t.data.dtype)
             out.append(self.finish(g))
-        return self.build(out)
+        return self.build(apart(out, given))
 
     def outer(self, out: Tensor) -> Tensor:
         """A result as the caller gets it: recorded only where somebody further out may differentiate it."""
@@ -142,7 +171,8 @@ class Recorded:
         }
         nodes = [o._node if isinstance(o, Tensor) else None for o in self.outputs]
         found = push(sources, nodes, graph)
-        return self.build([self._result(t, o) for t, o in zip(found, self.outputs, strict=True)])
+        results = [self._result(t, o) for t, o in zip(found, self.outputs, strict=True)]
+        return self.build(apart(results, tensors))
 
     def pull(self, cotangent: Any) -> tuple[Any, ...]:
         """The cotangents of the arguments, one for each, from one of the output's structure."""
@@ -156,7 +186,7 @@ class Recorded:
                 g = out._cotangent(c, self.who)
                 roots.append((out._node, g if graph else g.data))
         found = walk(roots, targets=set(self.inputs.nodes), retain=True, graph=graph)
-        return self.inputs.cotangents(found)  # type: ignore[no-any-return]
+        return self.inputs.cotangents(found, given)  # type: ignore[no-any-return]
 
     def _tangent(self, t: Any, x: Tensor, number: int) -> Tensor:
         """A tangent as a tensor of its argument's shape and dtype."""

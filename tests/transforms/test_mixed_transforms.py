@@ -91,3 +91,23 @@ def test_has_aux_of_a_function_that_gives_no_pair(result: Any) -> None:
         gg.grad(result, has_aux=True)(C[0])
     with pytest.raises(TypeError, match=r"\[vjp\] with has_aux=True the function returned"):
         gg.vjp(result, C[0], has_aux=True)
+
+
+def test_derivatives_share_no_memory_with_each_other_or_with_what_was_given() -> None:
+    x, y, g = C[0].copy(), C[1].copy(), np.ones(4)
+    _, pull = gg.vjp(lambda x, y: x + y, x, y)
+    _, pull_tensors = gg.vjp(lambda x, y: x + y, gg.tensor(x, dtype="float64"), gg.tensor(y, dtype="float64"))
+    derivatives = {
+        "grad": gg.grad(lambda x, y: (x + y).sum(), (0, 1))(x, y),
+        "pull": pull(g),
+        "pull tensors": [t.data for t in pull_tensors(g)],
+        "checkpoint": gg.grad(gg.checkpoint(lambda x, y: (x + y).sum()), (0, 1))(x, y),
+        "jvp": gg.jvp(lambda x: (x, x * 1.0, x), (x,), (g,))[1],
+        "linearize": [gg.linearize(lambda x: x, x)[1](g)],
+        "jacfwd": gg.jacfwd(lambda x: (x, x))(x),
+    }
+    for name, results in derivatives.items():
+        for i, one in enumerate(results):
+            assert one.flags.writeable, name
+            for other in [*results[i + 1 :], g, x, y]:
+                assert not np.shares_memory(one, other), name
