@@ -283,7 +283,7 @@ def undriven(counting: bool = False) -> Iterator[Counts]:
     def like(name: str) -> Any:
         def make(array: Any, **_: Any) -> Any:
             counts.launches.append(name)
-            return cupy.ndarray(array.shape, array.dtype)
+            return cuda_copies.like(array, array.dtype)
 
         return make
 

@@ -56,6 +56,7 @@ class Backend(Moving, ABC):
         device: the device; `name` is its type, "cpu" or "cuda".
         xp: NumPy, or CuPy.
         weight_order: memory order of the matrices of layers, "C" or "F".
+        kernels_last: whether kernels of convolutions lie with their channels last in memory, as images do.
         rows: the row kernels (softmax, cross_entropy, layer_norm, dropout, ...), one function each.
         optim: the multi-tensor update kernels (sgd, adam, rmsprop, adaptive, squared_norm).
         reduces: whether `reduce` has kernels of its own; where not, the array module's functions are as good.
@@ -66,6 +67,7 @@ class Backend(Moving, ABC):
     name: str
     xp: Any
     weight_order: str = "C"
+    kernels_last: bool = False
     epilogues: frozenset[str] = frozenset()
     rows: Any
     optim: Any

@@ -103,15 +103,14 @@ def conv_weight(backend: Any, x: Array, g: Array, kernel: tuple[int, ...], at: G
     columns = _grouped(given, groups).swapaxes(-1, -2)
     total: Any = None
     for first, last, patches in _patches(backend, x, kernel, size, at):
-        part = backend.empty(shape, wide)
+        part = backend.empty(shape, x.dtype if last - first == columns.shape[-1] else wide)
         _product(backend, columns[..., first:last], patches, part)
         del patches
         if total is None:
             total = part
         else:
-            total += part
-    gradient = total.reshape(g.shape[1], *kernel, channels)
-    return dense(xp.moveaxis(gradient, -1, 1), x.dtype)
+            backend.plus(total, part, into=True)
+    return xp.moveaxis(dense(total, x.dtype).reshape(g.shape[1], *kernel, channels), -1, 1)
 
 
 def _depthwise(w_shape: tuple[int, ...], groups: int) -> bool:
@@ -145,8 +144,11 @@ def _flat(w: Array) -> Array:
 
 
 def _rows_of_kernels(w: Array, groups: int) -> Array:
-    """Kernels as ([groups,] out, elements x channels), in the order of a patch; a view where they lie so."""
-    rows = channels_last(w)
+    """Kernels as ([groups,] out, elements x channels), in the order of a patch; a view where they lie so.
+
+    Of a single element that is any order: products take transposed matrices as they are.
+    """
+    rows = channels_last(w) if math.prod(w.shape[2:]) > 1 else w[(..., *[0] * (w.ndim - 2))]
     return rows.reshape(*([groups] if groups > 1 else []), w.shape[0] // groups, -1)
 
 

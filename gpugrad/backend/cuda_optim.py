@@ -17,9 +17,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from . import capturing
-from .cuda_copies import dense as copied
-from .cuda_copies import put
 from .cuda_launch import compute_type, current_stream, function
+from .cuda_lines import alike, by_dtype, give_back, lie_alike, line
 from .cuda_step_sizes import on_device
 from .cuda_sums import lines_added
 from .fixed import Fixed
@@ -118,31 +117,6 @@ def _tables(lists: Sequence[Sequence[Array] | None]) -> tuple[tuple[Any, ...], i
     return (table, sizes, arrays, starts, np.int32(CHUNK)), len(chunks[1])
 
 
-def _parts(lists: Sequence[Sequence[Array] | None]) -> list[list[list[Array] | None]]:
-    """The lists by the dtype of their first one's arrays, without what is empty."""
-    first: Any = lists[0]
-    found: dict[Any, list[int]] = {}
-    for i, p in enumerate(first):
-        if p.size:
-            found.setdefault(p.dtype, []).append(i)
-    return [[None if each is None else [each[i] for i in of] for each in lists] for of in found.values()]
-
-
-def _dense(a: Array, dtype: Any) -> Array:
-    """An array in C order and in a dtype, complex ones as pairs of reals; itself, where that will do."""
-    if a.flags.c_contiguous and a.dtype == dtype and dtype.kind != "c":
-        return a
-    a = copied(a, dtype)
-    return a.reshape(-1).view(a.real.dtype) if dtype.kind == "c" else a
-
-
-def _give_back(targets: Any, written: Any, stored: Any) -> None:
-    """What a kernel wrote into copies that `_dense` made, to where it belongs."""
-    for target, a in zip(targets, written, strict=True):
-        if target is not a:
-            put(target, (a if stored.kind != "c" else a.view(stored)).reshape(target.shape))
-
-
 def _check(name: str, lists: Sequence[Sequence[Array] | None]) -> None:
     for arrays in zip(*(each for each in lists if each is not None), strict=True):
         if any(a.shape != arrays[0].shape for a in arrays):
@@ -168,7 +142,7 @@ def _launch(
         ready.launch(lists, lr, step, maximize, rest)
         return
     _check(name, lists)
-    for part in _parts(lists):
+    for part in by_dtype(lists):
         _launch_part(name, part, lr, step, maximize, rest)
     if capture is None:
         _note(name, lists)
@@ -189,7 +163,7 @@ def _launch_part(name: str, lists: Any, lr: Moving, step: int, maximize: bool, r
     """Launch for parameters of one dtype."""
     stored = lists[0][0].dtype
     kind, device = _real(stored), lists[0][0].data.device_id
-    dense = [None if each is None else [_dense(a, stored) for a in each] for each in lists]
+    dense = alike(lists, stored)
     capture, logs = capturing.current(), None
     if capture is None:
         rates = _rates(lr, step, kind, device)
@@ -199,7 +173,7 @@ def _launch_part(name: str, lists: Any, lr: Moving, step: int, maximize: bool, r
     _start(name, kind, _tables(dense), rates, logs, device, maximize, rest)
     for k, each in enumerate(lists):
         if each is not None and k != 1:  # all but the gradients
-            _give_back(each, dense[k], stored)
+            give_back(each, dense[k], stored)
 
 
 def _rates(lr: Moving, step: int, kind: Any, device: int) -> tuple[Any, Any]:
@@ -224,13 +198,15 @@ def _start(
 class _Ready:
     """What all updates of some lists of arrays have in common: all but the gradients' addresses and the numbers.
 
-    Kept with a list of parameters that stays as it is (`Fixed`), where they and their states lie in C order.
+    Kept with a list of parameters that stays as it is (`Fixed`), where each of them has no gaps and its states lie as
+    it does.
     """
 
     def __init__(self, name: str, lists: Sequence[Any]) -> None:
         params = lists[0]
         self.name, self.others = name, lists[2:]
-        self.dtype, self.shapes, self.device = params[0].dtype, [p.shape for p in params], params[0].data.device_id
+        self.dtype, self.device = params[0].dtype, params[0].data.device_id
+        self.orders = [(p.shape, None if p.flags.c_contiguous else p.strides) for p in params]
         self.tables: dict[Any, Any] = {}
         self.rates: dict[Any, Any] = {}
 
@@ -239,8 +215,11 @@ class _Ready:
         if name != self.name or any(a is not b for a, b in zip(lists[2:], self.others, strict=True)):
             return False
         dtype = self.dtype
-        given = zip(lists[1], self.shapes, strict=True)
-        return all(g.dtype == dtype and g.shape == shape and g.flags.c_contiguous for g, shape in given)
+        for g, (shape, strides) in zip(lists[1], self.orders, strict=True):
+            alike = g.flags.c_contiguous if strides is None else g.strides == strides
+            if not alike or g.dtype != dtype or g.shape != shape:
+                return False
+        return True
 
     def launch(self, lists: Sequence[Any], lr: Moving, step: int, maximize: bool, rest: Sequence[Any]) -> None:
         """One launch; what was uploaded for gradients at these addresses, or for this rate, is used again."""
@@ -259,9 +238,9 @@ def _note(name: str, lists: Sequence[Any]) -> None:
     """Keep what is `_Ready` for the next update, where the lists stay as they are."""
     params = lists[0]
     if isinstance(params, Fixed):
-        dtype, kept = params[0].dtype, [a for each in (params, *lists[2:]) if each is not None for a in each]
-        fits = dtype.kind != "c" and all(a.size and a.dtype == dtype and a.flags.c_contiguous for a in kept)
-        params.known = _Ready(name, lists) if fits else None
+        dtype, kept = params[0].dtype, [each for each in (params, *lists[2:]) if each is not None]
+        one = dtype.kind != "c" and all(a.size and a.dtype == dtype for each in kept for a in each)
+        params.known = _Ready(name, lists) if one and lie_alike(kept) else None
 
 
 # The updates ----------------------------------------------------------------------------------------------------
@@ -388,7 +367,7 @@ def squared_norm(arrays: Sequence[Array]) -> Any:
     """
     import cupy
 
-    totals = [_squared_norm(part) for (part,) in _parts((arrays,))]
+    totals = [_squared_norm(part) for (part,) in by_dtype((arrays,))]
     if not totals:
         return cupy.zeros((), np.float32)
     return totals[0] if len(totals) == 1 else cupy.stack(totals).sum()
@@ -398,7 +377,7 @@ def _squared_norm(arrays: Any) -> Any:
     """Of arrays of one dtype, none of them empty."""
     import cupy
 
-    arrays = [_dense(a, a.dtype) for a in arrays]
+    arrays = [line(a, a.dtype) for a in arrays]
     tables, count = _tables((arrays,))
     kind = arrays[0].dtype
     wide = compute_type(kind)
@@ -410,7 +389,7 @@ def _squared_norm(arrays: Any) -> Any:
 @placed
 def scale(arrays: Sequence[Array], factor: Any) -> None:
     """Multiply all arrays by one number (a Python number, or a 0-d array on the device) in place, in one launch."""
-    for (given,) in _parts((arrays,)):
+    for (given,) in by_dtype((arrays,)):
         _scale(given, factor)
 
 
@@ -419,7 +398,7 @@ def _scale(arrays: Any, factor: Any) -> None:
     import cupy
 
     stored = arrays[0].dtype
-    dense = [_dense(a, stored) for a in arrays]
+    dense = [line(a, stored) for a in arrays]
     kind = dense[0].dtype
     wide = np.dtype(compute_type(kind))
     if isinstance(factor, cupy.ndarray):
@@ -428,4 +407,4 @@ def _scale(arrays: Any, factor: Any) -> None:
         by = _upload(np.array([factor], wide).tobytes(), wide.name, dense[0].data.device_id)
     tables, count = _tables((dense,))
     function("optim.cu", "scale", kind)((count,), (_BLOCK,), (*tables, by))
-    _give_back(arrays, dense, stored)
+    give_back(arrays, dense, stored)

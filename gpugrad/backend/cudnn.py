@@ -104,7 +104,7 @@ class Library:
         return channels_second(x) if self._run(plan, channels_last(g), channels_last(w), x) else None
 
     def conv_weight(self, x: Array, g: Array, kernel: tuple[int, ...], at: Geometry) -> Array | None:
-        """The gradient of `conv` by its kernels, in C order; None where cuDNN refuses."""
+        """The gradient of `conv` by its kernels, channels last in memory; None where cuDNN refuses."""
         shape = (g.shape[1], x.shape[1] // at.groups, *kernel)
         if not self._takes(x, g):
             return None
@@ -115,7 +115,7 @@ class Library:
         w = self._images(shape, x.dtype)
         if not self._run(plan, channels_last(x), channels_last(g), w):
             return None
-        return dense(channels_second(w))
+        return channels_second(w)
 
     def batch_norm(
         self,

@@ -82,6 +82,7 @@ class CupyBackend(ImagesBackend, MovingBackend):
     name = "cuda"
     epilogues = frozenset(("relu", "gelu_tanh"))
     reduces = True
+    kernels_last = True
 
     def __init__(self, device: Device) -> None:
         super().__init__()

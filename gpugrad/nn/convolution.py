@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from ..backend import backend_of
 from ..ops.conv import convolution_pads
 from ..ops.padding import pad
 from . import functional as F  # noqa: N812 - its name everywhere
@@ -63,6 +64,7 @@ class _Convolution(Module):
         self.padding_mode = padding_mode
         first, second = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         self.weight = new_parameter((first, second // groups, *self.kernel_size), device, dtype, name)
+        self._lay_out()
         self.bias = new_parameter((out_channels,), device, dtype, name) if bias else None
         self.reset_parameters()
 
@@ -73,6 +75,12 @@ class _Convolution(Module):
                 f"[{type(self).__name__}] {what} = {value}; expected an integer of 1 or more, or {self.axes} of them"
             )
         return sizes
+
+    def _lay_out(self) -> None:
+        backend = backend_of(self.weight.data)
+        last = backend.xp.moveaxis(self.weight.data, 1, -1)
+        if backend.kernels_last and not last.flags.c_contiguous:
+            self.weight.data = backend.xp.moveaxis(backend.copy(last), -1, 1)
 
     def reset_parameters(self) -> None:
         """Draw weight and bias anew, uniform in +-1/sqrt(inputs of an output), as PyTorch does."""

@@ -351,9 +351,13 @@ class Module:
             raise TypeError(f"[Module.to] dtype = {np.dtype(dtype)}; a module takes floating point dtypes only")
         backend = None if where is None else backend_for(as_device(where))
         for _, value in self._named_tensors():
-            kind = None if dtype is None or value.dtype.kind not in "fcV" else np.dtype(dtype)
-            _convert(value, backend, kind)
+            _convert(value, backend, dtype if value.dtype.kind in "fcV" else None)
+        for module in self.modules():
+            module._lay_out()
         return self
+
+    def _lay_out(self) -> None:
+        """Bring parameters into the order of memory that suits their device: nothing, but for some layers."""
 
     def cpu(self) -> Any:
         """Move the module to main memory, in place; returns it."""
@@ -425,10 +429,10 @@ def _as_array(value: Any) -> Any:
     return value.data if isinstance(value, Tensor) else value if is_array(value) else np.asarray(value)
 
 
-def _moved(array: Any, backend: Backend) -> Any:
+def _moved(array: Any, backend: Backend | None) -> Any:
     """`array` on the device of `backend`."""
     home = backend_of(array)
-    return array if home.device == backend.device else backend.receive(array, home)
+    return array if backend is None or home.device == backend.device else backend.receive(array, home)
 
 
 @placed
@@ -436,8 +440,7 @@ def _convert(value: Tensor, backend: Backend | None, dtype: Any) -> None:
     """Give a tensor memory elsewhere or of another dtype, in place, its gradient with it."""
 
     def changed(array: Any) -> Any:
-        array = array if dtype is None else array.astype(dtype, copy=False)
-        return array if backend is None else _moved(array, backend)
+        return _moved(array if dtype is None else array.astype(np.dtype(dtype), copy=False), backend)
 
     old, grad = value.data, value.grad
     value.data = changed(old)
