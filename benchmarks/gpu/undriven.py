@@ -312,7 +312,7 @@ def undriven(counting: bool = False) -> Iterator[Counts]:
         cupy_backend._used.clear()
         launches = (cuda_launch.function, cuda_launch._in_registers, cuda_launch.shared_memory)
         launches = (*launches, cuda_launch._with_shared_memory)
-        kernels = (cuda_kernels.load, *launches, cuda_copies._plan)
+        kernels = (cuda_kernels.load, *launches, cuda_copies._plan, cuda_copies._joining)
         sums = cuda_sums.planned, cuda_sums._adding, cuda_sums._ties, cuda_rows._units
         for cached in (*kernels, *sums, cuda_optim._uploaded, cuda_optim._chunks):
             cached.cache_clear()

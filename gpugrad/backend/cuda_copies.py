@@ -8,6 +8,8 @@ sides allow it. What keeps its dtype is moved as bits, so that all types of one 
 from __future__ import annotations
 
 import functools
+import itertools
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -16,10 +18,14 @@ import numpy as np
 from ..fusion import Formula, FormulaError, var
 from ..fusion.cuda_compiler import SCALAR, CudaLauncher, Launch, cuda_source
 from .cuda_kernels import behind, load, memory_order
+from .cuda_launch import BLOCK, function
 
 _COPY: Final = Formula("copy", ("x",), (var("x"),))
 _BITS: Final = {1: "uint8", 2: "uint16", 4: "uint32", 8: "uint64"}
 _NUMBERS: Final = (bool, int, float, np.bool_, np.integer, np.floating)
+_AS_LONG: Final = {2: "float16", 4: "float32", 8: "float64"}
+_AT_ONCE: Final = 4  # arrays that a launch joins
+_BLOCKS: Final = 2112  # more only wait to be started
 _ALIGNED: Final = 15  # the bits of an address that a wide access must know
 
 Layout = tuple[Any, tuple[int, ...], tuple[int, ...], int]  # dtype, shape, strides and the low bits of an address
@@ -155,12 +161,66 @@ def is_view(shape: tuple[int, ...], strides: tuple[int, ...], wanted: tuple[int,
 
 
 def concatenate(arrays: Sequence[Any], axis: int, out: Any) -> None:
-    """Join arrays along `axis` in `out`, one launch for each; 16 bytes at a time where the parts of rows allow it."""
-    start, before = 0, (slice(None),) * (axis % out.ndim)
+    """Join arrays along `axis` in `out`, four in a launch where their rows have no gaps, else one."""
+    axis %= out.ndim
+    if not out.flags.c_contiguous:
+        order = memory_order(out.shape, [out])
+        if order is not None:
+            arrays, axis, out = [a.transpose(order) for a in arrays], order.index(axis), out.transpose(order)
+    plan = _joining(tuple([_layout(a) for a in arrays]), axis, _layout(out))
+    if plan is not None:
+        run, grids, block, numbers = plan
+        for i, (grid, given) in enumerate(zip(grids, numbers, strict=True)):
+            some = list(arrays[_AT_ONCE * i : _AT_ONCE * (i + 1)])
+            run(grid, block, (*some, *some[:1] * (_AT_ONCE - len(some)), out, *given))
+        return
+    start, before = 0, (slice(None),) * axis
     for a in arrays:
         stop = start + a.shape[axis]
         put(out[(*before, slice(start, stop))], a)
         start = stop
+
+
+@functools.lru_cache(maxsize=4096)
+def _joining(pieces: tuple[Layout, ...], axis: int, out: Layout) -> Any:
+    """Launches of `kernels/join.cu`: entry point, grids, block, each one's numbers; None where it is not for them."""
+    dtype, shape, _, low = out
+    kind = _AS_LONG.get(dtype.itemsize)
+    rows, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+    lengths = [p[1][axis] * inner for p in pieces]
+    steps = [s for s in (_row_step(p, axis) for p in pieces) if s is not None]
+    if kind is None or len(pieces) < 2 or not rows or not all(lengths) or len(steps) < len(pieces):
+        return None
+    if any(p[0] != dtype for p in pieces) or _row_step(out, axis) != sum(lengths):
+        return None
+    for p, n, step in zip(pieces, lengths, steps, strict=True):
+        low |= p[3] | (n | step) * dtype.itemsize
+    wide = not low & _ALIGNED
+    if wide:
+        lengths, steps = ([n * dtype.itemsize // 16 for n in each] for each in (lengths, steps))
+    marks = [0, *itertools.accumulate(lengths)]
+    across = min(BLOCK, 1 << (marks[min(_AT_ONCE, len(pieces))] - 1).bit_length())
+    down, grids, numbers = BLOCK // across, [], []
+    for i in range(0, len(pieces), _AT_ONCE):
+        missing = max(i + _AT_ONCE - len(pieces), 0)
+        ends, apart = marks[i : i + _AT_ONCE + 1] + [marks[-1]] * missing, steps[i : i + _AT_ONCE] + [0] * missing
+        over_rows = min(-(-rows // down), _BLOCKS)
+        grids.append((over_rows, max(1, min(-(-(ends[-1] - ends[0]) // across), _BLOCKS // over_rows))))
+        numbers.append(tuple(map(np.int64, (rows, marks[-1], *ends, *apart))))
+    return function("join.cu", "join_wide" if wide else "join", kind), grids, (across, down), numbers
+
+
+def _row_step(array: Layout, axis: int) -> int | None:
+    """How many elements rows are apart, which are what `axis` and those behind it span; None where there are gaps."""
+    dtype, shape, strides, _ = array
+    step, rows = dtype.itemsize, [(n, s) for n, s in zip(shape[:axis], strides, strict=False) if n != 1]
+    for n, s in zip(reversed(shape[axis:]), reversed(strides), strict=False):
+        if n != 1 and s != step:
+            return None
+        step *= n
+    if any(s != m * t for (_, s), (m, t) in itertools.pairwise(rows)):
+        return None
+    return int((rows[-1][1] if rows else step) // dtype.itemsize)
 
 
 def _new(shape: tuple[int, ...], dtype: Any) -> Any:

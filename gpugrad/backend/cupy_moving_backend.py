@@ -10,6 +10,7 @@ import numpy as np
 
 from . import cuda_copies, cuda_picking
 from .base import Array, Backend
+from .cuda_kernels import memory_order
 from .products import launches
 
 
@@ -71,7 +72,12 @@ class MovingBackend(Backend):
         if any((a.dtype, a.shape[:axis], a.shape[axis + 1 :]) != (first.dtype, before, after) for a in arrays):
             with self.place():  # which promotes, or refuses
                 return self.xp.concatenate(arrays, axis=axis)
-        out = self.empty((*before, sum([a.shape[axis] for a in arrays]), *after), first.dtype)
+        shape = (*before, sum([a.shape[axis] for a in arrays]), *after)
+        order = memory_order(first.shape, [first])
+        if order is None or any(memory_order(a.shape, [a]) != order for a in arrays):
+            out = self.empty(shape, first.dtype)
+        else:  # images with channels last stay so
+            out = self.empty(tuple([shape[i] for i in order]), first.dtype).transpose(np.argsort(order).tolist())
         self.join(arrays, axis, out)
         return out
 

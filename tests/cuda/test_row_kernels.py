@@ -80,6 +80,27 @@ def test_segment_sum_adds_rows_by_index(k: Rows, rng: np.random.Generator) -> No
     k.check(out_stored, out, 2)
 
 
+@pytest.mark.parametrize("lengths", [(3, 1), (8, 16, 8, 24), (5, 40, 2)])
+def test_arrays_are_joined(k: Rows, rng: np.random.Generator, lengths: tuple[int, ...]) -> None:
+    pieces = [k.given(rng.uniform(-1, 1, (6, n)))[0] for n in lengths]
+    apart = [n if i % 2 else 2 * n for i, n in enumerate(lengths)]
+    stored = [p if i % 2 else np.concatenate([p, p], 1) for i, p in enumerate(pieces)]
+    for name, per in (("join", 1), ("join_wide", 16 // pieces[0].itemsize)):
+        if any(n % per for n in lengths):
+            continue
+        marks = [8 // per * (per > 1) + int(n) // per for n in np.cumsum([0, *lengths])]
+        numbers = [6, marks[-1] + 1, *marks, *marks[-1:] * (4 - len(lengths)), *[n // per for n in apart]]
+        numbers += [0] * (4 - len(lengths))
+        y = k.empty((6, (marks[-1] + 1) * per))
+        y[...] = 0
+        given = [*stored, *stored[:1] * (4 - len(lengths))]
+        k.run(name, (2, 2), (4, 8), (*given, y, *map(I64, numbers)))
+        first = marks[0] * per
+        np.testing.assert_array_equal(y[:, first : first + sum(lengths)], np.concatenate(pieces, 1))
+        assert not y[:, :first].any()
+        assert not y[:, first + sum(lengths) :].any()
+
+
 @pytest.mark.parametrize(("count", "columns"), [(7, 37), (70, 130), (33, 1), (1, 4)])
 def test_few_rows_are_added_by_index(k: Rows, rng: np.random.Generator, count: int, columns: int) -> None:
     rows = 11

@@ -102,6 +102,40 @@ def test_arrays_are_joined_whatever_their_layout(gpu: State, rng: np.random.Gene
     np.testing.assert_array_equal(out.get(), want)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "int64"])
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (2, 0, 1)])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_four_arrays_in_a_launch(
+    gpu: State, rng: np.random.Generator, dtype: str, order: tuple[int, ...], axis: int
+) -> None:
+    """Rows may be apart, as those of slices are; where they have gaps each array is a launch."""
+    cuda = backend_for("cuda")
+
+    def made(n: int, last: int) -> np.ndarray:
+        shape = [4, 6, last]
+        shape[axis] = n
+        return rng.integers(0, 99, [shape[i] for i in order]).astype(dtype).transpose(np.argsort(order))
+
+    for count, last, launches in ((2, 8, 1), (4, 3, 1), (9, 8, 3), (1, 8, 1)):
+        parts = [made(n % 4 + 2, last) for n in range(count)]
+        given = [cuda.from_host(p.transpose(order)).transpose(np.argsort(order)) for p in parts]
+        gpu.clear()
+        joined = cuda.concatenate(given, axis)
+        assert len(gpu.launches) == launches
+        np.testing.assert_array_equal(joined.get(), np.concatenate(parts, axis))
+        assert joined.flags.c_contiguous == (order == (0, 1, 2))
+    x = cuda.from_host(rng.integers(0, 99, (4, 12)).astype(dtype))
+    gpu.clear()
+    turned = cuda.concatenate([x[:, 6:], x[:, :6]], 1)
+    assert len(gpu.launches) == 1
+    np.testing.assert_array_equal(turned.get(), np.roll(x.get(), 6, 1))
+    gpu.clear()
+    np.testing.assert_array_equal(
+        cuda.concatenate([x[:, ::2], x], 1).get(), np.concatenate([x.get()[:, ::2], x.get()], 1)
+    )
+    assert len(gpu.launches) == 2
+
+
 def test_shapes_are_views_where_numpy_has_views(rng: np.random.Generator) -> None:
     """Against `numpy.reshape(copy=False)`, on arrays turned round, cut, and repeated."""
     for _ in range(2000):

@@ -46,6 +46,8 @@ def use_everything(rng: np.random.Generator, rows: int, columns: int) -> None:
         backward(gg.max(x, axis))
     backward(x[gg.tensor(np.array([0, 0, 1]), device="cuda")])
     backward(x[gg.zeros(5000, dtype="int64", device="cuda"), :][:, :1])
+    for width in (4, 3):
+        gg.concatenate([tensor(2, width), tensor(2, width)], 1)
     images, kernels = tensor(2, 8, 6, 6), tensor(4, 8, 3, 3)
     backward(gg.conv2d(images, kernels, stride=2, padding=1))
     backward(gg.conv2d(F.relu(gg.conv2d(images, tensor(8, 8, 1, 1))), kernels))

@@ -170,6 +170,7 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
             cuda_sums._adding,
             cuda_sums._ties,
             cuda_copies._plan,
+            cuda_copies._joining,
             cuda_rows.stream_of,
             cuda_rows._units,
             cuda_optim._uploaded,
