@@ -134,10 +134,16 @@ def test_a_size_that_the_model_does_not_have_is_refused(
 @pytest.mark.skipif(signal.getsignal(signal.SIGINT) is signal.SIG_IGN, reason="SIGINT is ignored, also by children")
 def test_an_interrupted_run_reports_what_it_measured(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
-    sizes = ["--width", "64", "--batch", "16", "--repeats", "1000000"]
-    command = [sys.executable, "-m", "gpugrad", "bench", *sizes, "--device", "cpu", "--quiet", "--json", str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        time.sleep(4)
+    sizes = ["--width", "64", "--batch", "16", "--device", "cpu", "--quiet", "--json", str(path)]
+    command = [sys.executable, "-m", "gpugrad", "bench", *sizes, "--repeats"]
+    start = time.perf_counter()
+    subprocess.run([*command, "1"], stdout=subprocess.PIPE, check=True)
+    once = time.perf_counter() - start  # how long it takes to begin depends on what else the machine does
+    path.unlink()
+    with subprocess.Popen(
+        [*command, "1000000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        time.sleep(2 * once)
         process.send_signal(signal.SIGINT)
         try:
             out, err = process.communicate(timeout=60)
