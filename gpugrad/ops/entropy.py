@@ -92,11 +92,11 @@ def class_weight(name: str, weight: Any, x: Any) -> Any:
 
 def label_weights(labels: Any, weight: Any, ignore_index: int, dtype: Any) -> tuple[Any, Any]:
     """What each label counts (0 if ignored), and labels that can all be used as indices."""
-    ignored = labels == ignore_index
-    xp = backend_of(labels).xp
-    used = xp.where(ignored, 0, labels)
-    counts = xp.ones(labels.shape, dtype) if weight is None else weight[used]
-    return xp.where(ignored, xp.zeros((), dtype), counts), used
+    counted, backend = labels != ignore_index, backend_of(labels)
+    used = backend.xp.where(counted, labels, 0)
+    if weight is None:
+        return backend.cast(counted, dtype), used
+    return backend.xp.where(counted, weight[used], backend.xp.zeros((), dtype)), used
 
 
 # The operation on rows -----------------------------------------------------------------------------------------------

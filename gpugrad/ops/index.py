@@ -346,6 +346,11 @@ def _along(name: str, x: Any, indices: Any, axis: int, lengths: Shape) -> tuple[
     ])  # fmt: skip
 
 
+def _once(indices: Any, axis: int, lengths: Shape) -> bool:
+    """Whether no element can be picked twice: one index along the axis, and no repetition on the others."""
+    return all(n <= (1 if i == axis else m) for i, (n, m) in enumerate(zip(indices.shape, lengths, strict=True)))
+
+
 @public
 def take_along_axis(x: Any, indices: Any, axis: int | None = -1, *, unique: bool = False) -> Any:
     """Pick along an axis with one index for each place, as `argsort` returns them.
@@ -362,7 +367,7 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1, *, unique: bool
     i = axis_index("take_along_axis", axis, x.shape)
     index = _along("take_along_axis", x, indices, i, x.shape)
     try:
-        return picked(x, index, unique)
+        return picked(x, index, unique or _once(index[i], i, x.shape))
     except IndexError as why:
         raise IndexError(
             f"[take_along_axis] indices {index[i].shape} on axis {axis} of {tuple(x.shape)}: {why}"
@@ -375,7 +380,8 @@ def gather(x: Any, dim: int, index: Any) -> Any:
     """`out[i][j][k] = x[index[i][j][k]][j][k]` for `dim` = 0 (PyTorch); `index` may be shorter on the other axes."""
     x = operand(x)
     i = axis_index("gather", dim, x.shape)
-    return picked(x, _along("gather", x, index, i, np.shape(bare(index))))
+    where_to = _along("gather", x, index, i, np.shape(bare(index)))
+    return picked(x, where_to, _once(where_to[i], i, x.shape))
 
 
 @public

@@ -43,6 +43,19 @@ def test_a_step_in_time_is_a_product_and_a_formula_each_way(
     assert gpu.syncs == gpu.uploads == []
 
 
+@pytest.mark.parametrize("name", ["gather", "nll_loss"])
+def test_one_element_of_each_row_is_put_back_without_sorting(gpu: State, name: str) -> None:
+    x = gg.tensor(np.zeros((5, 4), np.float32), device="cuda", requires_grad=True)
+    rows = gg.tensor(np.array([[1], [0], [3], [3], [0]]), device="cuda")
+    y = x.gather(1, rows) if name == "gather" else F.nll_loss(x, rows[:, 0], reduction="none")
+    gpu.clear()
+    y.sum().backward()
+    assert x.grad is not None
+    np.testing.assert_array_equal(np.nonzero(x.grad.cpu().numpy())[1], rows.cpu().numpy()[:, 0])
+    assert "argsort" not in gpu.calls
+    assert not any("segment" in kernel or "few_rows" in kernel for kernel in gpu.launches)
+
+
 WORDS = 7
 
 
