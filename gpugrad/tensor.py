@@ -218,6 +218,8 @@ class Tensor(InPlace, Methods, Protocols):
         g = on_one_level((g,), (x,))[0] if USED else g
         if g.shape != x.shape:
             raise GradientError(f"[{who}] gradient has shape {g.shape}; expected the tensor's shape {x.shape}")
+        if g.dtype.kind == "c" and x.dtype.kind != "c":
+            raise GradientError(f"[{who}] gradient is {g.dtype}, the tensor {x.dtype}; expected a real one")
         if type(g.data) is not type(x) and not isinstance(g.data, WrappedArray):
             raise GradientError(f"[{who}] gradient is on {g.device}, the tensor on {self.device}")
         return g if g.dtype == x.dtype else FUNCTIONS["astype"](g, x.dtype)

@@ -16,7 +16,7 @@ from ..backend import backend_of, is_array
 from ..tensor import Tensor, new_tensor
 from .batch import vmap
 from .forward import jvp
-from .record import Recorded
+from .record import Recorded, positions, require_function
 from .reverse import grad, require_complex, vjp
 from .tree import flatten
 
@@ -269,10 +269,8 @@ def _chosen(
     who: str, f: Callable[..., Any], argnums: int | Sequence[int], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """`f` as a function of the arguments that `argnums` names, and those arguments."""
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-    for n in numbers:
-        if not -len(args) <= n < len(args):
-            raise ValueError(f"[{who}] argnums = {argnums}, but {len(args)} positional arguments were given")
+    require_function(who, f)
+    numbers = positions(who, argnums, len(args))
 
     def chosen(*primals: Any) -> Any:
         full = list(args)
@@ -300,7 +298,7 @@ def _require_field(who: str, holomorphic: bool, recorded: Recorded, side: str) -
 
 
 def _kind(y: Any) -> str:
-    return str(np.asarray(y).dtype.kind) if isinstance(y, int | float | complex) else str(y.dtype.kind)
+    return str(np.dtype(getattr(y, "dtype", type(y))).kind)
 
 
 def _require_differentiable(who: str, y: Any) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of, is_array
+from ..batching import USED
 from ..gradmode import enable_grad, recording
-from ..lifting import here
+from ..lifting import here, on_one_level
 from ..nodes import Alias, Node
 from ..ops.cast import astype
 from ..tape import walk
@@ -44,6 +45,35 @@ def nested(depth: int) -> Iterator[None]:
         yield
     finally:
         _depth.value = before
+
+
+def require_function(who: str, f: Any) -> None:
+    """Refuse what cannot be called.
+
+    Raises:
+        TypeError: naming what was given.
+    """
+    if not callable(f):
+        raise TypeError(f"[{who}] got {type(f).__name__} {str(f)[:60]!r}; expected a function")
+
+
+def positions(who: str, argnums: Any, count: int) -> tuple[int, ...]:
+    """The positional arguments to differentiate, of `count`.
+
+    Raises:
+        TypeError: `argnums` is neither an integer nor several.
+        ValueError: one is not there, or named twice.
+    """
+    several = isinstance(argnums, Sequence) and not isinstance(argnums, str)
+    numbers = tuple(argnums) if several else (argnums,)
+    if not all(isinstance(n, int | np.integer) for n in numbers):
+        raise TypeError(f"[{who}] argnums = {argnums!r}; expected an integer, or a tuple of integers")
+    for n in numbers:
+        if not -count <= n < count:
+            raise ValueError(f"[{who}] argnums = {argnums}, but {count} positional arguments were given")
+    if len({n % count for n in numbers}) < len(numbers):
+        raise ValueError(f"[{who}] argnums = {argnums} names an argument twice")
+    return numbers
 
 
 def apart(results: Sequence[Any], given: Sequence[Any]) -> list[Any]:
@@ -144,6 +174,7 @@ class Recorded:
 
     def __init__(self, f: Callable[..., Any], primals: tuple[Any, ...], who: str, has_aux: bool) -> None:
         self.who = who
+        require_function(who, f)
         self.inputs = Inputs(primals, who)
         result = run(self.inputs, lambda args: f(*args))
         self.aux: Any = None
@@ -198,6 +229,7 @@ class Recorded:
             )
         if t.dtype.kind == "c" and x.dtype.kind != "c":
             raise TypeError(f"[{self.who}] tangent {number} is {t.dtype}, its argument {x.dtype}; expected a real one")
+        t = on_one_level((t,), (x.data,))[0] if USED else t  # of the maps that the argument is of, if not of more
         return t if t.dtype == x.dtype else astype(t, x.dtype)  # type: ignore[no-any-return]
 
     def _result(self, t: Any, out: Any) -> Any:

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import is_array
 from ..nodes import GradientError, Node
 from ..tape import walk
 from ..tensor import Tensor
-from .record import Inputs, Recorded, run
+from .record import Inputs, Recorded, positions, require_function, run
 
 
 def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
@@ -56,10 +57,7 @@ def value_and_grad(
 
     @functools.wraps(f)
     def inner(*args: Any, **kwargs: Any) -> Any:
-        numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-        for n in numbers:
-            if not -len(args) <= n < len(args):
-                raise ValueError(f"[grad] argnums = {argnums}, but {len(args)} positional arguments were given")
+        numbers = positions("grad", argnums, len(args))
         inputs = Inputs(tuple(args[n] for n in numbers), "grad")
         if holomorphic:
             require_complex("grad", inputs.tensors, "an argument")
@@ -73,7 +71,7 @@ def value_and_grad(
         result = run(inputs, call)
         out, aux = inputs.parted(result) if has_aux else (result, None)
         if not isinstance(out, Tensor):
-            out = Tensor(out)
+            out = Tensor(_number(out))
         if out.data.size != 1:
             raise GradientError(
                 f"[grad] the function returned shape {out.shape}; expected a single number: reduce it (.sum()), or use "
@@ -105,6 +103,13 @@ def _require_function(f: Any) -> None:
             f"[grad] got a tensor of shape {f.shape}; expected a function. Gradients of tensors by tensors are "
             "gg.autograd.grad(outputs, inputs), or y.backward()"
         )
+    require_function("grad", f)
+
+
+def _number(out: Any) -> Any:
+    if not isinstance(out, int | float | complex | np.generic) and not is_array(out):
+        raise GradientError(f"[grad] the function returned {type(out).__name__}; expected a single number")
+    return out
 
 
 def require_complex(who: str, tensors: Sequence[Any], what: str) -> None:

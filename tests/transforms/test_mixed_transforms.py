@@ -111,3 +111,54 @@ def test_derivatives_share_no_memory_with_each_other_or_with_what_was_given() ->
             assert one.flags.writeable, name
             for other in [*results[i + 1 :], g, x, y]:
                 assert not np.shares_memory(one, other), name
+
+
+def test_a_direction_that_examples_share() -> None:
+    x, direction = np.cos(A), np.sin(A[0])  # logsumexp has no forward rule of its own
+
+    def f(x: Any) -> Any:
+        return gnp.tanh(gg.logsumexp(x, axis=-2))
+
+    expected = [gg.jvp(f, (one,), (direction,))[1] for one in x]
+    np.testing.assert_allclose(gg.vmap(lambda one: gg.jvp(f, (one,), (direction,))[1])(x), expected)
+    products = [gg.hvp(lambda x: f(x).sum(), (one,), (direction,)) for one in x]
+    found = gg.vmap(lambda one, t: gg.hvp(lambda x: f(x).sum(), (one,), (t,)), (0, None))(x, direction)
+    np.testing.assert_allclose(found, products)
+
+    def length(x: Any, t: Any) -> Any:
+        return (gg.vmap(lambda one, t: gg.hvp(lambda x: f(x).sum(), (one,), (t,)), (0, None))(x, t) ** 2).sum()
+
+    def by_loop(x: Any, t: Any) -> Any:
+        return sum((gg.hvp(lambda x: f(x).sum(), (one,), (t,)) ** 2).sum() for one in x)
+
+    for one, other in zip(gg.grad(length, (0, 1))(x, direction), gg.grad(by_loop, (0, 1))(x, direction), strict=True):
+        np.testing.assert_allclose(one, other)
+
+
+MISUSE = {
+    "nothing returned": (lambda: gg.grad(lambda x: None)(C), gg.GradientError, r"\[grad\] the function returned None"),
+    "text returned": (
+        lambda: gg.value_and_grad(lambda x: "x")(C),
+        gg.GradientError,
+        r"returned str; expected",
+    ),
+    "an argument twice": (lambda: gg.grad(lambda x, y: x.sum(), (0, -2))(C, C), ValueError, "an argument twice"),
+    "argnums of text": (
+        lambda: gg.jacrev(lambda x: x, "x")(C),
+        TypeError,
+        r"\[jacrev\] argnums = .x.; expected",
+    ),
+    "argnums of a float": (lambda: gg.grad(lambda x: x.sum(), 0.0)(C), TypeError, r"\[grad\] argnums = 0.0"),
+    "no function": (lambda: gg.jvp(None, (C,), (C,)), TypeError, r"\[jvp\] got NoneType 'None'; expected a function"),
+    "no function to grad": (lambda: gg.grad(3), TypeError, r"\[grad\] got int '3'; expected a function"),
+    "no function to jacfwd": (lambda: gg.jacfwd(None)(C), TypeError, r"\[jacfwd\] got NoneType"),
+    "text in a Jacobian": (lambda: gg.jacobian(lambda x: "x")(C), TypeError, r"an output is 'x'; expected floating"),
+    "a complex cotangent": (lambda: gg.vjp(lambda x: x, C)[1](C * 1j), gg.GradientError, "expected a real one"),
+}
+
+
+@pytest.mark.parametrize("case", MISUSE)
+def test_misuse_is_refused_by_name(case: str) -> None:
+    call, kind, message = MISUSE[case]
+    with pytest.raises(kind, match=message):
+        call()
