@@ -180,6 +180,7 @@ def multi_margin_loss(
     return reduced("multi_margin_loss", loss if weights is None else loss * weights[labels], reduction)
 
 
+@placed
 def multilabel_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     """The sum of `max(0, 1 - x[t] + x[k])` over the right classes `t` and the wrong ones `k`, over the classes.
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..backend.placing import placed
 from ..primitive import public
 from .arguments import bare, operand
 from .elementwise import sqrt, square, where
@@ -17,6 +18,7 @@ _FEW: Final = 25  # rows up to which Euclid's distances come from differences, a
 
 
 @public
+@placed
 def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Any:
     """The distances of order `p` of each row of `x1` from each of `x2`; of equal rows the gradient is 0.
 
