@@ -20,6 +20,7 @@ from .signatures import called
 
 # NumPy's modules whose functions find ours, and what the names of ours begin with in `FUNCTIONS`.
 _SPACES = {"numpy": "", "numpy.fft": "", "numpy.linalg": "linalg."}
+_OF_SHAPES = (np.shape, np.ndim, np.size)  # what they say no derivative depends on
 # Ufuncs whose `__name__` is not that of our function.
 _UFUNCS = {"conjugate": "conj", "true_divide": "divide", "invert": "bitwise_not"}
 # `numpy.add.reduce(t)` and its kin, by ufunc and method.
@@ -32,6 +33,11 @@ _REDUCTIONS = {
 _KERNELS = ("cupyx_scipy_special_", "cupyx_scipy_", "cupy_")
 # What is wrong with a tensor where the memory of an array is wanted.
 BARE: Final = "takes bare arrays only, which no gradient would find its way out of"
+
+
+def _shaped(x: Any) -> Any:
+    """An array of a tensor's shape, without its values."""
+    return np.broadcast_to(np.int8(0), x.shape) if hasattr(x, "_node") else x
 
 
 class Protocols:
@@ -87,6 +93,8 @@ class Protocols:
         return called(function, ufunc, inputs, kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if func in _OF_SHAPES:
+            return func(*map(_shaped, args), **{k: _shaped(v) for k, v in kwargs.items()})
         module = func.__module__ or "numpy"
         function = FUNCTIONS.get(_SPACES[module] + func.__name__) if module in _SPACES else None
         if function is None:

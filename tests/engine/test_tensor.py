@@ -207,3 +207,10 @@ def test_grad_setter_checks_shape():
         x.grad = gg.zeros(3)
     x.grad = gg.ones(2)
     assert x.grad.tolist() == [1.0, 1.0]
+
+
+def test_numpy_says_the_shape_of_a_tensor():
+    x = gg.zeros(2, 3, requires_grad=True)
+    assert np.shape(x) == (2, 3)
+    assert (np.ndim(x), np.size(x), np.size(a=x, axis=1)) == (2, 6, 3)
+    assert gg.vmap(lambda row: row * np.size(row))(x).shape == (2, 3)
