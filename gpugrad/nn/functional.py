@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..backend.placing import placed
 from ..ops.arguments import axis_index, bare, constant, module, operand
 from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
 from ..ops.conv_relu import conv_relu
@@ -210,6 +211,7 @@ def softmin(x: Any, dim: int = -1) -> Any:
     return softmax(-operand(x), dim)
 
 
+@placed
 def gumbel_softmax(logits: Any, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Any:
     """A sample of categories that can be differentiated (Jang et al. 2017): `softmax((logits + noise) / tau)`.
 
@@ -279,6 +281,7 @@ def feature_alpha_dropout(input: Any, p: float = 0.5, training: bool = False, in
     return _alpha_dropout(x, p, training, (*x.shape[:2], *(1,) * (x.ndim - 2)))
 
 
+@placed
 def _alpha_dropout(x: Any, p: float, training: bool, shape: tuple[int, ...]) -> Any:
     kept = bare(dropout(constant(x, module(x).ones(shape, x.dtype)), p, training)) > 0
     if not training or p in (0, 1):

@@ -115,6 +115,7 @@ def normal_(tensor: T, mean: float = 0.0, std: float = 1.0) -> T:
 
 
 @_initialiser
+@placed
 def trunc_normal_(tensor: T, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0) -> T:
     """Normal numbers of the given mean and standard deviation, cut off outside [a, b].
 
@@ -179,6 +180,7 @@ def dirac_(tensor: T, groups: int = 1) -> T:
 
 
 @_initialiser
+@placed
 def sparse_(tensor: T, sparsity: float, std: float = 0.01) -> T:
     """Normal numbers in a matrix, the share `sparsity` of each column 0 (Martens 2010).
 

@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ..backend import backend_for
-from ..ops.creation import get_default_dtype
+from ..ops.creation import full, get_default_dtype
+from ..ops.diagonal import triu
 from ..tensor import Tensor
 from . import functional as F  # noqa: N812 - its name everywhere
 from . import init
@@ -226,5 +226,5 @@ class Transformer(Module):
     @staticmethod
     def generate_square_subsequent_mask(sz: int, device: Any = None, dtype: Any = None) -> Tensor:
         """Numbers to add to scores: -inf where a key comes after the query, 0 elsewhere."""
-        xp = backend_for(device).xp
-        return Tensor(xp.triu(xp.full((sz, sz), -math.inf, get_default_dtype() if dtype is None else dtype), 1))
+        later: Tensor = triu(full((sz, sz), -math.inf, get_default_dtype() if dtype is None else dtype, device), 1)
+        return later

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import backend_of
+from ..backend.placing import placed
 from ..primitive import public
 from .arguments import axis_index, bare, constant, module, operand
 from .elementwise import where
@@ -40,6 +41,7 @@ def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
 
 
 @public
+@placed
 def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     """A copy with a number at positions `index` of axis `dim`."""
     x = operand(input)
@@ -54,6 +56,7 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
 
 
 @public
+@placed
 def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True) -> Any:
     """What `scatter_add` would add up at a place, put together in another way.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.placing import placed
 from ..tensor import Tensor
 from .arguments import bare, constant, operand
 from .creation import _finish, get_default_dtype
@@ -67,6 +68,7 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = np.int64, 
     return _finish(np.stack(np.triu_indices(row, offset, col)).astype(dtype), device, False)
 
 
+@placed
 def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
     """Places in a flattened array as places along each axis of `shape`."""
     x = operand(indices)

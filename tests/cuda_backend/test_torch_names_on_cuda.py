@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 import gpugrad as gg
+from gpugrad.nn import functional as F
 from tests.standin import State
 
 CALLS = {
@@ -41,3 +43,25 @@ def test_nothing_waits_and_a_replay_is_the_plain_call(gpu: State, name: str) -> 
     run = gg.compile(step)
     assert [run(x).tolist() for x in xs] == [y.tolist() for y in plain]
     assert run.graphs == 1
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_calls_run_on_the_gpu_of_their_arguments(two_gpus: State, name: str) -> None:
+    found = []
+    for device in ("cpu", "cuda:1"):
+        at = gg.tensor([[0, 2, 1, 1], [3, 3, 3, 0], [1, 0, 2, 3]], device=device)
+        found.append(CALLS[name](gg.arange(12.0).reshape(3, 4).to(device) * 0.1, at))
+    assert str(found[1].device) == "cuda:1"
+    np.testing.assert_allclose(found[1].cpu().numpy(), found[0].numpy(), rtol=1e-4, atol=1e-3)
+
+
+def test_draws_and_losses_run_on_the_gpu_of_their_arguments(two_gpus: State) -> None:
+    x = gg.full((4, 4), 0.5, device="cuda:1")
+    named = gg.tensor([[1, -1, 0, 0]] * 4, device="cuda:1")
+    for y in (
+        gg.bernoulli(x), gg.multinomial(x, 2), gg.multinomial(x, 2, True), F.gumbel_softmax(x, hard=True),
+        F.alpha_dropout(x, 0.5, True), F.multilabel_margin_loss(x, named), gg.unravel_index(named[0, :1], (2, 2))[0],
+        gg.nn.init.trunc_normal_(x), gg.nn.init.sparse_(x, 0.5), gg.normal(x, x), F.pdist(x),
+        gg.nn.Transformer.generate_square_subsequent_mask(3, "cuda:1"),
+    ):  # fmt: skip
+        assert str(y.device) == "cuda:1"
