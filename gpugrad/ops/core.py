@@ -87,6 +87,13 @@ def _apply(one: tuple[Elementwise | None, tuple[int, ...]], g: Tensor, tied: lis
     return op(*(g if i < 0 else tied[i] for i in takes))
 
 
+_HANDED_ON, _ZERO = -1, -2  # where a cotangent comes from, if not from the kernel
+
+
+def _is_given(output: Expr) -> bool:
+    return output.op == "const" or (output.op == "input" and output.value == "g")
+
+
 class _Plan:
     """The backward of one operation for one set of inputs that need gradients."""
 
@@ -95,12 +102,12 @@ class _Plan:
         self.residuals = vjp.residuals
         self.kept = picker(vjp.residuals)
         outputs = vjp.formula.outputs
-        # A cotangent that is just `g` is handed on, and one that is 0 needs no kernel.
-        self.passes = tuple(o.op == "input" and o.value == "g" for o in outputs)
-        self.zero = tuple(o.op == "const" for o in outputs)
-        self.fresh = not any(self.passes)
-        computed = tuple(o for o in outputs if not (o.op == "const" or (o.op == "input" and o.value == "g")))
+        # A cotangent that is just `g` is handed on, one that is 0 needs no kernel, and equal ones are computed once.
+        computed = tuple(dict.fromkeys(o for o in outputs if not _is_given(o)))
+        places = {o: i for i, o in enumerate(computed)}
+        self.sources = tuple(_ZERO if o.op == "const" else places.get(o, _HANDED_ON) for o in outputs)
         self.plain = len(computed) == len(outputs)
+        self.fresh = _HANDED_ON not in self.sources and len(computed) == len(outputs) - self.sources.count(_ZERO)
         self.body = Formula(vjp.formula.name, vjp.formula.inputs, computed) if computed else None
         self._single: list[tuple[Elementwise | None, tuple[int, ...]]] | None = None
         self._forward: dict[Needs, tuple[Elementwise | None, tuple[int, ...]]] = {}
@@ -111,10 +118,8 @@ class _Plan:
             outs = (outs,)
         if self.plain:
             return outs  # type: ignore[no-any-return]
-        it = iter(outs)
         return tuple(
-            backend_of(g).xp.zeros_like(g) if zero else g if passes else next(it)
-            for zero, passes in zip(self.zero, self.passes, strict=True)
+            [g if k == _HANDED_ON else backend_of(g).xp.zeros_like(g) if k == _ZERO else outs[k] for k in self.sources]
         )
 
     def tie(self, node: ElementwiseNode) -> list[Any]:
@@ -235,8 +240,9 @@ class Elementwise:
         if plan.body is None:
             return 0
         kept = sum([out_size if k < 0 else sizes[k] for k in plan.residuals])
-        made = [sizes[i] for i, passes in zip(plan.vjp.wrt, plan.passes, strict=True) if not passes]
-        return out_size + kept + sum(made)
+        sources = list(zip(plan.vjp.wrt, plan.sources, strict=True))
+        computed = {k: sizes[i] for i, k in sources if k >= 0}  # what several inputs get is written once
+        return out_size + kept + sum(computed.values()) + sum([sizes[i] for i, k in sources if k == _ZERO])
 
     def plan(self, needs: Needs) -> _Plan:
         """The backward for the inputs that `needs` names, made at first use."""

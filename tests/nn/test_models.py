@@ -169,3 +169,20 @@ def test_a_state_of_pytorch_gives_its_outputs_and_gradients(torch, number, dtype
     assert any(worst(torch, theirs, ours, shape, dtype, draw) < tolerance for draw in range(draws))
     for name, buffer in ours.named_buffers():
         np.testing.assert_allclose(buffer.numpy(), dict(theirs.named_buffers())[name].numpy(), rtol=10 * tolerance)
+
+
+@gg.no_grad()
+def test_a_block_joins_in_one_pass_and_heeds_hooks_and_other_activations():
+    gg.manual_seed(0)
+    block = models.resnet18(num_classes=3, width=4).layer2[0].eval()
+    x = gg.randn(2, 4, 9, 9)
+    want = gg.nn.functional.relu(block.bn2(block.conv2(block.relu(block.bn1(block.conv1(x))))) + block.downsample(x))
+    np.testing.assert_allclose(block(x).numpy(), want.numpy(), rtol=1e-6)
+    seen = []
+    handle = block.relu.register_forward_hook(lambda module, args, output: seen.append(output))
+    np.testing.assert_allclose(block(x).numpy(), want.numpy(), rtol=1e-6)
+    assert len(seen) == 2
+    handle.remove()
+    block.relu = gg.nn.Tanh()
+    inner = block.bn2(block.conv2(gg.tanh(block.bn1(block.conv1(x)))))
+    np.testing.assert_allclose(block(x).numpy(), gg.tanh(inner + block.downsample(x)).numpy(), rtol=1e-6)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from ...fusion import call
+from ...ops.defining import make
 from .. import init
 from ..activation import ReLU
 from ..containers import Sequential
@@ -13,6 +15,8 @@ from ..layers import Identity, Linear
 from ..module import Module
 from ..norms import BatchNorm2d
 from ..pooling import AdaptiveAvgPool2d, MaxPool2d
+
+_relu_of_sum = make(lambda x, shortcut: call("relu", x + shortcut), "relu_of_sum")
 
 
 def _conv(in_channels: int, channels: int, size: int, stride: int = 1, **where: Any) -> Conv2d:
@@ -23,6 +27,8 @@ class _Block(Module):
     """What both blocks share: the shortcut, projected where the shape changes."""
 
     expansion: ClassVar[int]
+    relu: Module
+    downsample: Module | None
 
     def shortcut(self, in_channels: int, channels: int, stride: int, **where: Any) -> Module | None:
         """A 1 x 1 convolution to the block's output shape; None where that is the input's."""
@@ -30,6 +36,13 @@ class _Block(Module):
         if stride == 1 and in_channels == out:
             return None
         return Sequential(_conv(in_channels, out, 1, stride, **where), BatchNorm2d(out, **where))
+
+    def joined(self, y: Any, x: Any) -> Any:
+        """The activation of `y` and the shortcut of `x`: one pass over both where it is the plain one."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        if type(self.relu) is ReLU and not self.relu._forward_hooks:
+            return _relu_of_sum(y, shortcut)
+        return self.relu(y + shortcut)
 
 
 class BasicBlock(_Block):
@@ -54,8 +67,7 @@ class BasicBlock(_Block):
     def forward(self, x: Any) -> Any:
         """(n, in_channels, h, w) to (n, channels, h / stride, w / stride)."""
         y = self.relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
-        return self.relu(y + (x if self.downsample is None else self.downsample(x)))
+        return self.joined(self.bn2(self.conv2(y)), x)
 
 
 class Bottleneck(_Block):
@@ -84,8 +96,7 @@ class Bottleneck(_Block):
         """(n, in_channels, h, w) to (n, 4 channels, h / stride, w / stride)."""
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.relu(self.bn2(self.conv2(y)))
-        y = self.bn3(self.conv3(y))
-        return self.relu(y + (x if self.downsample is None else self.downsample(x)))
+        return self.joined(self.bn3(self.conv3(y)), x)
 
 
 class ResNet(Module):
