@@ -11,7 +11,8 @@
 //
 // Arrays are C-contiguous (rows, columns), or (rows,) where written [row]; rows and columns are long long. Each in all
 // forms of rows.cuh, which read a row once. What the shared form must have room for: x (softmax, log_softmax), g and y
-// (softmax_vjp), g (log_softmax_vjp), as x of softmax (softmax_causal, of rows that its shape bounds), nothing (logsumexp). A row with +inf or nan has no softmax: it is nan throughout.
+// (softmax_vjp), g (log_softmax_vjp), as x of softmax (softmax_causal, of rows that its shape bounds), nothing (logsumexp).
+// A row with +inf or nan has no softmax: it is nan throughout.
 #include "rows.cuh"
 
 namespace gg {
