@@ -236,16 +236,7 @@ def undriven(counting: bool = False) -> Iterator[Counts]:
     import cupy
 
     from gpugrad import backend
-    from gpugrad.backend import (
-        cuda_copies,
-        cuda_kernels,
-        cuda_launch,
-        cuda_optim,
-        cuda_probe,
-        cuda_rows,
-        cuda_sums,
-        cupy_backend,
-    )
+    from gpugrad.backend import cuda_copies, cuda_probe, cupy_backend, handles
     from gpugrad.bridges.cupy import hints
 
     counts = Counts()
@@ -310,12 +301,7 @@ def undriven(counting: bool = False) -> Iterator[Counts]:
             known.__dict__["_blas"] = None
         backend._CUDA.clear()
         cupy_backend._used.clear()
-        launches = (cuda_launch.function, cuda_launch._in_registers, cuda_launch.shared_memory)
-        launches = (*launches, cuda_launch._with_shared_memory)
-        kernels = (cuda_kernels.load, *launches, cuda_copies._plan, cuda_copies._joining)
-        sums = cuda_sums.planned, cuda_sums._adding, cuda_sums._ties, cuda_rows._units
-        for cached in (*kernels, *sums, cuda_optim._uploaded, cuda_optim._chunks):
-            cached.cache_clear()
+        handles.forget()
 
     given = {"zeros": filled, "ones": filled, "zeros_like": like, "ones_like": like}
     forget()

@@ -19,6 +19,7 @@ from ..fusion import Formula, FormulaError, var
 from ..fusion.cuda_compiler import SCALAR, CudaLauncher, Launch, cuda_source
 from .cuda_kernels import behind, load, memory_order
 from .cuda_launch import BLOCK, function
+from .handles import of_gpus
 
 _COPY: Final = Formula("copy", ("x",), (var("x"),))
 _BITS: Final = {1: "uint8", 2: "uint16", 4: "uint32", 8: "uint64"}
@@ -76,6 +77,7 @@ def _layout(a: Any) -> Layout:
     return a.dtype, a.shape, a.strides, a.data.ptr & _ALIGNED
 
 
+@of_gpus
 @functools.lru_cache(maxsize=4096)
 def _plan(
     formula: Formula, operands: tuple[Layout | None, ...], out: Layout
@@ -181,6 +183,7 @@ def concatenate(arrays: Sequence[Any], axis: int, out: Any) -> None:
         start = stop
 
 
+@of_gpus
 @functools.lru_cache(maxsize=4096)
 def _joining(pieces: tuple[Layout, ...], axis: int, out: Layout) -> Any:
     """Launches of `kernels/join.cu`: entry point, grids, block, each one's numbers; None where it is not for them."""

@@ -17,6 +17,7 @@ from ..fusion.cuda_compiler import SCALAR, CudaLauncher, cuda_source
 from ..fusion.numpy_compiler import compile_numpy
 from .cuda_ufuncs import evaluate
 from .device import DeviceError
+from .handles import of_gpus
 
 _OPTIONS: Final = ("--std=c++17",)
 _NUMBERS: Final = (bool, int, float, complex, np.generic)
@@ -25,6 +26,7 @@ _MAX_PLANS: Final = 4096
 _ALIGNED: Final = 15
 
 
+@of_gpus
 @functools.cache
 def load(code: str) -> Any:
     """The module of a CUDA source; compiled by NVRTC at the first launch of one of its kernels."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..fusion.cuda_compiler import SOURCES, row_source
 from .cuda_kernels import load
+from .handles import of_gpus
 
 BLOCK: Final = 256
 MAX_GRID: Final = 65535
@@ -23,6 +24,7 @@ _GRANTED: Final = 48 << 10  # bytes of shared memory that a launch may ask for o
 _STATIC: Final = 1 << 10  # more than any kernel over rows has besides
 
 
+@of_gpus
 @functools.lru_cache(maxsize=512)
 def function(file: str, kernel: str, dtype: Any) -> Any:
     """The entry point `kernel` of `kernels/<file>` for arrays of `dtype` (or its name), as a `RawKernel`.
@@ -106,6 +108,7 @@ def launch_rows(
         _launch_shared(file, f"{kernel}_shared", dtype, rows, held * columns * dtype.itemsize, args)
 
 
+@of_gpus
 @functools.lru_cache(maxsize=4096)
 def _in_registers(file: str, kernel: str, dtype: Any, rows: int, columns: int) -> tuple[Any, Any, Any]:
     """Entry point, grid and block for rows that registers hold; no entry point for longer rows, and for none."""
@@ -167,6 +170,7 @@ def rows_a_unit(way: str, rows: int, least: int, device: int) -> int:
     return max(least, -(-rows // (each * side_by_side)))
 
 
+@of_gpus
 @functools.cache
 def shared_memory(device: int) -> int:
     """Bytes of shared memory that a block on a device may have for rows."""
@@ -177,6 +181,7 @@ def shared_memory(device: int) -> int:
     return (max(int(most), _GRANTED) - _STATIC) // 16 * 16
 
 
+@of_gpus
 @functools.cache
 def _with_shared_memory(file: str, kernel: str, dtype: Any, device: int) -> Any:
     """An entry point that may ask for all of a device's shared memory: said once, as saying it can wait for copies."""

@@ -22,6 +22,7 @@ from .cuda_lines import alike, by_dtype, give_back, lie_alike, line
 from .cuda_step_sizes import on_device
 from .cuda_sums import lines_added
 from .fixed import Fixed
+from .handles import of_gpus
 from .placing import placed
 from .step_sizes import Schedule
 
@@ -89,6 +90,7 @@ def _upload(data: bytes, dtype: str, device: int) -> Any:
     return _uploaded(data, dtype, device, current_stream())  # another stream would not wait for the upload
 
 
+@of_gpus
 @functools.lru_cache(maxsize=256)
 def _uploaded(data: bytes, dtype: str, device: int, stream: int) -> Any:
     import cupy

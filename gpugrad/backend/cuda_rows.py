@@ -32,6 +32,7 @@ from .cuda_launch import (
 )
 from .cuda_picking import scatter_add_rows as scatter_add_rows  # beside the others, as in `cpu_rows`
 from .cuda_sums import column_sums, lines_added
+from .handles import of_gpus
 
 _INT64: Final = np.dtype(np.int64)
 _ROWS_OF_A_LOSS: Final = 8192  # whose losses one block adds up
@@ -342,6 +343,7 @@ class _Units(NamedTuple):
     wanted: int
 
 
+@of_gpus
 @functools.lru_cache(maxsize=1024)
 def _units(rows: int, columns: int, dtype: Any, lines: int, device: int) -> _Units | None:
     """The units that make a norm's gradients in one pass; None where they have no room for `lines` sums of a column."""
@@ -381,6 +383,7 @@ def maxout_vjp(g: Any, x: Any, y: Any, k: int) -> Any:
     return dx
 
 
+@of_gpus
 @functools.lru_cache(maxsize=16)
 def stream_of(seed: int, device: int, stream: int) -> Any:
     """Seed and offset 0 in device memory: uploaded once, and the launches count on from there.

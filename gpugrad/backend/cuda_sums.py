@@ -17,6 +17,7 @@ from . import cuda_axes
 from .cuda_axes import Axes, Launch
 from .cuda_copies import copy, dense, into, like
 from .cuda_launch import compute_type, function, new, size, sizes
+from .handles import of_gpus
 
 _ROWS_A_CHUNK: Final = 128
 _MAX_LINES: Final = 256
@@ -49,6 +50,7 @@ def reduce(name: str, x: Any, axes: tuple[int, ...] | None, keepdims: bool) -> A
     return planned(name, x.dtype, x.shape, x.strides, x.data.ptr & 15, axes, keepdims)(x)
 
 
+@of_gpus
 @functools.lru_cache(maxsize=4096)
 def planned(
     name: str,
@@ -173,6 +175,7 @@ def _written_ties(x: Any, extremes: Any, axes: tuple[int, ...] | None) -> Any:
 
 
 
+@of_gpus
 @functools.lru_cache(maxsize=1024)
 def _ties(
     dtype: Any, shape: tuple[int, ...], strides: tuple[int, ...], low: int, axes: tuple[int, ...] | None
@@ -219,6 +222,7 @@ def lines_added(part: Any, dtype: Any) -> Any:
     return sums
 
 
+@of_gpus
 @functools.lru_cache(maxsize=256)
 def _adding(lines: int, columns: int, dtype: Any) -> tuple[Any, ...]:
     """The `_entry` that adds up lines."""

@@ -137,18 +137,7 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
     """
     from gpugrad import backend
     from gpugrad import cuda as gg_cuda
-    from gpugrad.backend import (
-        cuda_copies,
-        cuda_kernels,
-        cuda_launch,
-        cuda_optim,
-        cuda_probe,
-        cuda_rows,
-        cuda_sums,
-        cupy_backend,
-        out_of_memory,
-        placing,
-    )
+    from gpugrad.backend import cuda_probe, cupy_backend, handles, out_of_memory, placing
     from gpugrad.bridges.cupy import hints
     from gpugrad.transforms import calls
 
@@ -160,23 +149,7 @@ def installed(devices: int = 1, nvmath: bool = True, cudnn: bool = False) -> Ite
         hints(False)
         placing.MANY.clear()
         cupy_backend._used.clear()
-        for cached in (
-            cuda_kernels.load,
-            cuda_launch.function,
-            cuda_launch._in_registers,
-            cuda_sums.planned,
-            cuda_launch.shared_memory,
-            cuda_launch._with_shared_memory,
-            cuda_sums._adding,
-            cuda_sums._ties,
-            cuda_copies._plan,
-            cuda_copies._joining,
-            cuda_rows.stream_of,
-            cuda_rows._units,
-            cuda_optim._uploaded,
-            cuda_optim._chunks,
-        ):
-            cached.cache_clear()
+        handles.forget()
 
     from . import memory
 
