@@ -157,6 +157,14 @@ def test_methods_of_pytorch_that_are_operations_here_are_methods(torch: Any) -> 
     assert {name for name in shared if not hasattr(Tensor, name)} == set()
 
 
+@pytest.mark.parametrize("dim", [-3, -5, 2])
+def test_select_refuses_axes_that_are_not_there(dim: int) -> None:
+    x = gg.arange(12).reshape(3, 4)
+    assert x.select(-1, 1).tolist() == x.select(1, -3).tolist() == [1, 5, 9]
+    with pytest.raises(IndexError, match=rf"\[select\] dim = {dim} for a tensor of shape \(3, 4\)"):
+        x.select(dim, 0)
+
+
 def test_size_is_numpys_number_and_pytorchs_call() -> None:
     x = gg.zeros(2, 3)
     assert x.size == 6

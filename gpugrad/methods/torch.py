@@ -61,8 +61,16 @@ class TorchMethods:
     clamp_min_, clamp_max_ = map(_writes, ("clamp_min", "clamp_max"))
 
     def select(self, dim: int, index: int) -> Self:
-        """The slice at a position of an axis, without the axis; a view."""
+        """The slice at a position of an axis, without the axis; a view.
+
+        Raises:
+            IndexError: there is no such axis, or no such position.
+        """
         like: Any = self
+        if not -like.ndim <= dim < like.ndim:
+            raise IndexError(
+                f"[select] dim = {dim} for a tensor of shape {tuple(like.shape)}; expected {-like.ndim} <= dim < {like.ndim}"
+            )
         axis = dim + like.ndim if dim < 0 else dim
         return like[(slice(None),) * axis + (index,)]  # type: ignore[no-any-return]
 
