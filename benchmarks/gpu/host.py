@@ -270,6 +270,14 @@ def table(record: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def written(folder: Path, name: str, record: dict[str, Any], text: str) -> None:
+    """Write a record and its table to a folder, as `name`.json and .md, and show the table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    (folder / f"{name}.md").write_text(text)
+    print(text)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Measures and writes `gpu-host.json` and `gpu-host.md`; 2 where it cannot be measured here."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.host", description=__doc__.split("\n")[0])
@@ -285,10 +293,7 @@ def main(arguments: list[str] | None = None) -> int:
         record = measure(0.01 if options.quick else 0.35)
     finally:
         gc.enable()
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "gpu-host.json").write_text(json.dumps(record, indent=1) + "\n")
-    (options.out / "gpu-host.md").write_text(table(record))
-    print(table(record))
+    written(options.out, "gpu-host", record, table(record))
     return 0
 
 

@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import functools
 import gc
-import json
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from unittest import mock
 import gpugrad as gg
 from benchmarks import machine
 from benchmarks.gpu import torch_jobs
+from benchmarks.gpu.host import written
 from benchmarks.gpu.jobs import JOBS, Job, kernel_data, ours
 from benchmarks.gpu.undriven import undriven, why_not
 from benchmarks.paired import RESULTS
@@ -82,7 +82,7 @@ def _counting() -> Iterator[dict[str, int]]:
                     if storage._cdata not in known:
                         known[storage._cdata] = -(-storage.nbytes() // 512) * 512
                         counts["held"] += known[storage._cdata]
-                        counts["most"] = max(counts.values())
+                        counts["most"] = max(counts["most"], counts["held"])
                         weakref.finalize(storage, gone, storage._cdata)
             return found
 
@@ -133,10 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"benchmarks.gpu.peaks: not counted: {reason}", file=sys.stderr)
         return 2
     record = measure(options.tiny)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "gpu-peaks.json").write_text(json.dumps(record, indent=1) + "\n")
-    (options.out / "gpu-peaks.md").write_text(table(record))
-    print(table(record))
+    written(options.out, "gpu-peaks", record, table(record))
     return 0
 
 
