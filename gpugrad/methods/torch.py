@@ -67,11 +67,12 @@ class TorchMethods:
             IndexError: there is no such axis, or no such position.
         """
         like: Any = self
-        if not -like.ndim <= dim < like.ndim:
+        n = like.ndim
+        if not -n <= dim < n:
             raise IndexError(
-                f"[select] dim = {dim} for a tensor of shape {tuple(like.shape)}; expected {-like.ndim} <= dim < {like.ndim}"
+                f"[select] dim = {dim} for a tensor of shape {tuple(like.shape)}; expected {-n} <= dim < {n}"
             )
-        axis = dim + like.ndim if dim < 0 else dim
+        axis = dim + n if dim < 0 else dim
         return like[(slice(None),) * axis + (index,)]  # type: ignore[no-any-return]
 
     def clamp_min(self, min: Any) -> Self:
