@@ -114,16 +114,24 @@ def _converted(a: Any, target: Any) -> Any:
     out = FUNCTIONS["astype"](a.detach(), target)
     if a._node is not None and recording():
         node = CastNode()
-        node.parents = a._node
+        node.parents, node.wide = a._node, a.dtype if a.dtype.itemsize > out.dtype.itemsize else None
         node.seq, node.shape, node.dtype, node.scalars = mutation.tick(), out.shape, out.dtype, None
         return nodes.new_tensor(out.data, node)
     return out
 
 
-class CastNode(Node):
-    """A cast that autocast made: it keeps nothing, so several backward passes of one block may share it."""
+def narrowed(*operands: Any) -> tuple[bool, ...]:
+    """Which operands autocast has cast from a wider type, so that their cotangents may come in that."""
+    return tuple([getattr(getattr(a, "_node", None), "wide", None) is not None for a in operands])
 
-    __slots__ = ()
+
+class CastNode(Node):
+    """A cast that autocast made: it keeps nothing, so several backward passes of one block may share it.
+
+    A cotangent may come in the type of the input at once, from a product that adds up in it anyway.
+    """
+
+    __slots__ = ("wide",)
     name = "astype"
     single = True
     fresh = True
@@ -139,7 +147,7 @@ class CastNode(Node):
 
     def vjp(self, g: Any) -> Any:
         """The cotangent in the type of the input."""
-        return in_dtype(g, self.parents.dtype)
+        return g if g.dtype == self.wide else in_dtype(g, self.parents.dtype)
 
     vjp_graph = vjp
 

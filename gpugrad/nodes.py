@@ -37,6 +37,7 @@ class Node:
     A `single` node has one parent, given bare instead of in a tuple, and its rule takes and gives a bare cotangent.
     `scalars` is the short way's: the numbers it keeps as arrays of this dtype, or None where it is closed or unknown.
     `views` is not set until somebody takes a view of the output, or the output is one (`views`).
+    `wide` is a wider dtype than the output's in which a cotangent may come as well; None: there is none.
     """
 
     __slots__ = ("__weakref__", "dtype", "parents", "saved", "scalars", "seq", "shape", "views")
@@ -44,6 +45,7 @@ class Node:
     single: ClassVar[bool] = False
     leaf: ClassVar[bool] = False
     fresh: bool = True
+    wide: Any = None
 
     parents: Any
     saved: Any

@@ -143,6 +143,8 @@ class _Walk:
             return [b if a is None else a if b is None else a + b for a, b in zip(waiting, g, strict=True)]
         if self.graph:
             return waiting + g
+        if node.wide is not None and waiting.dtype != g.dtype:
+            waiting, g = (a if a.dtype == node.wide else in_dtype(a, node.wide) for a in (waiting, g))
         owned = node in self.owned and type(g) is type(waiting)
         self.owned.add(node)
         if type(waiting) is not np.ndarray and type(g) is type(waiting) and not isinstance(g, WrappedArray):
@@ -266,7 +268,7 @@ def conform(g: Any, parent: Node, node: Node) -> Any:
     """Bring a cotangent to its input's shape and dtype: sum what was broadcast, cast back what was promoted.
 
     Returns:
-        An array of its own where either differs.
+        An array of its own where either differs, but for a dtype that the input takes as well.
 
     Raises:
         GradientError: the shapes have nothing to do with each other; names the operation.
@@ -280,7 +282,7 @@ def conform(g: Any, parent: Node, node: Node) -> Any:
                 f"{tuple(parent.shape)}; expected that shape, or one that it broadcasts to"
             )
         g = g.sum_to(parent.shape) if hasattr(g, "_node") else backend_of(g).sum_to(g, parent.shape)
-    if g.dtype != parent.dtype:
+    if g.dtype != parent.dtype and (parent.wide is None or g.dtype != parent.wide):
         if g.dtype.kind == "c" and parent.dtype.kind != "c":
             g = g.real
         g = in_dtype(g, parent.dtype)

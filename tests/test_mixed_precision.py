@@ -71,6 +71,39 @@ def test_gradients_are_those_of_float32_to_half_precision(dtype: str, eps: float
     assert any((half != full).any() for full, half in zip(*grads, strict=True)), "something was computed in halves"
 
 
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("layer", ["linear", "feed_forward"])
+def test_gradients_of_cast_operands_are_not_rounded_to_halves(dtype: str, layer: str) -> None:
+    """The products' sums in float32, of operands in half precision; PyTorch's are rounded between."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(s).astype(np.float32) for s in ((40, 7), (5, 7), (40, 5))]
+    x, w, g = (gg.tensor(a, requires_grad=True) for a in arrays)
+    with gg.autocast(dtype):
+        y = F.linear(x, w) if layer == "linear" else F.feed_forward(x, [(w, None, None)])
+    assert y.dtype.name == dtype
+    y.backward(g.detach().to(dtype))
+    a, b, c = (v.detach().to(dtype).float().numpy() for v in (x, w, g))
+    np.testing.assert_allclose(w.grad.numpy(), c.T @ a, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(x.grad.numpy(), c @ b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("first", ["linear", "matmul"])
+def test_cotangents_of_one_cast_may_come_in_both_types(dtype: str, first: str) -> None:
+    rng = np.random.default_rng(0)
+    x, w = (gg.tensor(rng.standard_normal((4, 4)).astype(np.float32), requires_grad=True) for _ in range(2))
+    calls = [lambda: F.linear(x, w), lambda: gg.matmul(x, w), lambda: F.linear(x, w)]
+    with gg.autocast(dtype):
+        y = [f() for f in (calls if first == "linear" else calls[1:])]
+    (gg.stack(y).float() * gg.arange(len(y) * 16.0).reshape(len(y), 4, 4)).sum().backward()
+    half = w.grad.numpy()
+    w.grad = None
+    z = [f() for f in (calls if first == "linear" else calls[1:])]
+    (gg.stack(z) * gg.arange(len(y) * 16.0).reshape(len(y), 4, 4)).sum().backward()
+    assert half.dtype == np.float32
+    np.testing.assert_allclose(half, w.grad.numpy(), rtol=0.05, atol=0.05 * abs(half).max())
+
+
 def test_the_same_types_as_pytorchs_autocast_on_the_cpu() -> None:
     torch = pytest.importorskip("torch")
     pytest.importorskip("ml_dtypes")
@@ -293,12 +326,12 @@ def test_small_gradients_survive_float16_with_a_scaler_only() -> None:
         w = gg.ones(2, 4, requires_grad=True)
         optimizer = gg.optim.SGD([w], lr=1.0)
         with gg.autocast("float16"):
-            loss = F.linear(x, w).sum() * 1e-5
+            loss = F.linear(x, w).sum() * 1e-8
         scaler.scale(loss).backward()
         scaler.unscale_(optimizer)
         grads.append(w.grad.numpy())
     assert (grads[0] == 0).all()
-    np.testing.assert_allclose(grads[1], 2e-9, rtol=2e-3)
+    np.testing.assert_allclose(grads[1], 2e-12, rtol=2e-3)
 
 
 @pytest.mark.parametrize("bad", [np.inf, np.nan, -np.inf])

@@ -10,7 +10,7 @@ import contextlib
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 Kernel = Callable[..., Any]
-
-
 HERE: Final = contextlib.nullcontext()
 
 
@@ -123,6 +121,10 @@ class Backend(Moving, ABC):
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """NumPy's matmul of two arrays of one dtype."""
 
+    def matmul_wide(self, a: Array, b: Array) -> Array:
+        """The product of two arrays of half precision in float32, in which it adds up."""
+        return self.matmul(self.cast(a, np.float32), self.cast(b, np.float32))
+
     def matmul_plus(self, a: Array, b: Array, c: Array) -> Array:
         """`a @ b + c` of matrices of one dtype, `c` of the product's shape."""
         return self.plus(self.matmul(a, b), c, into=True)
@@ -155,8 +157,10 @@ class Backend(Moving, ABC):
         y = self.matmul(x, weight.T)
         return y if bias is None else self.plus(y, bias, into=True)
 
-    def weight_and_bias(self, x: Array, g: Array, by_columns: bool) -> tuple[Array, Array] | None:
+    def weight_and_bias(self, x: Array, g: Array, by_columns: bool, wide: bool = False) -> tuple[Array, Array] | None:
         """`g.T @ x` (in Fortran order if `by_columns`) and the sums of the columns of `g`, in one pass over `g`.
+
+        `wide` asks for both in float32, of operands in half precision.
 
         Returns:
             Both, or None where the device has no such product: they are computed one after the other then.
@@ -444,7 +448,3 @@ class Backend(Moving, ABC):
     ) -> tuple[Array, ...] | None:
         """The gradients of q, k and v, with what `attention` gave; or None."""
         return None
-
-    def concatenate(self, arrays: Sequence[Array], axis: int) -> Array:
-        """Join along `axis`."""
-        return self.xp.concatenate(arrays, axis=axis)

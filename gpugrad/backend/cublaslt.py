@@ -32,6 +32,7 @@ _RELU_ALIGNED: Final = 128  # bits that the rows of a mask are a multiple of
 # What is read or written besides: the bias or its gradient, the notes on an activation, what is added.
 Beside = tuple[Any, Any, Any]
 _NOTHING: Final = (None, None, None)
+_WIDENED: Final = ("DEFAULT", "BGRADA", "BGRADB")  # those whose result may be wider than the operands
 _PLAIN: Final = ("DEFAULT", "ADDED")  # those that are no epilogue of the library's
 
 
@@ -98,6 +99,7 @@ class Products:
         vector: Array | None = None,
         aux: Array | None = None,
         added: Array | None = None,
+        wide: bool = False,
     ) -> Array | None:
         """NumPy's matmul of arrays of two axes or more, followed by an epilogue of cuBLASLt.
 
@@ -106,12 +108,12 @@ class Products:
             b: (*batch, k, n), of the same dtype.
             out: (*batch, m, n) to write to, of the same dtype, or float32 for halves; made if not given.
             epilogue: what cuBLASLt does besides: DEFAULT (nothing), BGRADA, BGRADB, or an activation or its derivative:
-                BIAS, RELU, RELU_BIAS, RELU_AUX, RELU_AUX_BIAS, DRELU, and the same of GELU, which is the tanh form;
-                ADDED: `added` is (the library's C, of which there is no more than one matrix).
-            vector: the bias, (n,), or where a bias gradient is written: the sums over k of `b`, (n,), with BGRADA, and
-                of `a`, (m,), with BGRADB. Contiguous.
-            aux: what an AUX writes and a D.. reads, a row for each of the result's as `aux_like` makes it.
-            added: a matrix of the result's shape and dtype, its rows without gaps.
+                BIAS, RELU, RELU_BIAS, RELU_AUX, RELU_AUX_BIAS, DRELU, and the same of GELU (the tanh form), or ADDED.
+            vector: the bias, (n,), or where its gradient is written: the sums over k of `b`, (n,), with BGRADA, and of
+                `a`, (m,), with BGRADB. Contiguous.
+            aux: what an AUX writes and a D.. reads, as `aux_like` makes it.
+            added: with ADDED (the library's C), one matrix of the result's shape and dtype, its rows without gaps.
+            wide: make the result, and a bias gradient, of halves in float32.
 
         Returns:
             The product, or None where cuBLASLt has no such product: another routine must compute it.
@@ -119,20 +121,19 @@ class Products:
         beside = _NOTHING if epilogue == "DEFAULT" else (vector, aux, added)
         if out is None and not self.backend.many:
             at, bt = a.data.ptr, b.data.ptr
-            level = precision.get_float32_matmul_precision()
-            low = 0 if beside is _NOTHING else _low(beside)
+            level, low = precision.get_float32_matmul_precision(), 0 if beside is _NOTHING else _low(beside)
             more = epilogue if added is None else added.strides
-            short = (a.shape, a.strides, b.shape, b.strides, a.dtype, b.dtype, at & 15, bt & 15, more, level, low)
+            short = (a.shape, a.strides, b.shape, b.strides, a.dtype, b.dtype, at & 15, bt & 15, more, level, low, wide)
             known = self._known.get(short)
             if known is not None:
-                target = self.backend.empty(known[1], a.dtype)
+                target = self.backend.empty(known[1], np.float32 if wide else a.dtype)
                 self._launch(known[0], (at, bt, target.data.ptr), beside)
                 return target
         if a.dtype != b.dtype or a.dtype.name not in _TYPES or min(a.ndim, b.ndim) < 2:
             return None
         shape = (*batch_shape(a, b), a.shape[-2], b.shape[-1])
-        target = self.backend.empty(shape, a.dtype) if out is None else out
-        wider = target.dtype == np.float32 and a.dtype.itemsize == 2 and epilogue == "DEFAULT"
+        target = self.backend.empty(shape, np.float32 if wide else a.dtype) if out is None else out
+        wider = target.dtype == np.float32 and a.dtype.itemsize == 2 and epilogue in _WIDENED
         if target.shape != shape or not (target.dtype == a.dtype or wider):
             return None
         if not target.size:
@@ -249,7 +250,7 @@ class Products:
             vector, aux, _ = beside
             self._point(desc, beside, [0, 0])
             if vector is not None:
-                self._set(desc, self._desc.BIAS_DATA_TYPE, np.int32(kind))
+                self._set(desc, self._desc.BIAS_DATA_TYPE, np.int32(_TYPES[vector.dtype.name]))
             if aux is not None:  # in elements: bits for relu
                 per = 1 if "GELU" in epilogue else 8
                 self._set(desc, self._desc.EPILOGUE_AUX_LD, np.int64(aux.shape[-1] * per))

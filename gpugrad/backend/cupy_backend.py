@@ -209,6 +209,11 @@ class CupyBackend(ImagesBackend, MovingBackend):
         found = None if products is None else products.matmul(a, b, out)
         return self._cupys_matmul(a, b, out) if found is None else found
 
+    def matmul_wide(self, a: Array, b: Array) -> Array:
+        products = self.blas
+        found = None if products is None else products.matmul(a, b, wide=True)
+        return self.cast(self._cupys_matmul(a, b, None), np.float32) if found is None else found
+
     def special(self, name: str, *arrays: Array) -> Array:
         with self.place():
             return scipys.on_a_gpu(name, tuple(a.dtype for a in arrays))(*arrays)
@@ -267,15 +272,15 @@ class CupyBackend(ImagesBackend, MovingBackend):
             return None
         return products.matmul(g, weight, None, f"D{name}", None, aux)
 
-    def weight_and_bias(self, x: Array, g: Array, by_columns: bool) -> tuple[Array, Array] | None:
+    def weight_and_bias(self, x: Array, g: Array, by_columns: bool, wide: bool = False) -> tuple[Array, Array] | None:
         products = self.blas
         if products is None or type(x) is not type(g) or not g.size or not x.size:
             return None
-        sums = self.empty(g.shape[1:], g.dtype)
+        sums = self.empty(g.shape[1:], np.float32 if wide else g.dtype)
         if by_columns:
-            found = products.matmul(x.T, g, None, "BGRADA", sums)
+            found = products.matmul(x.T, g, None, "BGRADA", sums, wide=wide)
             return None if found is None else (found.T, sums)
-        found = products.matmul(g.T, x, None, "BGRADB", sums)
+        found = products.matmul(g.T, x, None, "BGRADB", sums, wide=wide)
         return None if found is None else (found, sums)
 
     def _cupys_matmul(self, a: Array, b: Array, out: Array | None) -> Array:

@@ -59,6 +59,10 @@ class Moving:
         """Whether products with this stack of matrices, of several axes, take more launches than with a copy of it."""
         return False
 
+    def concatenate(self, arrays: Sequence[Any], axis: int) -> Any:
+        """Arrays side by side along `axis`."""
+        return self.xp.concatenate(arrays, axis=axis)
+
     def join(self, arrays: Sequence[Any], axis: int, out: Any) -> None:
         """Arrays side by side along `axis` of `out`."""
         self.xp.concatenate(arrays, axis=axis, out=out)

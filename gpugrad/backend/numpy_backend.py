@@ -85,7 +85,7 @@ class NumpyBackend(Backend):
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         if a.dtype.itemsize == 2 and a.dtype == b.dtype and a.dtype.kind in "fV":
             # NumPy's own product of halves has no BLAS, and that of bfloat16 comes in float32.
-            wide = self.matmul(a.astype(np.float32), b.astype(np.float32))
+            wide = self.matmul_wide(a, b)
             if out is None:
                 return wide.astype(a.dtype)
             out[...] = wide

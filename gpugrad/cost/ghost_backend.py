@@ -168,9 +168,11 @@ class GhostBackend(Backend):
 
     def matmul(self, a: Any, b: Any, out: Any = None) -> Any:
         """New memory for the product."""
-        if out is not None:
-            return out
-        return self.fresh(product_shape(tuple(a.shape), tuple(b.shape)), np.result_type(a.dtype, b.dtype))
+        return self.fresh(product_shape(a.shape, b.shape), np.result_type(a.dtype, b.dtype)) if out is None else out
+
+    def matmul_wide(self, a: Any, b: Any) -> Any:
+        """Likewise, in float32."""
+        return self.fresh(product_shape(a.shape, b.shape), np.float32)
 
     def linear_activated(
         self, x: Any, weight: Any, bias: Any, activation: str, notes: bool, recorded: bool

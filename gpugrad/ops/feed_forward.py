@@ -16,7 +16,7 @@ import numpy as np
 
 from ..backend import backend_of, is_array
 from ..batching import USED
-from ..casting import CASTING, cast
+from ..casting import CASTING, cast, narrowed
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import Tensor, apply
 from .arguments import backend_for_all
@@ -65,6 +65,7 @@ def _forward(
     before: str | None,
     then: str | None,
     notes: bool,
+    wide: tuple[bool, ...],
     passing: Passing,
 ) -> tuple[Any, tuple[Any, ...]]:
     backend = backend_for_all("feed_forward", z, weight, bias)
@@ -88,20 +89,23 @@ def _by_columns(weight: Any) -> bool:
 
 
 def _rule(
-    g: Any, needs: Needs, z: Any, weight: Any, mask: Any, x: Any, by_columns: bool, *, before: str | None, **_: Any
-) -> tuple[Any, ...]:
+    g: Any, needs: Needs, z: Any, weight: Any, mask: Any, x: Any, by_columns: bool, *,
+    before: str | None, wide: tuple[bool, ...], **_: Any,
+) -> tuple[Any, ...]:  # fmt: skip
     gz = None
     if needs[0]:
         backend = backend_of(g)
         if before is not None:
             gz = backend.matmul_activated(g, weight, before, z, mask)
         if gz is None:
-            gz = backend.matmul(g, weight)
+            gz = (backend.matmul_wide if wide[0] else backend.matmul)(g, weight)
             if before is not None:
                 gz = _times_derivative(before, gz, z, out=gz)
     if not any(needs[1:]):
         return gz, *(None for _ in needs[1:])
-    rest = LINEAR.rule(g, (False, *needs[1:]), z if x is None else x, weight, by_columns)  # type: ignore[misc]
+    rest = LINEAR.rule(  # type: ignore[misc]
+        g, (False, *needs[1:]), z if x is None else x, weight, by_columns, wide=wide
+    )
     return gz, *rest[1:]
 
 
@@ -198,14 +202,16 @@ def joined(x: Any, layers: Sequence[tuple[Any, Any, str | None]], doers: Sequenc
     before: str | None = None
     passing = Passing()
     for i, (weight, bias, then) in enumerate(layers):
+        wide: tuple[bool, ...] = (False, False)
         if CASTING:
             x, weight, bias = cast("linear", (x, weight, bias))
+            wide = narrowed(x, weight)
         _check_dtype(x, weight)
         if USED:  # the values that a layer leaves for the next are not seen by maps
             x = linear(x, weight, bias)
             x = x if then is None else ACTIVATIONS[then](x)
             continue
-        static = {"before": before, "then": then, "notes": i + 1 < len(layers), "passing": passing}
+        static = {"before": before, "then": then, "notes": i + 1 < len(layers), "wide": wide, "passing": passing}
         operands = (x, weight) if bias is None else (x, weight, bias)
         x = doers[i](functools.partial(apply, ACTIVATED_LINEAR, operands, static))
         before = then

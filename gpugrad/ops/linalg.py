@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import backend_of, is_array
-from ..casting import CASTING, cast
+from ..casting import CASTING, cast, narrowed
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import Tensor, apply
 from .arguments import added, backend_for_all, bare
@@ -31,9 +31,11 @@ def _stacked(x: Any) -> Any:
     return _transposed(clone(_transposed(x))) if by_columns else clone(x)
 
 
-def _matmul_forward(needs: Needs, a: Any, b: Any) -> tuple[Any, tuple[Any, ...]]:
+def _matmul_forward(needs: Needs, a: Any, b: Any, *, wide: bool = False) -> tuple[Any, tuple[Any, ...]]:
+    """The product; `wide`, of a rule's operands in half precision, in float32."""
+    backend = backend_for_all("matmul", a, b)
     # Where b needs no gradient of a it is not kept; how many axes it has the rule has to know all the same.
-    return backend_for_all("matmul", a, b).matmul(a, b), (b.ndim,)
+    return (backend.matmul_wide if wide else backend.matmul)(a, b), (b.ndim,)
 
 
 def _matmul_rule(g: Any, needs: Needs, a: Any, b: Any, axes_of_b: int) -> tuple[Any, Any]:
@@ -47,7 +49,7 @@ def _matmul_rule(g: Any, needs: Needs, a: Any, b: Any, axes_of_b: int) -> tuple[
     return ga, matmul(_transposed(a), g)
 
 
-def _matmul_flops(shapes: tuple[Shape, ...], out_shape: Shape) -> int:
+def _matmul_flops(shapes: tuple[Shape, ...], out_shape: Shape, **static: Any) -> int:
     return 2 * math.prod(out_shape) * shapes[0][-1]
 
 
@@ -98,7 +100,9 @@ def matmul(a: Any, b: Any) -> Any:
     return out.reshape(shape)
 
 
-def _linear_forward(needs: Needs, x: Any, weight: Any, bias: Any = None) -> tuple[Any, tuple[Any, ...]]:
+def _linear_forward(
+    needs: Needs, x: Any, weight: Any, bias: Any = None, **static: Any
+) -> tuple[Any, tuple[Any, ...]]:
     backend = backend_for_all("linear", x, weight, bias)
     y = backend.linear(x, weight, bias)
     # The weight's gradient comes in the weight's own memory order, so that updates run over both without gaps.
@@ -117,18 +121,25 @@ def _rows(a: Any) -> Any:
     return backend_of(a).reshape(a, shape) if is_array(a) else a.reshape(shape)
 
 
-def _linear_rule(g: Any, needs: Needs, x: Any, weight: Any, by_columns: bool) -> tuple[Any, ...]:
+def _linear_rule(
+    g: Any, needs: Needs, x: Any, weight: Any, by_columns: bool, *, wide: tuple[bool, ...] = (False, False)
+) -> tuple[Any, ...]:
+    """`wide` says whose cotangents come in float32, those of `x` and of the weight: operands that autocast has cast."""
     bare = is_array(g)
     # Straight to the product where there is nothing to record; the way there costs as much as several small ones.
     plain = all(v is None or type(v) is np.ndarray for v in (g, x, weight))
     product = _bare_product if plain else matmul
-    gx = product(g, weight) if needs[0] else None
+    gx = None
+    if needs[0]:
+        gx = _wide_product(g, weight) if wide[0] and bare else product(g, weight)
     rows = _rows(g)
     gw = gb = None
     with_bias = len(needs) == 3 and needs[2]
     if needs[1]:
         x = _rows(x)
-        both = backend_of(rows).weight_and_bias(x, rows, by_columns) if with_bias and bare else None
+        wider = wide[1] and bare
+        product = _wide_product if wider else product
+        both = backend_of(rows).weight_and_bias(x, rows, by_columns, wider) if with_bias and bare else None
         if both is not None:
             return gx, *both
         gw = product(x.T, rows).T if by_columns else product(rows.T, x)
@@ -137,17 +148,22 @@ def _linear_rule(g: Any, needs: Needs, x: Any, weight: Any, by_columns: bool) ->
     return (gx, gw, gb)[: len(needs)]
 
 
-def _linear_jvp(given: Any, needs: Needs, x: Any, weight: Any, by_columns: bool) -> Any:
+def _wide_product(a: Any, b: Any) -> Any:
+    """The product of bare arrays in half precision, in float32."""
+    return apply(MATMUL, (a, b), {"wide": True})
+
+
+def _linear_jvp(given: Any, needs: Needs, x: Any, weight: Any, by_columns: bool, **static: Any) -> Any:
     tx, tw, tb = (*given, None)[:3]
     from_x = None if tx is None else matmul(tx, _transposed(weight))
     return added(from_x, None if tw is None else matmul(x, _transposed(tw)), tb)
 
 
-def _linear_flops(shapes: tuple[Shape, ...], out_shape: Shape) -> int:
+def _linear_flops(shapes: tuple[Shape, ...], out_shape: Shape, **static: Any) -> int:
     return math.prod(out_shape) * (2 * shapes[0][-1] + (len(shapes) == 3))
 
 
-def _linear_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs) -> int:
+def _linear_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, **static: Any) -> int:
     products = 2 * math.prod(out_shape) * shapes[0][-1] * (needs[0] + needs[1])
     return products + (math.prod(out_shape) if len(needs) == 3 and needs[2] else 0)
 
@@ -186,8 +202,10 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
             f"[linear] x has shape {tuple(x.shape)}, weight {tuple(weight.shape)}"
             f"{'' if bias is None else f', bias {tuple(bias.shape)}'}; expected (..., in), (out, in) and (out,)"
         )
+    static = {}
     if CASTING:
         x, weight, bias = cast("linear", (x, weight, bias))
+        static = {"wide": narrowed(x, weight)}
     if x.dtype != weight.dtype:
         raise TypeError(
             f"[linear] x is {x.dtype} {tuple(x.shape)} but weight is {weight.dtype} {tuple(weight.shape)}; "
@@ -195,7 +213,7 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
         )
     if len(given) == 1:
         return linear(x.reshape(1, -1), weight, bias).reshape(-1)
-    return apply(LINEAR, (x, weight) if bias is None else (x, weight, bias), {})
+    return apply(LINEAR, (x, weight) if bias is None else (x, weight, bias), static)
 
 
 @public

@@ -173,6 +173,29 @@ def test_bias_and_its_gradient_come_with_the_products(
         np.testing.assert_allclose(got, want, rtol=TOLERANCE[dtype], atol=4 * TOLERANCE[dtype])
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("lacks", [(), ("BGRADB",), ("BGRADB", "DEFAULT")])
+def test_gradients_of_operands_that_autocast_has_cast_come_in_float32(
+    gpu: State, rng: np.random.Generator, dtype: str, lacks: tuple[str, ...]
+) -> None:
+    host = [rng.standard_normal(s).astype(np.float32) for s in ((6, 5), (4, 5), (4,))]
+    g = rng.standard_normal((6, 4)).astype(HALVES[dtype])
+    x, w, b = (gg.tensor(v, device="cuda", requires_grad=True) for v in host)
+    with gg.autocast(dtype):
+        y = gg.linear(x, w, b)
+    given = gg.tensor(g, device="cuda")
+    gpu.unsupported.update(lacks)
+    gpu.clear()
+    y.backward(given)
+    if not lacks:
+        assert (gpu.calls["cublasLt.matmul"], gpu.launches) == (2, []), "no casts"
+    a, c, g = (v.astype(g.dtype).astype(np.float32) for v in (*host[:2], g))
+    exact = {"rtol": 1e-5, "atol": 1e-6} if "DEFAULT" not in lacks else {"rtol": 0.01, "atol": 0.05}
+    np.testing.assert_allclose(x.grad.numpy(), g @ c, **exact)
+    np.testing.assert_allclose(w.grad.numpy(), g.T @ a, **exact)
+    np.testing.assert_allclose(b.grad.numpy(), g.sum(0), rtol=0.01, atol=0.01)
+
+
 def test_epilogues_that_cublaslt_lacks_are_computed_apart(gpu: State, rng: np.random.Generator) -> None:
     gpu.unsupported.update({"BIAS", "BGRADB"})
     host = [rng.standard_normal(s).astype(np.float32) for s in ((6, 5), (4, 5), (4,))]
