@@ -59,6 +59,7 @@ class Backend(Moving, ABC):
         optim: the multi-tensor update kernels (sgd, adam, rmsprop, adaptive, squared_norm).
         reduces: whether `reduce` has kernels of its own; where not, the array module's functions are as good.
         epilogues: the activations that a product may have as its end (`linear_activated`).
+        half_products: whether products of halves are as fast as those of other types, or faster.
     """
 
     device: Device
@@ -70,6 +71,7 @@ class Backend(Moving, ABC):
     rows: Any
     optim: Any
     reduces: bool = False
+    half_products: bool = False
 
     def __init__(self) -> None:
         self._kernels: dict[Formula, Kernel] = {}
@@ -122,8 +124,8 @@ class Backend(Moving, ABC):
         """NumPy's matmul of two arrays of one dtype."""
 
     def matmul_wide(self, a: Array, b: Array) -> Array:
-        """The product of two arrays of half precision in float32, in which it adds up."""
-        return self.matmul(self.cast(a, np.float32), self.cast(b, np.float32))
+        """`matmul`, of half precision in float32, in which it adds up."""
+        return self.matmul(*[self.cast(x, np.float32) if x.dtype.itemsize == 2 else x for x in (a, b)])
 
     def matmul_plus(self, a: Array, b: Array, c: Array) -> Array:
         """`a @ b + c` of matrices of one dtype, `c` of the product's shape."""
@@ -252,14 +254,11 @@ class Backend(Moving, ABC):
 
     @contextlib.contextmanager
     def replaying(self, state: Any = None) -> Iterator[Any]:
-        """A block whose random numbers can be drawn once more.
+        """A block whose random numbers can be drawn once more; it yields their state.
 
         Args:
             state: what an earlier block yielded: its numbers come again, and those outside go on as if the block had
                 not been. None: this is the first time.
-
-        Yields:
-            The state.
         """
         before = self._random_state()
         self._restore_random(before if state is None else state)

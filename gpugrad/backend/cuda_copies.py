@@ -43,29 +43,41 @@ def put(target: Any, source: Any) -> None:
         target[...] = source
 
 
-def into(formula: Formula, operands: tuple[Any, ...], out: Any) -> bool:
-    """A formula's values in `out`, whatever its floating-point dtype: unlike `Backend.kernel`, which follows NumPy's.
+def put_scaled(targets: Sequence[Any], sources: Sequence[Any], factor: float) -> bool:
+    """`targets[i][...] = sources[i]`, the first times a number, in one launch; the rest as `into`. All of one shape."""
+    return into(_scaled(len(targets)), (*sources, factor), *targets)
+
+
+@functools.cache
+def _scaled(count: int) -> Formula:
+    first, *others = names = [f"x{i}" for i in range(count)]
+    return Formula("put_scaled", (*names, "factor"), (var(first) * var("factor"), *map(var, others)))
+
+
+def into(formula: Formula, operands: tuple[Any, ...], *outs: Any) -> bool:
+    """A formula's values in `outs`, of any floating-point dtypes: unlike `Backend.kernel`, which follows NumPy's.
 
     Args:
-        formula: one output.
-        operands: arrays that broadcast to `out`, and numbers.
-        out: where to; it may share memory with an operand only where they are the same elements.
+        formula: with as many outputs.
+        operands: arrays that broadcast to the outputs, and numbers.
+        *outs: where to, all of one shape; one may share memory with an operand only where they are the same elements.
 
     Returns:
         Whether a kernel of ours takes these dtypes and layouts; if not, nothing is done.
     """
     if not all(isinstance(a, _NUMBERS) or _is_array(a) for a in operands):
         return False
-    plan = _plan(formula, tuple([None if isinstance(a, _NUMBERS) else _layout(a) for a in operands]), _layout(out))
+    layouts = tuple([None if isinstance(a, _NUMBERS) else _layout(a) for a in operands])
+    plan = _plan(formula, layouts, tuple([_layout(o) for o in outs]))
     if plan is None:
         return False
     run, launch, number = plan
     if launch is None:
         return True
     given = [number(a) if isinstance(a, _NUMBERS) else a for a in operands]
-    run(launch.grid, launch.block, (launch.first, *given, out))
+    run(launch.grid, launch.block, (launch.first, *given, *outs))
     for start, part in launch.more:
-        run(part.grid, part.block, (part.first, *[behind(a, start) for a in (*given, out)]))
+        run(part.grid, part.block, (part.first, *[behind(a, start) for a in (*given, *outs)]))
     return True
 
 
@@ -80,23 +92,22 @@ def _layout(a: Any) -> Layout:
 @of_gpus
 @functools.lru_cache(maxsize=4096)
 def _plan(
-    formula: Formula, operands: tuple[Layout | None, ...], out: Layout
+    formula: Formula, operands: tuple[Layout | None, ...], outs: tuple[Layout, ...]
 ) -> tuple[Any, Launch | None, Any] | None:
     """Kernel, launch (None: nothing to do) and the type of numbers; None where it is not for a kernel of ours."""
-    dtype, shape, strides, low = out
+    dtype, shape = outs[0][:2]
     arrays = [o for o in operands if o is not None]
     if any(np.broadcast_shapes(a[1], shape) != shape for a in arrays):
         return None  # the array module says what is wrong
     kinds = [SCALAR if o is None else o[0].name for o in operands]
-    target = dtype.name
-    if formula is _COPY and kinds == [target]:  # moved as bits, so that all types of one size share a kernel
-        target = _BITS.get(dtype.itemsize, target)
-        kinds = [target]
-    steps = [tuple([0 if n == 1 else s for n, s in zip(a[1], a[2], strict=True)]) for a in arrays]
+    targets = [o[0].name for o in outs]
+    if formula is _COPY and kinds == targets:  # moved as bits, so that all types of one size share a kernel
+        kinds = targets = [_BITS.get(dtype.itemsize, targets[0])]
+    steps = [tuple([0 if n == 1 else s for n, s in zip(a[1], a[2], strict=True)]) for a in (*arrays, *outs)]
     try:
-        made = cuda_source(formula, tuple(kinds), (target,))
+        made = cuda_source(formula, tuple(kinds), tuple(targets))
         launcher = CudaLauncher(made)
-        launch = launcher.plan(shape, [*steps, strides], [*[a[3] for a in arrays], low])
+        launch = launcher.plan(shape, steps, [a[3] for a in (*arrays, *outs)])
     except (FormulaError, ValueError):  # complex numbers; more axes that step apart than kernels take
         return None
     run = None if launch is None else load(made.alone(launch.entry)).get_function(launch.entry)

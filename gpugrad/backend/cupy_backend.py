@@ -210,9 +210,16 @@ class CupyBackend(ImagesBackend, MovingBackend):
         return self._cupys_matmul(a, b, out) if found is None else found
 
     def matmul_wide(self, a: Array, b: Array) -> Array:
+        if a.dtype.itemsize != 2:
+            return self.matmul(a, b)
         products = self.blas
         found = None if products is None else products.matmul(a, b, wide=True)
         return self.cast(self._cupys_matmul(a, b, None), np.float32) if found is None else found
+
+    @property
+    def half_products(self) -> bool:  # type: ignore[override]
+        """CuPy alone has none of stacks of matrices."""
+        return self.blas is not None
 
     def special(self, name: str, *arrays: Array) -> Array:
         with self.place():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,17 @@ class MovingBackend(Backend):
             if not any(part is ... for part in key):
                 key = (*key, ...)  # with it a single element is a view, too
             cuda_copies.put(target[key], source)
+
+    def put_scaled(self, targets: Sequence[Any], sources: Sequence[Any], factor: float) -> None:
+        """As the base class's; those of the first one's shape in one launch."""
+        alike = [t.shape == targets[0].shape for t in targets]
+        with self.place():
+            if not cuda_copies.put_scaled(list(compress(targets, alike)), list(compress(sources, alike)), factor):
+                super().put_scaled(targets, sources, factor)
+                return
+        for target, source, done in zip(targets, sources, alike, strict=True):
+            if not done:
+                self.put(target, ..., source)
 
     def write(self, kernel: Any, arrays: Sequence[Any], places: Sequence[Any]) -> list[Any]:
         """As the base class's, in one launch."""

@@ -7,7 +7,11 @@ Here by the array module's own functions, which serve the CPU, maps and arrays w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
+
+from ..fusion import trace
+
+_SCALED: Final = trace(lambda x, factor: x * factor, "scaled")
 
 
 class Moving:
@@ -15,6 +19,7 @@ class Moving:
 
     xp: Any
     empty: Any
+    kernel: Any
 
     def zeros(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """A C-contiguous array of zeros, from the recycled buffers where there are such."""
@@ -33,6 +38,19 @@ class Moving:
     def put(self, target: Any, index: Any, source: Any) -> None:
         """`target[index] = source`; an array that is given has no memory in common with the target."""
         target[index] = source
+
+    def put_scaled(self, targets: Sequence[Any], sources: Sequence[Any], factor: float) -> None:
+        """`targets[i][...] = sources[i]`, the first times a number; targets share no memory with sources."""
+        first, target, times = sources[0], targets[0], self.kernel(_SCALED)
+        if first.dtype.itemsize > target.dtype.itemsize:
+            self.put(target, ..., times(first, factor))
+        else:
+            if first.dtype != target.dtype:
+                self.put(target, ..., first)
+                first = target
+            times(first, factor, out=target)
+        for target, source in zip(targets[1:], sources[1:], strict=True):
+            self.put(target, ..., source)
 
     def write(self, kernel: Any, arrays: Sequence[Any], places: Sequence[Any]) -> list[Any]:
         """The outputs of a formula's kernel: the first are written to `places`, the others are the answer.

@@ -94,7 +94,7 @@ class BatchBackend(Backend):
         self.chain = (level, *self.beneath)
         self.device = root.device
         self.weight_order = root.weight_order
-        self.reduces = root.reduces
+        self.reduces, self.half_products = root.reduces, root.half_products
         USED.append(True)
 
     def over(self, base: BatchBackend | None) -> BatchBackend:

@@ -75,7 +75,7 @@ class GhostBackend(Backend):
         self.root = root
         self.device = root.device
         self.weight_order = root.weight_order
-        self.epilogues, self.reduces = root.epilogues, root.reduces
+        self.epilogues, self.reduces, self.half_products = root.epilogues, root.reduces, root.half_products
         self.xp = Namespace(self)
         self.rows = _Rows(self)
         self.restart_stream(0)  # random numbers are not drawn, and the device's stream stays where it is
@@ -172,7 +172,7 @@ class GhostBackend(Backend):
 
     def matmul_wide(self, a: Any, b: Any) -> Any:
         """Likewise, in float32."""
-        return self.fresh(product_shape(a.shape, b.shape), np.float32)
+        return self.fresh(product_shape(a.shape, b.shape), np.float32 if a.dtype.itemsize == 2 else a.dtype)
 
     def linear_activated(
         self, x: Any, weight: Any, bias: Any, activation: str, notes: bool, recorded: bool

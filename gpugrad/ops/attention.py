@@ -6,13 +6,13 @@ its square. Projections and heads belong to the layer, `nn.attention`.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from ..backend import backend_of
-from ..fusion import trace
 from ..lifting import here
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
@@ -27,7 +27,6 @@ BUDGET: Final = {"cpu": 1 << 18, "cuda": 1 << 26}
 CAUSAL_ROWS: Final = 128  # queries of a block under a causal mask: keys behind the last of them are left out
 
 # What is hidden has the lowest finite score, so that a row with nothing to see is no difference of infinities.
-_SCALED: Final = trace(lambda q, scale: q * scale, "attention_scale")
 _seen = make(lambda s, keep, low: where(keep, s, low), "attention_mask")
 _added = make(lambda s, mask, low: maximum(s + mask, low), "attention_add")
 _cleared = make(lambda p, s, low: where(s <= low, 0.0, p), "attention_clear")
@@ -59,15 +58,22 @@ def blocks(heads: int, rows: int, keys: int, causal: bool, budget: int) -> list[
 
 
 class _Operands:
-    """The operands with one axis of heads, in the dtype that is computed in, and the scores of a block of them."""
+    """The operands with one axis of heads, in C order, and the scores of a block of them.
 
-    def __init__(self, q: Any, k: Any, v: Any, mask: Any, scale: float, causal: bool) -> None:
+    Scores and their softmax are in `kind`, in float32 for halves. The factors of products are in `form`: that of the
+    operands, or `kind` where products of halves would be slow.
+    """
+
+    def __init__(
+        self, q: Any, k: Any, v: Any, mask: Any, scale: float, causal: bool, g: Any = None
+    ) -> None:
         self.backend = backend_for_all("scaled_dot_product_attention", q, k, v, mask)
         self.kind = np.dtype(np.float32) if q.dtype.itemsize == 2 else q.dtype
+        self.form = q.dtype if self.backend.half_products else self.kind
         self.lead = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
         self.heads = math.prod(self.lead)
-        self.scale, self.causal = scale, causal
-        self.q, self.k, self.v = self.flat(q, scale), self.flat(k), self.flat(v)
+        self.causal = causal
+        self.q, self.k, self.v, *self.given = self._flat([q, k, v] if g is None else [q, k, v, g], scale)
         self.mask: Any = None
         self.places: Any = None
         if mask is not None:
@@ -76,19 +82,24 @@ class _Operands:
             numbers = np.arange(count).reshape(mask.shape[:-2])
             self.places = np.broadcast_to(numbers, self.lead).reshape(-1) if count > 1 else None
 
-    def flat(self, a: Any, scale: float | None = None) -> Any:
-        """(*lead, n, m) as (heads, n, m), spread over the heads that share it; scaled, as a copy."""
-        backend, whole = self.backend, (*self.lead, *a.shape[-2:])
-        if a.shape != whole:
-            a = backend.xp.broadcast_to(a, whole)
-        if a.dtype != self.kind:
-            wide = backend.empty(whole, self.kind)
-            backend.put(wide, ..., a)
-            a = wide
-        if scale is not None:
-            dense = a.flags.c_contiguous
-            a = backend.kernel(_SCALED)(a, scale, out=None if dense else backend.empty(whole, self.kind))
-        return backend.reshape(a, (self.heads, *a.shape[-2:]))
+    def _flat(self, arrays: list[Any], scale: float) -> list[Any]:
+        """Each (*lead, n, m) as (heads, n, m), spread over the heads that share it; the first scaled, as a copy."""
+        backend, moved = self.backend, []
+        for i, a in enumerate(arrays):
+            whole = (*self.lead, *a.shape[-2:])
+            if a.shape != whole:
+                arrays[i] = a = backend.xp.broadcast_to(a, whole)
+            if not i or a.dtype != self.form or not a.flags.c_contiguous:
+                moved.append(i)
+        places = [backend.empty(arrays[i].shape, self.form) for i in moved]
+        backend.put_scaled(places, [arrays[i] for i in moved], scale)
+        for i, place in zip(moved, places, strict=True):
+            arrays[i] = place
+        return [backend.reshape(a, (self.heads, *a.shape[-2:])) for a in arrays]
+
+    def factor(self, shares: Any) -> Any:
+        """What was computed of scores, as a factor of products."""
+        return shares if shares.dtype == self.form else self.backend.cast(shares, self.form)
 
     def mask_of(self, block: _Block) -> Any:
         """The mask over a block; it broadcasts."""
@@ -109,7 +120,7 @@ class _Operands:
         """The scaled queries of a block, and how much each looks at each key."""
         backend = self.backend
         q = self.q[block.heads, block.rows]
-        s = backend.matmul(q, self.k[block.heads, : block.keys].swapaxes(-1, -2))
+        s = backend.matmul_wide(q, self.k[block.heads, : block.keys].swapaxes(-1, -2))
         if self.causal:
             return q, backend.rows.softmax_causal(s, block.rows.start, s)
         if self.mask is None:
@@ -145,12 +156,12 @@ def _forward(
             return whole[0], whole
     on = _Operands(q, k, v, mask, scale, causal)
     parts = on.blocks(budget)
-    out: Any = None if len(parts) == 1 else on.backend.empty((on.heads, q.shape[-2], v.shape[-1]), on.kind)
+    out: Any = None if len(parts) == 1 else on.backend.empty((on.heads, q.shape[-2], v.shape[-1]), on.form)
     for i, block in enumerate(parts):
         _, shares = on.shares(block)
         if p:
             shares = on.backend.rows.dropout(shares, p, *draws[i])
-        part = on.backend.matmul(shares, on.v[block.heads, : block.keys])
+        part = on.backend.matmul(on.factor(shares), on.v[block.heads, : block.keys])
         if out is None:
             out = part
         else:
@@ -169,9 +180,8 @@ def _rule(
         gradients = backend_of(g).attention_vjp(g, q, k, v, out, sums, scale, causal)
         if gradients is not None:
             return *(d if need else None for d, need in zip(gradients, needs, strict=False)), None
-    on = _Operands(q, k, v, mask, scale, causal)
-    matmul_, rows = on.backend.matmul, on.backend.rows
-    given = on.flat(g)
+    on = _Operands(q, k, v, mask, scale, causal, g)
+    matmul_, rows, given = on.backend.matmul_wide, on.backend.rows, on.given[0]
     parts = on.blocks(budget)
     alone = len(parts) == 1 and parts[0].keys == on.k.shape[1]  # its gradients are all there is
     dq, dk, dv = (
@@ -184,42 +194,53 @@ def _rule(
         g_block, keys = given[block.heads, block.rows], (block.heads, slice(block.keys))
         if needs[2]:
             dropped = rows.dropout(shares, p, *draws[i]) if p else shares
-            dv = on.added(dv, keys, matmul_(dropped.swapaxes(-1, -2), g_block))
+            dv = on.added(dv, keys, matmul_(on.factor(dropped).swapaxes(-1, -2), g_block))
         if not (needs[0] or needs[1] or needs[3]):
             continue
         ds = matmul_(g_block, on.v[keys].swapaxes(-1, -2))
         ds = rows.softmax_vjp(rows.dropout(ds, p, *draws[i]) if p else ds, shares)
+        if dmask is not None:
+            _add_mask(on, dmask, ds, block)
+        ds = on.factor(ds)
         if needs[0]:
             dq = on.added(dq, (block.heads, block.rows), matmul_(ds, on.k[keys]))
         if needs[1]:
             dk = on.added(dk, keys, matmul_(ds.swapaxes(-1, -2), scaled))
-        if dmask is not None:
-            _add_mask(on, dmask, ds, block)
-    found = [
-        None if d is None else _conformed(on.backend, d.reshape(*on.lead, *d.shape[1:]), a, factor)
-        for d, a, factor in zip((dq, dk, dv), (q, k, v), (scale, None, None), strict=True)
-    ]
+    found = _conformed(on, (dq, dk, dv), (q, k, v), scale)
     return *found, None if dmask is None else dmask.reshape(mask.shape).astype(mask.dtype, copy=False)
 
 
-def _conformed(backend: Any, d: Any, like: Any, scale: float | None) -> Any:
-    """A gradient, scaled, summed over what shared an operand, in its dtype and, if it is written anew, its order."""
-    d = backend.sum_to(d, like.shape)
-    if d.dtype != like.dtype:
-        d = d if scale is None else backend.kernel(_SCALED)(d, scale, out=d)
-        out = _ordered(backend, like)
-        backend.put(out, ..., d)
-        return out
-    if scale is None:
-        return d
-    return backend.kernel(_SCALED)(d, scale, out=None if like.flags.c_contiguous else _ordered(backend, like))
+def _conformed(on: _Operands, gradients: tuple[Any, ...], operands: tuple[Any, ...], scale: float) -> list[Any]:
+    """The gradients (None: not asked for), the query's scaled: each of the shape, dtype and order of its operand."""
+    found: list[Any] = [None, None, None]
+    for i, (d, a) in enumerate(zip(gradients, operands, strict=True)):
+        if d is not None:
+            found[i] = on.backend.sum_to(d.reshape(*on.lead, *d.shape[1:]), a.shape)
+    moved = [
+        i for i, (d, a) in enumerate(zip(found, operands, strict=True))
+        if d is not None and (not i or d.dtype != a.dtype or not a.flags.c_contiguous)
+    ]  # fmt: skip
+    if moved:
+        places = [_ordered(on.backend, operands[i]) for i in moved]
+        on.backend.put_scaled(places, [found[i] for i in moved], 1.0 if moved[0] else scale)
+        for i, place in zip(moved, places, strict=True):
+            found[i] = place
+    return found
 
 
 def _ordered(backend: Any, like: Any) -> Any:
     """Memory for an array of this shape and dtype whose axes lie in the same order."""
-    axes = sorted(range(like.ndim), key=lambda i: -like.strides[i])
-    out = backend.empty(tuple([like.shape[i] for i in axes]), like.dtype)
-    return out.transpose(*[axes.index(i) for i in range(like.ndim)])
+    if like.flags.c_contiguous:
+        return backend.empty(like.shape, like.dtype)
+    axes, back = _axes(like.strides)
+    return backend.empty(tuple([like.shape[i] for i in axes]), like.dtype).transpose(*back)
+
+
+@functools.lru_cache(maxsize=1024)
+def _axes(strides: Shape) -> tuple[list[int], list[int]]:
+    """The axes from the longest step to the shortest, and where each is among them."""
+    axes = sorted(range(len(strides)), key=lambda i: -strides[i])
+    return axes, [axes.index(i) for i in range(len(strides))]
 
 
 def _add_mask(on: _Operands, dmask: Any, ds: Any, block: _Block) -> None:
@@ -358,8 +379,8 @@ def scaled_dot_product_attention(
         enable_gqa: let several heads of the query share one head of key and value (heads side by side).
 
     Returns:
-        (*batch, heads, queries, e'), of the query's dtype; half precision computes in float32. A query that may look
-        at nothing gives zeros.
+        (*batch, heads, queries, e'), of the query's dtype. Half precision adds up in float32, and scores and their
+        softmax are float32; so are the factors of products on a CPU. A query that may look at nothing gives zeros.
 
     Raises:
         ValueError: shapes do not fit, both a mask and `is_causal`, or a probability outside [0, 1).

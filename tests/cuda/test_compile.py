@@ -118,6 +118,15 @@ def test_copies_move_16_bytes_and_nothing_is_computed() -> None:
 
 @needs_nvrtc
 @pytest.mark.parametrize("dtype", FLOATS)
+def test_several_copies_in_a_launch_compile(dtype: str) -> None:
+    wide = "float64" if dtype == "float64" else "float32"
+    for count, given in ((4, dtype), (3, wide), (1, dtype)):
+        source = cuda_source(cuda_copies._scaled(count), (*(given,) * count, "scalar"), (dtype,) * count)
+        assert compile_source(source.text, 90)
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_shares_of_extremes_compile_with_counts_in_the_compute_type(dtype: str) -> None:
     wide = "float64" if dtype == "float64" else "float32"
     for formula, kinds, out in (
