@@ -14,7 +14,7 @@ from ..backend import backend_of, is_array
 from ..casting import CASTING, cast, narrowed
 from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import Tensor, apply
-from .arguments import added, backend_for_all, bare
+from .arguments import added, backend_for_all, bare, operand
 from .cast import clone
 
 
@@ -227,12 +227,15 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1
         beta: factor of `input`; with 0, `input` is ignored, nan and infinity included.
         alpha: factor of the product.
     """
-    product = matmul(mat1, mat2)
-    if alpha != 1:
-        product = product * alpha
+    return added_to(input, matmul(mat1, mat2), beta, alpha)
+
+
+def added_to(input: Any, product: Any, beta: float, alpha: float) -> Any:
+    """`beta * input + alpha * product`; with beta = 0 without a look at `input`."""
+    product = product if alpha == 1 else product * alpha
     if beta == 0:
         return product
-    return product + (input if beta == 1 else input * beta)
+    return product + (operand(input) if beta == 1 else operand(input) * beta)
 
 
 @public

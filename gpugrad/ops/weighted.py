@@ -10,7 +10,7 @@ from .cast import imag, real
 from .einsum import outer
 from .elementwise import cos, sin, trunc, where
 from .joining import stack
-from .linalg import addmm, matmul
+from .linalg import added_to, addmm, matmul
 from .reduce import mean
 from .reduce import sum as sum_
 from .torch_meanings import torch_std, torch_var
@@ -49,7 +49,7 @@ def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: flo
 @public
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """`beta * input + alpha * sum(batch1 @ batch2)` over the stack."""
-    return _with(input, sum_(matmul(batch1, batch2), axis=0), beta, alpha)
+    return added_to(input, sum_(matmul(batch1, batch2), axis=0), beta, alpha)
 
 
 @public
@@ -61,12 +61,7 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: float = 1, alpha: float = 1) 
 @public
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """`beta * input + alpha * outer(vec1, vec2)`."""
-    return _with(input, outer(vec1, vec2), beta, alpha)
-
-
-def _with(input: Any, product: Any, beta: float, alpha: float) -> Any:
-    product = product if alpha == 1 else product * alpha
-    return product if beta == 0 else product + (operand(input) if beta == 1 else operand(input) * beta)
+    return added_to(input, outer(vec1, vec2), beta, alpha)
 
 
 @public

@@ -104,7 +104,8 @@ class OneCycleLR(_WithMomentum):
         i = next((i for i, phase in enumerate(phases) if at <= phase["end_step"]), len(phases) - 1)
         phase = phases[i]
         begin = phases[i - 1]["end_step"] if i else 0.0
-        done = (at - begin) / (phase["end_step"] - begin)
+        steps = phase["end_step"] - begin
+        done = (at - begin) / steps if steps else 1.0  # a way up of one step begins at its end
         rates = []
         for group in self.optimizer.param_groups:
             rates.append(self._between(group, phase["start_lr"], phase["end_lr"], done))
@@ -164,13 +165,19 @@ class CyclicLR(_WithMomentum):
     ) -> None:  # fmt: skip
         if scale_fn is None and mode not in ("triangular", "triangular2", "exp_range"):
             raise ValueError(f'[CyclicLR] mode = {mode!r}; expected "triangular", "triangular2" or "exp_range"')
+        down = step_size_up if step_size_down is None else step_size_down
+        if not step_size_up > 0 or down < 0:
+            raise ValueError(
+                f"[CyclicLR] step_size_up = {step_size_up}, step_size_down = {down}; expected a number above 0, and "
+                "one of 0 or more"
+            )
         self.optimizer = checked("CyclicLR", optimizer)
         base_lrs = by_group("CyclicLR", "base_lr", base_lr, optimizer)
         self.max_lrs = by_group("CyclicLR", "max_lr", max_lr, optimizer)
         if last_epoch == -1:
             for group, lr in zip(optimizer.param_groups, base_lrs, strict=True):
                 group["lr"] = lr
-        self.total_size = float(step_size_up + (step_size_up if step_size_down is None else step_size_down))
+        self.total_size = float(step_size_up + down)
         self.step_ratio = step_size_up / self.total_size
         self.mode, self.gamma, self.scale_fn = mode, gamma, scale_fn
         self.scale_mode = scale_mode if scale_fn else "iterations" if mode == "exp_range" else "cycle"

@@ -157,6 +157,8 @@ def test_schedules_by_hand():
     assert up == ((0.1, 0.3, 0.5, 0.3, 0.1, 0.3), (0.9, 0.7, 0.5, 0.7, 0.9, 0.7))
     one = rates(lambda o: optim.OneCycleLR(o, 1.0, 9, pct_start=1 / 3, anneal_strategy="linear", div_factor=2), 2)
     assert one == ((0.5, 0.75, 1), (0.95, 0.9, 0.85))
+    down = rates(lambda o: optim.OneCycleLR(o, 1.0, 5, pct_start=0.2, anneal_strategy="linear", final_div_factor=4), 4)
+    assert down == ((1, 0.7525, 0.505, 0.2575, 0.01), (0.85, 0.875, 0.9, 0.925, 0.95))  # PyTorch divides by 0 here
     assert rates(lambda o: optim.ReduceLROnPlateau(o, patience=1), 4, [1, 2, 2, 0.5])[0] == (1, 1, 1, 0.1, 0.1)
     assert rates(
         lambda o: optim.SequentialLR(o, [optim.ConstantLR(o, 0.5, 9), optim.ExponentialLR(o, 0.5)], [2]), 4
@@ -238,6 +240,8 @@ def test_options_out_of_range_are_refused():
         optim.CyclicLR(optim.Adagrad([gg.ones(1, requires_grad=True)]), 0.1, 0.2)
     with pytest.raises(ValueError, match="mode = 'triangle'"):
         optim.CyclicLR(optimizer(), 0.1, 0.2, mode="triangle")
+    with pytest.raises(ValueError, match="step_size_up = 0, step_size_down = 2"):
+        optim.CyclicLR(optimizer(), 0.1, 0.2, 0, 2)
     with pytest.raises(ValueError, match="mode = 'least'"):
         optim.ReduceLROnPlateau(optimizer(), "least")
     with pytest.raises(ValueError, match="another optimizer"):

@@ -36,7 +36,7 @@ FUNCTIONS: dict[str, str | None] = dict.fromkeys(
     "may_share_memory shares_memory atleast_1d matmul dot tensordot einsum outer inner".split()
 )
 FUNCTIONS |= dict.fromkeys("tri isclose partition argpartition ndim shape size".split())
-FUNCTIONS |= dict.fromkeys("convolve unwrap isreal iscomplex digitize frexp".split())
+FUNCTIONS |= dict.fromkeys("isin convolve unwrap isreal iscomplex digitize frexp".split())
 FUNCTIONS |= {"histogram": "histogram", "bincount": "bincount"}
 FUNCTIONS |= {"nonzero": "nonzero", "unique": "unique", "array_equal": None, "allclose": None}
 CUBLAS = frozenset("matmul dot tensordot einsum inner".split())
