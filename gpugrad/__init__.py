@@ -15,12 +15,14 @@ from ._version import __version__
 # fmt: off
 from .anomaly import AnomalyError
 from .backend import Device, DeviceError, cuda_settings as _cuda_settings, default_device, device, set_default_device
+from .backend import precision as _precision
 from .backend.precision import get_float32_matmul_precision, set_float32_matmul_precision
 from .batching import BatchError
 from .casting import autocast
 from .exhausted import OutOfMemoryError
 from .fusion import FormulaError
 from .gradmode import detect_anomaly, enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from .methods.layout import MemoryFormat as _MemoryFormat
 from .ops import fft, special
 from .ops.arranging import append, block, meshgrid
 from .ops.bessel import i0
@@ -81,7 +83,8 @@ from .ops.queries import (
     result_type, tril_indices, triu_indices, unravel_index,
 )
 from .ops.random import (
-    get_rng_state, manual_seed, normal, rand, rand_like, randint, randn, randn_like, randperm, set_rng_state, uniform,
+    Generator, get_rng_state, manual_seed, normal, rand, rand_like, randint, randn, randn_like, randperm, set_rng_state,
+    uniform,
 )
 from .ops.reduce import (
     all, any, argmax, argmin, count_nonzero, max, mean, min, prod, ptp, std, sum, var,
@@ -135,7 +138,7 @@ newaxis = _numpy.newaxis
 
 
 if TYPE_CHECKING:
-    from . import autograd, cost, nn, optim
+    from . import amp, autograd, backends, cost, func, nn, optim
     from .bridges import from_jax, from_torch, to_jax, to_torch
     from .cost import CostError, checkpoint_plan, profile, tape_memory
     from .explaining import explain
@@ -145,16 +148,18 @@ if TYPE_CHECKING:
     from .transforms.solvers import SolverError, fixed_point, odeint
 
 # Loaded when first asked for: a program that only differentiates trains nothing, measures nothing, solves no equations.
-_ROOMS = frozenset({"autograd", "cost", "nn", "optim"})
+_ROOMS = frozenset({"amp", "autograd", "backends", "cost", "func", "nn", "optim"})
 # PyTorch's names of dtypes that Python has already: attributes of `gg`, and not among what `import *` brings.
 _DTYPES = {
     "half": float16, "float": float32, "double": float64, "short": int16, "int": int32, "long": int64,
     "bool": bool_, "cfloat": complex64, "cdouble": complex128,
 }  # fmt: skip
+_FORMATS = {each.name: each for each in _MemoryFormat}
 _LATE = {
     **dict.fromkeys(("CostError", "checkpoint_plan", "profile", "tape_memory"), ".cost"),
     **dict.fromkeys(("from_jax", "from_torch", "to_jax", "to_torch"), ".bridges"),
     **dict.fromkeys(("SolverError", "fixed_point", "odeint"), ".transforms.solvers"),
+    **dict.fromkeys(("are_deterministic_algorithms_enabled", "use_deterministic_algorithms"), ".backends"),
     "GradScaler": ".optim.scaler",
     "block_diag": ".scipy.linalg",
     **dict.fromkeys(("load", "save"), ".train.saving"),
@@ -172,12 +177,10 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(_LATE[name], __name__), name)
     if name in _DTYPES:
         return _DTYPES[name]
+    if name in _FORMATS:
+        return _FORMATS[name]
     if name == "bfloat16":
-        try:
-            import ml_dtypes
-        except ImportError:
-            raise ImportError('[bfloat16] needs the package ml_dtypes; pip install "ml_dtypes"') from None
-        return _numpy.dtype(ml_dtypes.bfloat16)
+        return _precision.bfloat16("bfloat16")
     raise AttributeError(
         f"module 'gpugrad' has no attribute {name!r}; functions without a gradient rule take the bare array, x.data"
     )
@@ -185,35 +188,36 @@ def __getattr__(name: str) -> Any:
 
 # fmt: off
 __all__ = [
-    "AnomalyError", "BatchError", "CostError", "Device", "DeviceError", "FormulaError", "GradScaler", "GradientError",
-    "GradientMismatchError", "OutOfMemoryError", "Primitive", "SolverError", "Tensor", "__version__", "abs", "absolute",
-    "acos", "acosh", "add", "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr", "all", "allclose", "amax", "amin",
-    "angle", "any", "append", "apply_along_axis", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan",
-    "arctan2", "arctanh", "argmax", "argmin", "argpartition", "argsort", "argwhere", "around", "array_equal",
-    "array_split", "as_tensor", "asarray", "asin", "asinh", "astype", "atan", "atan2", "atanh", "atleast_1d",
-    "atleast_2d", "atleast_3d", "autocast", "autograd", "average", "baddbmm", "bernoulli", "bfloat16", "bincount",
-    "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "block", "block_diag", "bmm", "bool_",
-    "broadcast_arrays", "broadcast_tensors", "broadcast_to", "bucketize", "cat", "cbrt", "cdist", "ceil", "celu",
-    "check_grads", "checkpoint", "checkpoint_plan", "chunk", "clamp", "clip", "clone", "column_stack", "compile",
-    "complex64", "complex128", "concat", "concatenate", "conj", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
-    "conv_transpose2d", "conv_transpose3d", "convolve", "copysign", "corrcoef", "correlate", "cos", "cosh", "cost",
-    "count_nonzero", "cov", "cpu", "cross", "cross_entropy", "cuda", "cummax", "cummin", "cumprod", "cumsum",
-    "cumulative_prod", "cumulative_sum", "custom_jvp", "custom_vjp", "default_device", "deg2rad", "degrees",
-    "detect_anomaly", "device", "diag", "diag_embed", "diagonal", "diff", "digamma", "digitize", "div", "divide", "dot",
-    "dropout", "dstack", "e", "einsum", "elementwise", "elementwise_grad", "elu", "empty", "empty_like", "enable_grad",
-    "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expand", "expand_as", "expand_dims", "expit", "explain",
-    "expm1", "eye", "fabs", "fft", "finfo", "fix", "fixed_point", "flatten", "flip", "fliplr", "flipud", "float16",
-    "float32", "float64", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "frac", "frexp",
-    "from_dlpack", "from_jax", "from_numpy", "from_torch", "full", "full_like", "fusion", "gammaln", "gather", "ge",
-    "gelu", "get_default_dtype", "get_float32_matmul_precision", "get_rng_state", "grad", "gradient", "greater",
-    "greater_equal", "gt", "hamming_window", "hann_window", "hardsigmoid", "hardswish", "hardtanh", "heaviside",
-    "hessian", "histogram", "hstack", "hvp", "hypot", "i0", "identity", "iinfo", "imag", "index_add", "index_copy",
-    "index_fill", "index_select", "inf", "inference_mode", "inner", "int8", "int16", "int32", "int64", "interp",
-    "invert", "is_complex", "is_floating_point", "is_grad_enabled", "is_tensor", "isclose", "isfinite", "isin", "isinf",
-    "isnan", "jacfwd", "jacobian", "jacrev", "jvp", "kron", "kthvalue", "layer_norm", "ldexp", "le", "leaky_relu",
-    "left_shift", "lerp", "less", "less_equal", "lgamma", "linalg", "linear", "linearize", "linspace", "load", "log",
-    "log1p", "log2", "log10", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2", "logcumsumexp", "logical_and",
-    "logical_not", "logical_or", "logical_xor", "logit", "logsigmoid", "logsumexp", "lt", "manual_seed", "masked_fill",
+    "AnomalyError", "BatchError", "CostError", "Device", "DeviceError", "FormulaError", "Generator", "GradScaler",
+    "GradientError", "GradientMismatchError", "OutOfMemoryError", "Primitive", "SolverError", "Tensor", "__version__",
+    "abs", "absolute", "acos", "acosh", "add", "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr", "all",
+    "allclose", "amax", "amin", "amp", "angle", "any", "append", "apply_along_axis", "arange", "arccos", "arccosh",
+    "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "are_deterministic_algorithms_enabled", "argmax", "argmin",
+    "argpartition", "argsort", "argwhere", "around", "array_equal", "array_split", "as_tensor", "asarray", "asin",
+    "asinh", "astype", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "autocast", "autograd",
+    "average", "backends", "baddbmm", "bernoulli", "bfloat16", "bincount", "bitwise_and", "bitwise_not", "bitwise_or",
+    "bitwise_xor", "block", "block_diag", "bmm", "bool_", "broadcast_arrays", "broadcast_tensors", "broadcast_to",
+    "bucketize", "cat", "cbrt", "cdist", "ceil", "celu", "check_grads", "checkpoint", "checkpoint_plan", "chunk",
+    "clamp", "clip", "clone", "column_stack", "compile", "complex64", "complex128", "concat", "concatenate", "conj",
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolve", "copysign",
+    "corrcoef", "correlate", "cos", "cosh", "cost", "count_nonzero", "cov", "cpu", "cross", "cross_entropy", "cuda",
+    "cummax", "cummin", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "custom_jvp", "custom_vjp",
+    "default_device", "deg2rad", "degrees", "detect_anomaly", "device", "diag", "diag_embed", "diagonal", "diff",
+    "digamma", "digitize", "div", "divide", "dot", "dropout", "dstack", "e", "einsum", "elementwise",
+    "elementwise_grad", "elu", "empty", "empty_like", "enable_grad", "eq", "equal", "erf", "erfc", "erfinv", "exp",
+    "exp2", "expand", "expand_as", "expand_dims", "expit", "explain", "expm1", "eye", "fabs", "fft", "finfo", "fix",
+    "fixed_point", "flatten", "flip", "fliplr", "flipud", "float16", "float32", "float64", "float_power", "floor",
+    "floor_divide", "fmax", "fmin", "fmod", "frac", "frexp", "from_dlpack", "from_jax", "from_numpy", "from_torch",
+    "full", "full_like", "func", "fusion", "gammaln", "gather", "ge", "gelu", "get_default_dtype",
+    "get_float32_matmul_precision", "get_rng_state", "grad", "gradient", "greater", "greater_equal", "gt",
+    "hamming_window", "hann_window", "hardsigmoid", "hardswish", "hardtanh", "heaviside", "hessian", "histogram",
+    "hstack", "hvp", "hypot", "i0", "identity", "iinfo", "imag", "index_add", "index_copy", "index_fill",
+    "index_select", "inf", "inference_mode", "inner", "int8", "int16", "int32", "int64", "interp", "invert",
+    "is_complex", "is_floating_point", "is_grad_enabled", "is_tensor", "isclose", "isfinite", "isin", "isinf", "isnan",
+    "jacfwd", "jacobian", "jacrev", "jvp", "kron", "kthvalue", "layer_norm", "ldexp", "le", "leaky_relu", "left_shift",
+    "lerp", "less", "less_equal", "lgamma", "linalg", "linear", "linearize", "linspace", "load", "log", "log1p", "log2",
+    "log10", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2", "logcumsumexp", "logical_and", "logical_not",
+    "logical_or", "logical_xor", "logit", "logsigmoid", "logsumexp", "lt", "manual_seed", "masked_fill",
     "masked_select", "matmul", "matrix_transpose", "max", "maximum", "maxout", "mean", "median", "meshgrid", "min",
     "minimum", "mish", "mm", "mod", "mode", "modf", "moveaxis", "movedim", "mul", "multinomial", "multiply", "mv",
     "nan", "nan_to_num", "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin", "nanpercentile",
@@ -231,8 +235,8 @@ __all__ = [
     "take_along_axis", "take_along_dim", "tan", "tanh", "tape_memory", "tensor", "tensor_split", "tensordot", "tile",
     "to_jax", "to_torch", "topk", "trace", "transpose", "trapezoid", "tril", "tril_indices", "triu", "triu_indices",
     "true_divide", "trunc", "uint8", "uint16", "uint32", "uint64", "unbind", "unflatten", "uniform", "unique",
-    "unique_consecutive", "unravel_index", "unsqueeze", "unstack", "unwrap", "value_and_grad", "vander", "var",
-    "var_mean", "vdot", "view", "view_as", "view_as_complex", "view_as_real", "vjp", "vmap", "vstack", "where", "xlogy",
-    "zeros", "zeros_like",
+    "unique_consecutive", "unravel_index", "unsqueeze", "unstack", "unwrap", "use_deterministic_algorithms",
+    "value_and_grad", "vander", "var", "var_mean", "vdot", "view", "view_as", "view_as_complex", "view_as_real", "vjp",
+    "vmap", "vstack", "where", "xlogy", "zeros", "zeros_like",
 ]
 # fmt: on

@@ -13,7 +13,7 @@ from .gradmode import no_grad as no_grad
 from .nodes import GradientError, Leaf, Node
 from .tape import walk
 from .tensor import Tensor, new_tensor
-from .transforms import custom_vjp
+from .transforms import GradientMismatchError, check_grads, custom_vjp
 
 
 def _several(given: Any, what: str, who: str = "autograd.grad") -> list[Tensor]:
@@ -149,6 +149,32 @@ def _found(g: Any, x: Tensor, number: int, unused: bool, zeros: bool) -> Any:
             "None, or materialize_grads=True for zeros"
         )
     return (x.detach() * 0).detach() if zeros else None
+
+
+def gradcheck(
+    func: Any, inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3, raise_exception: bool = True
+) -> bool:
+    """Whether reverse mode agrees with central differences along random directions, as `torch.autograd.gradcheck`.
+
+    Args:
+        func: a function of tensors.
+        inputs: a tensor, or a tuple of arguments; floating point ones are checked, in float64 for a sharp check.
+        eps: step of the difference.
+        atol: absolute tolerance.
+        rtol: relative tolerance.
+        raise_exception: raise where it does not, instead of returning False.
+
+    Raises:
+        GradientMismatchError: a derivative is off; `gg.check_grads`, which this calls, shows what.
+    """
+    inputs = inputs if isinstance(inputs, tuple | list) else (inputs,)
+    try:
+        check_grads(func, tuple(inputs), 1, ("rev",), atol=atol, rtol=rtol, eps=eps)
+    except GradientMismatchError:
+        if raise_exception:
+            raise
+        return False
+    return True
 
 
 class Context:

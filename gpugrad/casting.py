@@ -17,6 +17,7 @@ import numpy as np
 
 from . import mutation, nodes
 from .backend import WrappedArray
+from .backend.precision import bfloat16
 from .gradmode import recording
 from .nodes import Node
 from .primitive import FUNCTIONS
@@ -187,10 +188,11 @@ class autocast:  # noqa: N801 - a context manager and decorator under PyTorch's 
     CPU the numbers are the same, not the speed: half precision is computed in float32 and rounded.
 
     Args:
-        dtype: float16 or bfloat16, by name or as a dtype.
+        device_type: the dtype, as in `gg.autocast("float16")`; or, as PyTorch's, "cuda" or "cpu", which is passed over:
+            the block holds for operations on every device.
+        dtype: float16 or bfloat16, by name or as a dtype. If it is not said, float16 with "cuda", bfloat16 otherwise.
         enabled: False switches autocast off within the block, also inside another one.
         cache_enabled: keep the casts of parameters until the outermost block ends.
-        device_type: passed over, for PyTorch's sake: the block holds for operations on every device.
 
     Raises:
         ValueError: another dtype.
@@ -207,10 +209,13 @@ class autocast:  # noqa: N801 - a context manager and decorator under PyTorch's 
     """
 
     def __init__(
-        self, dtype: Any = "bfloat16", enabled: bool = True, cache_enabled: bool = True, *, device_type: str = ""
+        self, device_type: Any = None, dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = True
     ) -> None:
+        if dtype is None:
+            kind = device_type.partition(":")[0] if isinstance(device_type, str) else device_type
+            dtype = {"cuda": "float16", "cpu": "bfloat16", None: "bfloat16"}.get(kind, device_type)
         self._dtype = _half(dtype) if enabled else None
-        self._cache = cache_enabled
+        self._cache = cache_enabled is not False
         self._tokens: list[Any] = []
 
     def __enter__(self) -> None:
@@ -232,7 +237,7 @@ class autocast:  # noqa: N801 - a context manager and decorator under PyTorch's 
 
         @functools.wraps(function)
         def inner(*args: Any, **kwargs: Any) -> Any:
-            with autocast(dtype, dtype is not None, cache):
+            with autocast(dtype, enabled=dtype is not None, cache_enabled=cache):
                 return function(*args, **kwargs)
 
         return inner  # type: ignore[return-value]
@@ -240,11 +245,7 @@ class autocast:  # noqa: N801 - a context manager and decorator under PyTorch's 
 
 def _half(dtype: Any) -> Any:
     if dtype == "bfloat16":
-        try:
-            import ml_dtypes
-        except ImportError:
-            raise ImportError('[autocast] bfloat16 needs the package ml_dtypes; pip install "ml_dtypes"') from None
-        return np.dtype(ml_dtypes.bfloat16)
+        return bfloat16("autocast")
     try:
         found = np.dtype(dtype)
     except TypeError:

@@ -6,22 +6,28 @@ Names follow `torch.cuda`. Arrays and kernels are in `backend`.
 from __future__ import annotations
 
 import contextlib
+import importlib
+import types
 from collections.abc import Iterator
 from typing import Any
 
 from .backend import CPU, Device, DeviceError, backend_for, default_device, device
 from .backend import cuda_probe as _probe
 from .backend import cuda_settings as _settings
+from .backend import cuda_streams as _streams
+from .backend.cuda_streams import stream
+from .backend.out_of_memory import OutOfMemoryError
 from .backend.precision import get_float32_matmul_precision, set_float32_matmul_precision
 
 __all__ = [
-    "convolution", "convolution_library", "convolution_refusals", "current_device", "device_count", "empty_cache",
-    "get_convolution_memory", "get_cupy_hints", "get_device_capability", "get_device_name",
-    "get_float32_matmul_precision", "is_available", "manual_seed", "matmul_library", "matmul_refusals",
+    "Event", "OutOfMemoryError", "Stream", "convolution", "convolution_library", "convolution_refusals",
+    "current_device", "current_stream", "device_count", "empty_cache", "get_convolution_memory", "get_cupy_hints",
+    "get_device_capability", "get_device_name", "get_device_properties", "get_float32_matmul_precision",
+    "is_available", "is_bf16_supported", "manual_seed", "manual_seed_all", "matmul_library", "matmul_refusals",
     "max_memory_allocated", "mem_get_info", "memory_allocated", "memory_reserved", "memory_stats", "memory_summary",
-    "reset_peak_memory_stats", "set_convolution_memory", "set_cupy_hints", "set_device", "set_float32_matmul_precision",
-    "set_memory_limit", "set_per_process_memory_fraction", "stop_peak_memory_stats", "synchronize", "tune_matmul",
-    "why_unavailable",
+    "reset_peak_memory_stats", "set_convolution_memory", "set_cupy_hints", "set_device",
+    "set_float32_matmul_precision", "set_memory_limit", "set_per_process_memory_fraction", "stop_peak_memory_stats",
+    "stream", "synchronize", "tune_matmul", "why_unavailable",
 ]  # fmt: skip
 
 
@@ -90,6 +96,55 @@ def get_device_capability(where: Any = None) -> tuple[int, int]:
     target = _gpu(where)
     digits = str(backend_for(target).xp.cuda.Device(target.index).compute_capability)
     return int(digits[:-1]), int(digits[-1])
+
+
+def get_device_properties(where: Any = None) -> Any:
+    """A GPU's `name`, `total_memory` in bytes, `multi_processor_count`, and `major` and `minor` of its capability."""
+    target = _gpu(where)
+    found = backend_for(target).xp.cuda.runtime.getDeviceProperties(target.index)
+    return types.SimpleNamespace(
+        name=get_device_name(target),
+        total_memory=int(found["totalGlobalMem"]),
+        multi_processor_count=int(found["multiProcessorCount"]),
+        major=int(found["major"]),
+        minor=int(found["minor"]),
+    )
+
+
+def is_bf16_supported(where: Any = None) -> bool:
+    """Whether there is a GPU that multiplies bfloat16 on its tensor cores: from capability 8.0 on."""
+    return is_available() and get_device_capability(where) >= (8, 0)
+
+
+def Event(enable_timing: bool = False, blocking: bool = False) -> _streams.Event:  # noqa: N802 - PyTorch's name
+    """A moment in the work of a stream: `record()` it, let a stream `wait()`, ask `elapsed_time(end)` in milliseconds.
+
+    Example:
+        >>> import gpugrad as gg
+        >>> if gg.cuda.is_available():
+        ...     start, end = gg.cuda.Event(enable_timing=True), gg.cuda.Event(enable_timing=True)
+        ...     start.record()
+        ...     y = gg.ones(1000, 1000, device="cuda") @ gg.ones(1000, 1000, device="cuda")
+        ...     end.record()
+        ...     end.synchronize()
+        ...     print(start.elapsed_time(end), "milliseconds")
+    """
+    return _streams.Event(backend_for(_gpu(None)).xp.cuda, enable_timing, blocking)
+
+
+def Stream(device: Any = None, priority: int = 0) -> _streams.Stream:  # noqa: N802 - PyTorch's name
+    """A new stream of a GPU, which does not wait for CUDA's default stream; lower `priority` comes first."""
+    target = _gpu(device)
+    cuda = backend_for(target).xp.cuda
+    with cuda.Device(target.index):
+        return _streams.Stream(cuda, cuda.Stream(non_blocking=True, priority=priority))
+
+
+def current_stream(where: Any = None) -> _streams.Stream:
+    """The stream that a GPU's work is given to in this thread."""
+    target = _gpu(where)
+    cuda = backend_for(target).xp.cuda
+    return _streams.Stream(cuda, cuda.get_current_stream(target.index))
 
 
 def synchronize(where: Any = None) -> None:
@@ -349,3 +404,15 @@ def manual_seed(seed: int, where: Any = None) -> None:
     if seed < 0:
         raise ValueError(f"[manual_seed] seed = {seed}; expected 0 or more")
     backend_for(_gpu(where)).seed(seed)
+
+
+def manual_seed_all(seed: int) -> None:
+    """Restart the random generators of all GPUs; without one nothing. `gg.manual_seed` restarts the CPU's too."""
+    for index in range(device_count()):
+        manual_seed(seed, index)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "amp":  # from a floor above
+        return importlib.import_module("gpugrad.amp").cuda
+    raise AttributeError(f"module 'gpugrad.cuda' has no attribute {name!r}")

@@ -22,6 +22,7 @@ from .gradmode import recording, short_way
 from .inplace import InPlace
 from .lifting import on_one_level
 from .methods import Methods
+from .methods.layout import wanted
 from .nodes import Alias, GradientError, Leaf, Node, PrimitiveNode, Retained
 from .primitive import FUNCTIONS, Primitive
 from .protocols import Protocols
@@ -253,34 +254,27 @@ class Tensor(InPlace, Methods, Protocols):
         return self.data.tolist()
 
     def to(self, *args: Any, **kwargs: Any) -> Tensor:
-        """The tensor on another device and/or with another dtype: `to("cuda")`, `to(gg.float64)`, `to(device, dtype)`.
+        """The tensor elsewhere, or as something else: `to("cuda")`, `to(gg.float64)`, `to(device, dtype)`, `to(other)`.
 
-        Itself where nothing changes. The gradient flows back across devices.
+        Itself where nothing changes, unless `copy=True`. The gradient flows back across devices. `memory_format` is as
+        in `contiguous`; `non_blocking` is passed over.
         """
-        where, dtype = kwargs.pop("device", None), kwargs.pop("dtype", None)
-        if kwargs:
-            raise TypeError(f"[to] unknown argument {next(iter(kwargs))!r}; expected device and/or dtype")
-        for arg in args:
-            if isinstance(arg, Tensor):
-                where, dtype = arg.device, arg.dtype
-            elif isinstance(arg, Device) or (isinstance(arg, str) and arg.partition(":")[0] in ("cpu", "cuda")):
-                where = arg
-            elif arg is not None:
-                dtype = arg
-        out = self
-        if dtype is not None and np.dtype(dtype) != out.dtype:
-            out = FUNCTIONS["astype"](out, dtype)
-        if where is not None and device(where) != out.device:
-            out = FUNCTIONS["to_device"](out, device(where))
-        return out
+        want, out = wanted("to", args, kwargs), self
+        if want.dtype is not None and want.dtype != out.dtype:
+            out = FUNCTIONS["astype"](out, want.dtype)
+        if want.device is not None and device(want.device) != out.device:
+            out = FUNCTIONS["to_device"](out, device(want.device))
+        if want.order is not None:
+            out = out.contiguous(want.order)
+        return FUNCTIONS["clone"](out) if want.copy and out is self else out
 
     def cpu(self) -> Tensor:
         """The tensor in main memory (itself, if it is there)."""
         return self.to("cpu")
 
-    def cuda(self, index: int | None = None) -> Tensor:
-        """The tensor on a GPU (GPU 0 if not named)."""
-        return self.to(Device("cuda", index or 0))
+    def cuda(self, index: Any = None, non_blocking: bool = False) -> Tensor:
+        """The tensor on a GPU (GPU 0 if not named); `non_blocking` is passed over."""
+        return self.to(index or 0)
 
     def __reduce__(self) -> Any:
         host = backend_of(self.data).to_host(self.data)

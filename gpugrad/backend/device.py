@@ -36,14 +36,18 @@ class Device:
         return hash((self.type, self.index))
 
 
-def device(spec: Any) -> Device:
-    """The device named by `spec`: "cpu", "cuda", "cuda:1", or a Device.
+def device(spec: Any, index: int | None = None) -> Device:
+    """The device named by `spec`: "cpu", "cuda", "cuda:1", the number of a GPU, a Device; or "cuda" with an `index`.
 
     Raises:
         DeviceError: any other name. Whether the device is there is checked on first use, not here.
     """
     if isinstance(spec, Device):
         return spec
+    if isinstance(spec, int) and not isinstance(spec, bool) and spec >= 0:
+        return Device("cuda", spec)
+    if index is not None and spec == "cuda":
+        return device(index)
     match = re.fullmatch(r"(cpu)|cuda(?::(\d+))?", spec) if isinstance(spec, str) else None
     if match is None:
         raise DeviceError(f'[device] {spec!r} names no device; expected "cpu", "cuda" or "cuda:<number>"')

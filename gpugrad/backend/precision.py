@@ -1,11 +1,13 @@
-"""How exactly products of float32 matrices are computed on a GPU: one setting for the process.
+"""How exactly products of float32 matrices are computed on a GPU, one setting for the process; and the short dtype.
 
 PyTorch's names and values. The products themselves are in `cublaslt`.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
 
 _LEVELS: Final = ("highest", "high", "medium")
 _level: Final = ["highest"]
@@ -31,3 +33,16 @@ def set_float32_matmul_precision(precision: str) -> None:
 def get_float32_matmul_precision() -> str:
     """What `set_float32_matmul_precision` chose: "highest" unless it was called."""
     return _level[0]
+
+
+def bfloat16(who: str) -> Any:
+    """The dtype bfloat16, which is not one of NumPy's own.
+
+    Raises:
+        ImportError: the package that has it is not installed.
+    """
+    try:
+        import ml_dtypes
+    except ImportError:
+        raise ImportError(f'[{who}] bfloat16 needs the package ml_dtypes; pip install "ml_dtypes"') from None
+    return np.dtype(ml_dtypes.bfloat16)

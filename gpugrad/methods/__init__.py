@@ -14,6 +14,7 @@ import numpy as np
 
 from ..primitive import FUNCTIONS, Operation
 from .elementwise import ElementwiseMethods
+from .layout import MemoryMethods
 from .numeric import NumericMethods
 from .reduce import ReduceMethods
 from .shape import ShapeMethods
@@ -25,7 +26,7 @@ Integer = int
 Truth = bool
 
 
-class Methods(ElementwiseMethods, NumericMethods, ReduceMethods, ShapeMethods, TorchMethods):
+class Methods(ElementwiseMethods, MemoryMethods, NumericMethods, ReduceMethods, ShapeMethods, TorchMethods):
     """Operators, conversions of dtype, and what asks for sizes."""
 
     __slots__ = ()
@@ -178,10 +179,6 @@ class Methods(ElementwiseMethods, NumericMethods, ReduceMethods, ShapeMethods, T
         """`clone` under NumPy's name; its order in memory is the tensor's own choice."""
         return _CALL["clone"](self)
 
-    def contiguous(self) -> Self:
-        """The tensor on C-contiguous memory: itself where it is so already."""
-        return self if self.is_contiguous() else self.copy()
-
     # What asks for sizes.
 
     @property
@@ -208,10 +205,6 @@ class Methods(ElementwiseMethods, NumericMethods, ReduceMethods, ShapeMethods, T
     def ndimension(self) -> Integer:
         """`dim` under its other name."""
         return self.data.ndim  # type: ignore[no-any-return]
-
-    def is_contiguous(self) -> Truth:
-        """Whether the elements lie in C order without gaps."""
-        return self.data.flags.c_contiguous  # type: ignore[no-any-return]
 
     def is_floating_point(self) -> Truth:
         """Whether the dtype is a floating point one."""

@@ -98,12 +98,6 @@ class TorchMethods:
         like: Any = self
         return bool(like.dtype.kind == "c")
 
-    @property
-    def is_cuda(self) -> bool:
-        """Whether it lives on a GPU."""
-        like: Any = self
-        return bool(like.device.type == "cuda")
-
     def short(self) -> Self:
         """With dtype int16, towards 0."""
         return FUNCTIONS["astype"](self, np.int16)  # type: ignore[no-any-return]

@@ -138,7 +138,7 @@ class Sequential(_Numbered):
 def _rectified(pair: list[Module]) -> Conv1d | Conv2d | Conv3d | None:
     """The first of two modules where they are a convolution and the relu of its result."""
     first = pair[0]
-    if type(pair[-1]) is not ReLU or any(module._forward_hooks for module in pair):
+    if type(pair[-1]) is not ReLU or any(module._hooks for module in pair):
         return None
     return first if isinstance(first, Conv1d | Conv2d | Conv3d) else None
 
@@ -151,7 +151,7 @@ def _run(modules: list[Module], at: int, epilogues: frozenset[str]) -> tuple[lis
     end = at
     while end < len(modules):
         module = modules[end]
-        if module._forward_hooks:
+        if module._hooks:
             break
         if type(module) is Linear:
             layers.append((module.weight, module.bias, None))

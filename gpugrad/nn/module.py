@@ -12,13 +12,15 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from .. import mutation
-from ..backend import Backend, Device, backend_for, backend_of, is_array
+from ..backend import Backend, backend_for, backend_of, is_array
 from ..backend import device as as_device
 from ..backend.placing import placed
+from ..backend.precision import bfloat16
+from ..methods.layout import wanted
 from ..nodes import Leaf
 from ..ops.creation import tensor
 from ..tensor import Tensor, new_tensor
-from .hooks import ForwardHook, HookHandle
+from .hooks import Hooked, call
 
 M = TypeVar("M", bound="Module")
 
@@ -57,7 +59,7 @@ class LoadedKeys(NamedTuple):
     unexpected_keys: list[str]
 
 
-class Module:
+class Module(Hooked):
     """A part of a network: parameters, buffers, modules inside it, and a `forward` that uses them.
 
     Attributes:
@@ -81,7 +83,6 @@ class Module:
 
     training: bool = True
     _buffers: Mapping[str, bool] = {}  # names of the attributes that are buffers, and whether they are saved
-    _forward_hooks: tuple[HookHandle, ...] = ()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; a subclass defines it, and `module(x)` calls it.
@@ -94,30 +95,12 @@ class Module:
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """What `forward` gives, as the forward hooks leave it."""
-        if not self._forward_hooks:
-            return self.forward(*args, **kwargs)
-        out = self.forward(*args, **kwargs)
-        for handle in self._forward_hooks:
-            changed = handle.hook(self, args, out)
-            out = out if changed is None else changed
-        return out
+        """What `forward` gives, as the hooks leave it."""
+        return call(self, args, kwargs) if self._hooks else self.forward(*args, **kwargs)
 
     def _forward_as(self, call: Callable[[], Any]) -> Any:
         """Run `call`, which does this module's forward in its place: whoever watches modules is told so."""
         return call()
-
-    def register_forward_hook(self, hook: ForwardHook) -> HookHandle:
-        """Call `hook(module, args, output)` after each forward; what it returns, if not None, is the output instead.
-
-        Hooks run in the order of registration.
-
-        Returns:
-            A handle whose `remove()` takes the hook away; it is also a context manager that does so at its end.
-        """
-        handle = HookHandle(self, hook)
-        self._forward_hooks = (*self._forward_hooks, handle)
-        return handle
 
     # Attributes -------------------------------------------------------------------------------------------------
 
@@ -234,6 +217,17 @@ class Module:
             raise AttributeError(f"[get_submodule] {type(self).__name__} has no module {target!r}")
         return found
 
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter of a dotted name.
+
+        Raises:
+            AttributeError: there is none of that name.
+        """
+        found = dict(self.named_parameters(remove_duplicate=False)).get(target)
+        if found is None:
+            raise AttributeError(f"[get_parameter] {type(self).__name__} has no parameter {target!r}")
+        return found
+
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
@@ -329,8 +323,9 @@ class Module:
         """Move the module's tensors to a device and/or give its floating point ones a dtype, in place.
 
         Args:
-            *args: a device ("cuda", "cpu", `gg.device`), a dtype, or both; also by name, `device=`, `dtype=`.
-            **kwargs: `device`, `dtype`.
+            *args: a device ("cuda", "cpu", a number, `gg.device`), a dtype, or both; or a tensor that has them.
+            **kwargs: `device`, `dtype`; `non_blocking` and `memory_format` are passed over: a layer's parameters lie in
+                the order that suits their device.
 
         Returns:
             The module itself; parameters stay the same objects, so an optimizer's references stay good.
@@ -339,16 +334,9 @@ class Module:
             TypeError: unknown argument, or a dtype that is not floating point.
             DeviceError: the device is not there.
         """
-        where, dtype = kwargs.pop("device", None), kwargs.pop("dtype", None)
-        if kwargs:
-            raise TypeError(f"[Module.to] unknown argument {next(iter(kwargs))!r}; expected device and/or dtype")
-        for arg in args:
-            if isinstance(arg, Device) or (isinstance(arg, str) and arg.partition(":")[0] in ("cpu", "cuda")):
-                where = arg
-            elif arg is not None:
-                dtype = arg
-        if dtype is not None and np.dtype(dtype).kind not in "fcV":
-            raise TypeError(f"[Module.to] dtype = {np.dtype(dtype)}; a module takes floating point dtypes only")
+        where, dtype, _, _ = wanted("Module.to", args, kwargs)
+        if dtype is not None and dtype.kind not in "fcV":
+            raise TypeError(f"[Module.to] dtype = {dtype}; a module takes floating point dtypes only")
         backend = None if where is None else backend_for(as_device(where))
         for _, value in self._named_tensors():
             _convert(value, backend, dtype if value.dtype.kind in "fcV" else None)
@@ -363,9 +351,9 @@ class Module:
         """Move the module to main memory, in place; returns it."""
         return self.to("cpu")
 
-    def cuda(self, device: int | None = None) -> Any:
+    def cuda(self, device: Any = None) -> Any:
         """Move the module to a GPU (GPU 0 if not named), in place; returns it."""
-        return self.to(Device("cuda", device or 0))
+        return self.to(device or 0)
 
     def float(self) -> Any:
         """Make floating point parameters and buffers float32, in place; returns the module."""
@@ -378,6 +366,10 @@ class Module:
     def half(self) -> Any:
         """Make floating point parameters and buffers float16, in place; returns the module."""
         return self.to(dtype=np.float16)
+
+    def bfloat16(self) -> Any:
+        """Make floating point parameters and buffers bfloat16, in place; returns the module."""
+        return self.to(dtype=bfloat16("Module.bfloat16"))
 
     def apply(self: M, fn: Callable[[Module], Any]) -> M:
         """Call `fn` with every module inside this one and then with this one; returns the module."""

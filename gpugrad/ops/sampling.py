@@ -14,6 +14,7 @@ from ..batching import innermost
 from ..primitive import public
 from ..tensor import Tensor
 from .arguments import bare, constant, operand, spelled
+from .random import drawn
 
 
 def _uniform(x: Any, shape: tuple[int, ...]) -> Any:
@@ -34,6 +35,7 @@ def exponential(x: Any, rate: float = 1.0) -> Any:
 
 
 @public
+@drawn
 @spelled
 def bernoulli(x: Any, p: Any = None) -> Any:
     """1 with the probability that `x` gives, else 0.
@@ -56,6 +58,7 @@ def bernoulli(x: Any, p: Any = None) -> Any:
 
 
 @public
+@drawn
 @spelled
 def multinomial(x: Any, num_samples: int, replacement: bool = False) -> Any:
     """Positions drawn along the last axis with probabilities in proportion to the values there.

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from ..backend.step_sizes import Schedule
-from .optimizer import Bucket, Optimizer
+from .optimizer import Bucket, Optimizer, in_one_way
 
 Betas = tuple[float, float]
 
@@ -62,6 +62,7 @@ class _Adaptive(Optimizer):
             self.require(group, betas=len(group["betas"]) == 2 and all(0 <= b < 1 for b in group["betas"]))
 
 
+@in_one_way
 class Adagrad(_Adaptive):
     """The gradient divided by the root of all its squares so far (Duchi et al. 2011).
 
@@ -118,6 +119,7 @@ class Adagrad(_Adaptive):
         return {"eps": group["eps"]}
 
 
+@in_one_way
 class Adadelta(_Adaptive):
     """Steps in the units of the parameter (Zeiler 2012): `u = sqrt(a + eps) / sqrt(v + eps) * g`, `p -= lr * u`.
 
@@ -162,6 +164,7 @@ class Adadelta(_Adaptive):
         return {"beta2": group["rho"], "eps": group["eps"]}
 
 
+@in_one_way
 class Adamax(_Adaptive):
     """Adam with the largest gradient of the past in the root's place (Kingma and Ba 2015).
 
@@ -216,6 +219,7 @@ class _OfMoments(_Adaptive):
         return {**super().numbers(group), "decoupled": group["decoupled_weight_decay"]}
 
 
+@in_one_way
 class NAdam(_OfMoments):
     """Adam with Nesterov's momentum (Dozat 2016): the step of the next momentum is part of this one.
 
@@ -284,6 +288,7 @@ class NAdam(_OfMoments):
         super().load_state_dict({**state_dict, "state": kept})
 
 
+@in_one_way
 class RAdam(_OfMoments):
     """Adam that takes steps of momentum alone until it knows the variance of the gradients (Liu et al. 2020).
 

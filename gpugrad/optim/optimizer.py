@@ -6,8 +6,9 @@ have gradients, or what the state holds. The update rules are in `rules` and `ad
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 import numpy as np
 
@@ -18,8 +19,26 @@ from ..nodes import Leaf
 from ..tensor import Tensor, new_tensor
 from . import own_updates
 
+T = TypeVar("T")
+
 # What schedules note in a group beside its options.
 SCHEDULED: Final = frozenset(("initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum"))
+
+
+# How PyTorch's updates run, which is no choice here: all parameters of a dtype in one launch that can be recorded.
+_WAYS: Final = ("foreach", "fused", "capturable")
+
+
+def in_one_way(cls: type[T]) -> type[T]:
+    """Let an optimizer's constructor take the options of PyTorch's that choose among implementations, and pass over."""
+    init = cls.__init__
+
+    @functools.wraps(init)
+    def inner(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **{name: value for name, value in kwargs.items() if name not in _WAYS})
+
+    cls.__init__ = inner  # type: ignore[method-assign]
+    return cls
 
 
 class Bucket:

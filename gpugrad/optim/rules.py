@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .optimizer import Bucket, Optimizer
+from .optimizer import Bucket, Optimizer, in_one_way
 
 
+@in_one_way
 class SGD(Optimizer):
     """Stochastic gradient descent: `p -= lr * d`, with `d` the gradient, or its momentum.
 
@@ -82,6 +83,7 @@ class SGD(Optimizer):
         )
 
 
+@in_one_way
 class Adam(Optimizer):
     """Adaptive moments (Kingma and Ba 2015): `p -= lr * m' / (sqrt(v') + eps)`.
 
@@ -155,6 +157,7 @@ class Adam(Optimizer):
         )
 
 
+@in_one_way
 class AdamW(Adam):
     """Adam with weight decay apart from the gradient: `p -= lr * weight_decay * p` first (Loshchilov and Hutter 2019).
 
@@ -178,6 +181,7 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
 
 
+@in_one_way
 class RMSprop(Optimizer):
     """The gradient divided by a running root mean square of itself (Tieleman and Hinton 2012).
 

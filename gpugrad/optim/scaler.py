@@ -36,6 +36,7 @@ class GradScaler:
     it does where there are arrays of the CPU beside those of a GPU: what a GPU found, the CPU only knows after waiting.
 
     Args:
+        device: passed over, for PyTorch's sake: the scale lies where the gradients do.
         init_scale: the first scale.
         growth_factor: what it grows by, above 1.
         backoff_factor: what it shrinks by after an overflow, in (0, 1).
@@ -44,6 +45,7 @@ class GradScaler:
 
     Raises:
         ValueError: a factor or interval is out of range.
+        TypeError: `device` is a number.
 
     Example:
         >>> import gpugrad as gg
@@ -60,12 +62,15 @@ class GradScaler:
 
     def __init__(
         self,
+        device: Any = "cuda",
         init_scale: float = 65536.0,
         growth_factor: float = 2.0,
         backoff_factor: float = 0.5,
         growth_interval: int = 2000,
         enabled: bool = True,
     ) -> None:
+        if isinstance(device, int | float):
+            raise TypeError(f"[GradScaler] device = {device}; the first scale is init_scale={device}")
         good = init_scale > 0 and growth_factor > 1 and 0 < backoff_factor < 1 and growth_interval > 0
         if enabled and not good:
             raise ValueError(

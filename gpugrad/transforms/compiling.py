@@ -20,7 +20,7 @@ from ..backend.cuda_settings import algorithm, memory_limit
 from ..backend.precision import get_float32_matmul_precision
 from ..casting import asked
 from ..gradmode import is_grad_enabled
-from ..nodes import Leaf
+from ..nodes import FREED, Leaf
 from ..ops.creation import get_default_dtype
 from ..tensor import Tensor, new_tensor
 from .calls import bare, copied, leaf_key, structure, users_line
@@ -32,11 +32,15 @@ _MAX_KINDS: Final = 64  # of arguments that are remembered, with the memory that
 _MAX_RENEWALS: Final = 8  # in a row, of graphs that were not worth it
 _WORTH_IT: Final = 10  # replays of a graph that make up for its recording
 _MAX_UNUSED: Final = 3  # recordings in a row because gradients lie elsewhere in each call
+_OPEN: Final = (
+    "it returns a tensor through which gradients are to flow, and a replay leaves no graph behind; compile the whole "
+    "step (forward, backward and update), or return x.detach(), or call it under gg.no_grad()"
+)
 _ABSENT: Final = object()
 _UNKNOWN: Final = object()
 
 
-def compile(function: Callable[..., Any] | None = None, *, warmup: int = 3, max_graphs: int = 8) -> Any:
+def compile(function: Any = None, *, warmup: int = 3, max_graphs: int = 8, **options: Any) -> Any:
     """The same step, launched as one CUDA graph from its `warmup + 1`st call on; also a decorator.
 
     The first calls run the function as it is; one records what it asks of the GPU (forward, backward, clipping, the
@@ -45,14 +49,13 @@ def compile(function: Callable[..., Any] | None = None, *, warmup: int = 3, max_
     Anew for each call are: the values of tensors and arrays among the arguments (copied to where the graph reads
     them), learning rates and step counts of `gg.optim`, schedules stepped inside, random numbers and dropout's masks.
     Everything else that Python computes is as it was when the graph was recorded: numbers, branches, printing. Results
-    are copies that no gradient flows through; gradients of parameters are in `.grad`, overwritten by the next call.
+    are copies that no gradient flows through, so a function whose result is to be differentiated, such as a model in
+    training, runs as it is; gradients of parameters are in `.grad`, overwritten by the next call.
 
     Where no array is among the arguments, a first call shows which GPU the function works on: the one whose memory it
-    asks for, changes in place or returns; the `warmup` calls come after it. `gg.compile(optimizer.step)` alone needs
-    gradients that stay where they are (`zero_grad(set_to_none=False)`); better compile the whole step.
-
-    The function may work on several GPUs: one graph spans those that the calls before worked on. Its memory lies within
-    `gg.cuda.set_memory_limit`. Calls from several threads take turns.
+    asks for, changes in place or returns; the `warmup` calls come after it. The function may work on several GPUs: one
+    graph spans those that the calls before worked on. Its memory lies within `gg.cuda.set_memory_limit`. Calls from
+    several threads take turns. `gg.compile(optimizer.step)` alone needs `zero_grad(set_to_none=False)`.
 
     Tensors that the function finds by itself (attributes, variables outside) are read where they lie when the graph is
     recorded: change them in place, do not put others in their stead. Where their arrays are replaced (`p.data = ...`,
@@ -61,20 +64,21 @@ def compile(function: Callable[..., Any] | None = None, *, warmup: int = 3, max_
 
     A graph is recorded for each structure, shape and dtype of the arguments, for each value of those that are no
     arrays, and for training and evaluation of the modules that the function finds. What no replay would do makes it
-    run as it is, after one warning with the reason and the line: reading a value of the device, copying data to it,
-    changing arrays on the CPU, shapes that change from call to call, keeping a tensor for later (`self.hidden = ...`,
-    `losses.append(loss)`), changing a number or text that it finds by itself (`self.count += 1`).
+    run as it is, after one warning with the reason and the line: reading a value of the device or copying data to it,
+    changing arrays on the CPU or numbers that it finds (`self.count += 1`), changing shapes, keeping tensors for later.
 
     Args:
         function: a function of tensors, arrays and hashable values.
         warmup: calls that run as they are before one is recorded, for each kind of arguments; 1 or more.
         max_graphs: how many graphs are kept at most; what comes after runs as it is.
+        **options: PyTorch's. `disable=True` gives the function back as it is; `fullgraph`, `dynamic`, `backend`, `mode`
+            and `options` are passed over, because there is one way to compile.
 
     Returns:
         A function of the same arguments; without `function`, a decorator.
 
     Raises:
-        ValueError: `warmup` or `max_graphs` is not positive.
+        ValueError, TypeError: `warmup` or `max_graphs` is not positive; an unknown option.
 
     Example:
         >>> import gpugrad as gg
@@ -90,12 +94,22 @@ def compile(function: Callable[..., Any] | None = None, *, warmup: int = 3, max_
         >>> step(gg.tensor([1.0, 1.0]))
         tensor(5.)
     """
-    if warmup < 1 or max_graphs < 1:
-        raise ValueError(f"[compile] warmup = {warmup}, max_graphs = {max_graphs}; expected 1 or more")
+    if _is_off(warmup, max_graphs, options) and function is not None:
+        return function
     if function is None:
-        return functools.partial(compile, warmup=warmup, max_graphs=max_graphs)
+        return functools.partial(compile, warmup=warmup, max_graphs=max_graphs, **options)
     compiled = Compiled(function, warmup, max_graphs)
     return functools.update_wrapper(compiled, function, updated=()) if hasattr(function, "__name__") else compiled
+
+
+def _is_off(warmup: int, max_graphs: int, options: dict[str, Any]) -> bool:
+    """Check what `compile` is given; whether it is to leave the function as it is."""
+    if warmup < 1 or max_graphs < 1:
+        raise ValueError(f"[compile] warmup = {warmup}, max_graphs = {max_graphs}; expected 1 or more")
+    unknown = options.keys() - {"disable", "fullgraph", "dynamic", "backend", "mode", "options"}
+    if unknown:
+        raise TypeError(f"[compile] unknown option {min(unknown)!r}; expected warmup, max_graphs, or one of PyTorch's")
+    return bool(options.get("disable", False))
 
 
 class _Kind:
@@ -104,6 +118,7 @@ class _Kind:
     def __init__(self) -> None:
         self.calls = self.replays = self.renewals = self.unused = 0
         self.plain = self.again = False
+        self.open = False  # gradients are to flow through what it returns
         self.refused: CaptureError | None = None  # why it cannot be recorded, where a rehearsal showed it
         self.sizes: list[int] = []
         self.inputs: list[Any] = []
@@ -148,6 +163,7 @@ class Compiled:
         self.name = getattr(function, "__name__", type(function).__name__)
         self.graphs = 0
         self._where: Any = _UNKNOWN  # the first GPU of calls without arrays among their arguments; None: the CPU
+        self._told = False  # that gradients are to flow through what it returns
         self._lock = threading.RLock()
         self._kinds: dict[Hashable, _Kind] = {}
         self._switches: dict[Hashable, list[dict[str, Any]]] = {}  # of the modules within reach, by the arguments
@@ -255,6 +271,9 @@ class Compiled:
                 backend: Any = backend_of(array)
                 backend.overwrite(array, kind.inputs[i])
                 mutation.changed(array, what)
+        if kind.open:  # its graph holds the arrays that took the arguments' place
+            kind.inputs, kind.held = [], []
+            return result
         try:
             return copied(result)
         finally:  # those that were asked for, even where memory ran out on the way
@@ -317,6 +336,12 @@ class Compiled:
         except BaseException:
             kind.calls -= 1  # how much memory it asks for is not known
             raise
+        if not touched and any(map(_is_open, flatten(result)[0])):
+            kind.open = kind.plain = True
+            if not self._told:  # arguments that need gradients are another kind in each call
+                self._told = True
+                self._say(CaptureError(_OPEN), 6)
+            return result
         kind.leaves.update(dict.fromkeys((*touched, *capture.read)))
         arrays = [*changed.values(), *(leaf.grad.data for leaf in touched if leaf.grad is not None)]
         here = next((array for array in arrays if backend_of(array).name != "cuda"), None)
@@ -392,6 +417,12 @@ class Compiled:
     def _say(self, error: Exception, level: int = 3) -> None:
         text = f"[compile] {self.name} runs as it is, without a CUDA graph: {error}{users_line(error)}"
         warnings.warn(text, RuntimeWarning, stacklevel=level)
+
+
+def _is_open(leaf: Any) -> bool:
+    """Whether a result has a graph that nobody has walked yet."""
+    node = leaf._node if isinstance(leaf, Tensor) else None
+    return node is not None and not node.leaf and node.saved is not FREED
 
 
 class _NoGraphError(Exception):

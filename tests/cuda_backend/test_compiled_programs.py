@@ -347,7 +347,7 @@ def failing(compiled: Any) -> list[Any]:
 
 def nested(compiled: Any) -> list[Any]:
     """Compiled functions within a compiled one, and called alone."""
-    w = gg.full((3,), 2.0, device="cuda", requires_grad=True)
+    w = gg.full((3,), 2.0, device="cuda")
     inner = compiled(lambda x: gg.tanh(w * x))
     outer = compiled(lambda x: inner(x) + inner(x * 2.0))
     found = []

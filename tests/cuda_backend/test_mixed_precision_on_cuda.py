@@ -156,7 +156,7 @@ def test_parameters_of_several_types_and_memory_orders_do_not_wait(gpu: State) -
     for device in ("cuda", "cpu"):
         w = gg.tensor(np.linspace(1, 2, 6, dtype=np.float32).reshape(2, 3), device=device).T
         ws = [gg.tensor(np.ones(3, np.float16), device=device), w.detach()]
-        optimizer, scaler = gg.optim.Adam([w.requires_grad_() for w in ws], lr=0.1), gg.GradScaler(4.0)
+        optimizer, scaler = gg.optim.Adam([w.requires_grad_() for w in ws], lr=0.1), gg.GradScaler(init_scale=4.0)
         for bad in (1.0, np.inf, 1.0):
             for k, each in enumerate(ws):
                 each.grad = gg.full(each.shape, 2.0 if k else bad, dtype=each.dtype, device=device)

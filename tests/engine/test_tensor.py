@@ -183,9 +183,9 @@ def test_pickle_and_deepcopy_keep_values_and_requires_grad():
 
 def test_devices_have_names_and_unknown_ones_are_refused():
     assert str(gg.device("cuda")) == "cuda:0"
-    assert gg.device("cuda:1") == "cuda:1"
+    assert gg.device("cuda:1") == gg.device("cuda", 1) == gg.device(1) == "cuda:1"
     assert gg.device("cpu") == gg.tensor(1.0).device
-    for bad in ("gpu", "cuda:-1", "cuda:x", 3, None):
+    for bad in ("gpu", "cuda:-1", "cuda:x", -1, True, None):
         with pytest.raises(gg.DeviceError, match="names no device"):
             gg.device(bad)
 

@@ -9,6 +9,7 @@ import gpugrad as gg
 from tests.cuda_backend import test_captured_steps as captured
 from tests.cuda_backend import test_torch_names_on_cuda as names
 from tests.cuda_backend.test_sampling_on_cuda import draws
+from tests.cuda_backend.test_torch_lines_on_cuda import run_lines
 
 pytestmark = pytest.mark.gpu
 
@@ -57,3 +58,22 @@ def test_rate_and_momentum_move_in_recorded_steps(kind: str) -> None:
             run(gg.ones(300, device="cuda"))
         weights.append(w.detach().cpu().numpy())
     np.testing.assert_array_equal(*weights)
+
+
+@pytest.mark.filterwarnings("ignore:.*cudnn.*")
+def test_the_lines_of_pytorchs_programs() -> None:
+    run_lines()
+
+
+def test_events_measure_what_the_device_did() -> None:
+    x = gg.ones(2048, 2048, device="cuda")
+    x @ x  # what is slow the first time
+    start, middle, end = (gg.cuda.Event(enable_timing=True) for _ in range(3))
+    start.record()
+    x @ x
+    middle.record()
+    for _ in range(20):
+        x @ x
+    end.record()
+    end.synchronize()
+    assert 0 < start.elapsed_time(middle) < middle.elapsed_time(end)

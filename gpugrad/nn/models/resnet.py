@@ -40,7 +40,7 @@ class _Block(Module):
     def joined(self, y: Any, x: Any) -> Any:
         """The activation of `y` and the shortcut of `x`: one pass over both where it is the plain one."""
         shortcut = x if self.downsample is None else self.downsample(x)
-        if type(self.relu) is ReLU and not self.relu._forward_hooks:
+        if type(self.relu) is ReLU and not self.relu._hooks:
             return _relu_of_sum(y, shortcut)
         return self.relu(y + shortcut)
 

@@ -1,0 +1,101 @@
+"""Streams and events of a GPU under PyTorch's names: CuPy's, which `gpugrad` works on as CuPy's functions do.
+
+Memory that one stream gave back may be taken again for another: let that one wait first (`wait_stream`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+
+class Event:
+    """A moment in the work of a stream, to be waited for or measured.
+
+    Args:
+        cuda: CuPy's module `cuda`.
+        enable_timing: whether `elapsed_time` will be asked.
+        blocking: let a thread that waits sleep meanwhile.
+    """
+
+    def __init__(self, cuda: Any, enable_timing: bool, blocking: bool) -> None:
+        self._cuda, self._timed, self._blocking = cuda, enable_timing, blocking
+        self._event: Any = None  # made where it is first recorded: an event belongs to a GPU
+
+    def record(self, stream: Stream | None = None) -> None:
+        """Let the event be now, in the work of a stream (the current one)."""
+        if self._event is None:
+            self._event = self._cuda.Event(block=self._blocking, disable_timing=not self._timed)
+        self._event.record(self._cuda.get_current_stream() if stream is None else stream.own)
+
+    def wait(self, stream: Stream | None = None) -> None:
+        """Let a stream (the current one) wait for the event before its further work."""
+        if self._event is not None:
+            (self._cuda.get_current_stream() if stream is None else stream.own).wait_event(self._event)
+
+    def synchronize(self) -> None:
+        """Wait until it has happened."""
+        if self._event is not None:
+            self._event.synchronize()
+
+    def query(self) -> bool:
+        """Whether it has happened; True where it was never recorded."""
+        return self._event is None or bool(self._event.done)
+
+    def elapsed_time(self, end_event: Event) -> float:
+        """Milliseconds from this event to another; both must have happened.
+
+        Raises:
+            RuntimeError: one was not recorded, or not made with `enable_timing=True`.
+        """
+        if not (self._timed and end_event._timed) or self._event is None or end_event._event is None:
+            raise RuntimeError(
+                "[elapsed_time] expected two events of enable_timing=True that were recorded, and a synchronize() after"
+            )
+        return float(self._cuda.get_elapsed_time(self._event, end_event._event))
+
+
+class Stream:
+    """An order of work on a GPU beside the others; `with gg.cuda.stream(s):` gives it work.
+
+    Attributes:
+        own: CuPy's stream.
+    """
+
+    def __init__(self, cuda: Any, own: Any) -> None:
+        self._cuda, self.own = cuda, own
+
+    @property
+    def cuda_stream(self) -> int:
+        """The handle of CUDA's stream."""
+        return int(self.own.ptr)
+
+    def wait_stream(self, stream: Stream) -> None:
+        """Let further work wait for all that another stream has been given."""
+        self.own.wait_event(stream.own.record())
+
+    def wait_event(self, event: Event) -> None:
+        """Let further work wait for an event."""
+        event.wait(self)
+
+    def record_event(self, event: Event | None = None) -> Event:
+        """An event (a new one) that is now in this stream's work."""
+        event = Event(self._cuda, False, False) if event is None else event
+        event.record(self)
+        return event
+
+    def synchronize(self) -> None:
+        """Wait until all its work is done."""
+        self.own.synchronize()
+
+    def query(self) -> bool:
+        """Whether all its work is done."""
+        return bool(self.own.done)
+
+
+@contextlib.contextmanager
+def stream(stream: Stream | None) -> Iterator[None]:
+    """Give the work of a `with` block to a stream; None: to the one that has it now."""
+    with contextlib.nullcontext() if stream is None else stream.own:
+        yield
