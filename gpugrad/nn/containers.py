@@ -136,11 +136,12 @@ class Sequential(_Numbered):
 
 
 def _rectified(pair: list[Module]) -> Conv1d | Conv2d | Conv3d | None:
-    """The first of two modules where they are a convolution and the relu of its result."""
+    """The first of two modules where they are a convolution, whose work no subclass does, and the relu of its result."""
     first = pair[0]
     if type(pair[-1]) is not ReLU or any(module._hooks for module in pair):
         return None
-    return first if isinstance(first, Conv1d | Conv2d | Conv3d) else None
+    own = getattr(first.forward, "__func__", None) is not Conv2d.forward  # that of all three
+    return first if isinstance(first, Conv1d | Conv2d | Conv3d) and not own else None
 
 
 def _run(modules: list[Module], at: int, epilogues: frozenset[str]) -> tuple[list[Any], list[Any], int]:

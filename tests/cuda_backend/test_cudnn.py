@@ -94,6 +94,20 @@ def test_a_hook_or_another_module_between_them_keeps_them_apart(
     assert gpu_with_cudnn.calls["cudnn.relu"] == 0
 
 
+class Halved(gg.nn.Conv2d):
+    def forward(self, x: Any) -> Any:
+        return super().forward(x) / 2
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_convolution_with_a_forward_of_its_own_is_called(rng: np.random.Generator) -> None:
+    net = gg.nn.Sequential(Halved(3, 4, 3), gg.nn.ReLU())
+    x = rng.standard_normal((2, 3, 7, 6)).astype(np.float32)
+    want = net(gg.tensor(x)).detach().numpy()
+    have = net.to("cuda")(gg.tensor(x, device="cuda")).detach().numpy()
+    np.testing.assert_allclose(have, want, rtol=1e-4, atol=1e-5)
+
+
 def test_a_plan_is_made_once_for_each_question(cuda: Any, gpu_with_cudnn: State, rng: np.random.Generator) -> None:
     x, w = random(cuda, rng, 2, 3, 5, 5), random(cuda, rng, 4, 3, 3, 3)
     for _ in range(3):
