@@ -191,7 +191,7 @@ def convolution(name: str = "auto") -> Iterator[None]:
             "auto": "cudnn" where it is installed.
 
     The setting holds for all that cuDNN does: batch normalisation in training too, and attention of float16 and
-    bfloat16 without mask and dropout.
+    bfloat16 without mask and dropout. Our own batch normalisation has a relu behind it in its kernels, cuDNN's has not.
 
     float32 is rounded to TF32 where `set_float32_matmul_precision` allows it, in both. Sums have one order: algorithms
     that add up in any order are left out. The first convolution on a GPU says in the log (logger "gpugrad") who runs

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 Kernel = Callable[..., Any]
+Running = tuple[Array, Array, Array | None] | None  # what a batch normalisation keeps of its batches, if anything
 HERE: Final = contextlib.nullcontext()
 
 
@@ -402,13 +403,7 @@ class Backend(Moving, ABC):
         return None
 
     def batch_norm(
-        self,
-        x: Array,
-        weight: Array,
-        bias: Array,
-        eps: float,
-        running: tuple[Array, Array] | None = None,
-        momentum: float = 0.0,
+        self, x: Array, weight: Array, bias: Array, eps: float, running: Running, momentum: float, relu: bool = False
     ) -> tuple[Array, ...] | None:
         """Images normalised by their own statistics in one go, and of each channel the mean and 1 / deviation; or None.
 
@@ -418,13 +413,19 @@ class Backend(Moving, ABC):
             bias: likewise.
             eps: added to the (biased) variance.
             running: mean and variance to move by `momentum` towards those of the images (the unbiased variance), in
-                place; not moved where the result is None.
+                place, and a number of batches that grows by 1, or None; unchanged where the result is None.
             momentum: the share of the new ones.
+            relu: whether negative results are to be 0; None also where that is no faster than one after the other.
         """
         return None
 
-    def batch_norm_vjp(self, g: Array, x: Array, weight: Array, mean: Array, rate: Array) -> tuple[Array, ...] | None:
-        """The gradients of images, weight and bias, of their dtypes, with what `batch_norm` gave; or None."""
+    def batch_norm_vjp(
+        self, g: Array, x: Array, weight: Array, mean: Array, rate: Array, bias: Array | None = None
+    ) -> tuple[Array, ...] | None:
+        """The gradients of images, weight and bias, of their dtypes, with what `batch_norm` gave; or None.
+
+        `bias` is given where that had a relu, whose gradient at 0 is 0.
+        """
         return None
 
     def attention(self, q: Array, k: Array, v: Array, scale: float, causal: bool) -> tuple[Array, Array] | None:

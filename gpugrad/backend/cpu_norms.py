@@ -7,12 +7,11 @@ of threads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
-from .base import Array
+from .base import Array, Running
 from .cpu_images import images_first, images_last, takes
 from .cpu_layout import loaded, run_strips
 from .pool import BufferPool
@@ -114,7 +113,7 @@ def taken(x: Array, *others: Array) -> bool:
 
 
 def batch_norm(
-    pool: BufferPool, x: Array, weight: Array, bias: Array, eps: float, running: Sequence[Array] | None, momentum: float
+    pool: BufferPool, x: Array, weight: Array, bias: Array, eps: float, running: Running, momentum: float
 ) -> tuple[Array, Array, Array]:
     """`Backend.batch_norm`."""
     last = images_last(pool, x)
@@ -123,9 +122,12 @@ def batch_norm(
     mean, variance = _statistics(rows, blocks)
     if running is not None:
         count = rows.shape[0]
-        for array, value in zip(running, (mean, variance * (count / (count - 1))), strict=True):
+        *moving, batches = running
+        for array, value in zip(moving, (mean, variance * (count / (count - 1))), strict=True):
             array *= 1 - momentum
             array += momentum * value
+        if batches is not None:
+            batches += 1
     rate = 1 / np.sqrt(variance + x.dtype.type(eps))
     y = pool.empty(last.shape, x.dtype)
     blocks.run("normalise", rows, blocks.wide(mean), blocks.wide(rate * weight), blocks.wide(bias), y)

@@ -16,7 +16,7 @@ import numpy as np
 
 from . import conv as general
 from . import cuda_conv, cuda_copies, cuda_norms, cuda_windows
-from .base import Array
+from .base import Array, Running
 from .conv import Geometry
 from .cuda_settings import algorithm
 
@@ -134,21 +134,22 @@ def batch_norm(
     weight: Array,
     bias: Array,
     eps: float,
-    running: tuple[Array, Array] | None,
+    running: Running,
     momentum: float,
+    relu: bool = False,
 ) -> tuple[Array, ...] | None:
-    """`Backend.batch_norm`."""
-    if not x.size or x.dtype.name not in cuda_windows.FLOATS:
+    """`Backend.batch_norm`; cuDNN's has no relu."""
+    dnn = library(backend)
+    if not x.size or x.dtype.name not in cuda_windows.FLOATS or (relu and dnn is not None):
         return None
     held = running
     if running is not None:
-        held = cuda_norms.dense(running[0], x.dtype), cuda_norms.dense(running[1], x.dtype)
-    dnn = library(backend)
+        held = cuda_norms.dense(running[0], x.dtype), cuda_norms.dense(running[1], x.dtype), running[2]
     found: tuple[Array, ...] | None = (
         None if dnn is None else dnn.batch_norm(x, weight, bias, eps, held, momentum)
     )
     if found is None:
-        y, mean, rate = cuda_norms.batch_norm(_matrix(x), weight, bias, eps, held, momentum)
+        y, mean, rate = cuda_norms.batch_norm(_matrix(x), weight, bias, eps, held, momentum, relu)
         found = _images(y, x.shape), mean, rate
     for old, new in zip(running or (), held or (), strict=True):
         if new is not old:
@@ -157,12 +158,12 @@ def batch_norm(
 
 
 def batch_norm_vjp(
-    backend: Any, g: Array, x: Array, weight: Array, mean: Array, rate: Array
+    backend: Any, g: Array, x: Array, weight: Array, mean: Array, rate: Array, bias: Array | None = None
 ) -> tuple[Array, ...] | None:
     """`Backend.batch_norm_vjp`."""
-    dnn = library(backend)
+    dnn = library(backend) if bias is None else None
     found: tuple[Array, ...] | None = None if dnn is None else dnn.batch_norm_vjp(g, x, weight, mean, rate)
     if found is None and x.size and x.dtype.name in cuda_windows.FLOATS:
-        dx, dw, db = cuda_norms.batch_norm_vjp(_matrix(g), _matrix(x), weight, mean, rate)
+        dx, dw, db = cuda_norms.batch_norm_vjp(_matrix(g), _matrix(x), weight, mean, rate, bias)
         found = _images(dx, x.shape), *(cuda_copies.dense(each, weight.dtype) for each in (dw, db))
     return found

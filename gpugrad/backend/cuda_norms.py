@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .base import Array
+from .base import Array, Running
 from .cuda_copies import dense as copied
 from .cuda_launch import compute_type, function
 from .cuda_windows import row_chunks
@@ -33,28 +33,34 @@ def dense(values: Array, dtype: Any) -> Array:
 
 
 def _in_two_stages(
-    name: str, inputs: tuple[Array, ...], count: int, besides: tuple[Any, ...] = (), numbers: tuple[Any, ...] = ()
+    name: str,
+    inputs: tuple[Any, ...],
+    count: int,
+    besides: tuple[Any, ...] = (),
+    numbers: tuple[Any, ...] = (),
+    first: str = "parts",
 ) -> Array:
     """`count` numbers for each column, made of chunks of rows first.
 
     Args:
-        name: of the kernels: the first stage's ends in "_parts".
-        inputs: of the first stage; the first is the matrix.
+        name: of the kernels.
+        inputs: of the first stage; the first is the matrix, and some may be null.
         count: results of the second.
         besides: what the second takes behind them.
         numbers: what it takes at the end, in which case it takes all sizes too.
+        first: what the first stage's name has besides.
     """
     x = inputs[0]
     (rows, columns), wide = x.shape, compute_type(x.dtype)
-    pack = _pack([a for a in inputs if a.ndim == 2])
+    pack = _pack([a for a in inputs if a is not None and a.ndim == 2])
     across = _across(columns // pack, 32)
     blocks = -(-columns // (pack * across))
     each = max(row_chunks(rows, 32 * blocks)[0], 4 * _THREADS // across)  # four rows a thread, or more
     chunks = -(-rows // each)
     part, found = _new((chunks, columns, 2), wide), _new((count, columns), wide)
     tail = np.int64(rows), np.int64(columns), np.int64(each)
-    first = function("batch_norm.cu", f"{name}_parts_wide" if pack > 1 else f"{name}_parts", x.dtype.name)
-    first((blocks, chunks), (across, _THREADS // across), (*inputs, part, *tail))
+    run = function("batch_norm.cu", f"{name}_{first}_wide" if pack > 1 else f"{name}_{first}", x.dtype.name)
+    run((blocks, chunks), (across, _THREADS // across), (*inputs, part, *tail))
     last = (*tail, *numbers) if numbers else tail[1:2]
     args = (part, *(found[i] for i in range(count)), *besides, np.int64(chunks), *last)
     across = _across(columns, 8)  # few, so that many threads share the chunks
@@ -73,24 +79,16 @@ def _across(packs: int, most: int) -> int:
     return min(most, 1 << (packs - 1).bit_length())
 
 
-Running = tuple[Array, Array] | None  # mean and variance that move towards those of each batch, in place
-
-
 def statistics(rows: Array, eps: float = 0.0, running: Running = None, momentum: float = 0.0) -> Array:
     """Mean, biased variance and 1 / sqrt(variance + eps) of the columns, (3, columns).
 
     `running`, contiguous and in the computing type, moves towards the mean and the unbiased variance by `momentum`.
     """
     wide = compute_type(rows.dtype)
-    return _in_two_stages("moments", (rows,), 3, running or (None, None), (wide(eps), wide(momentum)))
+    return _in_two_stages("moments", (rows,), 3, running or (None, None, None), (wide(eps), wide(momentum)))
 
 
-def norm_products(g: Array, rows: Array, mean: Array, scale: Array) -> Array:
-    """The sums over the columns of g, and of g (rows - mean) scale, (2, columns)."""
-    return _in_two_stages("norm_products", (g, rows, dense(mean, rows.dtype), dense(scale, rows.dtype)), 2)
-
-
-def _along_columns(name: str, arrays: tuple[Array, ...], columns: tuple[Array, ...], y: Array) -> None:
+def _along_columns(name: str, arrays: tuple[Array, ...], columns: tuple[Any, ...], y: Array) -> None:
     """Launch a kernel that goes down the columns: one thread's stay the same from row to row."""
     pack = _pack((*arrays, y))
     packs = y.shape[1] // pack
@@ -102,19 +100,27 @@ def _along_columns(name: str, arrays: tuple[Array, ...], columns: tuple[Array, .
 
 
 def batch_norm(
-    rows: Array, weight: Array, bias: Array, eps: float, running: Running = None, momentum: float = 0.0
+    rows: Array, weight: Array, bias: Array, eps: float, running: Running, momentum: float, relu: bool
 ) -> tuple[Array, Array, Array]:
-    """`(rows - mean) rate weight + bias`, and mean and rate = 1 / sqrt(variance + eps) of the columns."""
+    """`(rows - mean) rate weight + bias`, or its `relu`; mean and rate = 1 / sqrt(variance + eps) of the columns."""
     y = _new(rows.shape, rows.dtype)
     mean, _, rate = statistics(rows, eps, running, momentum)
-    _along_columns("normalise", (rows,), (mean, rate, dense(weight, rows.dtype), dense(bias, rows.dtype)), y)
+    columns = mean, rate, dense(weight, rows.dtype), dense(bias, rows.dtype)
+    _along_columns("normalise_relu" if relu else "normalise", (rows,), columns, y)
     return y, mean, rate
 
 
-def batch_norm_vjp(g: Array, rows: Array, weight: Array, mean: Array, rate: Array) -> tuple[Array, Array, Array]:
-    """The cotangents of rows, weight and bias, from that of the result; the last two in the computing type."""
+def batch_norm_vjp(
+    g: Array, rows: Array, weight: Array, mean: Array, rate: Array, bias: Array | None
+) -> tuple[Array, Array, Array]:
+    """The cotangents of rows, weight and bias, from that of the result; the last two in the computing type.
+
+    Which results relu let through is computed again from rows and `bias` (None: there was no relu): both kernels read
+    the rows in any case, and would have to read the results besides.
+    """
     dx = _new(rows.shape, rows.dtype)
-    mean, rate, weight = (dense(each, rows.dtype) for each in (mean, rate, weight))
-    total, along = norm_products(g, rows, mean, rate)
-    _along_columns("normalise_vjp", (g, rows), (mean, rate, weight, total, along), dx)
+    columns = tuple(each if each is None else dense(each, rows.dtype) for each in (mean, rate, weight, bias))
+    first, last = ("parts", "normalise_vjp") if bias is None else ("relu_parts", "normalise_relu_vjp")
+    total, along = _in_two_stages("norm_products", (g, rows, *columns), 2, first=first)
+    _along_columns(last, (g, rows), (*columns, total, along), dx)
     return dx, along, total

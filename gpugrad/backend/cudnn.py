@@ -16,7 +16,7 @@ import numpy as np
 
 from ..fusion import trace
 from . import cudnn_graphs, precision
-from .base import Array
+from .base import Array, Running
 from .conv import Geometry
 from .cuda_copies import dense
 from .cuda_windows import channels_last, channels_second, steps
@@ -118,13 +118,7 @@ class Library:
         return channels_second(w)
 
     def batch_norm(
-        self,
-        x: Array,
-        weight: Array,
-        bias: Array,
-        eps: float,
-        running: tuple[Array, Array] | None = None,
-        momentum: float = 0.0,
+        self, x: Array, weight: Array, bias: Array, eps: float, running: Running, momentum: float
     ) -> tuple[Array, ...] | None:
         """`Backend.batch_norm`; None where cuDNN refuses."""
         if not self._takes(x):
@@ -144,9 +138,11 @@ class Library:
         if not self._run(plan, channels_last(x), *small, before[0], before[1], *numbers, y, *found):
             return None
         if running is not None:
-            rows = x.size // count
+            rows, (*moving, batches) = x.size // count, running
             move = self.backend.kernel(_MOVE)
-            move(*running, found[0], found[1], eps, momentum, rows / (rows - 1), out=running)
+            move(*moving, found[0], found[1], eps, momentum, rows / (rows - 1), out=tuple(moving))
+            if batches is not None:
+                batches += 1
         return channels_second(y), found[0], found[1]
 
     def batch_norm_vjp(self, g: Array, x: Array, weight: Array, mean: Array, rate: Array) -> tuple[Array, ...] | None:

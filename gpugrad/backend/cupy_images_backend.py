@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from . import cuda_images
-from .base import Array, Backend
+from .base import Array, Backend, Running
 
 if TYPE_CHECKING:
     from .conv import Geometry
@@ -84,20 +84,16 @@ class ImagesBackend(Backend):
             return cuda_images.window_spread(g, inner, kernel, at)
 
     def batch_norm(
-        self,
-        x: Array,
-        weight: Array,
-        bias: Array,
-        eps: float,
-        running: tuple[Array, Array] | None = None,
-        momentum: float = 0.0,
+        self, x: Array, weight: Array, bias: Array, eps: float, running: Running, momentum: float, relu: bool = False
     ) -> tuple[Array, ...] | None:
         with self.place():
-            return cuda_images.batch_norm(self, x, weight, bias, eps, running, momentum)
+            return cuda_images.batch_norm(self, x, weight, bias, eps, running, momentum, relu)
 
-    def batch_norm_vjp(self, g: Array, x: Array, weight: Array, mean: Array, rate: Array) -> tuple[Array, ...] | None:
+    def batch_norm_vjp(
+        self, g: Array, x: Array, weight: Array, mean: Array, rate: Array, bias: Array | None = None
+    ) -> tuple[Array, ...] | None:
         with self.place():
-            return cuda_images.batch_norm_vjp(self, g, x, weight, mean, rate)
+            return cuda_images.batch_norm_vjp(self, g, x, weight, mean, rate, bias)
 
     def attention(self, q: Array, k: Array, v: Array, scale: float, causal: bool) -> tuple[Array, Array] | None:
         with self.place():

@@ -13,7 +13,7 @@ from ..fusion import Formula
 from ..fusion.numba_cache import numba_wanted
 from ..fusion.numpy_compiler import NumpyKernel, compile_numpy
 from . import blas, cpu_choice, cpu_images, cpu_images_numpy, cpu_norms, cpu_products, scipys
-from .base import Array, Backend, Kernel
+from .base import Array, Backend, Kernel, Running
 from .device import CPU
 from .pool import BufferPool, PoolStats
 
@@ -217,20 +217,16 @@ class NumpyBackend(Backend):
         return cpu_images_numpy.products(g, rows, mean, scale) if cpu_images_numpy.takes(2, g, rows) else None
 
     def batch_norm(
-        self,
-        x: Array,
-        weight: Array,
-        bias: Array,
-        eps: float,
-        running: tuple[Array, Array] | None = None,
-        momentum: float = 0.0,
+        self, x: Array, weight: Array, bias: Array, eps: float, running: Running, momentum: float, relu: bool = False
     ) -> tuple[Array, ...] | None:
-        if not cpu_norms.taken(x, weight, bias):
+        if relu or not cpu_norms.taken(x, weight, bias):
             return None
         return cpu_norms.batch_norm(self.pool, x, weight, bias, eps, running, momentum)
 
-    def batch_norm_vjp(self, g: Array, x: Array, weight: Array, mean: Array, rate: Array) -> tuple[Array, ...] | None:
-        if not cpu_norms.taken(x, g, weight):
+    def batch_norm_vjp(
+        self, g: Array, x: Array, weight: Array, mean: Array, rate: Array, bias: Array | None = None
+    ) -> tuple[Array, ...] | None:
+        if bias is not None or not cpu_norms.taken(x, g, weight):
             return None
         return cpu_norms.batch_norm_vjp(self.pool, g, x, weight, mean, rate)
 

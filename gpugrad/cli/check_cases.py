@@ -199,7 +199,10 @@ def _rows(wide: tuple[int, int]) -> list[tuple[Any, ...]]:
         ("logsumexp", lambda x: gg.logsumexp(x, axis=1), wide),
         ("layer_norm", lambda x, w, b: F.layer_norm(x, n, w, b), wide, (n,), (n,)),
         ("rms_norm", lambda x, w: F.rms_norm(x, n, w), wide, (n,)),
-        ("batch_norm", lambda x, w, b: F.batch_norm(x, weight=w, bias=b, training=True), (6, 5, 7, 7), (5,), (5,)),
+        *[
+            (name, lambda x, w, b, name=name: getattr(F, name)(x, None, None, w, b, True), (6, 5, 7, 7), (5,), (5,))
+            for name in ("batch_norm", "batch_norm_relu")
+        ],
         ("cross_entropy", lambda x, t: F.cross_entropy(x, t, label_smoothing=0.1), wide, ("in", n, wide[0])),
         ("binary_cross_entropy", lambda x: F.binary_cross_entropy(x, 0.25), ("at", 0.1, 0.9, 300)),
         ("maxout", lambda x: gg.maxout(x, 4), wide), ("dropout", _dropout, wide),

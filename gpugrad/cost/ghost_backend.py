@@ -304,14 +304,14 @@ class GhostBackend(Backend):
         return tuple(self.fresh(rows.shape[1:], rows.dtype) for _ in range(2))
 
     def batch_norm(
-        self, x: Any, weight: Any, bias: Any, eps: float, running: Any = None, momentum: float = 0.0
+        self, x: Any, weight: Any, bias: Any, eps: float, running: Any, momentum: float, relu: bool = False
     ) -> Any:
         """Likewise; on a GPU it is our own kernels that are counted."""
-        return ghost_images.batch_norm(self, x, weight, bias)
+        return ghost_images.batch_norm(self, x, weight, bias, relu)
 
-    def batch_norm_vjp(self, g: Any, x: Any, weight: Any, mean: Any, rate: Any) -> Any:
+    def batch_norm_vjp(self, g: Any, x: Any, weight: Any, mean: Any, rate: Any, bias: Any = None) -> Any:
         """Likewise."""
-        return ghost_images.batch_norm_vjp(self, g, x, weight)
+        return ghost_images.batch_norm_vjp(self, g, x, weight, bias is not None)
 
     def norm_products(self, g: Any, rows: Any, mean: Any, scale: Any) -> Any:
         """Likewise."""

@@ -77,16 +77,16 @@ def images(home: Any, seen: Ghost, size: tuple[int, ...], byte: bool = False) ->
     return home.xp.moveaxis(found, -1, 1)
 
 
-def _normalised(home: Any, *arrays: Ghost) -> bool:
+def _normalised(home: Any, relu: bool, *arrays: Ghost) -> bool:
     """Whether the device's own loops or kernels normalise these images."""
     if home.device.type == "cuda":
         return arrays[0].dtype.name in FLOATS
-    return cpu_norms.taken(*(bare(a) for a in arrays))
+    return not relu and cpu_norms.taken(*(bare(a) for a in arrays))
 
 
-def batch_norm(home: Any, x: Ghost, weight: Ghost, bias: Ghost) -> Any:
+def batch_norm(home: Any, x: Ghost, weight: Ghost, bias: Ghost, relu: bool) -> Any:
     """`Backend.batch_norm` on arrays without data: the images, and of each channel mean and rate."""
-    if not _normalised(home, x, weight, bias):
+    if not _normalised(home, relu, x, weight, bias):
         return None
     last = home.xp.ascontiguousarray(home.xp.moveaxis(x, 1, -1))
     y = home.fresh(last.shape, x.dtype)
@@ -95,9 +95,9 @@ def batch_norm(home: Any, x: Ghost, weight: Ghost, bias: Ghost) -> Any:
     return home.xp.moveaxis(y, -1, 1), *kept
 
 
-def batch_norm_vjp(home: Any, g: Ghost, x: Ghost, weight: Ghost) -> Any:
+def batch_norm_vjp(home: Any, g: Ghost, x: Ghost, weight: Ghost, relu: bool) -> Any:
     """`Backend.batch_norm_vjp` likewise."""
-    if not _normalised(home, x, g, weight):
+    if not _normalised(home, relu, x, g, weight):
         return None
     given, last = (home.xp.ascontiguousarray(home.xp.moveaxis(a, 1, -1)) for a in (g, x))
     dx = home.fresh(last.shape, x.dtype)

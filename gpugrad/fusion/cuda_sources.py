@@ -105,7 +105,9 @@ SOURCES: Final[dict[str, RowSource]] = {
             (
                 *("moments_parts", "moments_parts_wide", "moments"),
                 *("norm_products_parts", "norm_products_parts_wide", "norm_products"),
+                *("norm_products_relu_parts", "norm_products_relu_parts_wide"),
                 *("normalise", "normalise_wide", "normalise_vjp", "normalise_vjp_wide"),
+                *("normalise_relu", "normalise_relu_wide", "normalise_relu_vjp", "normalise_relu_vjp_wide"),
             ),
         ),
         RowSource("optim.cu", _OPTIM),

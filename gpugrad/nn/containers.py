@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 from ..backend import backend_of, is_array
 from ..ops.feed_forward import joined
 from ..tensor import Tensor
 from .activation import GELU, ReLU
-from .convolution import Conv1d, Conv2d, Conv3d
+from .convolution import Conv2d
 from .layers import Identity, Linear
 from .module import Module, Parameter
+from .norms import BatchNorm2d
 
 _CALL: Final = Module.__call__  # another one stands here while somebody watches each layer
+# What does a layer's work with the relu of its result, by the layer's `forward`: a subclass may have another.
+_RELU_INSIDE: Final[dict[Any, Callable[..., Any]]] = {
+    Conv2d.forward: Conv2d.convolve,  # and Conv1d's and Conv3d's, likewise below
+    BatchNorm2d.forward: BatchNorm2d.normalise,
+}
 
 C = TypeVar("C", bound="_Numbered")
 
@@ -84,8 +90,9 @@ class Sequential(_Numbered):
     """Modules one after the other: each takes what the one before gives.
 
     On a GPU a run of `Linear` and `ReLU` (or `GELU(approximate="tanh")`) layers is one call of
-    `functional.feed_forward`, whose activations are part of the matrix products, and a convolution with the `ReLU`
-    behind it one of `functional.conv_relu`, unless the layers have hooks (or, with a convolution, are being profiled).
+    `functional.feed_forward`, whose activations are part of the matrix products, and a convolution or batch
+    normalisation with the `ReLU` behind it one of `functional.conv_relu` or `batch_norm_relu`, unless the layers have
+    hooks (or, other than affine maps, are being profiled).
     A profile shows an activation inside a product in the row of its `Linear`.
 
     Args:
@@ -125,9 +132,9 @@ class Sequential(_Numbered):
         at = 0
         while at < len(modules):
             layers, doers, end = _run(modules, at, epilogues)
-            convolution = _rectified(modules[at : at + 2]) if Module.__call__ is _CALL else None
-            if convolution is not None:
-                x, at = convolution.convolve(x, relu=True), at + 2
+            rectified = _rectified(*modules[at : at + 2])
+            if rectified is not None:
+                x, at = rectified(modules[at], x, relu=True), at + 2
             elif any(activation for *_, activation in layers):
                 x, at = joined(x, layers, doers), end
             else:
@@ -135,13 +142,17 @@ class Sequential(_Numbered):
         return x
 
 
-def _rectified(pair: list[Module]) -> Conv1d | Conv2d | Conv3d | None:
-    """The first of two modules where they are a convolution, whose work no subclass does, and the relu of its result."""
-    first = pair[0]
-    if type(pair[-1]) is not ReLU or any(module._hooks for module in pair):
+def _rectified(first: Module, then: Module | None = None) -> Callable[..., Any] | None:
+    """What does the work of two modules where they are one of `_RELU_INSIDE` and a relu, and nobody looks between."""
+    if type(then) is not ReLU or first._hooks or then._hooks or Module.__call__ is not _CALL:
         return None
-    own = getattr(first.forward, "__func__", None) is not Conv2d.forward  # that of all three
-    return first if isinstance(first, Conv1d | Conv2d | Conv3d) and not own else None
+    return _RELU_INSIDE.get(getattr(first.forward, "__func__", None))
+
+
+def relu_of(first: Module, relu: Module, x: Any) -> Any:
+    """`relu(first(x))`, on a GPU in one call where `Sequential` would make it one."""
+    rectified = _rectified(first, relu) if backend_of(getattr(x, "data", x)).epilogues else None
+    return relu(first(x)) if rectified is None else rectified(first, x, relu=True)
 
 
 def _run(modules: list[Module], at: int, epilogues: frozenset[str]) -> tuple[list[Any], list[Any], int]:

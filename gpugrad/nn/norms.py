@@ -11,7 +11,7 @@ import numpy as np
 
 from ..gradmode import running_again
 from ..ops.creation import ones, tensor, zeros
-from ..ops.norms import batch_norm, group_norm, instance_norm, local_response_norm
+from ..ops.norms import batch_norm, batch_norm_relu, group_norm, instance_norm, local_response_norm
 from ..tensor import Tensor
 from . import init
 from .layers import new_parameter
@@ -99,10 +99,17 @@ class _BatchNorm(_ChannelNorm):
 
     def forward(self, x: Any) -> Any:
         """(n, channels, *size), normalised by the batch in training, by the running statistics otherwise."""
+        return self.normalise(x)
+
+    def normalise(self, x: Any, relu: bool = False) -> Any:
+        """The same, and with `relu` 0 in the place of negative results."""
         self._check(x)
-        share = self._share()
-        return batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, share, self.eps
+        counted = self.num_batches_tracked if self.training and self.momentum is not None else None
+        share = self._share() if counted is None else self.momentum
+        running = self.running_mean, self.running_var
+        function = batch_norm_relu if relu else batch_norm
+        return function(
+            x, *running, self.weight, self.bias, self.training, share, self.eps, num_batches_tracked=counted
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import mutation
 from ..backend import backend_of
 from ..backend.conv import Geometry
 from ..backend.placing import placed
@@ -19,12 +20,21 @@ from ..primitive import Needs, Primitive, Shape, public
 from ..tensor import apply
 from .arguments import backend_for_all, bare, operand
 from .defining import make
-from .elementwise import rsqrt, square
+from .elementwise import relu as rectified
+from .elementwise import rsqrt, square, where
 from .rows import layer_norm
 from .shape import moveaxis
 from .windows import WINDOW_SUM
 
 _scaled = make(lambda x, mean, scale, weight, bias: (x - mean) * scale * weight + bias, "batch_norm_apply")
+_scaled_relu = make(
+    lambda x, mean, scale, weight, bias: rectified((x - mean) * scale * weight + bias), "batch_norm_relu_apply"
+)
+_passed = make(
+    lambda g, x, mean, scale, weight, bias: where((x - mean) * scale * weight + bias > 0.0, g, 0.0),
+    "batch_norm_relu_passed",
+)
+_factor = make(lambda variance, weight, eps: rsqrt(variance + eps) * weight, "batch_norm_factor")
 _normal = make(lambda x, mean, scale: (x - mean) * scale, "batch_norm_normal")
 _back = make(
     lambda g, x, mean, scale, weight, a, b: (g - a - (x - mean) * scale * b) * scale * weight, "batch_norm_back"
@@ -53,7 +63,7 @@ def _statistics(backend: Any, rows: Any) -> tuple[Any, Any]:
 
 
 def _batch_forward(
-    needs: Needs, x: Any, weight: Any, bias: Any, *, eps: float, arrays: tuple[Any, Any], ready: list[Any]
+    needs: Needs, x: Any, weight: Any, bias: Any, *, eps: float, arrays: tuple[Any, Any], ready: list[Any], **_: Any
 ) -> tuple[Any, tuple[Any, ...]]:
     """`ready` holds the result where the backend made it with the statistics; taken out, so that no node keeps it."""
     if ready:
@@ -67,14 +77,16 @@ def _batch_forward(
 
 
 def _batch_rule(
-    g: Any, needs: Needs, x: Any, weight: Any, bias: Any, mean: Any, scale: Any, **static: Any
+    g: Any, needs: Needs, x: Any, weight: Any, bias: Any, mean: Any, scale: Any, *, relu: bool, **static: Any
 ) -> tuple[Any, ...]:
     """With n = elements of a channel: w scale (g - sum(g)/n - normal sum(g normal)/n)."""
     backend = backend_of(g)
-    whole = backend.batch_norm_vjp(g, x, weight, mean, scale)
+    whole = backend.batch_norm_vjp(g, x, weight, mean, scale, bias if relu else None)
     if whole is not None:
         return tuple(each if need else None for each, need in zip(whole, needs, strict=True))
     given, rows = (_rows_of(each).astype(weight.dtype, copy=False) for each in (g, x))
+    if relu:
+        given = _passed(given, rows, mean, scale, weight, bias)
     found = backend.norm_products(given, rows, mean, scale)
     if found is None:
         products = _normal(rows, mean, scale)
@@ -90,22 +102,26 @@ def _batch_rule(
     return gx, along if needs[1] else None, total if needs[2] else None
 
 
-def _batch_reference(x: Any, weight: Any, bias: Any, *, eps: float, **static: Any) -> Any:
+def _batch_reference(x: Any, weight: Any, bias: Any, *, eps: float, relu: bool, **static: Any) -> Any:
     axes, wide = (0, *range(2, x.ndim)), x.astype(weight.dtype)
     centred = wide - wide.mean(axes, keepdims=True)
     scale = rsqrt(square(centred).mean(axes, keepdims=True) + eps)
     shape = (-1, *(1,) * (x.ndim - 2))
-    return (centred * scale * weight.reshape(shape) + bias.reshape(shape)).astype(x.dtype)
+    y = (centred * scale * weight.reshape(shape) + bias.reshape(shape)).astype(x.dtype)
+    return rectified(y) if relu else y
 
 
-def _batch_flops(shapes: tuple[Shape, ...], out_shape: Shape, **static: Any) -> int:
-    """Sums for the mean, 3 for the variance, 4 to apply."""
-    return 8 * math.prod(out_shape)
+def _batch_flops(shapes: tuple[Shape, ...], out_shape: Shape, *, relu: bool, **static: Any) -> int:
+    """Sums for the mean, 3 for the variance, 4 to apply, one for relu."""
+    return (8 + relu) * math.prod(out_shape)
 
 
-def _batch_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, **static: Any) -> int:
-    """One for the sum of g, 4 for the sum of g times the normal input, 7 for the input's gradient."""
-    return math.prod(out_shape) * (5 + 7 * needs[0])
+def _batch_vjp_flops(shapes: tuple[Shape, ...], out_shape: Shape, needs: Needs, *, relu: bool, **static: Any) -> int:
+    """One for the sum of g, 4 for the sum of g times the normal input, 7 for the input's gradient.
+
+    Relu's derivative is found for the sums and again for the gradient: 2 for the result, a comparison and a choice.
+    """
+    return math.prod(out_shape) * (5 + 4 * relu + (7 + 4 * relu) * needs[0])
 
 
 BATCH_NORM = Primitive(
@@ -116,6 +132,7 @@ BATCH_NORM = Primitive(
     reference=_batch_reference,
     flops=_batch_flops,
     vjp_flops=_batch_vjp_flops,
+    describe=lambda kept, relu, **static: "with relu" if relu else "",
 )
 
 
@@ -156,6 +173,8 @@ def batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    *,
+    num_batches_tracked: Any = None,
 ) -> Any:
     """Each channel to mean 0 and variance 1, then scaled and shifted (S. Ioffe and C. Szegedy 2015).
 
@@ -170,50 +189,100 @@ def batch_norm(
         training: whether to normalise by the batch's statistics and update the running ones.
         momentum: share of the new statistics.
         eps: added to the variance.
+        num_batches_tracked: int64, grows by 1 where the running statistics move, in place.
 
     Raises:
         ValueError: shapes do not fit, or one value per channel in training, whose variance is 0.
         TypeError: dtypes differ.
     """
-    x = operand(input)
+    running = running_mean, running_var, num_batches_tracked
+    return _batch_norm(input, weight, bias, running, training, momentum, eps, False)
+
+
+@public
+@placed
+def batch_norm_relu(
+    input: Any,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    *,
+    num_batches_tracked: Any = None,
+) -> Any:
+    """`relu(batch_norm(input, ...))`, with the arguments of `batch_norm`; the gradient at 0 is 0.
+
+    In training our own kernels on a GPU do both in one pass each way; cuDNN and the CPU one after the other. In
+    evaluation it is one kernel everywhere. `nn.Sequential` calls this on a GPU for a batch normalisation and the `ReLU`
+    behind it.
+
+    Raises:
+        ValueError: shapes do not fit, or one value per channel in training, whose variance is 0.
+        TypeError: dtypes differ.
+    """
+    running = running_mean, running_var, num_batches_tracked
+    return _batch_norm(input, weight, bias, running, training, momentum, eps, True)
+
+
+def _batch_norm(
+    x: Any, weight: Any, bias: Any, running: tuple[Any, ...], training: bool, momentum: float, eps: float, relu: bool
+) -> Any:
+    x = operand(x)
     if x.ndim < 2:
         raise ValueError(f"[batch_norm] input has shape {tuple(x.shape)}; expected (n, channels, *size)")
     weight, bias = _affine("batch_norm", x, weight, bias, _wide(x, weight, bias))
-    if not training and running_mean is not None and running_var is not None:
-        scale = rsqrt(running_var + eps) * weight
-        y = moveaxis(_scaled(moveaxis(x, 1, -1), running_mean, scale, 1.0, bias), -1, 1)
+    mean, variance, _ = running
+    if not training and mean is not None and variance is not None:
+        scale = _factor(variance, weight, eps)
+        y = moveaxis((_scaled_relu if relu else _scaled)(moveaxis(x, 1, -1), mean, scale, 1.0, bias), -1, 1)
         return y if y.dtype == x.dtype else y.astype(x.dtype)
-    count = math.prod(x.shape) // max(x.shape[1], 1)
-    if count < 2:
+    if math.prod(x.shape) // max(x.shape[1], 1) < 2:
         raise ValueError(
             f"[batch_norm] input has shape {tuple(x.shape)}: one value per channel has no variance to train on; "
             "expected more, or call .eval()"
         )
-    array, running = bare(x), None
-    if training and running_mean is not None:
-        running = bare(running_mean), bare(running_var)
-    moving = None if running_again() else running
-    found = backend_of(array).batch_norm(array, bare(weight), bare(bias), eps, moving, momentum)
+    static: dict[str, Any] = {"eps": eps, "relu": relu, "ready": []}
+    moving = tuple(bare(each) for each in running) if training and mean is not None and not running_again() else None
+    array = bare(x)
+    found = backend_of(array).batch_norm(array, bare(weight), bare(bias), eps, moving, momentum, relu)
     if found is not None:
-        ready = [found[2], found[0]]
-        static = {"eps": eps, "arrays": (found[1], None), "ready": ready}
+        static["arrays"], static["ready"] = (found[1], None), [found[2], found[0]]
         del found
-        return apply(BATCH_NORM, (x, weight, bias), static)
-    rows = _rows_of(array).astype(weight.dtype, copy=False)
+    elif relu:
+        return rectified(_batch_norm(x, weight, bias, running, training, momentum, eps, False))
+    else:
+        static["arrays"] = _moments(array, weight.dtype, moving, momentum)
+    _note(moving or (), "batch_norm")
+    return apply(BATCH_NORM, (x, weight, bias), static)
+
+
+def _moments(x: Any, dtype: Any, running: Any, momentum: float) -> tuple[Any, Any]:
+    """Mean and variance of each channel of images; the running statistics move towards them."""
+    rows = _rows_of(x).astype(dtype, copy=False)
     mean, variance = _statistics(backend_of(rows), rows)
     if running is not None:
+        count, batches = rows.shape[0], running[2]
         _move(running[0], mean, momentum)
         _move(running[1], variance * (count / (count - 1)), momentum)
-    return apply(BATCH_NORM, (x, weight, bias), {"eps": eps, "arrays": (mean, variance), "ready": []})
+        if batches is not None:
+            batches += 1
+    return mean, variance
 
 
 def _move(running: Any, value: Any, momentum: float) -> None:
-    """Running statistics towards new ones, in place, once for each batch."""
-    if running_again():
-        return
-    array = bare(running)
-    array *= 1 - momentum
-    array += momentum * value
+    """Running statistics towards new ones, in place."""
+    running *= 1 - momentum
+    running += momentum * value
+
+
+def _note(running: tuple[Any, ...], what: str) -> None:
+    """Tell the clock of in-place changes that running statistics have moved."""
+    for array in running:
+        if array is not None:
+            mutation.changed(array, what)
 
 
 @public
@@ -285,11 +354,12 @@ def instance_norm(
         )
     if not use_input_stats:
         return batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
-    if running_mean is not None:
-        array = bare(x)
+    if running_mean is not None and not running_again():
+        array, running = bare(x), (bare(running_mean), bare(running_var))
         axes, count = tuple(range(2, x.ndim)), math.prod(x.shape[2:])
-        _move(running_mean, array.mean(axes).mean(0), momentum)
-        _move(running_var, (array.var(axes) * (count / (count - 1))).mean(0), momentum)
+        _move(running[0], array.mean(axes).mean(0), momentum)
+        _move(running[1], (array.var(axes) * (count / (count - 1))).mean(0), momentum)
+        _note(running, "instance_norm")
     return group_norm(x, x.shape[1], weight, bias, eps)
 
 

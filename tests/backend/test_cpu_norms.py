@@ -52,7 +52,7 @@ def test_output_and_gradients_are_those_of_the_definition(monkeypatch, shape, dt
     x, weight, bias, g = drawn(shape, dtype)
     if last:
         x, g = (np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1) for a in (x, g))
-    assert backend_for("cpu").batch_norm(x, weight, bias, 1e-5) is not None
+    assert backend_for("cpu").batch_norm(x, weight, bias, 1e-5, None, 0.1) is not None
     tolerance = 2e-5 if dtype == np.float32 else 1e-12
     for found, exact in zip(compiled(x, weight, bias, g), by_hand(x, weight, bias, g, 1e-5), strict=True):
         np.testing.assert_allclose(found, exact, rtol=tolerance, atol=tolerance * np.abs(exact).max())
@@ -123,6 +123,6 @@ def test_sums_over_rows_that_are_a_view_with_distant_columns(channels):
 def test_what_the_loops_do_not_take_goes_the_general_way():
     backend, row = backend_for("cpu"), np.ones(4, np.float32)
     assert backend.statistics(np.ones((4, 4))) is None
-    assert backend.batch_norm(np.ones((2, 4, 3, 3), np.float32), row, row, 1e-5) is None  # small
-    assert backend.batch_norm(np.ones((2, 4, 64, 64), np.float16), row, row, 1e-5) is None
-    assert backend.batch_norm(np.ones((2, 4, 16, 16, 16), np.float32), row, row, 1e-5) is None
+    assert backend.batch_norm(np.ones((2, 4, 3, 3), np.float32), row, row, 1e-5, None, 0.1) is None  # small
+    assert backend.batch_norm(np.ones((2, 4, 64, 64), np.float16), row, row, 1e-5, None, 0.1) is None
+    assert backend.batch_norm(np.ones((2, 4, 16, 16, 16), np.float32), row, row, 1e-5, None, 0.1) is None

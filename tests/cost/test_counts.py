@@ -92,7 +92,7 @@ BY_HAND: dict[str, Count] = {
     "window_sum": (((2, 3, 4, 6),), (2, 3, 2, 3), {"kernel": (2, 2)}, 36 * 4, 36 * 4),
     "window_spread": (((2, 3, 2, 3),), (2, 3, 4, 6), {"kernel": (2, 2)}, 36 * 4, 36 * 4),
     # sums for the mean, 3 for the variance, 4 to apply; backward 1 + 4 for the sums and 7 for the input's gradient
-    "batch_norm": (((4, 3, 2, 2), (3,), (3,)), (4, 3, 2, 2), {"eps": 1e-5}, 8 * 48, 12 * 48),
+    "batch_norm": (((4, 3, 2, 2), (3,), (3,)), (4, 3, 2, 2), {"relu": False}, 8 * 48, 12 * 48),
     # 2 heads of 3 queries and 4 keys of length 5, values of 6: two products and a softmax; backward the scores again,
     # two products by the values, three by queries and keys in all, the softmax's rule
     "scaled_dot_product_attention": (
@@ -197,6 +197,14 @@ def test_primitive_states_what_is_counted_by_hand(name: str) -> None:
     assert primitive.flops(shapes, out_shape, **static) == pytest.approx(forward, abs=1)
     needs = tuple(i == 0 or name in TWO_GRADIENTS or shape != () for i, shape in enumerate(shapes))
     assert primitive.vjp_flops(shapes, out_shape, needs, **static) == pytest.approx(backward, abs=1)
+
+
+def test_a_normalisation_with_relu_states_what_its_relu_adds() -> None:
+    """One for each result; backward the result (2), a comparison and a choice, for the sums and for the gradient."""
+    shapes = ((4, 3, 2, 2), (3,), (3,))
+    assert REGISTRY["batch_norm"].flops(shapes, shapes[0], relu=True) == 9 * 48
+    assert REGISTRY["batch_norm"].vjp_flops(shapes, shapes[0], (True, True, True), relu=True) == 20 * 48
+    assert REGISTRY["batch_norm"].vjp_flops(shapes, shapes[0], (False, True, True), relu=True) == 9 * 48
 
 
 TWO_GRADIENTS = {

@@ -149,7 +149,7 @@ def test_reductions_have_four_loads_of_16_bytes_in_flight(form: str, ways: int, 
 @pytest.mark.parametrize(
     ("file", "kernel", "arrays"),
     [("batch_norm.cu", "moments_parts", 1), ("batch_norm.cu", "norm_products_parts", 2),
-     ("conv.cu", "depthwise_weight", 2)],
+     ("batch_norm.cu", "norm_products_relu_parts", 2), ("conv.cu", "depthwise_weight", 2)],
 )  # fmt: skip
 def test_sums_over_images_move_16_bytes_at_a_time(file: str, kernel: str, arrays: int, dtype: str) -> None:
     ptx = compile_source(row_source(file, dtype), 90, ptx=True).decode()

@@ -188,10 +188,12 @@ def test_means_and_variances_far_from_zero(
     k.run(first, (many, chunks), block, (stored, part, *sizes))
     before = rng.uniform(1, 2, (2, columns)).astype(k.real)
     running = before.copy()
-    k.run("moments", (blocks,), block, (part, mean, variance, rate, None, None, I64(chunks), *sizes, *numbers))
+    k.run("moments", (blocks,), block, (part, mean, variance, rate, None, None, None, I64(chunks), *sizes, *numbers))
     # In place: one launch.
     entry = SOURCES["batch_norm.cu"].entry("moments", k.dtype)
-    k.kernels[entry]((blocks,), block, (part, mean, variance, rate, *running, I64(chunks), *sizes, *numbers))
+    batches = np.array(6, I64)
+    k.kernels[entry]((blocks,), block, (part, mean, variance, rate, *running, batches, I64(chunks), *sizes, *numbers))
+    assert batches == 7
     if rows > 1:
         want = 0.75 * before + 0.25 * np.stack([x.mean(0), x.var(0, ddof=1)])
         np.testing.assert_allclose(running, want, rtol=2e-4)
@@ -206,32 +208,67 @@ def numbers(k: Rows, rng: np.random.Generator, columns: int, count: int) -> Arra
     return rng.uniform(0.5, 1, (count, columns)).astype(k.real)
 
 
+@pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize(("across", "wide"), STAGES)
-def test_the_sums_of_the_gradient(k: Rows, across: int, wide: bool, rng: np.random.Generator) -> None:
+def test_the_sums_of_the_gradient(k: Rows, across: int, wide: bool, relu: bool, rng: np.random.Generator) -> None:
     rows, columns, each = 50, 40, 8
     (xs, x), (gs, g) = (k.given(rng.uniform(-1, 1, (rows, columns))) for _ in range(2))
-    m, s = numbers(k, rng, columns, 2)
+    m, s, weight, bias = numbers(k, rng, columns, 4)
     chunks = -(-rows // each)
     part, total, along = k.empty((chunks, columns, 2), k.real), k.empty((columns,), k.real), k.empty((columns,), k.real)
-    args = (gs, xs, m, s, part, I64(rows), I64(columns), I64(each))
-    first, many, block = stage(k, "norm_products_parts", across, wide, columns)
+    args = (gs, xs, m, s, *((weight, bias) if relu else (None, None)), part, I64(rows), I64(columns), I64(each))
+    first, many, block = stage(k, f"norm_products_{'relu_' if relu else ''}parts", across, wide, columns)
     k.run(first, (many, chunks), block, args)
+    if relu:
+        g = np.where((x - m) * s * weight + bias > 0, g, 0)
     k.run("norm_products", (-(-columns // across),), block, (part, total, along, I64(chunks), I64(columns)))
     np.testing.assert_allclose(total, g.sum(0), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(along, (g * (x - m) * s).sum(0), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize(("rows", "columns"), [(5, 40), (33, 16), (1, 48)])
 def test_normalised_rows_and_their_gradient(
-    k: Rows, rows: int, columns: int, wide: bool, rng: np.random.Generator
+    k: Rows, rows: int, columns: int, wide: bool, relu: bool, rng: np.random.Generator
 ) -> None:
     (xs, x), (gs, g) = (k.given(rng.uniform(-1, 1, (rows, columns))) for _ in range(2))
     mean, rate, weight, bias, total, along = numbers(k, rng, columns, 6)
     y, dx = k.empty(x.shape), k.empty(x.shape)
-    name, packs = ("_wide", columns * xs.itemsize // 16) if wide else ("", columns)
+    end, packs = ("_wide", columns * xs.itemsize // 16) if wide else ("", columns)
+    name = "normalise_relu" if relu else "normalise"
     grid, block, sizes = (-(-packs // 4), 2), (4, 8), (I64(rows), I64(columns))
-    k.run(f"normalise{name}", grid, block, (xs, mean, rate, weight, bias, y, *sizes))
-    k.check(y, (x - mean) * rate * weight + bias)
-    k.run(f"normalise_vjp{name}", grid, block, (gs, xs, mean, rate, weight, total, along, dx, *sizes))
+    k.run(f"{name}{end}", grid, block, (xs, mean, rate, weight, bias, y, *sizes))
+    want = (x - mean) * rate * weight + bias
+    k.check(y, np.maximum(want, 0) if relu else want)
+    below = bias if relu else None
+    k.run(f"{name}_vjp{end}", grid, block, (gs, xs, mean, rate, weight, below, total, along, dx, *sizes))
+    g = np.where(want > 0, g, 0) if relu else g
     k.check(dx, (g - total / rows - (x - mean) * rate * along / rows) * rate * weight, 2)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_the_gradient_passes_where_the_stored_result_is_above_0(k: Rows, wide: bool, rng: np.random.Generator) -> None:
+    """Results of 0, of so little that the storage type has 0 for it, and near 0: each kernel finds the same sign."""
+    rows, columns = 64, 16
+    xs, x = k.given(rng.uniform(-1, 1, (rows, columns)))
+    mean, rate, weight = numbers(k, rng, columns, 3)
+    bias = np.zeros(columns, k.real)
+    mean[:8], mean[8:] = x[0, :8], x[rng.integers(0, rows, 8), range(8, 16)] + 1e-7
+    weight[4:8] = 1e-9 if k.dtype == "float16" else 1
+    y, dx, part = k.empty(x.shape), k.empty(x.shape), k.empty((1, columns, 2), k.real)
+    total, along = np.zeros((2, columns), k.real)
+    end, grid = ("_wide", (4, 1)) if wide else ("", (4, 1))
+    sizes = I64(rows), I64(columns)
+    k.run(f"normalise_relu{end}", grid, (4, 8), (xs, mean, rate, weight, bias, y, *sizes))
+    ones, _ = k.given(np.ones(x.shape))
+    of_columns = mean, rate, weight, bias
+    k.run(f"normalise_relu_vjp{end}", grid, (4, 8), (ones, xs, *of_columns, total, along, dx, *sizes))
+    k.run(f"norm_products_relu_parts{end}", grid, (4, 8), (ones, xs, *of_columns, part, *sizes, I64(rows)))
+    passed = k.read(y) > 0
+    assert passed[:, :4].any()
+    assert not passed[0, :8].any()
+    assert not passed[:, 4:8].any() or k.dtype != "float16"
+    np.testing.assert_array_equal(part[0, :, 0], passed.sum(0))
+    if k.dtype != "float16":
+        np.testing.assert_array_equal(k.read(dx) != 0, passed)

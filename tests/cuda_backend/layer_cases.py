@@ -24,13 +24,14 @@ def close(have: list[np.ndarray], want: list[np.ndarray], near: float) -> None:
         np.testing.assert_allclose(h, w, rtol=near, atol=near * max(1, np.abs(w).max()))
 
 
-def batch_norm(device: str, arrays: Any, kind: Any, parameters: Any = None) -> list[np.ndarray]:
+def batch_norm(device: str, arrays: Any, kind: Any, parameters: Any = None, relu: bool = False) -> list[np.ndarray]:
     x, w, b, g = (
         a.astype(k) for a, k in zip(arrays, (kind, parameters or kind, parameters or kind, kind), strict=True)
     )
     tensors = on(device, x, w, b)
     running = [gg.tensor(np.full(w.shape, v, w.dtype), device=device) for v in (0.5, 2.0)]
-    y = F.batch_norm(tensors[0], *running, *tensors[1:], training=True, momentum=0.25, eps=1e-3)
+    function = F.batch_norm_relu if relu else F.batch_norm
+    y = function(tensors[0], *running, *tensors[1:], training=True, momentum=0.25, eps=1e-3)
     assert y.dtype == kind
     y.backward(gg.tensor(g, device=device))
     assert [t.grad.dtype for t in tensors] == [t.dtype for t in tensors]
@@ -59,12 +60,14 @@ def attention(device: str, arrays: Any, kind: Any, causal: bool, rows_last: bool
     return values(y, *(t.grad for t in tensors))
 
 
-def compare_batch_norm(rng: np.random.Generator, shape: Any, dtype: str, parameters: Any = None) -> None:
+def compare_batch_norm(
+    rng: np.random.Generator, shape: Any, dtype: str, parameters: Any = None, relu: bool = False
+) -> None:
     """Results, gradients and running statistics of one shape; the parameters may be of another dtype."""
     kind, near = KINDS[dtype]
     channels = shape[1:2]
     arrays = [rng.standard_normal(s).astype(kind).astype(np.float64) for s in (shape, channels, channels, shape)]
-    close(batch_norm("cuda", arrays, kind, parameters), batch_norm("cpu", arrays, np.float64), near)
+    close(batch_norm("cuda", arrays, kind, parameters, relu), batch_norm("cpu", arrays, np.float64, None, relu), near)
 
 
 def compare_attention(rng: np.random.Generator, case: Any, dtype: str, causal: bool, rows_last: bool) -> None:

@@ -57,6 +57,7 @@ def use_everything(rng: np.random.Generator, rows: int, columns: int) -> None:
     backward(F.avg_pool2d(images, 2))
     for channels in (8, 3):
         backward(F.batch_norm(images[:, :channels], training=True))
+        backward(F.batch_norm_relu(images[:, :channels], training=True))
     updates: list[Any] = [gg.optim.SGD([x], lr=0.1), gg.optim.Adam([w], lr=0.1), gg.optim.RMSprop([b], lr=0.1)]
     updates += [getattr(gg.optim, name)([x]) for name in ("Adagrad", "Adadelta", "Adamax", "RAdam")]
     for update in updates:

@@ -38,6 +38,11 @@ NETWORKS: dict[str, Any] = {
         (8, 3, 3, 3),
         (),
     ),
+    "normalised with relu": (
+        lambda x, w, second: F.batch_norm_relu(gg.conv2d(x, w), training=True) * second,
+        (8, 3, 3, 3),
+        (),
+    ),
 }
 
 

@@ -75,9 +75,20 @@ def test_pooling(cuda: Any, rng: np.random.Generator, pool: Any, dtype: str) -> 
 @pytest.mark.parametrize("shape", [*layer_cases.NORMALISED, (16, 64, 56, 56)])
 @pytest.mark.parametrize("way", ["im2col", "auto"])
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_batch_normalisation(cuda: Any, rng: np.random.Generator, shape: Any, way: str, dtype: str) -> None:
+@pytest.mark.parametrize("relu", [False, True])
+def test_batch_normalisation(
+    cuda: Any, rng: np.random.Generator, shape: Any, way: str, dtype: str, relu: bool
+) -> None:
     with gg.cuda.convolution(way):
-        layer_cases.compare_batch_norm(rng, shape, dtype)
+        layer_cases.compare_batch_norm(rng, shape, dtype, relu=relu)
+
+
+def test_a_layer_counts_its_batches(cuda: Any) -> None:
+    layer = gg.nn.BatchNorm2d(8).to("cuda")
+    with gg.cuda.convolution("im2col"):
+        for _ in range(3):
+            layer(gg.randn(2, 8, 5, 5, device="cuda"))
+    assert layer.num_batches_tracked.item() == 3
 
 
 @pytest.mark.parametrize("case", [*layer_cases.ATTENDED, ((2, 8, 256, 64), (2, 8, 256, 64), 64)])

@@ -66,6 +66,19 @@ def test_without_momentum_the_running_statistics_are_means_over_all_batches():
     np.testing.assert_allclose(layer.running_mean.numpy(), batches.mean((0, 1)))
 
 
+@pytest.mark.parametrize("size", [(4, 3, 5), (4, 8, 64, 64)], ids=["small", "large"])
+@pytest.mark.parametrize("kind", ["batch", "instance"])
+def test_statistics_that_moved_are_not_taken_for_those_of_a_graph_before(size, kind):
+    x = gg.randn(*size)
+    running = [gg.zeros(size[1]), gg.ones(size[1])]
+    weight = gg.ones(size[1], requires_grad=True)
+    y = F.batch_norm(x, *running, weight)
+    train = F.batch_norm if kind == "batch" else F.instance_norm
+    train(x, *running, weight, None, True)
+    with pytest.raises(gg.GradientError, match=f"changed in place.*{kind}_norm"):
+        y.sum().backward()
+
+
 def test_state_and_repr_are_pytorchs():
     assert list(gg.nn.BatchNorm2d(4).state_dict()) == [
         "weight", "bias", "running_mean", "running_var", "num_batches_tracked",

@@ -9,7 +9,7 @@ from ...fusion import call
 from ...ops.defining import make
 from .. import init
 from ..activation import ReLU
-from ..containers import Sequential
+from ..containers import Sequential, relu_of
 from ..convolution import Conv2d
 from ..layers import Identity, Linear
 from ..module import Module
@@ -66,7 +66,7 @@ class BasicBlock(_Block):
 
     def forward(self, x: Any) -> Any:
         """(n, in_channels, h, w) to (n, channels, h / stride, w / stride)."""
-        y = self.relu(self.bn1(self.conv1(x)))
+        y = relu_of(self.bn1, self.relu, self.conv1(x))
         return self.joined(self.bn2(self.conv2(y)), x)
 
 
@@ -94,8 +94,8 @@ class Bottleneck(_Block):
 
     def forward(self, x: Any) -> Any:
         """(n, in_channels, h, w) to (n, 4 channels, h / stride, w / stride)."""
-        y = self.relu(self.bn1(self.conv1(x)))
-        y = self.relu(self.bn2(self.conv2(y)))
+        y = relu_of(self.bn1, self.relu, self.conv1(x))
+        y = relu_of(self.bn2, self.relu, self.conv2(y))
         return self.joined(self.bn3(self.conv3(y)), x)
 
 
@@ -155,7 +155,7 @@ class ResNet(Module):
 
     def forward(self, x: Any) -> Any:
         """Images (n, in_channels, height, width) to logits (n, num_classes)."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.maxpool(relu_of(self.bn1, self.relu, self.conv1(x)))
         for stage in range(self.stages):
             x = getattr(self, f"layer{stage + 1}")(x)
         return self.fc(self.avgpool(x).reshape(len(x), -1))
