@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import weakref
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
@@ -16,10 +17,11 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from . import mutation, nodes
-from .backend import WrappedArray
+from .backend import WrappedArray, backend_of
 from .backend.precision import bfloat16
 from .gradmode import recording
 from .nodes import Node
+from .observing import walk_observer
 from .primitive import FUNCTIONS
 from .tape import in_dtype
 
@@ -48,14 +50,28 @@ CASTING: Final[list[None]] = []  # one entry for each block that some thread is 
 _FULL: Final = np.dtype(np.float32)
 
 
-class Policy:
-    """What one block asks for: the type of products, and the casts of parameters that were made in it."""
+# A cast that was made: the parameter, its array and the clock then, and the result.
+_Made = tuple[Any, Any, int, Any]
+_Casts = dict[tuple[int, bool], _Made]  # by parameter, and whether operations were recorded
 
-    __slots__ = ("cache", "dtype")
+
+class Policy:
+    """What one block asks for: the type of products, and the casts of parameters that were made in it.
+
+    `ready` are casts that nobody has asked for yet: those that the last block which began alike asked for. They are
+    made with the block's first; None, until then.
+    """
+
+    __slots__ = ("cache", "dtype", "ready")
 
     def __init__(self, dtype: Any, cache: bool) -> None:
         self.dtype = dtype
-        self.cache: dict[tuple[int, bool], tuple[Any, Any, int, Any]] | None = {} if cache else None
+        self.cache: _Casts | None = {} if cache else None
+        self.ready: _Casts | None = None
+
+
+# The parameters that were cast in the last block which began with this one.
+_together: Final[weakref.WeakKeyDictionary[Node, list[weakref.ref[Any]]]] = weakref.WeakKeyDictionary()
 
 
 _policy: Final[ContextVar[Policy | None]] = ContextVar("gpugrad_autocast", default=None)
@@ -99,20 +115,51 @@ def _cast(a: Any, target: Any, policy: Policy) -> Any:
     if node is None or not node.leaf or policy.cache is None or isinstance(a.data, WrappedArray):
         return _converted(a, target)
     key = id(a), recording()
-    found = policy.cache.get(key)
-    if found is not None:
-        tensor, array, seq, out = found
-        fresh = not mutation.changes or mutation.stale((array,), seq) is None
-        if tensor is a and array is a.data and out.dtype == target and fresh:
-            return out
-    out = _converted(a, target)
-    policy.cache[key] = a, a.data, mutation.tick(), out
-    return out
+    if policy.ready is None:
+        policy.ready = _made_at_once(node, target)
+    found = policy.cache.get(key) or policy.ready.pop(key, None)
+    if found is None or not _fresh(found, a, target):
+        found = a, a.data, mutation.tick(), _converted(a, target)
+    policy.cache[key] = found
+    return found[3]
 
 
-def _converted(a: Any, target: Any) -> Any:
-    """A tensor in another type, recorded where it needs a gradient."""
-    out = FUNCTIONS["astype"](a.detach(), target)
+def _fresh(made: _Made, a: Any, target: Any) -> bool:
+    """Whether a cast is still that of `a`."""
+    tensor, array, seq, out = made
+    unchanged = not mutation.changes or mutation.stale((array,), seq) is None
+    return bool(tensor is a and array is a.data and out.dtype == target and unchanged)
+
+
+def _made_at_once(first: Node, target: Any) -> _Casts:
+    """The casts of all parameters that a block which begins with this one will ask for, as far as is known."""
+    known = _together.get(first)
+    if known is None or walk_observer.get() is not None:  # who watches sees each cast by itself
+        return {}
+    found = [t for t in (ref() for ref in known) if t is not None and _differs(t, target)]
+    found = [t for t in found if t._node is not None and t._node.leaf and not isinstance(t.data, WrappedArray)]
+    backend = backend_of(found[0].data) if found else None
+    found = [t for t in found if backend_of(t.data) is backend]
+    arrays = backend.cast_many([t.data for t in found], target) if backend is not None else ()
+    return {
+        (id(t), recording()): (t, t.data, mutation.tick(), _converted(t, target, made))
+        for t, made in zip(found, arrays, strict=True)
+        if made is not None
+    }
+
+
+def _remember(policy: Policy | None) -> None:
+    """At the end of a block: what it cast, for the next one that begins alike."""
+    if policy is None or not policy.cache:
+        return
+    first = next(iter(policy.cache.values()))[0]
+    if type(first.data) is not np.ndarray and first._node is not None:
+        _together[first._node] = [weakref.ref(made[0]) for made in policy.cache.values()]
+
+
+def _converted(a: Any, target: Any, made: Any = None) -> Any:
+    """A tensor in another type (the array may be `made` already), recorded where it needs a gradient."""
+    out = FUNCTIONS["astype"](a.detach(), target) if made is None else nodes.new_tensor(made, None)
     if a._node is not None and recording():
         node = CastNode()
         node.parents, node.wide = a._node, a.dtype if a.dtype.itemsize > out.dtype.itemsize else None
@@ -163,7 +210,10 @@ def inside(policy: Policy | None) -> Iterator[None]:
     if policy is None and not CASTING:
         yield
         return
-    token = _policy.set(None if policy is None else Policy(policy.dtype, policy.cache is not None))
+    own = None if policy is None else Policy(policy.dtype, policy.cache is not None)
+    if own is not None:
+        own.ready = {}  # a part of a block casts what it needs
+    token = _policy.set(own)
     CASTING.append(None)
     try:
         yield
@@ -229,7 +279,10 @@ class autocast:  # noqa: N801 - a context manager and decorator under PyTorch's 
 
     def __exit__(self, *exc: object) -> None:
         CASTING.pop()
+        ending = _policy.get()
         _policy.reset(self._tokens.pop())
+        if ending is not _policy.get():
+            _remember(ending)
 
     def __call__(self, function: F) -> F:
         """Decorate: run `function` under autocast."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import cuda_copies, cuda_picking
+from . import cuda_casts, cuda_copies, cuda_picking
 from .base import Array, Backend
 from .cuda_kernels import memory_order
 from .products import launches
@@ -33,6 +33,10 @@ class MovingBackend(Backend):
     def cast(self, x: Array, dtype: Any) -> Array:
         with self.place():
             return cuda_copies.cast(x, np.dtype(dtype))
+
+    def cast_many(self, arrays: Sequence[Any], dtype: Any) -> list[Any]:
+        with self.place():
+            return cuda_casts.cast_many(arrays, dtype)
 
     def put(self, target: Array, index: Any, source: Any) -> None:
         with self.place():

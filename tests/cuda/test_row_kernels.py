@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gpugrad.backend import cpu_rows_numpy
+from gpugrad.backend import cpu_rows_numpy, cuda_casts
 from gpugrad.fusion.cuda_sources import SOURCES
 from tests.cuda.hostexec import missing_compiler
-from tests.cuda.launching import Array, Rows
+from tests.cuda.launching import Array, Rows, aligned
 
 pytestmark = pytest.mark.skipif(missing_compiler() is not None, reason=str(missing_compiler()))
 I64 = np.int64
@@ -99,6 +99,28 @@ def test_arrays_are_joined(k: Rows, rng: np.random.Generator, lengths: tuple[int
         np.testing.assert_array_equal(y[:, first : first + sum(lengths)], np.concatenate(pieces, 1))
         assert not y[:, :first].any()
         assert not y[:, first + sum(lengths) :].any()
+
+
+def test_many_arrays_are_cast_in_a_launch(k: Rows, rng: np.random.Generator) -> None:
+    sizes = [1, 7, 2048, 2049, 4096, 24, 3]
+    given = [aligned((n + 1,), np.float32, rng.standard_normal(n + 1)) for n in sizes]
+    given = [a[1:] if i == 4 else a[:-1] for i, a in enumerate(given)]  # one is not on a boundary of 16 bytes
+    blocks = np.cumsum([0, *[-(-n // 2048) for n in sizes]])
+    listed = np.zeros(1, cuda_casts._LIST)
+    listed["from"][0, : len(sizes)] = [a.ctypes.data for a in given]
+    listed["size"][0, : len(sizes)], listed["first"][0, : len(blocks)], listed["count"] = sizes, blocks, len(sizes)
+    y = k.empty((blocks[-1] * 2048,))
+    before = y.copy()
+    k.run("casts", (int(blocks[-1]),), (256,), (listed, y))
+    for a, b, n in zip(given, blocks, sizes, strict=False):
+        at = b * 2048
+        if k.dtype in ("float32", "float64"):
+            np.testing.assert_array_equal(y[at : at + n], a)
+        else:
+            kind = np.float16 if k.dtype == "float16" else pytest.importorskip("ml_dtypes").bfloat16
+            np.testing.assert_array_equal(y[at : at + n], a.astype(kind).view(np.uint16))
+        rest = slice(at + n, at + -(-n // 2048) * 2048)
+        np.testing.assert_array_equal(y[rest], before[rest])
 
 
 @pytest.mark.parametrize(("count", "columns"), [(7, 37), (70, 130), (33, 1), (1, 4)])

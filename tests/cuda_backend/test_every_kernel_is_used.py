@@ -58,6 +58,10 @@ def use_everything(rng: np.random.Generator, rows: int, columns: int) -> None:
     for channels in (8, 3):
         backward(F.batch_norm(images[:, :channels], training=True))
         backward(F.batch_norm_relu(images[:, :channels], training=True))
+    for _ in range(2):
+        with gg.autocast("bfloat16"):
+            gg.linear(x, w.detach().reshape(1, -1), gg.ones(1, device="cuda"))
+            gg.matmul(x, w)
     updates: list[Any] = [gg.optim.SGD([x], lr=0.1), gg.optim.Adam([w], lr=0.1), gg.optim.RMSprop([b], lr=0.1)]
     updates += [getattr(gg.optim, name)([x]) for name in ("Adagrad", "Adadelta", "Adamax", "RAdam")]
     for update in updates:

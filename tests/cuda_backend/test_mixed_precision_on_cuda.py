@@ -52,6 +52,79 @@ def test_training_gives_the_cpus_losses_and_does_not_wait(gpu: State, dtype: str
     np.testing.assert_allclose(losses[1], losses[0], rtol=3e-2)
 
 
+def casts_of(gpu: State) -> list[str]:
+    return [name.removeprefix("gg_") for name in gpu.launches if name.startswith(("gg_casts", "gg_copy_f32_"))]
+
+
+def test_parameters_are_cast_in_one_launch_from_the_second_block_on(gpu: State) -> None:
+    kinds = {"float16": "f16", "bfloat16": "bf16"}
+    for dtype, kind in kinds.items():
+        model = nn.Sequential(nn.Conv2d(2, 8, 3, padding=1), nn.Flatten(), nn.Linear(72, 5), nn.Linear(5, 5)).to("cuda")
+        x = gg.tensor(np.random.default_rng(0).standard_normal((4, 2, 3, 3)).astype(np.float32), device="cuda")
+        alone = f"copy_f32_{kind}_contiguous"
+        found: list[Any] = []
+        for step in range(3):
+            if step == 2:
+                with gg.no_grad():
+                    model[2].weight.mul_(0.5)
+            gpu.clear()
+            with gg.autocast(dtype):
+                y = model(x)
+            assert casts_of(gpu) == ([alone] * 7 if not step else [alone, f"casts_{kind}"]), "the input is cast, too"
+            y.float().square().sum().backward()
+            found.append([y.tolist(), *(p.grad.tolist() for p in model.parameters())])
+            model.zero_grad()
+        assert found[0] == found[1]
+        assert found[1] != found[2], "a parameter that has changed is cast anew"
+        assert model[0].weight.data.strides[1] == 4, "channels last"
+
+
+def test_parameters_that_change_or_go_after_they_were_cast_are_cast_by_themselves(gpu: State) -> None:
+    a, b, c = (gg.tensor(np.full((4, 4), v, np.float32), device="cuda", requires_grad=True) for v in (1, 2, 3))
+    x = gg.ones(1, 4, device="cuda")
+
+    def block(*weights: gg.Tensor, change: gg.Tensor | None = None) -> float:
+        gpu.clear()
+        with gg.autocast("float16"):
+            y = x @ weights[0]
+            if change is not None:
+                with gg.no_grad():
+                    change.fill_(5)
+            for w in weights[1:]:
+                y = y + x @ w
+        return float(y[0, 0].item())
+
+    assert block(a, b, c) == block(a, b, c) == 24
+    assert "casts_f16" in casts_of(gpu)
+    assert (casts_of(gpu).count("casts_f16"), len(casts_of(gpu))) == (1, 4), "the input comes three times"
+    assert block(a, b, c, change=b) == 36
+    assert (casts_of(gpu).count("casts_f16"), len(casts_of(gpu))) == (1, 5)
+    assert block(a, c) == block(a, c) == 16
+    del b
+    c.requires_grad_(False)
+    assert block(a, c) == 16
+    with gg.autocast("bfloat16"):
+        assert (x @ a).dtype.name == "bfloat16"
+
+
+def test_a_block_that_is_watched_shows_each_cast(gpu: State) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)).to("cuda")
+    x = gg.ones(1, 4, device="cuda")
+
+    def forward() -> gg.Tensor:
+        with gg.autocast("float16"):
+            return model(x).sum()
+
+    forward()
+    gpu.clear()
+    with gg.profile(device="cuda", ceilings=False):
+        forward()
+    assert casts_of(gpu) == ["copy_f32_f16_contiguous"] * 5
+    gpu.clear()
+    forward()
+    assert casts_of(gpu) == ["copy_f32_f16_contiguous", "casts_f16"]
+
+
 def test_taking_the_scale_off_and_clipping_are_one_launch_each(gpu: State) -> None:
     _, step = training("cuda", "float16", clip=True)
     step()
