@@ -52,9 +52,7 @@ from .ops.elementwise import (
 )
 from .ops.entropy import cross_entropy
 from .ops.exchange import from_dlpack
-from .ops.index import (
-    gather, index_add, index_select, put_along_axis, scatter, scatter_add, take, take_along_axis,
-)
+from .ops.index import gather, index_add, put_along_axis, scatter, scatter_add, take, take_along_axis
 from .ops.joining import (
     array_split, concatenate as cat, chunk, column_stack, concatenate as concat, concatenate, dstack, flip, fliplr,
     flipud, hstack, repeat, repeat as repeat_interleave, roll, rot90, vstack as row_stack, stack,
@@ -72,7 +70,7 @@ from .ops.numeric import (
 )
 from .ops.order import argpartition, argsort, cumprod, cumsum, partition, sort, topk, unique
 from .ops.polynomials import polyval, vander
-from .ops.picking import index_copy, index_fill, narrow, scatter_reduce, take_along_dim
+from .ops.picking import index_copy, index_fill, index_select, narrow, scatter_reduce, take_along_dim
 from .ops.quantile import (
     bincount, digitize, histogram, median, nanmedian, nanpercentile, nanquantile, percentile, quantile,
     searchsorted,

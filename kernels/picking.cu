@@ -1,4 +1,5 @@
-// Rows of a matrix by index, and rows added by index without atomics, in a fixed order: the way back.
+// Rows of a matrix by index, and rows added by index without atomics, in a fixed order: the way back. The same for
+// elements along an axis.
 //
 //   take_rows(x, index, y, count, rows, columns)       y[i, :] = x[index[i], :], nan where the index is out of range
 //   take_rows_wide(x, index, y, count, rows, columns)  the same, 16 bytes an access: whole packs, from such a boundary
@@ -7,11 +8,18 @@
 //       y[r, :] += sum over k in starts[r]..starts[r + 1] of g[order[k], :]
 //   add_few_rows(g, index, y, count, rows, columns)    y[r, :] += sum of g[i, :] where index[i] is r, in the order of i
 //
+//   take_along(x, index, y, outer, rows, count, inner)  y[o, k, i] = x[o, index[o, k, i], i]
+//   put_along(g, index, y, outer, rows, count, inner)   y[o, index[o, k, i], i] = g[o, k, i], which no two k may share
+//   add_along(g, index, y, outer, rows, count, inner)   y[o, r, i] = sum of g[o, k, i] where index[o, k, i] is r, in the
+//                                                       order of k: each element looks at all `count` indices
+//
 // A negative index counts from the end. The host sorts (index, negative ones counted from 0) once, stable, into `order`.
 // x, y, g: storage type, C-contiguous rows of `columns`; index, order, starts and sizes: long long. take_rows: block
 // (across, down), a row's packs along x; grid (blocks,). segment_starts: a thread for each start. segment_sum: block
 // (m,), grid (ceil(columns / m), rows up to 65535; more are looped over). add_few_rows: block (32, 8), a warp for a row and
 // 128 columns, grid (ceil(columns / 128), ceil(rows / 8) up to 65535); each row looks at all indices, so without sorting.
+// Kernels along an axis: block (across, down), elements of an `outer` along x; grid (any, any); count * inner and
+// rows * inner fit 31 bits; their sizes are unsigned but for outer.
 #include "types.cuh"
 
 namespace gg {
@@ -102,14 +110,62 @@ __device__ void add_few_rows(const T* g, const long long* index, T* y, long long
   }
 }
 
+template <class T>
+__device__ __forceinline__ void take_along(const T* x, const long long* index, T* y, long long outer, unsigned rows,
+                                           unsigned count, unsigned inner) {
+  const unsigned each = count * inner;
+  for (long long o = (long long)blockIdx.x * blockDim.y + threadIdx.y; o < outer; o += gridDim.x * blockDim.y)
+    for (unsigned e = blockIdx.y * blockDim.x + threadIdx.x; e < each; e += gridDim.y * blockDim.x) {
+      const long long named = index[o * each + e], row = named < 0 ? named + rows : named;
+      y[o * each + e] = row >= 0 && row < rows ? x[(o * rows + row) * inner + e % inner]
+                                               : store<T>(quiet_nan<real<T>>());
+    }
+}
+
+template <class T>
+__device__ __forceinline__ void put_along(const T* g, const long long* index, T* y, long long outer, unsigned rows,
+                                          unsigned count, unsigned inner) {
+  const unsigned each = count * inner;
+  for (long long o = (long long)blockIdx.x * blockDim.y + threadIdx.y; o < outer; o += gridDim.x * blockDim.y)
+    for (unsigned e = blockIdx.y * blockDim.x + threadIdx.x; e < each; e += gridDim.y * blockDim.x) {
+      const long long named = index[o * each + e], row = named < 0 ? named + rows : named;
+      if (row >= 0 && row < rows) y[(o * rows + row) * inner + e % inner] = g[o * each + e];
+    }
+}
+
+template <class T>
+__device__ __forceinline__ void add_along(const T* g, const long long* index, T* y, long long outer, unsigned rows,
+                                          unsigned count, unsigned inner) {
+  using C = real<T>;
+  const unsigned each = rows * inner;
+  for (long long o = (long long)blockIdx.x * blockDim.y + threadIdx.y; o < outer; o += gridDim.x * blockDim.y)
+    for (unsigned e = blockIdx.y * blockDim.x + threadIdx.x; e < each; e += gridDim.y * blockDim.x) {
+      const long long row = e / inner, first = o * count * inner + e % inner;
+      C sum = C(0);
+      for (unsigned k = 0; k < count; ++k) {
+        const long long at = first + (long long)k * inner, named = index[at];
+        if ((named < 0 ? named + rows : named) == row) sum += load<C>(g[at]);
+      }
+      y[o * each + e] = store<T>(sum);
+    }
+}
+
 }  // namespace gg
 
+#define GG_ALONG(name, T, tag)                                                                                      \
+  extern "C" __global__ void __launch_bounds__(256) gg_##name##_##tag(                                              \
+      const T* x, const long long* index, T* y, long long outer, unsigned rows, unsigned count, unsigned inner) {   \
+    gg::name(x, index, y, outer, rows, count, inner);                                                               \
+  }
 #define GG_TAKE(name, W, T, tag)                                                                                    \
   extern "C" __global__ void __launch_bounds__(256) gg_##name##_##tag(                                              \
       const T* x, const long long* index, T* y, long long count, long long rows, long long columns) {               \
     gg::take_rows<W>(x, index, y, count, rows, columns);                                                            \
   }
 #define GG_ENTRIES(T, tag)                                                                                          \
+  GG_ALONG(take_along, T, tag)                                                                                      \
+  GG_ALONG(put_along, T, tag)                                                                                       \
+  GG_ALONG(add_along, T, tag)                                                                                       \
   GG_TAKE(take_rows, 1, T, tag)                                                                                     \
   GG_TAKE(take_rows_wide, 16 / sizeof(T), T, tag)                                                                   \
   extern "C" __global__ void gg_segment_starts_##tag(const long long* index, const long long* order,                \

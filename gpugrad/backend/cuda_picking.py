@@ -1,4 +1,4 @@
-"""Rows by index on the GPU, and rows added by index: what an embedding looks up, and its gradient.
+"""Rows by index on the GPU, and rows added by index: what an embedding looks up, and its gradient; the same along axes.
 
 The arithmetic is in `kernels/picking.cu`; the sorting behind the gradient of many rows is CuPy's. Nothing waits for
 the device.
@@ -6,11 +6,13 @@ the device.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
 
 from ..fusion import call, trace
+from .along import Along
 from .cuda_copies import dense, into
 from .cuda_launch import BLOCK, MAX_GRID, function, new, sizes
 
@@ -19,6 +21,7 @@ _INDEX: Final = np.dtype(np.int64)
 _FEW: Final = 4096  # indices that each row looks at itself, which is one launch; more are sorted
 _LOOKS: Final = 1 << 20  # by warps; an H100 takes some 10 microseconds for them
 _BLOCKS: Final = 2112  # more only wait to be started
+_LOOKED_AT: Final = 16  # indices along an axis that each element looks at
 
 
 def take_rows(x: Any, index: Any) -> Any:
@@ -43,6 +46,53 @@ def take_rows(x: Any, index: Any) -> Any:
     args = (x, dense(index, _INDEX), y, np.int64(count), *sizes(rows, columns))
     run = function("picking.cu", "take_rows_wide" if wide else "take_rows", x.dtype)
     run((min(-(-count // down), _BLOCKS),), (across, down), args)
+    return y
+
+
+def take_along(x: Any, at: Along) -> Any | None:
+    """The elements of `x` at an index along an axis, nan for those out of range; None if it is not for the kernel."""
+    index, axis = at.indices, at.axis
+    others = x.shape[:axis], x.shape[axis + 1 :]
+    if others != (index.shape[:axis], index.shape[axis + 1 :]):
+        return None
+    return _along("take_along", x, at, x.shape[axis], index.shape, index.shape[axis])
+
+
+def add_along(g: Any, at: Along, shape: tuple[int, ...], unique: bool) -> Any | None:
+    """Zeros of `shape` with `g` added where `take_along` takes; None if it is not for kernels.
+
+    Args:
+        g: of the shape of the indices.
+        at: an index along an axis; what is out of range is left out.
+        shape: of the result.
+        unique: whether no place comes twice.
+    """
+    index, axis = at.indices, at.axis
+    others = shape[:axis], shape[axis + 1 :]
+    if g.shape != index.shape or others != (index.shape[:axis], index.shape[axis + 1 :]):
+        return None
+    if index.shape[axis] <= _LOOKED_AT:
+        return _along("add_along", g, at, shape[axis], shape, shape[axis])
+    return _along("put_along", g, at, shape[axis], shape, index.shape[axis]) if unique else None
+
+
+def _along(kernel: str, x: Any, at: Along, rows: int, made: tuple[int, ...], lines: int) -> Any | None:
+    """A launch of a kernel along an axis of `rows` places, which goes through `lines` of them or of the indices."""
+    index, count = at.indices, at.indices.shape[at.axis]
+    outer, inner = math.prod(index.shape[: at.axis]), math.prod(index.shape[at.axis + 1 :])
+    if x.dtype.kind not in "fV" or index.dtype.kind not in "iu" or not x.size or not index.size or not rows:
+        return None
+    if max(rows, count) * inner >= 1 << 31:
+        return None
+    import cupy
+
+    y = cupy.zeros(made, x.dtype) if kernel == "put_along" else new(made, x.dtype)
+    across = min(BLOCK, 1 << (lines * inner - 1).bit_length())
+    down = BLOCK // across
+    over = min(-(-outer // down), _BLOCKS)
+    grid = over, max(1, min(-(-lines * inner // across), _BLOCKS // over))
+    args = dense(x), dense(index, _INDEX), y, np.int64(outer), *map(np.uint32, (rows, count, inner))
+    function("picking.cu", kernel, x.dtype)(grid, (across, down), args)
     return y
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import cuda_casts, cuda_copies, cuda_picking
+from .along import Along
 from .base import Array, Backend
 from .cuda_kernels import memory_order
 from .products import launches
@@ -72,6 +73,14 @@ class MovingBackend(Backend):
             if not x.size or x.dtype.kind not in "fV" or not x.flags.c_contiguous or index.dtype.kind not in "iu":
                 return x[index]
             return cuda_picking.take_rows(x, index)
+
+    def take_along(self, x: Array, index: Along) -> Array | None:
+        with self.place():
+            return cuda_picking.take_along(x, index)
+
+    def add_along(self, g: Array, index: Along, shape: tuple[int, ...], unique: bool) -> Array | None:
+        with self.place():
+            return cuda_picking.add_along(g, index, shape, unique)
 
     def reshape(self, x: Array, shape: tuple[int, ...]) -> Array:
         if x.flags.c_contiguous:

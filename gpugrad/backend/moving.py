@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from ..fusion import trace
+from .along import Along
 
 _SCALED: Final = trace(lambda x, factor: x * factor, "scaled")
 
@@ -72,6 +73,14 @@ class Moving:
     def take_rows(self, x: Any, index: Any) -> Any:
         """`x[index]` for an array of integers."""
         return x[index]
+
+    def take_along(self, x: Any, index: Along) -> Any | None:
+        """The elements of `x` at an index along an axis; None where that is the array module's to do."""
+        return None
+
+    def add_along(self, g: Any, index: Along, shape: tuple[int, ...], unique: bool) -> Any | None:
+        """Zeros of `shape` with `g` added at an index along an axis (`unique`: no place twice); None likewise."""
+        return None
 
     def reshape(self, x: Any, shape: tuple[int, ...]) -> Any:
         """`x` in another shape, a view where the memory allows one; no length is left open."""

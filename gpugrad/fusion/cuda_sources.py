@@ -92,7 +92,13 @@ SOURCES: Final[dict[str, RowSource]] = {
         RowSource("ties.cu", ("ties_rows_warp", "ties_rows_block", "ties_columns", "ties_columns_wide")),
         RowSource("join.cu", ("join", "join_wide")),
         RowSource("casts.cu", ("casts",)),
-        RowSource("picking.cu", ("take_rows", "take_rows_wide", "segment_starts", "segment_sum", "add_few_rows")),
+        RowSource(
+            "picking.cu",
+            (
+                *("take_rows", "take_rows_wide", "segment_starts", "segment_sum", "add_few_rows"),
+                *("take_along", "put_along", "add_along"),
+            ),
+        ),
         RowSource(
             "conv.cu",
             (

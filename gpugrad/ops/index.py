@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import views
 from ..backend import Backend, WrappedArray, backend_of, is_array, is_mapped
+from ..backend.along import Along
 from ..backend.placing import placed
 from ..batching import USED
 from ..lifting import on_one_level
@@ -78,6 +79,11 @@ def _misfit(what: str, index: Any, shape: Shape, why: Exception) -> IndexError:
 
 
 def _getitem_forward(needs: Needs, x: Any, *, index: Any, arrays: Any, unique: bool) -> tuple[Any, tuple[Any, ...]]:
+    if type(index) is Along:
+        out = backend_of(x).take_along(x, index)
+        if out is not None:
+            return out, (x.shape, *arrays)
+        index = index.spread()
     try:
         alone = len(arrays) == 1 and (index is arrays[0] or (type(index) is tuple and len(index) == 1))
         out = backend_of(x).take_rows(x, arrays[0]) if alone and arrays[0].dtype != bool else x[index]
@@ -140,6 +146,11 @@ def _scatter_forward(
     needs: Needs, x: Any, *, index: Any, arrays: Any, unique: bool, shape: Shape
 ) -> tuple[Any, tuple[Any, ...]]:
     backend = backend_of(x)
+    if type(index) is Along:
+        out = backend.add_along(x, index, shape, unique)
+        if out is not None:
+            return out, arrays
+        index = index.spread()
     if unique:
         out = backend.zeros(shape, x.dtype)
         backend.put(out, index, x)
@@ -153,6 +164,12 @@ def _scatter_forward(
 def add_at(backend: Backend, out: Any, index: Any, source: Any) -> None:
     """`out[index] += source`, repeated places adding up, by rows or by flat positions: what backends do fast."""
     xp = backend.xp
+    if type(index) is Along:
+        found = backend.add_along(source, index, out.shape, False)
+        if found is not None:
+            backend.plus(out, found, into=True)
+            return
+        index = index.spread()
     if type(index) is tuple and len(index) == 1:
         index = index[0]
     if is_array(index) and index.ndim:
@@ -207,16 +224,20 @@ def getitem(x: Any, index: Any) -> Any:
     return apply_one(GETITEM, x, {"index": index, "arrays": arrays, "unique": unique})
 
 
-def picked(x: Any, index: tuple[Any, ...], unique: bool = False) -> Any:
-    """`x[index]` where the caller made the index: arrays of positions known to fit."""
-    arrays = tuple(i for i in index if is_array(i))
+def _arrays(index: Any) -> tuple[Any, ...]:
+    return (index.indices,) if type(index) is Along else tuple(i for i in index if is_array(i))
+
+
+def picked(x: Any, index: Any, unique: bool = False) -> Any:
+    """`x[index]` where the caller made the index: arrays of positions known to fit, or `Along`."""
+    arrays = _arrays(index)
     x = _with(x, arrays)
     return apply_one(GETITEM, x, {"index": index, "arrays": arrays, "unique": unique})
 
 
-def written(x: Any, index: tuple[Any, ...], shape: Shape, unique: bool = False) -> Any:
+def written(x: Any, index: Any, shape: Shape, unique: bool = False) -> Any:
     """Zeros of `shape` with `x` added at `index`."""
-    arrays = tuple(i for i in index if is_array(i))
+    arrays = _arrays(index)
     x = _with(x, arrays)
     return apply_one(SCATTER, x, {"index": index, "arrays": arrays, "unique": unique, "shape": shape})
 
@@ -324,13 +345,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     return getitem(x, (slice(None),) * i + (indices,)) if i else getitem(x, indices)
 
 
-@public
-def index_select(x: Any, dim: int, index: Any) -> Any:
-    """`take` under PyTorch's name and order of arguments."""
-    return take(x, index, dim)
-
-
-def _along(name: str, x: Any, indices: Any, axis: int, lengths: Shape) -> tuple[Any, ...]:
+def _along(name: str, x: Any, indices: Any, axis: int, lengths: Shape) -> Along:
     """The index that picks with `indices` along `axis` and stays in place on the other axes (of `lengths`)."""
     indices = index_array(name, backend_of(bare(x)), bare(x), indices)
     if indices.ndim != len(x.shape) or indices.dtype == bool:
@@ -339,16 +354,7 @@ def _along(name: str, x: Any, indices: Any, axis: int, lengths: Shape) -> tuple[
             f"indices of dtype {indices.dtype} and shape {indices.shape} for an array of shape {tuple(x.shape)}; "
             "expected integers with the same number of axes"
         )
-    xp = backend_of(indices).xp
-    ones = [1] * indices.ndim
-    return tuple([
-        indices if i == axis else xp.arange(n).reshape([*ones[:i], n, *ones[i + 1 :]]) for i, n in enumerate(lengths)
-    ])  # fmt: skip
-
-
-def _once(indices: Any, axis: int, lengths: Shape) -> bool:
-    """Whether no element can be picked twice: one index along the axis, and no repetition on the others."""
-    return all(n <= (1 if i == axis else m) for i, (n, m) in enumerate(zip(indices.shape, lengths, strict=True)))
+    return Along(indices, axis, lengths, backend_of(indices).xp)
 
 
 @public
@@ -367,10 +373,10 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1, *, unique: bool
     i = axis_index("take_along_axis", axis, x.shape)
     index = _along("take_along_axis", x, indices, i, x.shape)
     try:
-        return picked(x, index, unique or _once(index[i], i, x.shape))
+        return picked(x, index, unique or index.once())
     except IndexError as why:
         raise IndexError(
-            f"[take_along_axis] indices {index[i].shape} on axis {axis} of {tuple(x.shape)}: {why}"
+            f"[take_along_axis] indices {index.indices.shape} on axis {axis} of {tuple(x.shape)}: {why}"
         ) from None
 
 
@@ -381,7 +387,7 @@ def gather(x: Any, dim: int, index: Any) -> Any:
     x = operand(x)
     i = axis_index("gather", dim, x.shape)
     where_to = _along("gather", x, index, i, np.shape(bare(index)))
-    return picked(x, where_to, _once(where_to[i], i, x.shape))
+    return picked(x, where_to, where_to.once())
 
 
 @public
@@ -389,7 +395,7 @@ def put_along_axis(x: Any, indices: Any, values: Any, axis: int = -1) -> Any:
     """A copy of `x` with `values` written where `take_along_axis` would pick."""
     x = operand(x)
     i = axis_index("put_along_axis", axis, x.shape)
-    return index_put(x, _along("put_along_axis", x, indices, i, x.shape), values)
+    return index_put(x, _along("put_along_axis", x, indices, i, x.shape).spread(), values)
 
 
 def _source(name: str, src: Any, index: Any, x: Any) -> Any:
@@ -413,7 +419,7 @@ def scatter(x: Any, dim: int, index: Any, src: Any) -> Any:
     x = operand(x)
     i = axis_index("scatter", dim, x.shape)
     where_to = _along("scatter", x, index, i, np.shape(bare(index)))
-    return index_put(x, where_to, _source("scatter", src, where_to[i], x))
+    return index_put(x, where_to.spread(), _source("scatter", src, where_to.indices, x))
 
 
 @public
@@ -423,7 +429,7 @@ def scatter_add(x: Any, dim: int, index: Any, src: Any) -> Any:
     x = operand(x)
     i = axis_index("scatter_add", dim, x.shape)
     where_to = _along("scatter_add", x, index, i, np.shape(bare(index)))
-    return FUNCTIONS["add"](x, written(_source("scatter_add", src, where_to[i], x), where_to, x.shape))
+    return FUNCTIONS["add"](x, written(_source("scatter_add", src, where_to.indices, x), where_to, x.shape))
 
 
 @public

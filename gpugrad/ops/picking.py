@@ -9,7 +9,7 @@ from ..backend.placing import placed
 from ..primitive import public
 from .arguments import axis_index, bare, constant, module, operand
 from .elementwise import where
-from .index import gather, getitem, index_array, index_put, scatter, scatter_add, take_along_axis
+from .index import gather, getitem, index_array, index_put, scatter, scatter_add, take, take_along_axis
 from .order import _order
 
 
@@ -38,6 +38,12 @@ def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
     """A copy with the slices of `source` in place of those at positions `index` of axis `dim`."""
     x = operand(input)
     return index_put(x, _slices("index_copy", x, dim, index), source)
+
+
+@public
+def index_select(x: Any, dim: int, index: Any) -> Any:
+    """`take` under PyTorch's name and order of arguments."""
+    return take(x, index, dim)
 
 
 @public

@@ -101,6 +101,36 @@ def test_arrays_are_joined(k: Rows, rng: np.random.Generator, lengths: tuple[int
         assert not y[:, first + sum(lengths) :].any()
 
 
+@pytest.mark.parametrize("count", [1, 3, 40])
+@pytest.mark.parametrize("inner", [1, 5])
+def test_elements_are_taken_and_put_along_an_axis(k: Rows, rng: np.random.Generator, count: int, inner: int) -> None:
+    outer, rows = 7, 41
+    index = np.stack([rng.permutation(rows)[:count] for _ in range(outer * inner)]).reshape(outer, inner, count)
+    index = np.ascontiguousarray(index.swapaxes(1, 2)).astype(I64)
+    index[0, 0, 0], index[1, 0, 0], index[2, 0, 0] = rows, -rows - 1, -rows
+    inside = (index >= -rows) & (index < rows)
+    sizes = I64(outer), *map(np.uint32, (rows, count, inner))
+    x_stored, x = k.given(rng.uniform(-1, 1, (outer, rows, inner)))
+    y = k.empty(index.shape)
+    k.run("take_along", (3, 2), (16, 2), (x_stored, index, y, *sizes))
+    k.check(y, np.where(inside, np.take_along_axis(x, np.where(inside, index, 0), 1), np.nan))
+    index[2, 0, 0] = rows  # may have been there already
+    inside[2, 0, 0] = False
+    g_stored, g = k.given(rng.uniform(-1, 1, index.shape))
+    put = k.empty(x.shape)
+    put[...] = 0
+    k.run("put_along", (3, 2), (16, 2), (g_stored, index, put, *sizes))
+    added = k.empty(x.shape)
+    k.run("add_along", (3, 2), (16, 2), (g_stored, index, added, *sizes))
+    want = np.zeros((outer, rows + 1, inner))
+    np.put_along_axis(want, np.where(inside, index, rows), g, 1)
+    k.check(put, want[:, :rows])
+    np.testing.assert_array_equal(added, put)
+    index[3:] = 2 - rows  # one place for all
+    k.run("add_along", (3, 2), (16, 2), (g_stored, index, added, *sizes))
+    k.check(added[3:, 2], g[3:].sum(1), count)
+
+
 def test_many_arrays_are_cast_in_a_launch(k: Rows, rng: np.random.Generator) -> None:
     sizes = [1, 7, 2048, 2049, 4096, 24, 3]
     given = [aligned((n + 1,), np.float32, rng.standard_normal(n + 1)) for n in sizes]

@@ -46,6 +46,9 @@ def use_everything(rng: np.random.Generator, rows: int, columns: int) -> None:
         backward(gg.max(x, axis))
     backward(x[gg.tensor(np.array([0, 0, 1]), device="cuda")])
     backward(x[gg.zeros(5000, dtype="int64", device="cuda"), :][:, :1])
+    backward(gg.take_along_axis(x, gg.argsort(tensor(rows, columns), 0), 0, unique=True))
+    backward(tensor(40, 20).gather(0, gg.zeros((2, 20), dtype="int64", device="cuda")))
+    backward(gg.take_along_axis(tensor(2, 20), gg.argsort(tensor(2, 20)), unique=True))
     for width in (4, 3):
         gg.concatenate([tensor(2, width), tensor(2, width)], 1)
     images, kernels = tensor(2, 8, 6, 6), tensor(4, 8, 3, 3)
