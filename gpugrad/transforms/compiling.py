@@ -180,7 +180,7 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function, or launch its graph."""
         leaves, build = flatten((args, kwargs))
-        if current() is not None:
+        if current() is not None or (self._told and any(_leads_on(leaf) for leaf in leaves)):
             return self.function(*args, **kwargs)
         backends = [backend_of(array) for leaf in leaves if is_array(array := bare(leaf))]
         try:
@@ -419,10 +419,14 @@ class Compiled:
         warnings.warn(text, RuntimeWarning, stacklevel=level)
 
 
+def _leads_on(leaf: Any) -> bool:
+    """Whether an argument, or a result, is computed from something that needs its gradient."""
+    return isinstance(leaf, Tensor) and leaf._node is not None and not leaf._node.leaf
+
+
 def _is_open(leaf: Any) -> bool:
     """Whether a result has a graph that nobody has walked yet."""
-    node = leaf._node if isinstance(leaf, Tensor) else None
-    return node is not None and not node.leaf and node.saved is not FREED
+    return _leads_on(leaf) and leaf._node.saved is not FREED
 
 
 class _NoGraphError(Exception):
