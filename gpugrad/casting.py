@@ -78,11 +78,6 @@ _policy: Final[ContextVar[Policy | None]] = ContextVar("gpugrad_autocast", defau
 current: Final = _policy.get  # of this thread; None outside `autocast`
 
 
-def asked() -> bool:
-    """Whether this thread is in a block of autocast."""
-    return _policy.get() is not None
-
-
 def cast(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """The operands of the operation `name` in the type that this thread's block asks for; others as they are.
 

@@ -146,6 +146,10 @@ class Capture:
         self._places: list[tuple[_Part, int, int]] = []
         self._cursor = 0
 
+    def second(self, streams: Mapping[Any, Any], allocator: Any) -> Capture:
+        """The capture of what finishes this step in a graph of its own: it draws this one's random numbers again."""
+        return _Second(streams, allocator, self)
+
     @property
     def backends(self) -> list[Any]:
         """Of the GPUs that the step works on, as far as is known."""
@@ -289,3 +293,36 @@ class Capture:
                 part.upload(part.draws[1], np.array([seed, start], np.uint64))
             part.backend._stream[1] += part.drawn
             part.write()
+
+
+class _Second(Capture):
+    """A capture that draws no random numbers but those of the one before, and has nothing for the host to do."""
+
+    def __init__(self, streams: Mapping[Any, Any], allocator: Any, first: Capture) -> None:
+        super().__init__(streams, allocator)
+        for index, part in self._parts.items():
+            if index in first._parts:
+                part.random_start, part.draws = first._parts[index].random_start, first._parts[index].draws
+
+    def number(self, values: Any) -> Any:
+        """Refuse: there is no host work that would bring it."""
+        raise CaptureError("its gradients depend on a number that changes from call to call")
+
+    def repeat(self, again: Callable[[], None], undo: Callable[[], None], valid: Callable[[], bool]) -> None:
+        """Refuse, likewise."""
+        raise CaptureError("its gradients depend on what the host does in each call")
+
+    def finish(self) -> None:
+        """The recording is over: write the tables."""
+        self.recording = False
+        for part, held, values in self._constants:
+            part.upload(held, values)
+
+    def undo(self) -> None:
+        """Nothing: the host did nothing."""
+
+    def first(self) -> None:
+        """Nothing, likewise."""
+
+    def refill(self) -> None:
+        """Nothing, likewise."""

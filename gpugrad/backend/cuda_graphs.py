@@ -158,20 +158,21 @@ class Recorder:
             with backend.place():
                 backend.xp.get_default_memory_pool().free_all_blocks(stream)
 
-    def record(self, function: Callable[[], Any], sizes: list[int]) -> Recording:
+    def record(self, function: Callable[[], Any], sizes: list[int], after: Capture | None = None) -> Recording:
         """Record the function, within `running`; nothing of it has run when this returns.
 
         Args:
             function: what to record.
             sizes: what a rehearsal gave; another sequence means that shapes change from call to call.
+            after: of the recording that this one finishes: random numbers of that one come again here.
 
         Raises:
             Exception: whatever the function raises; the host's part of it has been taken back.
         """
         with _one_at_a_time:
-            return self._recorded(function, sizes)
+            return self._recorded(function, sizes, after)
 
-    def _recorded(self, function: Callable[[], Any], sizes: list[int]) -> Recording:
+    def _recorded(self, function: Callable[[], Any], sizes: list[int], after: Capture | None) -> Recording:
         cuda = self.backend.xp.cuda
         if isinstance(getattr(self._outer, "__self__", None), cuda.MemoryAsyncPool) or self._outer is cuda.malloc_async:
             raise CaptureError(
@@ -179,7 +180,7 @@ class Recorder:
                 "the graph; use cupy.cuda.MemoryPool"
             )
         self._make_room()
-        capture = Capture(self._streams, self._outer)
+        capture = Capture(self._streams, self._outer) if after is None else after.second(self._streams, self._outer)
         recording = None
         collecting = gc.isenabled()
         gc.disable()  # what the collector frees may call into the driver, which would spoil the recording

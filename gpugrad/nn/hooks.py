@@ -181,6 +181,7 @@ class _Passage(Region):
     """The identity of several tensors, told of their gradients, which it may change."""
 
     name = "hook"
+    watches = True
 
     def __init__(self, then: Callable[[Sequence[Any]], list[Any]]) -> None:
         self.then = then

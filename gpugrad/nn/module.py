@@ -20,6 +20,7 @@ from ..methods.layout import wanted
 from ..nodes import Leaf
 from ..ops.creation import tensor
 from ..tensor import Tensor, new_tensor
+from ..transforms.compiling import Compiled
 from .hooks import Hooked, call
 
 M = TypeVar("M", bound="Module")
@@ -108,6 +109,11 @@ class Module(Hooked):
         if isinstance(value, Buffer):
             self.register_buffer(name, Tensor(value), value.persistent)
             return
+        if isinstance(value, Compiled) and isinstance(value.function, Module):
+            raise TypeError(
+                f"[{type(self).__name__}.{name}] a compiled {value.name} is no Module, its parameters would not be "
+                "found; compile the module that is called, not one in it"
+            )
         old = self.__dict__.get(name)
         if old is not None and value is not None:
             kind = Parameter if isinstance(old, Parameter) else Module if isinstance(old, Module) else object

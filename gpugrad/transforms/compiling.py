@@ -18,44 +18,41 @@ from ..backend import backend_of, default_device, gpus_in_use, is_array
 from ..backend.capturing import CaptureError, SizesError, current
 from ..backend.cuda_settings import algorithm, memory_limit
 from ..backend.precision import get_float32_matmul_precision
-from ..casting import asked
+from ..casting import current as autocasting
+from ..casting import inside
 from ..gradmode import is_grad_enabled
-from ..nodes import FREED, Leaf
 from ..ops.creation import get_default_dtype
 from ..tensor import Tensor, new_tensor
 from .calls import bare, copied, leaf_key, structure, users_line
+from .graphs import Graph, Kind
 from .heard import ALLOCATED, CHANGED, GRADIENTS
 from .reached import Reach
 from .tree import flatten
+from .way_back import WayBack, is_open, leads_on
 
 _MAX_KINDS: Final = 64  # of arguments that are remembered, with the memory that a graph would read them from
 _MAX_RENEWALS: Final = 8  # in a row, of graphs that were not worth it
 _WORTH_IT: Final = 10  # replays of a graph that make up for its recording
 _MAX_UNUSED: Final = 3  # recordings in a row because gradients lie elsewhere in each call
-_OPEN: Final = (
-    "it returns a tensor through which gradients are to flow, and a replay leaves no graph behind; compile the whole "
-    "step (forward, backward and update), or return x.detach(), or call it under gg.no_grad()"
-)
-_ABSENT: Final = object()
 _UNKNOWN: Final = object()
 
 
 def compile(function: Any = None, *, warmup: int = 3, max_graphs: int = 8, **options: Any) -> Any:
     """The same step, launched as one CUDA graph from its `warmup + 1`st call on; also a decorator.
 
-    The first calls run the function as it is; one records what it asks of the GPU (forward, backward, clipping, the
-    update), and later calls launch all of that at once. The numbers are the same, bit for bit. On the CPU it just runs.
+    The first calls run the function as it is; one records what it asks of the GPU (forward, backward, clipping, update)
+    and later calls launch all of that at once. The numbers are the same, bit for bit. On the CPU it just runs.
 
     Anew for each call are: the values of tensors and arrays among the arguments (copied to where the graph reads
     them), learning rates and step counts of `gg.optim`, schedules stepped inside, random numbers and dropout's masks.
     Everything else that Python computes is as it was when the graph was recorded: numbers, branches, printing. Results
-    are copies that no gradient flows through, so a function whose result is to be differentiated, such as a model in
-    training, runs as it is; gradients of parameters are in `.grad`, overwritten by the next call.
+    are copies; gradients of parameters are in `.grad`, overwritten by the next call. Where results are to be
+    differentiated, as a model's in training, `backward` launches a second graph; a call before that runs as it is, and
+    so does one through whose arguments gradients flow. The whole step in one graph saves more.
 
-    Where no array is among the arguments, a first call shows which GPU the function works on: the one whose memory it
-    asks for, changes in place or returns; the `warmup` calls come after it. The function may work on several GPUs: one
-    graph spans those that the calls before worked on. Its memory lies within `gg.cuda.set_memory_limit`. Calls from
-    several threads take turns. `gg.compile(optimizer.step)` alone needs `zero_grad(set_to_none=False)`.
+    Where no array is among the arguments, a first call shows which GPU the function works on, and the `warmup` calls
+    come after it. On several GPUs one graph spans those that the calls before worked on. Memory lies within
+    `gg.cuda.set_memory_limit`. Threads take turns. `gg.compile(optimizer.step)` needs `zero_grad(set_to_none=False)`.
 
     Tensors that the function finds by itself (attributes, variables outside) are read where they lie when the graph is
     recorded: change them in place, do not put others in their stead. Where their arrays are replaced (`p.data = ...`,
@@ -112,47 +109,8 @@ def _is_off(warmup: int, max_graphs: int, options: dict[str, Any]) -> bool:
     return bool(options.get("disable", False))
 
 
-class _Kind:
-    """Calls with arguments of one kind: how many there were, where their arrays lie, their graphs."""
-
-    def __init__(self) -> None:
-        self.calls = self.replays = self.renewals = self.unused = 0
-        self.plain = self.again = False
-        self.open = False  # gradients are to flow through what it returns
-        self.refused: CaptureError | None = None  # why it cannot be recorded, where a rehearsal showed it
-        self.sizes: list[int] = []
-        self.inputs: list[Any] = []
-        self.held: list[Any] = []
-        self.graphs: list[_Graph] = []
-        self.leaves: dict[Leaf, None] = {}
-        self.written: dict[int, str] = {}  # arguments that it changes in place, and by what
-
-
-class _Graph:
-    """A recording, the gradients of leaves (what it asks of them before, where they are after), and what it reads."""
-
-    def __init__(self, recording: Any, before: dict[Leaf, Any], touched: dict[Leaf, Any], reach: Reach) -> None:
-        self.recording, self.reach = recording, reach
-        # A gradient that was added to, or read, must be there again, or be absent again; one that the step made, or
-        # set to None, need not.
-        met = {**recording.capture.read, **touched}
-        self.needs = [(leaf, old) for leaf, old in met.items() if old is before.get(leaf, old)]
-        self.grads = [(leaf, leaf.grad) for leaf in {**before, **touched} if leaf.grad is not before.get(leaf, _ABSENT)]
-
-    def fits(self) -> bool:
-        """Whether a replay now does what the function would do."""
-        for leaf, old in self.needs:
-            if leaf.grad is not old and (old is None or leaf.grad is None or leaf.grad.data is not old.data):
-                return False
-        return self.is_valid()
-
-    def is_valid(self) -> bool:
-        """Whether the memory that it works on is that of the parameters still, and of all else that it may read."""
-        return bool(self.recording.capture.valid()) and self.reach.holds()
-
-
 class Compiled:
-    """What `compile` returns.
+    """What `compile` returns. What it has not itself it takes from the function: a compiled module has its parameters.
 
     Attributes:
         graphs: how many graphs are recorded.
@@ -163,11 +121,25 @@ class Compiled:
         self.name = getattr(function, "__name__", type(function).__name__)
         self.graphs = 0
         self._where: Any = _UNKNOWN  # the first GPU of calls without arrays among their arguments; None: the CPU
-        self._told = False  # that gradients are to flow through what it returns
+        self._told = False  # that gradients are to flow through an argument
         self._lock = threading.RLock()
-        self._kinds: dict[Hashable, _Kind] = {}
+        self._kinds: dict[Hashable, Kind] = {}
         self._switches: dict[Hashable, list[dict[str, Any]]] = {}  # of the modules within reach, by the arguments
         self._recorders: dict[Any, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or "function" not in self.__dict__:
+            raise AttributeError(name)
+        found = getattr(self.function, name)
+        if getattr(found, "__self__", None) is not self.function:
+            return found
+
+        @functools.wraps(found)
+        def method(*args: Any, **kwargs: Any) -> Any:
+            result = found(*args, **kwargs)
+            return self if result is self.function else result  # `model = model.eval()` stays compiled
+
+        return method
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
         """As a method: called with its object, which counts among the arguments."""
@@ -180,14 +152,14 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function, or launch its graph."""
         leaves, build = flatten((args, kwargs))
-        if current() is not None or (self._told and any(_leads_on(leaf) for leaf in leaves)):
+        if current() is not None:
             return self.function(*args, **kwargs)
         backends = [backend_of(array) for leaf in leaves if is_array(array := bare(leaf))]
         try:
             if not backends and self._where is _UNKNOWN:
                 return self._look(args, kwargs)
             backend: Any = backends[0] if backends else self._where
-            if backend is None or backend.name != "cuda":
+            if backend is None or backend.name != "cuda" or self._leads_past(leaves):
                 return self.function(*args, **kwargs)
             key = self._key(backend, (args, kwargs), leaves)
             key = key, self._training(key, leaves)
@@ -196,14 +168,24 @@ class Compiled:
             return self.function(*args, **kwargs)
         with self._lock:  # one thread's arguments at a time lie where the graphs read them
             kind = self._kinds.get(key) or self._new_kind(key)
-            if not kind.plain:
+            if not (kind.plain or kind.is_awaited()):
                 try:
                     return self._run(kind, leaves, build, [backend, *backends[1:]])
                 except _NoGraphError as refused:
                     return self._plainly(kind, refused.why, args, kwargs)
         return self.function(*args, **kwargs)
 
-    def _plainly(self, kind: _Kind, why: Exception, args: Any, kwargs: Any) -> Any:
+    def _leads_past(self, leaves: list[Any]) -> bool:
+        """Whether gradients are to flow past the function to what an argument was computed from; says so once."""
+        found = any(map(leads_on, leaves))
+        if found and not self._told:
+            self._told = True
+            self._say(
+                CaptureError("gradients are to flow through an argument; compile the function that computes it too"), 4
+            )
+        return found
+
+    def _plainly(self, kind: Kind, why: Exception, args: Any, kwargs: Any) -> Any:
         """Call the function as it is where a recording failed; if that fails as well, the next call may be recorded."""
         try:
             result = self.function(*args, **kwargs)
@@ -216,12 +198,12 @@ class Compiled:
         self._say(why, 4)
         return result
 
-    def _new_kind(self, key: Hashable) -> _Kind:
+    def _new_kind(self, key: Hashable) -> Kind:
         """A kind of arguments that was not met yet, or was forgotten: the oldest without a graph is, beyond a bound."""
         if len(self._kinds) >= _MAX_KINDS:
             without = [k for k, kind in self._kinds.items() if not kind.graphs]
             self._kinds.pop(without[0] if without else next(iter(self._kinds)))
-        kind = self._kinds[key] = _Kind()
+        kind = self._kinds[key] = Kind()
         return kind
 
     def _look(self, args: Any, kwargs: Any) -> Any:
@@ -244,7 +226,7 @@ class Compiled:
             switches = self._switches[key] = Reach(self.function, given).switches
         return tuple([each["training"] for each in switches])
 
-    def _run(self, kind: _Kind, leaves: list[Any], build: Callable[[Any], Any], backends: list[Any]) -> Any:
+    def _run(self, kind: Kind, leaves: list[Any], build: Callable[[Any], Any], backends: list[Any]) -> Any:
         recorder = self._recorder(backends[0])
         for other in backends[1:]:
             recorder.meet(other)
@@ -258,29 +240,32 @@ class Compiled:
                 ]
                 now = mutation.tick()
                 own_args, own_kwargs = build(given)
-                result = self.function(*own_args, **own_kwargs)
+                with inside(autocasting()):  # without the casts of before, which the graph would read again
+                    result = self.function(*own_args, **own_kwargs)
                 for i, static in enumerate(kind.inputs):
                     what = None if static is None else mutation.stale((static,), now)
                     if what is not None:
                         kind.written[i] = what
                 return result
 
-            result = self._step(kind, run, recorder)
+            result, way = self._step(kind, run, recorder)
             for i, what in kind.written.items():  # the caller's own change as did those that the function had instead
                 array = bare(leaves[i])
                 backend: Any = backend_of(array)
                 backend.overwrite(array, kind.inputs[i])
                 mutation.changed(array, what)
-        if kind.open:  # its graph holds the arrays that took the arguments' place
+        if kind.open and way is None:  # what it kept for the way back are the arrays that took the arguments' place
             kind.inputs, kind.held = [], []
             return result
         try:
-            return copied(result)
+            return copied(result) if way is None else way.leading(copied(result))
         finally:  # those that were asked for, even where memory ran out on the way
             recorder.copied()
 
-    def _step(self, kind: _Kind, run: Callable[[], Any], recorder: Any) -> Any:
+    def _step(self, kind: Kind, run: Callable[[], Any], recorder: Any) -> tuple[Any, WayBack | None]:
         """One step, where it would be recorded; gives what the function returned, for as long as no other step runs.
+
+        Beside it is the recorded way back through a replay that is to be differentiated.
 
         Raises:
             _NoGraphError: it cannot be recorded, and nothing of it has run.
@@ -297,7 +282,7 @@ class Compiled:
             kind.graphs = valid
             self.graphs = sum(len(k.graphs) for k in self._kinds.values())
             if kind.calls <= self.warmup:
-                return self._rehearse(kind, run, recorder)
+                return self._rehearse(kind, run, recorder), None
             try:
                 if kind.refused is not None:
                     raise kind.refused
@@ -316,7 +301,7 @@ class Compiled:
                 if isinstance(error, SizesError) and not kind.again:
                     # What the rehearsals set up may have come late, such as an optimizer's state.
                     kind.again = True
-                    return self._rehearse(kind, run, recorder)
+                    return self._rehearse(kind, run, recorder), None
                 kind.plain = True
                 kind.inputs, kind.held = [], []
                 raise _NoGraphError(error) from error
@@ -326,9 +311,11 @@ class Compiled:
         graph.recording.replay()
         for leaf, grad in graph.grads:
             leaf.grad = grad
-        return graph.recording.result
+        if graph.way is not None and graph.way.recording is None:
+            self._record_way_back(kind, graph)
+        return graph.recording.result, graph.way
 
-    def _rehearse(self, kind: _Kind, run: Callable[[], Any], recorder: Any) -> Any:
+    def _rehearse(self, kind: Kind, run: Callable[[], Any], recorder: Any) -> Any:
         """One step as it is, where it would be recorded; what it does elsewhere no replay would do."""
         try:
             with GRADIENTS.heard() as touched, CHANGED.heard() as changed:
@@ -336,12 +323,7 @@ class Compiled:
         except BaseException:
             kind.calls -= 1  # how much memory it asks for is not known
             raise
-        if not touched and any(map(_is_open, flatten(result)[0])):
-            kind.open = kind.plain = True
-            if not self._told:  # arguments that need gradients are another kind in each call
-                self._told = True
-                self._say(CaptureError(_OPEN), 6)
-            return result
+        kind.open = not touched and any(map(is_open, flatten(result)[0]))
         kind.leaves.update(dict.fromkeys((*touched, *capture.read)))
         arrays = [*changed.values(), *(leaf.grad.data for leaf in touched if leaf.grad is not None)]
         here = next((array for array in arrays if backend_of(array).name != "cuda"), None)
@@ -352,11 +334,15 @@ class Compiled:
             )
         return result
 
-    def _record(self, kind: _Kind, run: Callable[[], Any], recorder: Any) -> _Graph:
+    def _record(self, kind: Kind, run: Callable[[], Any], recorder: Any) -> Graph:
         before = {leaf: leaf.grad for leaf in kind.leaves}
         reach = Reach(self.function, kind.held)
 
+        way: WayBack | None = None
+
         def checked() -> Any:
+            nonlocal way
+            now = mutation.tick()
             result = run()
             place = reach.new_in(Reach(self.function, kind.held))
             if place is not None:
@@ -364,6 +350,7 @@ class Compiled:
             place = reach.changed()
             if place is not None:
                 raise CaptureError(f"it changes {place}, which no replay would; change it outside")
+            way = WayBack(self.name, result, now, reach.tensors.values()) if kind.open else None
             return result
 
         with GRADIENTS.heard() as touched:
@@ -375,10 +362,20 @@ class Compiled:
                     leaf.grad = grad
                 raise
         reach.settle()
-        graph = _Graph(recording, before, touched, reach)
+        graph = Graph(recording, before, touched, reach, way)
         kind.graphs.append(graph)
         self.graphs += 1
         return graph
+
+    def _record_way_back(self, kind: Kind, graph: Graph) -> None:
+        """Once the first replay has run. Where it cannot be recorded, that replay's results lead back as they are."""
+        try:
+            graph.way.record(graph.recording, self._lock)  # type: ignore[union-attr]
+        except Exception as error:
+            self._say(error, 6)
+            graph.way, kind.plain = None, True
+            kind.graphs.remove(graph)
+            self.graphs -= 1
 
     def _recorder(self, backend: Any) -> Any:
         found = self._recorders.get(backend)
@@ -389,10 +386,10 @@ class Compiled:
         return found
 
     def _key(self, backend: Any, tree: Any, leaves: list[Any]) -> Hashable:
-        if asked():
-            raise CaptureError("weights that autocast converted before would be read again; enter autocast inside it")
+        policy = autocasting()
+        casts = None if policy is None else (policy.dtype, policy.cache is None)
         # The last two: where and as what new tensors are made.
-        modes = is_grad_enabled(), get_float32_matmul_precision(), algorithm.get(), memory_limit()
+        modes = is_grad_enabled(), get_float32_matmul_precision(), algorithm.get(), memory_limit(), casts
         key = (backend, modes, default_device(), get_default_dtype(), structure(tree), *map(leaf_key, leaves))
         try:
             hash(key)
@@ -400,7 +397,7 @@ class Compiled:
             raise CaptureError(f"an argument that is no array cannot be told from others ({error})") from None
         return key
 
-    def _place(self, kind: _Kind, leaves: list[Any]) -> None:
+    def _place(self, kind: Kind, leaves: list[Any]) -> None:
         """The arrays among the arguments where the graph reads them: this call's values."""
         if not kind.inputs:
             for leaf in leaves:
@@ -417,16 +414,6 @@ class Compiled:
     def _say(self, error: Exception, level: int = 3) -> None:
         text = f"[compile] {self.name} runs as it is, without a CUDA graph: {error}{users_line(error)}"
         warnings.warn(text, RuntimeWarning, stacklevel=level)
-
-
-def _leads_on(leaf: Any) -> bool:
-    """Whether an argument, or a result, is computed from something that needs its gradient."""
-    return isinstance(leaf, Tensor) and leaf._node is not None and not leaf._node.leaf
-
-
-def _is_open(leaf: Any) -> bool:
-    """Whether a result has a graph that nobody has walked yet."""
-    return _leads_on(leaf) and leaf._node.saved is not FREED
 
 
 class _NoGraphError(Exception):

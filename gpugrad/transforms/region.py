@@ -40,9 +40,16 @@ def bound(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Region(ABC):
-    """What stands for a call: its name, and its two derivatives on tensors."""
+    """What stands for a call: its name, and its two derivatives on tensors.
+
+    Attributes:
+        fresh: whether the cotangents are arrays that nobody else has.
+        watches: whether going back does something besides, which a replay would not do.
+    """
 
     name: str
+    fresh: bool = False
+    watches: bool = False
 
     @abstractmethod
     def back(self, node: RegionNode, inputs: list[Any], cotangents: list[Tensor], graph: bool) -> Sequence[Any]:
@@ -71,7 +78,11 @@ class RegionNode(Node):
     count: int
     maps: tuple[Levels, ...]
     region: Region
-    fresh = False
+
+    @property
+    def fresh(self) -> bool:  # type: ignore[override]
+        """Whether its cotangents are arrays that nobody else has."""
+        return self.region.fresh
 
     @property
     def name(self) -> str:  # type: ignore[override]

@@ -297,19 +297,21 @@ def test_what_decides_on_the_host_is_refused_inside(gpu: State) -> None:
         run_refused(run, message)
 
 
-def test_autocast_outside_is_refused_and_inside_recorded(gpu: State) -> None:
+@pytest.mark.parametrize("where", ["inside", "outside"])
+def test_autocast_is_recorded(gpu: State, where: str) -> None:
     def product(x: Any) -> Any:
         return x @ x
 
     x = gg.ones(3, 3, device="cuda")
-    outside = gg.compile(product, warmup=1)
-    with gg.autocast(), pytest.warns(RuntimeWarning, match="enter autocast inside it"):
-        outside(x)
-    inside = gg.compile(gg.autocast()(product), warmup=1)
+    block = gg.autocast("float16")
+    step = gg.compile(product if where == "outside" else block(product), warmup=1)
+    run = block(step) if where == "outside" else step
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert [inside(x * i).numpy().tolist() for i in (1.0, 2.0, 3.0)] == [[[3.0 * i * i] * 3] * 3 for i in (1, 2, 3)]
-    assert inside.graphs == 1
+        outs = [run(x * i) for i in (1.0, 2.0, 3.0)]
+    assert [out.numpy().tolist() for out in outs] == [[[3.0 * i * i] * 3] * 3 for i in (1, 2, 3)]
+    assert {out.dtype for out in outs} == {np.dtype("float16")}
+    assert step.graphs == 1
 
 
 DRAWS: dict[str, Callable[[], Any]] = {

@@ -1,6 +1,5 @@
 """What a compiled step finds and leaves behind: replaced arrays, kept tensors, settings, changed arguments."""
 
-import contextlib
 import copy
 import functools
 import warnings
@@ -210,43 +209,6 @@ def test_a_copy_on_the_cpu(gpu: State) -> None:
     x = gg.ones(2, 3, device="cpu")
     np.testing.assert_array_equal(step(x).detach().numpy(), net(x).detach().numpy())
     assert step.function is not net
-
-
-def test_what_is_to_be_differentiated_runs_as_it_is(gpu: State) -> None:
-    net = gg.nn.Sequential(gg.nn.Linear(3, 4), gg.nn.Tanh(), gg.nn.Linear(4, 2)).to("cuda")
-    other, model = copy.deepcopy(net), gg.compile(net)
-    kept = []
-    for i in range(5):
-        x = full(float(i)).reshape(1, 3)
-        with pytest.warns(RuntimeWarning, match="through which gradients") if i == 0 else contextlib.nullcontext():
-            kept.append((model(x.requires_grad_()), other(x)))
-    for one, two in reversed(kept):  # each call has a graph of its own, and its own arguments
-        one.square().sum().backward()
-        two.square().sum().backward()
-    for p, q in zip(net.parameters(), other.parameters(), strict=True):
-        assert p.grad.tolist() == q.grad.tolist()
-    assert model.graphs == 0
-    with gg.no_grad():
-        assert [model(full(float(i))[:3]).tolist() for i in range(5)] == [
-            other(full(float(i))[:3]).tolist() for i in range(5)
-        ]
-    assert model.graphs == 1
-
-
-def test_arguments_change_where_gradients_are_to_flow(gpu: State) -> None:
-    w = full(2.0).requires_grad_()
-
-    def step(x: Any) -> Any:
-        x.add_(1.0)
-        return w * x
-
-    step, x = gg.compile(step), full(0.0)
-    with pytest.warns(RuntimeWarning, match="through which gradients"):
-        y = step(x)
-    z = step(x)
-    y.sum().backward()
-    z.sum().backward()
-    assert (x.tolist()[0], w.grad.tolist()[0]) == (2.0, 3.0)
 
 
 def test_a_warning_points_to_the_call(gpu: State) -> None:

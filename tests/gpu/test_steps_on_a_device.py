@@ -15,6 +15,7 @@ from gpugrad.nn import functional as F
 from gpugrad.train import Examples, batches
 from tests.cuda_backend import test_captured_models as models
 from tests.cuda_backend import test_captured_steps as captured
+from tests.cuda_backend import test_compiled_models as differentiated
 from tests.cuda_backend import test_graphs_over_gpus as over
 from tests.cuda_backend import test_mixed_precision_on_cuda as mixed
 from tests.cuda_backend import test_own_updates as own
@@ -283,3 +284,16 @@ def test_the_loss_scale_is_the_same_on_both() -> None:
         scaler.update()
         moved = [w.detach().sum().item() != b for w, b in zip(ws, before, strict=True)]
         assert (moved, scaler.get_scale()) == ([bad == 1.0] * 2, scale)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"), [(differentiated.perceptron, (4, 6)), (differentiated.convolutional, (4, 2, 4, 4))]
+)
+@pytest.mark.parametrize("half", ["", "bfloat16"])
+def test_a_compiled_model_trains_with_the_bits_of_the_plain_one(make: Any, shape: Any, half: str) -> None:
+    one, two, model = differentiated.twins(make)
+    gg.manual_seed(5)
+    expected = differentiated.trained(one, one, shape, half=half)
+    gg.manual_seed(5)
+    assert differentiated.trained(two, model, shape, half=half) == expected
+    assert model.graphs == 1

@@ -212,7 +212,7 @@ def test_conversion_leaves_integer_buffers_alone_and_refuses_integer_dtypes():
     assert module.double().steps.dtype == np.int64
     with pytest.raises(TypeError, match="int64"):
         module.to(gg.int64)
-    with pytest.raises(TypeError, match="unknown argument 'where'"):
+    with pytest.raises(TypeError, match="unknown 'where'"):
         module.to(where="cpu")
 
 

@@ -94,8 +94,8 @@ _because(
     WITHOUT_DERIVATIVE,
     "a setting",
     """
-    default_device device enable_grad get_default_dtype inference_mode is_grad_enabled manual_seed no_grad
-    set_default_device
+    are_deterministic_algorithms_enabled default_device device enable_grad get_default_dtype inference_mode
+    is_grad_enabled manual_seed no_grad set_default_device use_deterministic_algorithms
     set_default_dtype""",
 )
 _because(WITHOUT_DERIVATIVE, "random: its gradient is the mask of its value, tested there", "dropout")
