@@ -46,6 +46,8 @@
 //       part[block] = sum of squares of the block's chunk of `field`; `sum_finish` of reduce.cu adds them up
 //   scale(table, sizes, chunk_array, chunk_start, chunk, factor)
 //       one field, g:  g *= factor[0] (clipping by the norm, taking the loss scale off)
+//   clip(table, sizes, chunk_array, chunk_start, chunk, most)
+//       one field, g:  g cut to [-most, most]; a nan stays
 //
 // All fields of an array have the storage type, and are computed with in the compute type (float for halves), as all
 // scalars are given; tables: unsigned long long; sizes, chunk_start, step, skipped, good, interval: long long;
@@ -322,6 +324,10 @@ template <class T, class C> __device__ void scale(const Tables& t, const C* fact
   each<1, T>(t, [=](C* field) { field[0] *= by; });
 }
 
+template <class T, class C> __device__ void clip(const Tables& t, C most) {
+  each<1, T>(t, [=](C* field) { field[0] = field[0] > most ? most : field[0] < -most ? -most : field[0]; });
+}
+
 }  // namespace gg
 
 #define GG_TABLES                                                                                                    \
@@ -386,6 +392,9 @@ template <class T, class C> __device__ void scale(const Tables& t, const C* fact
   }                                                                                                                  \
   extern "C" __global__ void __launch_bounds__(256) gg_scale_##tag(GG_TABLES, const gg::real<T>* factor) {           \
     gg::scale<T, gg::real<T>>(GG_GIVEN, factor);                                                                     \
+  }                                                                                                                  \
+  extern "C" __global__ void __launch_bounds__(256) gg_clip_##tag(GG_TABLES, gg::real<T> most) {                     \
+    gg::clip<T, gg::real<T>>(GG_GIVEN, most);                                                                        \
   }
 #include "instantiate.cuh"
 #undef GG_TABLES

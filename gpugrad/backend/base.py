@@ -57,7 +57,7 @@ class Backend(Moving, ABC):
         weight_order: memory order of the matrices of layers, "C" or "F".
         kernels_last: whether kernels of convolutions lie with their channels last in memory, as images do.
         rows: the row kernels (softmax, cross_entropy, layer_norm, dropout, ...), one function each.
-        optim: the multi-tensor update kernels (sgd, adam, rmsprop, adaptive, squared_norm).
+        optim: the multi-tensor update kernels (sgd, adam, rmsprop, adaptive, squared_norm, scale, clip).
         reduces: whether `reduce` has kernels of its own; where not, the array module's functions are as good.
         epilogues: the activations that a product may have as its end (`linear_activated`).
         half_products: whether products of halves are as fast as those of other types, or faster.

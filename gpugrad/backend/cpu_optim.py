@@ -380,6 +380,12 @@ def squared_norm(arrays: Sequence[Array]) -> float:
     return math.fsum(sums)
 
 
+def clip(arrays: Sequence[Array], most: float) -> None:
+    """Cut all elements to [-most, most] in place; a nan stays."""
+    for a in arrays:
+        np.clip(a, -most, most, out=a)
+
+
 def scale(arrays: Sequence[Array], factor: float) -> None:
     """Multiply all arrays by one number in place (clipping by norm)."""
 

@@ -391,22 +391,29 @@ def _squared_norm(arrays: Any) -> Any:
 @placed
 def scale(arrays: Sequence[Array], factor: Any) -> None:
     """Multiply all arrays by one number (a Python number, or a 0-d array on the device) in place, in one launch."""
-    for (given,) in by_dtype((arrays,)):
-        _scale(given, factor)
-
-
-def _scale(arrays: Any, factor: Any) -> None:
-    """Of arrays of one dtype, none of them empty."""
     import cupy
 
-    stored = arrays[0].dtype
-    dense = [line(a, stored) for a in arrays]
-    kind = dense[0].dtype
-    wide = np.dtype(compute_type(kind))
-    if isinstance(factor, cupy.ndarray):
-        by = factor.astype(wide, copy=False)
-    else:
-        by = _upload(np.array([factor], wide).tobytes(), wide.name, dense[0].data.device_id)
-    tables, count = _tables((dense,))
-    function("optim.cu", "scale", kind)((count,), (_BLOCK,), (*tables, by))
-    give_back(arrays, dense, stored)
+    def by(wide: Any, device: int) -> Any:
+        if isinstance(factor, cupy.ndarray):
+            return factor.astype(wide, copy=False)
+        return _upload(np.array([factor], wide).tobytes(), wide.name, device)
+
+    _change("scale", arrays, by)
+
+
+@placed
+def clip(arrays: Sequence[Array], most: float) -> None:
+    """Cut all elements to [-most, most] in place, in one launch; a nan stays."""
+    _change("clip", arrays, lambda wide, device: wide.type(most))
+
+
+def _change(kernel: str, arrays: Sequence[Array], number: Any) -> None:
+    """Launch a kernel that changes arrays in place by a number, given for their compute type and device."""
+    for (given,) in by_dtype((arrays,)):
+        stored = given[0].dtype  # type: ignore[index]
+        dense = [line(a, stored) for a in given]  # type: ignore[union-attr]
+        wide = np.dtype(compute_type(dense[0].dtype))
+        tables, count = _tables((dense,))
+        by = number(wide, dense[0].data.device_id)
+        function("optim.cu", kernel, dense[0].dtype)((count,), (_BLOCK,), (*tables, by))
+        give_back(given, dense, stored)

@@ -169,7 +169,7 @@ class Optim:
 
     def __getattr__(self, name: str) -> Any:
         function(self._home.root.optim, name)  # an AttributeError where there is none
-        own = {"squared_norm": _squared_norm, "scale": _scale}.get(name)
+        own = {"squared_norm": _squared_norm, "scale": _scale, "clip": _clip}.get(name)
         return partial(_update, self._home, name) if own is None else own
 
 
@@ -181,6 +181,11 @@ def _scale(arrays: Any, factor: Any) -> None:
     """Each example has a factor of its own."""
     for a in arrays:
         a *= factor
+
+
+def _clip(arrays: Any, most: float) -> None:
+    for a in arrays:
+        a[...] = a.clip(-most, most)
 
 
 def _update(home: Any, name: str, *args: Any, **options: Any) -> None:

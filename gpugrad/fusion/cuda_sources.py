@@ -67,7 +67,7 @@ _LONG_SOFTMAX: Final = (
 )  # fmt: skip
 _OPTIM: Final = tuple(
     """
-    sgd adam rmsprop adagrad adadelta adamax moments step_sizes norm_partials scale judge count_skip loss_scale
+    sgd adam rmsprop adagrad adadelta adamax moments step_sizes norm_partials scale clip judge count_skip loss_scale
     """.split()
 )
 

@@ -105,16 +105,24 @@ def clip_grad_norm_(
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
-    """Cut every element of the gradients to [-clip_value, clip_value], in place.
+    """Cut every element of the gradients to [-clip_value, clip_value], in place; on a GPU in one launch for a dtype.
 
     Raises:
         ValueError: `clip_value` is negative.
     """
     if clip_value < 0:
         raise ValueError(f"[clip_grad_value_] clip_value = {clip_value}; expected 0 or more")
-    for g in _gradients(parameters):
-        backend_of(g).xp.clip(g, -clip_value, clip_value, out=g)
+    grads = _gradients(parameters)
+    for each in _by_device(grads):
+        _cut(each, clip_value)
+    for g in grads:
         mutation.changed(g, "clip_grad_value_")
+
+
+@placed
+def _cut(grads: list[Any], most: float) -> None:
+    """Clip arrays on one device by value."""
+    backend_of(grads[0]).optim.clip(grads, most)
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:

@@ -250,6 +250,14 @@ def test_the_norm_of_all_gradients(k: Rows, rng: np.random.Generator) -> None:
     np.testing.assert_allclose(part.sum(), sum((g * g).sum() for g in given.exact_g), rtol=1e-5)
 
 
+def test_cutting_all_gradients(k: Rows, rng: np.random.Generator) -> None:
+    given = Parameters(k, rng, "")
+    given.tables = (np.ascontiguousarray(given.table[:, 1]), *given.tables[1:])
+    given.launch("clip", k.scalar(0.25))
+    for g, exact in zip(given.g, given.exact_g, strict=True):
+        k.check(g, np.clip(exact, -0.25, 0.25))
+
+
 def test_scaling_all_gradients(k: Rows, rng: np.random.Generator) -> None:
     given = Parameters(k, rng, "")
     given.tables = (np.ascontiguousarray(given.table[:, 1]), *given.tables[1:])

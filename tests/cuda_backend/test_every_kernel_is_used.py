@@ -70,6 +70,7 @@ def use_everything(rng: np.random.Generator, rows: int, columns: int) -> None:
     for update in updates:
         update.step()
     gg.nn.utils.clip_grad_norm_([x, w, b], 1.0)
+    gg.nn.utils.clip_grad_value_([x, w, b], 1.0)
     scaler = gg.GradScaler()
     for update in (updates[0], updates[-1]):
         scaler.step(update)

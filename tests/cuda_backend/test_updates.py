@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import gpugrad as gg
 from gpugrad.backend import Backend, backend_for, cpu_optim, cuda_optim
 from tests.cuda_backend.cases import PARAMETERS, UPDATES, update_lists
 from tests.cuda_backend.parity import same
@@ -129,3 +130,32 @@ def test_scale_takes_numbers_and_device_scalars(cuda: Backend, gpu: State) -> No
     assert gpu.syncs == []
     assert [a.get().tolist() for a in arrays] == [[0.25] * 3, [0.25] * 2]
     assert [a.dtype for a in arrays] == [np.float16, np.float32]
+
+
+def test_gradients_are_cut_in_one_launch_for_a_dtype(gpu: State, rng: np.random.Generator) -> None:
+    found = []
+    for device in ("cpu", "cuda"):
+        rng = np.random.default_rng(0)
+        parameters = []
+        for shape, dtype in (
+            ((7, 5), "float32"),
+            ((3,), "float32"),
+            ((4, 4), "float16"),
+            ((2, 9), "float64"),
+            ((0,), "float32"),
+        ):
+            p = gg.zeros(*shape, dtype=dtype, device=device, requires_grad=True)
+            values = 3 * rng.standard_normal(shape)
+            values.reshape(-1)[:1] = np.nan
+            p.grad = gg.tensor(values, device=device).to(dtype)
+            parameters.append(p)
+        parameters[0].grad = gg.asarray(parameters[0].grad.data.T.copy().T)  # in another memory order
+        gg.nn.utils.clip_grad_value_(parameters, 0.7)
+        gpu.clear()
+        gg.nn.utils.clip_grad_value_(parameters, 0.5)
+        assert gpu.syncs == gpu.uploads == []
+        found.append([p.grad.detach().cpu().numpy() for p in parameters])
+    assert sorted(gpu.launches) == ["gg_clip_f16", "gg_clip_f32", "gg_clip_f64"]
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert not a.size or np.nanmax(abs(a)) == 0.5
