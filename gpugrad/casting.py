@@ -59,19 +59,20 @@ class Policy:
     """What one block asks for: the type of products, and the casts of parameters that were made in it.
 
     `ready` are casts that nobody has asked for yet: those that the last block which began alike asked for. They are
-    made with the block's first; None, until then.
+    made with the block's first; None, until then. `part` says that it is a part of a block, with casts of its own.
     """
 
-    __slots__ = ("cache", "dtype", "ready")
+    __slots__ = ("cache", "dtype", "part", "ready")
 
-    def __init__(self, dtype: Any, cache: bool) -> None:
-        self.dtype = dtype
+    def __init__(self, dtype: Any, cache: bool, part: bool = False) -> None:
+        self.dtype, self.part = dtype, part
         self.cache: _Casts | None = {} if cache else None
         self.ready: _Casts | None = None
 
 
-# The parameters that were cast in the last block which began with this one.
-_together: Final[weakref.WeakKeyDictionary[Node, list[weakref.ref[Any]]]] = weakref.WeakKeyDictionary()
+# The parameters that were cast in the last block which began with this one, and in the last part of one.
+_Together = weakref.WeakKeyDictionary[Node, list[weakref.ref[Any]]]
+_together: Final[tuple[_Together, _Together]] = weakref.WeakKeyDictionary(), weakref.WeakKeyDictionary()
 
 
 _policy: Final[ContextVar[Policy | None]] = ContextVar("gpugrad_autocast", default=None)
@@ -111,7 +112,7 @@ def _cast(a: Any, target: Any, policy: Policy) -> Any:
         return _converted(a, target)
     key = id(a), recording()
     if policy.ready is None:
-        policy.ready = _made_at_once(node, target)
+        policy.ready = _made_at_once(policy, node)
     found = policy.cache.get(key) or policy.ready.pop(key, None)
     if found is None or not _fresh(found, a, target):
         found = a, a.data, mutation.tick(), _converted(a, target)
@@ -126,9 +127,9 @@ def _fresh(made: _Made, a: Any, target: Any) -> bool:
     return bool(tensor is a and array is a.data and out.dtype == target and unchanged)
 
 
-def _made_at_once(first: Node, target: Any) -> _Casts:
+def _made_at_once(policy: Policy, first: Node) -> _Casts:
     """The casts of all parameters that a block which begins with this one will ask for, as far as is known."""
-    known = _together.get(first)
+    known, target = _together[policy.part].get(first), policy.dtype
     if known is None or walk_observer.get() is not None:  # who watches sees each cast by itself
         return {}
     found = [t for t in (ref() for ref in known) if t is not None and _differs(t, target)]
@@ -149,7 +150,7 @@ def _remember(policy: Policy | None) -> None:
         return
     first = next(iter(policy.cache.values()))[0]
     if type(first.data) is not np.ndarray and first._node is not None:
-        _together[first._node] = [weakref.ref(made[0]) for made in policy.cache.values()]
+        _together[policy.part][first._node] = [weakref.ref(made[0]) for made in policy.cache.values()]
 
 
 def _converted(a: Any, target: Any, made: Any = None) -> Any:
@@ -205,9 +206,7 @@ def inside(policy: Policy | None) -> Iterator[None]:
     if policy is None and not CASTING:
         yield
         return
-    own = None if policy is None else Policy(policy.dtype, policy.cache is not None)
-    if own is not None:
-        own.ready = {}  # a part of a block casts what it needs
+    own = None if policy is None else Policy(policy.dtype, policy.cache is not None, part=True)
     token = _policy.set(own)
     CASTING.append(None)
     try:
@@ -215,6 +214,7 @@ def inside(policy: Policy | None) -> Iterator[None]:
     finally:
         CASTING.pop()
         _policy.reset(token)
+        _remember(own)
 
 
 class autocast:  # noqa: N801 - a context manager and decorator under PyTorch's name

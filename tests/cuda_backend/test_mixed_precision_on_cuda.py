@@ -107,6 +107,31 @@ def test_parameters_that_change_or_go_after_they_were_cast_are_cast_by_themselve
         assert (x @ a).dtype.name == "bfloat16"
 
 
+def test_parts_of_a_block_that_have_casts_of_their_own_remember_them_apart(gpu: State) -> None:
+    """What a checkpoint runs again, and what is compiled within a block."""
+    gg.manual_seed(0)
+    first, last = (nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4)).to("cuda") for _ in range(2))
+    x = gg.ones(2, 4, device="cuda")
+    for step in range(3):
+        gpu.clear()
+        with gg.autocast("float16"):
+            y = last(gg.checkpoint(first, x)).float().sum()
+        if step:
+            assert casts_of(gpu).count("casts_f16") == 2, "the part, and what is around it"
+        gpu.clear()
+        y.backward()
+        if step:
+            assert casts_of(gpu).count("casts_f16") == 1
+    compiled = gg.compile(first, warmup=2)
+    for _ in range(4):
+        with gg.autocast("float16"):
+            gpu.clear()
+            found = compiled(x)
+    assert compiled.graphs == 1
+    with gg.autocast("float16"):
+        assert found.tolist() == first(x).tolist()
+
+
 def test_a_block_that_is_watched_shows_each_cast(gpu: State) -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)).to("cuda")
     x = gg.ones(1, 4, device="cuda")
