@@ -291,7 +291,7 @@ def undriven(counting: bool = False) -> Iterator[Counts]:
         if counting:
             counts.uploads += 1
 
-    def overwrite(*_: Any) -> None:
+    def moved(*_: Any) -> None:
         if counting:
             counts.launches.append("copy")
 
@@ -318,7 +318,7 @@ def undriven(counting: bool = False) -> Iterator[Counts]:
         change(mock.patch.object(cupy.cuda, "Event", _Event))
         change(mock.patch.object(_Graph, "launch", launched))
         change(mock.patch.object(cupy_backend.CupyBackend, "upload", upload))
-        change(mock.patch.object(cupy_backend.CupyBackend, "overwrite", overwrite))
+        change(mock.patch.object(cuda_copies, "move", moved))
         change(mock.patch.object(cupy.cuda, "Device", _Device))
         change(mock.patch.object(cupy.cuda.runtime, "deviceGetAttribute", attribute))
         change(mock.patch.object(cupy.cuda.runtime, "getDevice", first))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ def cast_many(arrays: Sequence[Any], dtype: Any) -> list[Any]:
         Casts of float32 arrays without gaps of up to a million elements; None in the place of others.
     """
     made: list[Any] = [None] * len(arrays)
-    fit = [i for i, a in enumerate(arrays) if a.dtype == np.float32 and 0 < a.size <= _LARGEST and lie_alike([[a]])]
+    fit = [i for i, a in enumerate(arrays) if a.dtype == np.float32 and 0 < a.size <= _LARGEST and _is_gapless(a)]
     for start in range(0, len(fit), _AT_ONCE):
         some = fit[start : start + _AT_ONCE]
         for i, cast in zip(some, _cast([arrays[i] for i in some], dtype), strict=True):
@@ -33,17 +34,28 @@ def cast_many(arrays: Sequence[Any], dtype: Any) -> list[Any]:
     return made
 
 
+def _is_gapless(a: Any) -> bool:
+    return a.flags.c_contiguous or lie_alike([[a]])
+
+
 def _cast(arrays: list[Any], dtype: Any) -> list[Any]:
-    listed = np.zeros(1, _LIST)
-    blocks = np.cumsum([0, *[-(-a.size // _PIECE) for a in arrays]]).tolist()
-    count = len(arrays)
-    listed["from"][0, :count] = [a.data.ptr for a in arrays]
-    listed["size"][0, :count] = [a.size for a in arrays]
-    listed["first"][0, : count + 1] = blocks
-    listed["count"] = count
+    listed, blocks = _listed(tuple([(a.data.ptr, a.size) for a in arrays]))
     flat = new((blocks[-1] * _PIECE,), dtype)
     function("casts.cu", "casts", flat.dtype)((blocks[-1],), (BLOCK,), (listed, flat))
     return [_placed(flat[b * _PIECE : b * _PIECE + a.size], a) for a, b in zip(arrays, blocks, strict=False)]
+
+
+@functools.lru_cache(maxsize=256)  # parameters, and what a graph leaves, lie where they lay in the step before
+def _listed(arrays: tuple[tuple[int, int], ...]) -> tuple[Any, list[int]]:
+    """The kernel's list of arrays by address and size, and the block at which each begins."""
+    pointers, sizes = zip(*arrays, strict=True)
+    listed, count = np.zeros(1, _LIST), len(arrays)
+    blocks = np.cumsum([0, *[-(-size // _PIECE) for size in sizes]]).tolist()
+    listed["from"][0, :count] = pointers
+    listed["size"][0, :count] = sizes
+    listed["first"][0, : count + 1] = blocks
+    listed["count"] = count
+    return listed, blocks
 
 
 def _placed(line: Any, like: Any) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..fusion import Formula, const, var
 from ..fusion.cuda_compiler import cuda_source
-from . import capturing, cuda_probe, cuda_sums, out_of_memory, scipys
+from . import capturing, cuda_copies, cuda_probe, cuda_sums, out_of_memory, scipys
 from .base import HERE, Array, Kernel
 from .cublaslt import relu_row
 from .cuda_kernels import CudaKernel
@@ -158,10 +158,8 @@ class CupyBackend(ImagesBackend, MovingBackend):
     def overwrite(self, target: Array, source: Array) -> None:
         """The values of `source` in `target`, of its shape and dtype and on its GPU; dense ones without a kernel."""
         with self.place():
-            if source.flags.c_contiguous and target.flags.c_contiguous:
-                target.data.copy_from_device_async(source.data, source.nbytes)
-            else:
-                target[...] = source
+            dense = source.flags.c_contiguous and target.flags.c_contiguous
+            (cuda_copies.move if dense else cuda_copies.put)(target, source)
 
     def queue(self) -> int:
         with self.place():

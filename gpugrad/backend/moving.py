@@ -32,6 +32,10 @@ class Moving:
         """A copy in C order."""
         return x.copy()
 
+    def copies(self, arrays: Sequence[Any]) -> list[Any]:
+        """A copy of each, in its own order."""
+        return [a.copy(order="K") for a in arrays]
+
     def cast(self, x: Any, dtype: Any) -> Any:
         """A copy of `x` in another dtype."""
         return x.astype(dtype)

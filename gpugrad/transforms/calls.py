@@ -56,15 +56,15 @@ def copied(result: Any) -> Any:
     if result is None:
         return None
     leaves, build = flatten(result)
-    copies = []
-    for leaf in leaves:
-        array = bare(leaf)
-        backend: Any = backend_of(array)
-        if is_array(array) and backend.name == "cuda":
-            with backend.place():
-                array = array.copy()
-        copies.append(new_tensor(array, None) if isinstance(leaf, Tensor) else array)
-    return build(copies)
+    arrays = [bare(leaf) for leaf in leaves]
+    homes = [backend_of(array) if is_array(array) else None for array in arrays]
+    for backend in dict.fromkeys(homes):
+        if backend is not None and backend.name == "cuda":
+            places = [i for i, home in enumerate(homes) if home is backend]
+            for i, copy in zip(places, backend.copies([arrays[i] for i in places]), strict=True):
+                arrays[i] = copy
+    own = zip(leaves, arrays, strict=True)
+    return build([new_tensor(array, None) if isinstance(leaf, Tensor) else array for leaf, array in own])
 
 
 def users_line(error: Exception) -> str:

@@ -15,6 +15,7 @@ from ..backend.capturing import CaptureError
 from ..nodes import FREED, Alias, GradientError, Leaf, Node
 from ..tape import walk
 from ..tensor import Tensor, new_tensor
+from .calls import copied
 from .region import Region, RegionNode, as_node, frontier, recorded_since
 from .tree import flatten
 
@@ -76,7 +77,7 @@ class WayBack(Region):
 
         def back() -> list[Any]:
             found = walk(list(zip(self.roots, self.places, strict=True)), targets=targets, retain=True)
-            return [found.get(leaf) for leaf in self.leaves]
+            return [None if found.get(leaf) is None else new_tensor(found[leaf], None) for leaf in self.leaves]
 
         _, sizes, _ = self.recorder.rehearse(back)
         self.recording = self.recorder.record(back, sizes, first.capture)
@@ -113,7 +114,7 @@ class WayBack(Region):
                 home.overwrite(place, g.data)
             self.recording.replay()
         try:
-            return [None if g is None else new_tensor(backend_of(g).copy(g), None) for g in self.recording.result]
+            return copied(self.recording.result)  # type: ignore[no-any-return]
         finally:
             self.recorder.copied()
 
