@@ -96,6 +96,17 @@ class MovingBackend(Backend):
     def scattered(self, stack: Any) -> bool:
         return launches(stack.shape, stack.strides) > 2
 
+    def roll(self, x: Array, shifts: Sequence[int], axes: Sequence[int]) -> Array:
+        """As the base class's, in a launch for each axis."""
+        rolled = x
+        for shift, axis in zip(shifts, axes, strict=True):
+            first = -shift % max(x.shape[axis], 1)
+            if first:
+                before = (slice(None),) * axis
+                parts = rolled[(*before, slice(first, None))], rolled[(*before, slice(first))]
+                rolled = self.concatenate(parts, axis)
+        return self.copy(x) if rolled is x else rolled
+
     def concatenate(self, arrays: Any, axis: int) -> Array:
         first, axis = arrays[0], axis % max(arrays[0].ndim, 1)
         before, after = first.shape[:axis], first.shape[axis + 1 :]

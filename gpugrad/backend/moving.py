@@ -94,6 +94,10 @@ class Moving:
         """Whether products with this stack of matrices, of several axes, take more launches than with a copy of it."""
         return False
 
+    def roll(self, x: Any, shifts: Sequence[int], axes: Sequence[int]) -> Any:
+        """A copy whose elements are shifted along axes; what leaves at one end comes in at the other."""
+        return self.xp.roll(x, shifts, axes)
+
     def concatenate(self, arrays: Sequence[Any], axis: int) -> Any:
         """Arrays side by side along `axis`."""
         return self.xp.concatenate(arrays, axis=axis)

@@ -257,7 +257,7 @@ def flipud(x: Any) -> Any:
 
 
 def _roll_forward(needs: Needs, x: Any, *, shift: Axes, axis: Axes) -> tuple[Any, tuple[Any, ...]]:
-    return backend_of(x).xp.roll(x, shift, axis), ()
+    return backend_of(x).roll(x, shift, axis), ()
 
 
 def _roll_rule(g: Any, needs: Needs, *, shift: Axes, axis: Axes) -> tuple[Any, ...]:

@@ -169,3 +169,21 @@ def test_a_reshape_that_moves_elements_is_one_launch_forward_and_backward(gpu: S
     assert x.grad is not None
     want = np.arange(240, dtype="float32").reshape(2, 3, 5, 8).transpose(0, 2, 1, 3)
     np.testing.assert_array_equal(x.grad.numpy(), want)
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, "complex128"])
+def test_rolling_is_a_launch_for_each_axis(gpu: State, rng: np.random.Generator, dtype: str) -> None:
+    cuda, values = backend_for("cuda"), rng.integers(0, 9, (3, 8, 4))
+    values = gg.tensor(values).to(dtype).numpy() if dtype in DTYPES else values.astype(dtype)
+    given = cuda.from_host(values)
+    for shifts, axes in (((1,), (0,)), ((-3, 2), (1, 2)), ((8, -1), (1, 1)), ((0,), (2,)), ((5, 5, 5), (0, 1, 2))):
+        for x, want in ((given, values), (given.transpose(0, 2, 1), values.transpose(0, 2, 1))):
+            gpu.clear()
+            found = cuda.roll(x, shifts, axes)
+            asked = len(gpu.launches), dict(gpu.calls)
+            np.testing.assert_array_equal(found.get(), np.roll(want, shifts, axes))
+            if dtype != "complex128" and x is given:
+                moved = sum(s % want.shape[a] != 0 for s, a in zip(shifts, axes, strict=True))
+                assert asked == (max(moved * (1 + (values.itemsize == 1)), 1), {}), "bytes are joined one by one"
+            assert found.data.ptr != x.data.ptr
+    assert cuda.roll(cuda.empty((0, 2), values.dtype), (1,), (0,)).shape == (0, 2)
