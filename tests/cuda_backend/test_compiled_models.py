@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 from typing import Any
 
 import pytest
@@ -303,3 +304,38 @@ def test_a_compiled_module_has_what_the_module_has(gpu: State) -> None:
     assert [p.tolist() for p in other.parameters()] == [p.tolist() for p in two.parameters()]
     with pytest.raises(TypeError, match="compile the module that is called"):
         two.inner = model
+
+
+def test_a_model_on_two_gpus(two_gpus: State) -> None:
+    def make() -> Any:
+        class Split(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.a, self.b = nn.Linear(6, 5), nn.Linear(5, 3)
+
+            def to(self, *_: Any) -> Any:
+                self.a.to("cuda:0")
+                self.b.to("cuda:1")
+                return self
+
+            def forward(self, x: Any) -> Any:
+                return F.dropout(self.b(gg.relu(self.a(x)).to("cuda:1")), 0.5, self.training).to("cuda:0")
+
+        return Split()
+
+    one, two, model = twins(make)
+    gg.manual_seed(5)
+    expected = trained(one, one, (4, 6))
+    gg.manual_seed(5)
+    assert trained(two, model, (4, 6)) == expected
+    assert model.graphs == 1
+
+
+def test_memory_is_given_back(gpu: State) -> None:
+    _, two, model = twins(perceptron)
+    out = replayed(model)
+    out.sum().backward()
+    assert gg.cuda.memory_stats().graph_bytes > 0
+    del model, out
+    gc.collect()
+    assert gg.cuda.memory_stats().graph_bytes == 0
