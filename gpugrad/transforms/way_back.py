@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..backend import backend_of
-from ..backend.capturing import CaptureError
+from ..backend.capturing import CaptureError, SizesError
 from ..nodes import FREED, Alias, GradientError, Leaf, Node
 from ..tape import walk
 from ..tensor import Tensor, new_tensor
@@ -79,8 +79,14 @@ class WayBack(Region):
             found = walk(list(zip(self.roots, self.places, strict=True)), targets=targets, retain=True)
             return [None if found.get(leaf) is None else new_tensor(found[leaf], None) for leaf in self.leaves]
 
-        _, sizes, _ = self.recorder.rehearse(back)
-        self.recording = self.recorder.record(back, sizes, first.capture)
+        for again in (True, False):
+            _, sizes, _ = self.recorder.rehearse(back)
+            try:
+                self.recording = self.recorder.record(back, sizes, first.capture)
+                return
+            except SizesError:
+                if not again:  # else the rehearsal set something up that is there now
+                    raise
 
     def is_awaited(self) -> bool:
         """Whether the results of the last call may still be differentiated: the next would overwrite what it kept."""

@@ -11,6 +11,7 @@ import pytest
 import gpugrad as gg
 import gpugrad.nn.functional as F
 from gpugrad import nn
+from tests.cuda_backend.test_captured_models import MODELS
 from tests.standin import State
 
 
@@ -85,6 +86,26 @@ def test_training_has_the_bits_of_the_plain_model(gpu: State, make: Any, shape: 
     expected = trained(one, one, shape, passes)
     gg.manual_seed(5)
     assert trained(two, model, shape, passes) == expected
+    assert model.graphs == 1
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_networks_of_many_kinds(gpu: State, name: str) -> None:
+    make, shape = MODELS[name]
+    one, two, model = twins(make)
+    found = []
+    for net, forward in ((one, one), (two, model)):
+        gg.manual_seed(2)
+        optimizer, seen = gg.optim.Adam(net.parameters(), 0.01), []
+        for x, _ in batches(shape):
+            optimizer.zero_grad()
+            loss = (forward(x) ** 2.0).mean()
+            loss.backward()
+            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimizer.step()
+            seen.append(loss.item())
+        found.append([*seen, *(v.tolist() for v in net.state_dict().values())])
+    assert found[0] == found[1]
     assert model.graphs == 1
 
 
