@@ -353,7 +353,7 @@ def test_a_model_on_two_gpus(two_gpus: State) -> None:
 
 
 def test_memory_is_given_back(gpu: State) -> None:
-    _, two, model = twins(perceptron)
+    _, _, model = twins(perceptron)
     out = replayed(model)
     out.sum().backward()
     assert gg.cuda.memory_stats().graph_bytes > 0
