@@ -11,11 +11,11 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from .backend import CPU, Device, DeviceError, backend_for, default_device, device
+from .backend import backend_for
 from .backend import cuda_probe as _probe
 from .backend import cuda_settings as _settings
-from .backend import cuda_streams as _streams
-from .backend.cuda_streams import stream
+from .backend import gpu as _gpu
+from .backend.cuda_streams import Event, Stream, stream
 from .backend.out_of_memory import OutOfMemoryError
 from .backend.precision import get_float32_matmul_precision, set_float32_matmul_precision
 
@@ -44,22 +44,6 @@ def why_unavailable() -> str:
 def device_count() -> int:
     """How many GPUs can be used; 0 without a driver or without CuPy."""
     return _probe.device_count()
-
-
-def _gpu(where: Any) -> Device:
-    """The GPU meant by None (the current one), a number, a name or a device.
-
-    Raises:
-        DeviceError: the CPU, or a GPU that is not there.
-    """
-    if where is None:
-        chosen = default_device()
-        where = chosen if chosen.type == "cuda" else Device("cuda", 0)
-    target = Device("cuda", where) if isinstance(where, int) else device(where)
-    if target == CPU:
-        raise DeviceError('[cuda] device = "cpu" is no GPU; expected a number, "cuda" or "cuda:<number>"')
-    backend_for(target)
-    return target
 
 
 def current_device() -> int:
@@ -116,35 +100,10 @@ def is_bf16_supported(where: Any = None) -> bool:
     return is_available() and get_device_capability(where) >= (8, 0)
 
 
-def Event(enable_timing: bool = False, blocking: bool = False) -> _streams.Event:  # noqa: N802 - PyTorch's name
-    """A moment in the work of a stream: `record()` it, let a stream `wait()`, ask `elapsed_time(end)` in milliseconds.
-
-    Example:
-        >>> import gpugrad as gg
-        >>> if gg.cuda.is_available():
-        ...     start, end = gg.cuda.Event(enable_timing=True), gg.cuda.Event(enable_timing=True)
-        ...     start.record()
-        ...     y = gg.ones(1000, 1000, device="cuda") @ gg.ones(1000, 1000, device="cuda")
-        ...     end.record()
-        ...     end.synchronize()
-        ...     print(start.elapsed_time(end), "milliseconds")
-    """
-    return _streams.Event(backend_for(_gpu(None)).xp.cuda, enable_timing, blocking)
-
-
-def Stream(device: Any = None, priority: int = 0) -> _streams.Stream:  # noqa: N802 - PyTorch's name
-    """A new stream of a GPU, which does not wait for CUDA's default stream; lower `priority` comes first."""
-    target = _gpu(device)
-    cuda = backend_for(target).xp.cuda
-    with cuda.Device(target.index):
-        return _streams.Stream(cuda, cuda.Stream(non_blocking=True, priority=priority))
-
-
-def current_stream(where: Any = None) -> _streams.Stream:
+def current_stream(where: Any = None) -> Stream:
     """The stream that a GPU's work is given to in this thread."""
     target = _gpu(where)
-    cuda = backend_for(target).xp.cuda
-    return _streams.Stream(cuda, cuda.get_current_stream(target.index))
+    return Stream(own=backend_for(target).xp.cuda.get_current_stream(target.index))
 
 
 def synchronize(where: Any = None) -> None:

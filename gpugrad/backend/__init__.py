@@ -111,6 +111,22 @@ def default_device() -> Device:
     return _default[0]
 
 
+def gpu(where: Any) -> Device:
+    """The GPU meant by None (the default one), a number, a name or a device.
+
+    Raises:
+        DeviceError: the CPU, or a GPU that is not there.
+    """
+    if where is None:
+        chosen = default_device()
+        where = chosen if chosen.type == "cuda" else Device("cuda", 0)
+    target = device(where)
+    if target == CPU:
+        raise DeviceError('[cuda] device = "cpu" is no GPU; expected a number, "cuda" or "cuda:<number>"')
+    backend_for(target)
+    return target
+
+
 def _from_environment(name: str) -> Device:
     if name != "auto":
         return device(name)

@@ -9,18 +9,33 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from . import backend_for, gpu
+
 
 class Event:
     """A moment in the work of a stream, to be waited for or measured.
 
     Args:
-        cuda: CuPy's module `cuda`.
         enable_timing: whether `elapsed_time` will be asked.
         blocking: let a thread that waits sleep meanwhile.
+
+    Raises:
+        DeviceError: there is no GPU.
+
+    Example:
+        >>> import gpugrad as gg
+        >>> if gg.cuda.is_available():
+        ...     start, end = gg.cuda.Event(enable_timing=True), gg.cuda.Event(enable_timing=True)
+        ...     start.record()
+        ...     y = gg.ones(1000, 1000, device="cuda") @ gg.ones(1000, 1000, device="cuda")
+        ...     end.record()
+        ...     end.synchronize()
+        ...     print(start.elapsed_time(end), "milliseconds")
     """
 
-    def __init__(self, cuda: Any, enable_timing: bool, blocking: bool) -> None:
-        self._cuda, self._timed, self._blocking = cuda, enable_timing, blocking
+    def __init__(self, enable_timing: bool = False, blocking: bool = False) -> None:
+        self._cuda: Any = backend_for(gpu(None)).xp.cuda
+        self._timed, self._blocking = enable_timing, blocking
         self._event: Any = None  # made where it is first recorded: an event belongs to a GPU
 
     def record(self, stream: Stream | None = None) -> None:
@@ -57,14 +72,29 @@ class Event:
 
 
 class Stream:
-    """An order of work on a GPU beside the others; `with gg.cuda.stream(s):` gives it work.
+    """An order of work on a GPU beside the others, which CUDA's default stream does not wait for, nor it for that.
+
+    `with gg.cuda.stream(s):` gives it work.
+
+    Args:
+        device: the GPU.
+        priority: a lower one comes first.
+        own: CuPy's stream, which it is then; made if not given.
 
     Attributes:
         own: CuPy's stream.
+
+    Raises:
+        DeviceError: the GPU is not there.
     """
 
-    def __init__(self, cuda: Any, own: Any) -> None:
-        self._cuda, self.own = cuda, own
+    def __init__(self, device: Any = None, priority: int = 0, own: Any = None) -> None:
+        if own is None:
+            target = gpu(device)
+            cuda = backend_for(target).xp.cuda
+            with cuda.Device(target.index):
+                own = cuda.Stream(non_blocking=True, priority=priority)
+        self.own = own
 
     @property
     def cuda_stream(self) -> int:
@@ -81,7 +111,7 @@ class Stream:
 
     def record_event(self, event: Event | None = None) -> Event:
         """An event (a new one) that is now in this stream's work."""
-        event = Event(self._cuda, False, False) if event is None else event
+        event = Event() if event is None else event
         event.record(self)
         return event
 
