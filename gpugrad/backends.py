@@ -55,6 +55,19 @@ class _Cudnn:
     def deterministic(self, wanted: bool) -> None:
         pass
 
+    @property
+    def allow_tf32(self) -> bool:
+        """Whether convolutions may round as products of float32 matrices do: `cuda.matmul.allow_tf32` sets both."""
+        return get_float32_matmul_precision() != "highest"
+
+    @allow_tf32.setter
+    def allow_tf32(self, allowed: bool) -> None:
+        if not allowed and self.allow_tf32:
+            raise ValueError(
+                "[backends.cudnn] allow_tf32 = False: convolutions round as matrix products do; set "
+                "backends.cuda.matmul.allow_tf32"
+            )
+
     def is_available(self) -> bool:
         """Whether convolutions on the current GPU are cuDNN's."""
         return _cuda.is_available() and _cuda.convolution_library().startswith("cuDNN")

@@ -235,7 +235,8 @@ class autocast:  # noqa: N801 - a context manager and decorator under PyTorch's 
     Args:
         device_type: the dtype, as in `gg.autocast("float16")`; or, as PyTorch's, "cuda" or "cpu", which is passed over:
             the block holds for operations on every device.
-        dtype: float16 or bfloat16, by name or as a dtype. If it is not said, float16 with "cuda", bfloat16 otherwise.
+        dtype: float16 or bfloat16, by name or as a dtype; float32 as `enabled=False`. If it is not said, float16 with
+            "cuda", bfloat16 otherwise.
         enabled: False switches autocast off within the block, also inside another one.
         cache_enabled: keep the casts of parameters until the outermost block ends.
 
@@ -292,12 +293,15 @@ class autocast:  # noqa: N801 - a context manager and decorator under PyTorch's 
 
 
 def _half(dtype: Any) -> Any:
+    """The dtype of products; None for float32."""
     if dtype == "bfloat16":
         return bfloat16("autocast")
     try:
         found = np.dtype(dtype)
     except TypeError:
         found = None
+    if found is not None and found == np.float32:
+        return None
     if found is None or found.name not in ("float16", "bfloat16"):
         raise ValueError(f'[autocast] dtype = {dtype!r}; expected "float16" or "bfloat16" (the device needs no naming)')
     return found

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from ..backend import Device
+from ..backend import Device, backend_for, gpu
 from ..backend.precision import bfloat16
+from ..nodes import new_tensor
 from ..primitive import FUNCTIONS
 
 
@@ -105,6 +106,19 @@ class MemoryMethods:
         like: Any = self
         steps = tuple(step // like.data.itemsize for step in like.data.strides)
         return steps if dim is None else steps[dim]
+
+    def pin_memory(self) -> Self:
+        """A copy in page-locked main memory, which goes to a GPU without a stop in between; no gradient.
+
+        Raises:
+            DeviceError: there is no GPU.
+            ValueError: the tensor is not in main memory.
+        """
+        like: Any = self
+        if type(like.data) is not np.ndarray:
+            raise ValueError(f"[pin_memory] the tensor is on {like.device}; expected one in main memory")
+        home: Any = backend_for(gpu(None))
+        return new_tensor(home.pinned(like.data), None)  # type: ignore[no-any-return]
 
     def get_device(self) -> int:
         """The number of the GPU that it lives on; -1 on the CPU."""

@@ -17,11 +17,14 @@ gg.backends.cudnn.benchmark = True
 gg.backends.cudnn.deterministic = True; assert gg.backends.cudnn.deterministic
 gg.backends.cuda.matmul.allow_tf32 = True; assert gg.get_float32_matmul_precision() == "high"
 gg.backends.cuda.matmul.allow_tf32 = False; assert gg.get_float32_matmul_precision() == "highest"
+gg.backends.cudnn.allow_tf32 = True; assert gg.backends.cudnn.allow_tf32 is False
 gg.use_deterministic_algorithms(True); assert gg.are_deterministic_algorithms_enabled()
 gg.manual_seed(0); gg.cuda.manual_seed(0); gg.cuda.manual_seed_all(0)
 device = gg.device("cuda", 0); assert device == gg.device("cuda:0") == gg.device(0) and device.type == "cuda"
 net = net.to(device, non_blocking=True).to(memory_format=gg.channels_last).to(0).cuda().cuda(0)
 net = net.to(device=device, dtype=gg.float32)
+pinned = x.pin_memory(); assert not pinned.is_cuda and (pinned == x).all() and pinned.data is not x.data
+assert (pinned.to(device, non_blocking=True).cpu() == x).all()
 x = x.to(device, non_blocking=True, memory_format=gg.channels_last)
 assert x.is_cuda and not x.is_cpu and x.get_device() == 0 and x.stride() == (192, 1, 24, 3)
 y = y.cuda(non_blocking=True)
