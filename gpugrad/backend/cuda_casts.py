@@ -26,7 +26,7 @@ def cast_many(arrays: Sequence[Any], dtype: Any) -> list[Any]:
         Casts of float32 arrays without gaps of up to a million elements; None in the place of others.
     """
     made: list[Any] = [None] * len(arrays)
-    fit = [i for i, a in enumerate(arrays) if a.dtype == np.float32 and 0 < a.size <= _LARGEST and _is_gapless(a)]
+    fit = [i for i, a in enumerate(arrays) if a.dtype.char == "f" and 0 < a.size <= _LARGEST and _is_gapless(a)]
     for start in range(0, len(fit), _AT_ONCE):
         some = fit[start : start + _AT_ONCE]
         for i, cast in zip(some, _cast([arrays[i] for i in some], dtype), strict=True):
