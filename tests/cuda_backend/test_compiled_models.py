@@ -78,15 +78,21 @@ def twins(make: Any) -> tuple[Any, Any, Any]:
     return one, two, gg.compile(two, warmup=2)
 
 
+def trained_alike(make: Any, shape: tuple[int, ...] = (4, 6), **how: Any) -> tuple[Any, Any]:
+    """The network and what compiles it, after a training that has the bits of the plain one's."""
+    one, two, model = twins(make)
+    gg.manual_seed(5)
+    expected = trained(one, one, shape, **how)
+    gg.manual_seed(5)
+    assert trained(two, model, shape, **how) == expected
+    assert model.graphs == 1
+    return two, model
+
+
 @pytest.mark.parametrize("passes", [1, 2], ids=["each", "accumulated"])
 @pytest.mark.parametrize(("make", "shape"), [(perceptron, (4, 6)), (convolutional, (4, 2, 4, 4))])
 def test_training_has_the_bits_of_the_plain_model(gpu: State, make: Any, shape: Any, passes: int) -> None:
-    one, two, model = twins(make)
-    gg.manual_seed(5)
-    expected = trained(one, one, shape, passes)
-    gg.manual_seed(5)
-    assert trained(two, model, shape, passes) == expected
-    assert model.graphs == 1
+    trained_alike(make, shape, passes=passes)
 
 
 @pytest.mark.parametrize("name", list(MODELS))
@@ -111,12 +117,7 @@ def test_networks_of_many_kinds(gpu: State, name: str) -> None:
 
 @pytest.mark.parametrize("half", ["float16", "bfloat16"])
 def test_autocast_around_the_call_is_recorded(gpu: State, half: str) -> None:
-    one, two, model = twins(perceptron)
-    gg.manual_seed(5)
-    expected = trained(one, one, (4, 6), half=half)
-    gg.manual_seed(5)
-    assert trained(two, model, (4, 6), half=half) == expected
-    assert model.graphs == 1
+    two, model = trained_alike(perceptron, half=half)
     trained(two, model, (4, 6))
     assert model.graphs == 2
 
@@ -303,12 +304,7 @@ def test_recomputed_parts_and_rules_of_ones_own(gpu: State) -> None:
 
         return Net()
 
-    one, two, model = twins(make)
-    gg.manual_seed(5)
-    expected = trained(one, one, (4, 6))
-    gg.manual_seed(5)
-    assert trained(two, model, (4, 6)) == expected
-    assert model.graphs == 1
+    trained_alike(make)
 
 
 def test_a_compiled_module_has_what_the_module_has(gpu: State) -> None:
@@ -344,12 +340,7 @@ def test_a_model_on_two_gpus(two_gpus: State) -> None:
 
         return Split()
 
-    one, two, model = twins(make)
-    gg.manual_seed(5)
-    expected = trained(one, one, (4, 6))
-    gg.manual_seed(5)
-    assert trained(two, model, (4, 6)) == expected
-    assert model.graphs == 1
+    trained_alike(make)
 
 
 def test_memory_is_given_back(gpu: State) -> None:
