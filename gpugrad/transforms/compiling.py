@@ -350,6 +350,7 @@ class Compiled:
             place = reach.changed()
             if place is not None:
                 raise CaptureError(f"it changes {place}, which no replay would; change it outside")
+            kind.open = kind.open and any(map(is_open, flatten(result)[0]))
             way = WayBack(self.name, result, now, reach.tensors.values()) if kind.open else None
             return result
 

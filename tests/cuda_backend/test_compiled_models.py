@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import itertools
 from typing import Any
 
 import pytest
@@ -351,3 +352,16 @@ def test_memory_is_given_back(gpu: State) -> None:
     del model, out
     gc.collect()
     assert gg.cuda.memory_stats().graph_bytes == 0
+
+
+def test_what_stops_leading_on_in_the_recorded_call(gpu: State) -> None:
+    w, calls = gg.full((3,), 2.0, device="cuda", requires_grad=True), itertools.count()
+
+    def step(x: Any) -> Any:
+        y = x * w
+        return y.detach() if next(calls) else y
+
+    run = gg.compile(step, warmup=1)
+    outs = [run(gg.full((3,), float(i), device="cuda")) for i in range(5)]
+    assert [out.requires_grad for out in outs] == [True] + [False] * 4
+    assert [out.tolist()[0] for out in outs] == [0.0, 2.0, 4.0, 6.0, 8.0]
