@@ -300,8 +300,7 @@ def _half(dtype: Any) -> Any:
         found = np.dtype(dtype)
     except TypeError:
         found = None
-    if found is not None and found == np.float32:
-        return None
-    if found is None or found.name not in ("float16", "bfloat16"):
+    name = None if found is None else found.name
+    if name not in ("float16", "bfloat16", "float32"):
         raise ValueError(f'[autocast] dtype = {dtype!r}; expected "float16" or "bfloat16" (the device needs no naming)')
-    return found
+    return None if name == "float32" else found

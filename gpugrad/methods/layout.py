@@ -54,11 +54,13 @@ def wanted(who: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Wanted:
             f"[{who}] unknown {next(iter(kwargs))!r}; expected device, dtype, copy, memory_format or non_blocking"
         )
     for arg in args:
+        if arg is None or isinstance(arg, bool):  # a flag, read above
+            continue
         if hasattr(arg, "_node"):
             device, dtype = arg.device, arg.dtype
         elif isinstance(arg, Device | int) or (isinstance(arg, str) and arg.partition(":")[0] in ("cpu", "cuda")):
-            device = device if isinstance(arg, bool) else arg
-        elif arg is not None:
+            device = arg
+        else:
             dtype = arg
     return Wanted(device, None if dtype is None else np.dtype(dtype), order, copy)
 
